@@ -1,0 +1,119 @@
+"""What a run leaves behind: frozen, JSON-serialisable, readable without torch.
+
+`summary.json` is a list of these. The layout is a contract with users' own scripts: fields are added,
+never renamed or removed, within one `SCHEMA_VERSION`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = 1
+
+
+class RunStatus(StrEnum):
+    COMPLETED = "completed"
+    FAILED = "failed"
+    OUT_OF_MEMORY = "out_of_memory"
+    INTERRUPTED = "interrupted"
+
+
+class Role(StrEnum):
+    RUN = "run"
+    BASELINE = "baseline"
+    DRAW = "draw"
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Metrics(_Record):
+    """Figures of one split. `confusion_matrix[i][j]` counts examples of class i predicted as class j."""
+
+    accuracy: float
+    f1_macro: float
+    loss: float | None = Field(description="mean cross-entropy in nats; null where there are no probabilities")
+    n: int
+    confusion_matrix: list[list[int]] = []
+    truncated: int = Field(0, description="texts cut to the context length")
+    duplicates_of_train: int = Field(0, description="examples whose text stands verbatim in train")
+    accuracy_without_duplicates: float | None = None
+
+
+class MetricsBySplit(_Record):
+    """`test` stays null for a draw of a hyper-parameter search: those are judged on validation only."""
+
+    train: Metrics | None = None
+    validation: Metrics | None = None
+    test: Metrics | None = None
+
+
+class Cost(_Record):
+    """What a run cost. Seconds by phase; bytes; floating-point operations (a multiply-add counts 2)."""
+
+    trainable_parameters: int | None = None
+    total_parameters: int | None = None
+    load_seconds: float | None = None
+    cache_seconds: float | None = Field(None, description="computing lower blocks, as this run paid it")
+    cache_seconds_alone: float | None = Field(None, description="the same, had this run been alone")
+    train_seconds: float | None = Field(None, description="optimiser steps only")
+    evaluate_seconds: float | None = None
+    max_epoch_seconds: float | None = Field(None, description="the longest epoch's optimiser steps")
+    peak_memory_bytes: int | None = Field(
+        None, description="training phase; CPU: anonymous memory above what the process began with; CUDA: allocated"
+    )
+    peak_memory_reserved_bytes: int | None = Field(None, description="CUDA only: reserved by the allocator")
+    flops: int | None = Field(None, description="training, the cache as paid included; evaluation not")
+    cache_flops: int | None = None
+    cache_flops_alone: int | None = None
+    adapter_bytes: int | None = Field(None, description="bytes of the trained tensors as saved")
+    inference_ms: float | None = Field(None, description="milliseconds an example at batch size 1")
+    inference_ms_batch_32: float | None = Field(None, description="milliseconds an example at batch size 32")
+    inference_ms_merged: float | None = Field(None, description="batch size 1, adapters merged into the weights")
+    inference_ms_batch_32_merged: float | None = None
+    real_tokens_per_second: float | None = Field(None, description="non-padding training tokens a second")
+    padding_tokens_per_second: float | None = None
+    optimiser_steps: int | None = None
+    examples_seen: int | None = None
+    epochs: float | None = None
+
+
+class Environment(_Record):
+    """Where and with what a run was made."""
+
+    whichtune: str
+    python: str
+    platform: str
+    processor: str
+    cores: int
+    threads: int
+    device: str
+    memory_bytes: int
+    packages: dict[str, str]
+
+
+class RunRecord(_Record):
+    """One run, whatever became of it. `error` is the reason, in one sentence, where it did not complete."""
+
+    schema_version: int = SCHEMA_VERSION
+    run_id: str
+    label: str
+    role: Role = Role.RUN
+    status: RunStatus
+    seed: int | None = Field(description="null for baselines, which draw nothing")
+    method: str
+    spec: dict[str, Any]
+    metrics: MetricsBySplit = MetricsBySplit()
+    cost: Cost = Cost()
+    error: str | None = None
+    notes: list[str] = Field([], description="what the run wants its reader to know, such as a fallback")
+    shortcuts: dict[str, Any] = Field({}, description="which parts of the plan were used, and why not others")
+    environment: Environment | None = None
+    labels: list[str] = Field([], description="class names in the order of the confusion matrix and the logits")
+    fingerprints: dict[str, str] = Field({}, description="sha256 of data, tokenizer and weights")
+    started_at: str | None = None
+    finished_at: str | None = None
