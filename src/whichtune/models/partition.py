@@ -1,0 +1,221 @@
+"""Cut a transformers model at a block without rewriting it.
+
+Frozen lower blocks give the same hidden states every time, so they need computing only once. The model's
+own forward does all the work here: to compute lower blocks it is stopped on reaching a block, and to
+compute upper blocks the lower ones pass their input through while stored states replace what enters the
+boundary block. Masks, rotary embeddings and layer types are thus built by the model itself, and the
+result is bit-identical to the whole model's.
+
+Shapes: B examples, T tokens, D hidden size.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from whichtune.errors import ModelError
+
+
+class _StopForwardError(Exception):
+    """Ends a forward pass once what it was run for is known; never leaves this package."""
+
+
+def blocks_of(model: nn.Module) -> nn.ModuleList:
+    """The transformer blocks of `model`, first to last.
+
+    They are the longest `ModuleList` whose members are all transformers blocks
+    (`GradientCheckpointingLayer`), whatever wraps the model.
+
+    Raises `ModelError` where there is no such list, or two of equal length (encoder and decoder).
+    """
+    lists = [
+        module
+        for module in model.modules()
+        if isinstance(module, nn.ModuleList)
+        and len(module) > 0
+        and all(isinstance(block, GradientCheckpointingLayer) for block in module)
+    ]
+    if not lists:
+        raise ModelError(f"{type(model).__name__} has no list of transformer blocks that can be told apart.")
+    longest = max(len(blocks) for blocks in lists)
+    found = [blocks for blocks in lists if len(blocks) == longest]
+    if len(found) > 1:
+        raise ModelError(
+            f"{type(model).__name__} has {len(found)} lists of {longest} blocks; "
+            "a model with one stack of blocks is needed."
+        )
+    return found[0]
+
+
+def final_modules(model: nn.Module) -> list[nn.Module]:
+    """Modules with parameters of their own that run after the last block and shape the hidden states.
+
+    For most decoders this is the final norm; for BERT there is none. Poolers, whose output the last hidden
+    state does not depend on, and modules whose parameters also act earlier (tied embeddings) are left out.
+    Found by running two tokens through the model; training mode and `requires_grad` are left as they were.
+    """
+    return probe(model).final_modules
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What one tiny forward pass tells about a model.
+
+    `in_order`: every block ran exactly once, first to last. `returns_tuple`: blocks return a tuple whose
+    first member is the hidden state.
+    """
+
+    blocks: nn.ModuleList
+    final_modules: list[nn.Module]
+    in_order: bool
+    returns_tuple: bool
+
+
+def probe(model: nn.Module) -> Probe:
+    """Run two tokens through `model` and note in which order its modules with parameters ran.
+
+    Raises `ModelError` where the model has no list of blocks or cannot be run from token ids alone.
+    """
+    blocks = blocks_of(model)
+    body = _innermost(model, blocks)
+    place = {id(block): number for number, block in enumerate(blocks)}
+    order: list[int] = []
+    before: list[nn.Module] = []
+    after: list[nn.Module] = []
+    last_output: list[Any] = []
+
+    def note(module: nn.Module, arguments: Any) -> None:
+        if id(module) in place:
+            order.append(place[id(module)])
+        elif any(True for _ in module.parameters(recurse=False)):
+            (after if last_output else before).append(module)
+
+    def note_last(module: nn.Module, arguments: Any, output: Any) -> None:
+        last_output.append(output)
+
+    with ExitStack() as stack:
+        for module in body.modules():
+            stack.enter_context(_removed(module.register_forward_pre_hook(note)))
+        stack.enter_context(_removed(blocks[-1].register_forward_hook(note_last)))
+        stack.enter_context(_evaluating(body))
+        inner = {id(module) for block in blocks for module in block.modules()}
+        with torch.no_grad():
+            _run_tiny(body)
+    if not last_output:
+        raise ModelError(f"{type(model).__name__} did not run its last block on token ids alone.")
+    early = {id(p) for module in [*before, *blocks] for p in module.parameters()}
+    candidates = _distinct(
+        module
+        for module in after
+        if id(module) not in inner and not any(id(p) in early for p in module.parameters(recurse=False))
+    )
+    return Probe(
+        blocks=blocks,
+        final_modules=[module for module in candidates if module in _reaching(body, candidates)],
+        in_order=order == list(range(len(blocks))),
+        returns_tuple=isinstance(last_output[0], tuple),
+    )
+
+
+def _reaching(body: nn.Module, candidates: Sequence[nn.Module]) -> list[nn.Module]:
+    """Those of `candidates` whose own parameters the last hidden state depends on (has a gradient to)."""
+    owned = [(module, p) for module in candidates for p in module.parameters(recurse=False)]
+    if not owned:
+        return []
+    with ExitStack() as stack:
+        stack.enter_context(_evaluating(body))
+        stack.enter_context(_gradient_only(body, {id(p) for _, p in owned}))
+        with torch.enable_grad():
+            state = _run_tiny(body)
+            if not state.requires_grad:
+                return []
+            gradients = torch.autograd.grad(state.square().sum(), [p for _, p in owned], allow_unused=True)
+    return _distinct(module for (module, _), g in zip(owned, gradients, strict=True) if g is not None)
+
+
+def _run_tiny(body: nn.Module) -> Tensor:
+    """Hidden state (1, 2, D), or logits where the model gives no hidden state, of two tokens."""
+    device = next(body.parameters()).device
+    tokens = torch.tensor([[3, 4]], device=device)
+    with _no_cache(body):
+        output = body(input_ids=tokens, attention_mask=torch.ones_like(tokens))
+    if isinstance(output, Tensor):
+        return output
+    if isinstance(output, tuple):
+        return output[0]
+    return output["last_hidden_state"] if "last_hidden_state" in output else output["logits"]
+
+
+def _innermost(model: nn.Module, blocks: nn.ModuleList) -> nn.Module:
+    """The innermost transformers model that holds `blocks` and takes token ids."""
+    body = model
+    for module in model.modules():
+        if not hasattr(module, "config") or not any(child is blocks for child in module.modules()):
+            continue
+        if "input_ids" in inspect.signature(module.forward).parameters:
+            body = module
+    return body
+
+
+def _distinct(modules: Iterable[nn.Module]) -> list[nn.Module]:
+    return list({id(module): module for module in modules}.values())
+
+
+@contextmanager
+def _removed(handle: Any) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside; every module's own mode is restored, also after an exception."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+@contextmanager
+def _gradient_only(model: nn.Module, wanted: set[int]) -> Iterator[None]:
+    """Only the parameters with these ids take a gradient inside; restored also after an exception."""
+    flags = [(p, p.requires_grad) for p in model.parameters()]
+    try:
+        for p, _ in flags:
+            p.requires_grad_(id(p) in wanted)
+        yield
+    finally:
+        for p, flag in flags:
+            p.requires_grad_(flag)
+
+
+@contextmanager
+def _no_cache(model: nn.Module) -> Iterator[None]:
+    """Keys and values of past tokens are not kept inside: they are never read here."""
+    configs = _distinct_configs(model)
+    old = [config.use_cache for config in configs]
+    try:
+        for config in configs:
+            config.use_cache = False
+        yield
+    finally:
+        for config, value in zip(configs, old, strict=True):
+            config.use_cache = value
+
+
+def _distinct_configs(model: nn.Module) -> list[Any]:
+    configs = (getattr(module, "config", None) for module in model.modules())
+    return list({id(c): c for c in configs if c is not None and hasattr(c, "use_cache")}.values())
