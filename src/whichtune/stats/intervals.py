@@ -1,0 +1,82 @@
+"""Intervals for one run: Wilson for a proportion, BCa bootstrap for anything else.
+
+Everything here is a fraction or a plain number; points and wording belong to the report.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Interval = tuple[float, float]
+
+RESAMPLES = 4999
+BOOTSTRAP_SEED = 20240
+
+
+def wilson(successes: int, n: int, level: float = 0.95) -> Interval:
+    """Wilson score interval of a proportion (Wilson 1927; Newcombe 1998a, method 3).
+
+    Raises ValueError unless 0 <= successes <= n and n >= 1.
+    """
+    from statsmodels.stats.proportion import proportion_confint
+
+    if n < 1 or not 0 <= successes <= n:
+        raise ValueError(f"{successes} of {n} is not a proportion")
+    low, high = proportion_confint(successes, n, alpha=1 - level, method="wilson")
+    return float(low), float(high)
+
+
+def bca(
+    values: NDArray[Any],
+    statistic: Callable[..., Any] | None = None,
+    level: float = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = BOOTSTRAP_SEED,
+) -> Interval | None:
+    """Bias-corrected and accelerated bootstrap interval (Efron 1987), resampling examples.
+
+    `values (N,)` has one number an example; `statistic(values, axis)` is their mean unless given.
+    None where every example has the same value: resampling then shows no noise, which is not the same
+    as there being none.
+    """
+    from scipy.stats import bootstrap
+
+    values = np.asarray(values)
+    if len(values) < 2 or np.all(values == values[0]):
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        result = bootstrap(
+            (values,),
+            statistic or (lambda sample, axis=-1: np.mean(sample, axis=axis)),
+            confidence_level=level,
+            n_resamples=resamples,
+            batch=max(1, min(resamples, 2_000_000 // len(values))),
+            vectorized=True,
+            method="BCa",
+            rng=np.random.default_rng(seed),
+        )
+    low, high = (float(bound) for bound in result.confidence_interval)
+    return (low, high) if np.isfinite(low) and np.isfinite(high) else None
+
+
+def f1_macro_interval(
+    labels: NDArray[np.int64], predictions: NDArray[np.int64], classes: int, level: float = 0.95
+) -> Interval | None:
+    """BCa interval of macro F1 from labels and predictions (both `(N,)`). None where no answer is wrong."""
+    from whichtune.stats.scores import f1_macro_of_confusion
+
+    cells = np.asarray(labels) * classes + np.asarray(predictions)
+    if np.array_equal(labels, predictions):
+        return None
+
+    def statistic(sample: NDArray[np.int64], axis: int = -1) -> NDArray[np.float64]:
+        counts = np.stack([(sample == cell).sum(axis=axis) for cell in range(classes * classes)], axis=-1)
+        return f1_macro_of_confusion(counts.reshape(*counts.shape[:-1], classes, classes))
+
+    return bca(cells, statistic, level)

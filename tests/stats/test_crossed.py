@@ -1,0 +1,123 @@
+"""The test of two methods over several seeds, against algebra, other formulas and limits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats as scipy_stats
+
+from whichtune import stats
+from whichtune.stats.crossed import Reference, crossed_test
+
+
+def table(rng: np.random.Generator, seed_sd: float, example_sd: float, shape: tuple[int, int]) -> np.ndarray:
+    seeds, examples = shape
+    return (
+        rng.normal(0, seed_sd, (seeds, 1))
+        + rng.normal(0, example_sd, (1, examples))
+        + rng.normal(0, 1, shape)
+    )
+
+
+def test_mean_squares_are_those_of_a_two_way_analysis_of_variance() -> None:
+    import pandas as pd
+    import statsmodels.formula.api as smf
+    from statsmodels.stats.anova import anova_lm
+
+    values = table(np.random.default_rng(1), 0.5, 1.0, (4, 12))
+    frame = pd.DataFrame(
+        [(s, e, values[s, e]) for s in range(4) for e in range(12)], columns=["seed", "example", "d"]
+    )
+    anova = anova_lm(smf.ols("d ~ C(seed) + C(example)", frame).fit())
+    squares = stats.mean_squares(values)
+    assert [float(squares.seed), float(squares.example), float(squares.residual)] == pytest.approx(
+        list(anova["mean_sq"])
+    )
+
+
+def test_satterthwaite_reduces_to_welch() -> None:
+    # Welch's degrees of freedom are Satterthwaite's for two variances: no example-by-seed residual
+    # left, the sum MS_seed + MS_example stands for s1^2/n1 + s2^2/n2.
+    squares = stats.MeanSquares(*(np.asarray(x) for x in (0.0, 3.0, 2.0, 0.0)), n_seeds=5, n_examples=9)
+    error, df = stats.satterthwaite(squares)
+    first, second = scipy_stats.norm.rvs(size=5, random_state=1), scipy_stats.norm.rvs(size=9, random_state=2)
+    first = (first - first.mean()) / first.std(ddof=1) * np.sqrt(3.0 * 5)
+    second = (second - second.mean()) / second.std(ddof=1) * np.sqrt(2.0 * 9)
+    welch = scipy_stats.ttest_ind(first, second, equal_var=False)
+    assert float(df) == pytest.approx(welch.df)
+    assert float(error) == pytest.approx(np.sqrt((3.0 + 2.0) / 45))
+
+
+def test_only_seed_noise_gives_a_t_over_seeds() -> None:
+    reference = Reference(np.asarray(4.0), np.asarray(0.0), 4, 300)
+    for distance in (1.0, 5.0, 20.0):
+        assert float(reference.sf(distance)) == pytest.approx(scipy_stats.t.sf(distance / 2, 3), rel=1e-4)
+    assert float(reference.quantile(0.025)) == pytest.approx(2 * scipy_stats.t.ppf(0.975, 3), rel=1e-6)
+
+
+@pytest.mark.parametrize("n_examples", [40, 300])
+def test_only_example_noise_gives_a_t_over_examples(n_examples: int) -> None:
+    reference = Reference(np.asarray(0.0), np.asarray(4.0), 4, n_examples)
+    for distance in (1.0, 4.0, 6.0):
+        expected = scipy_stats.t.sf(distance / 2, n_examples - 1)
+        assert float(reference.sf(distance)) == pytest.approx(expected, rel=5e-3)
+
+
+@pytest.mark.parametrize("seed, example, n_seeds", [(1.0, 1.0, 3), (0.3, 2.0, 3), (2.0, 0.5, 5)])
+def test_reference_is_the_sum_of_two_ts(seed: float, example: float, n_seeds: int) -> None:
+    rng = np.random.default_rng(0)
+    draws = np.sqrt(seed) * rng.standard_t(n_seeds - 1, 400_000) + np.sqrt(example) * rng.standard_t(
+        199, 400_000
+    )
+    reference = Reference(np.asarray(seed), np.asarray(example), n_seeds, 200)
+    for distance in (1.0, 3.0, 6.0):
+        assert float(reference.sf(distance)) == pytest.approx((draws > distance).mean(), rel=0.05)
+
+
+def test_interval_and_p_agree() -> None:
+    test = crossed_test(table(np.random.default_rng(3), 0.3, 0.5, (5, 80)) + 0.4)
+    low, high = test.interval(0.95)
+    assert float(test.p_difference(float(low))) == pytest.approx(0.05, abs=1e-6)
+    assert float(test.p_difference(float(high))) == pytest.approx(0.05, abs=1e-6)
+    assert float(test.p_above(float(low), weight=None)) == pytest.approx(0.025, abs=1e-6)
+
+
+def test_equivalence_is_two_one_sided_tests() -> None:
+    test = crossed_test(0.1 * table(np.random.default_rng(4), 0.01, 0.1, (5, 400)))
+    low, high = (float(x) for x in test.interval(0.90))
+    margin = max(-low, high)
+    assert float(test.p_equivalence(margin, weight=None)) == pytest.approx(0.05, abs=1e-6)
+    assert (
+        float(test.p_equivalence(margin * 1.2, None)) < 0.05 < float(test.p_equivalence(margin / 1.2, None))
+    )
+
+
+def test_a_test_set_with_hardly_any_disagreement_does_not_prove_equivalence() -> None:
+    differences = np.zeros((3, 300))
+    differences[0, 0] = 1.0
+    test = crossed_test(differences)
+    assert float(test.p_equivalence(0.01, weight=None)) < 0.05
+    assert float(test.p_equivalence(0.01, weight=1.0)) > 0.05
+
+
+def test_leading_axes_are_separate_studies() -> None:
+    rng = np.random.default_rng(8)
+    tables = np.stack([table(rng, 0.5, 0.5, (3, 30)) for _ in range(4)])
+    together = crossed_test(tables)
+    apart = [crossed_test(one) for one in tables]
+    assert together.p_difference() == pytest.approx([float(one.p_difference()) for one in apart])
+    assert together.interval()[0] == pytest.approx([float(one.interval()[0]) for one in apart])
+
+
+def test_two_seeds_are_too_few() -> None:
+    with pytest.raises(ValueError, match="at least 3 seeds, not 2"):
+        crossed_test(np.zeros((2, 10)))
+
+
+def test_variance_components_are_recovered() -> None:
+    rng = np.random.default_rng(9)
+    tables = np.stack([table(rng, 0.4, 0.7, (5, 200)) for _ in range(400)])
+    squares = stats.mean_squares(tables)
+    assert squares.seed_variance.mean() == pytest.approx(0.16, rel=0.1)
+    assert squares.example_variance.mean() == pytest.approx(0.49, rel=0.05)
+    assert squares.residual.mean() == pytest.approx(1.0, rel=0.02)

@@ -1,0 +1,137 @@
+"""Figures from papers and from other software, so that a wrong formula cannot hide behind its own test."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from whichtune import stats
+
+
+@pytest.mark.parametrize(
+    "successes, n, low, high",
+    [
+        # Newcombe (1998a), Statistics in Medicine 17:857-872, table I, method 3.
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0000, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_wilson_agrees_with_newcombes_table(successes: int, n: int, low: float, high: float) -> None:
+    assert stats.wilson(successes, n) == pytest.approx((low, high), abs=5e-5)
+
+
+@pytest.mark.parametrize("successes, n", [(-1, 10), (11, 10), (0, 0)])
+def test_wilson_refuses_what_is_no_proportion(successes: int, n: int) -> None:
+    with pytest.raises(ValueError, match="not a proportion"):
+        stats.wilson(successes, n)
+
+
+@pytest.mark.parametrize(
+    "b, c, p, digits",
+    [
+        # Fagerland, Lydersen and Laake (2013), BMC Medical Research Methodology 13:91: airway
+        # hyper-responsiveness (1 and 7 discordant of 21) and complete response (6 and 16 of 161).
+        (1, 7, 0.039, 3),
+        (6, 16, 0.035, 3),
+        # By hand: 2 (1 + 5 + 10) / 32 - 10 / 32, and 1 - C(4, 2) / 32 for a tie.
+        (2, 3, 22 / 32, 12),
+        (2, 2, 1 - 0.5 * 6 / 16 * 2, 12),
+        (0, 0, 1.0, 12),
+    ],
+)
+def test_mid_p_mcnemar(b: int, c: int, p: float, digits: int) -> None:
+    assert round(stats.mcnemar_midp(b, c), digits) == pytest.approx(round(p, digits))
+    assert stats.mcnemar_midp(c, b) == stats.mcnemar_midp(b, c)
+
+
+def test_mid_p_lies_half_a_point_probability_below_the_exact_test_of_statsmodels() -> None:
+    from scipy.stats import binom
+    from statsmodels.stats.contingency_tables import mcnemar
+
+    for b, c in [(0, 5), (3, 9), (4, 30), (11, 12)]:
+        exact = mcnemar([[50, b], [c, 50]], exact=True).pvalue
+        assert stats.mcnemar_midp(b, c) == pytest.approx(exact - binom.pmf(b, b + c, 0.5))
+
+
+def test_intervals_of_a_paired_difference_on_the_airway_data() -> None:
+    # Fagerland, Lydersen and Laake (2014), Statistics in Medicine 33:2850-2875, table IV:
+    # rows (1, 1), (7, 12); Tango -0.517 to -0.026, Newcombe -0.507 to -0.026.
+    assert stats.tango_interval(1, 7, 21) == pytest.approx((-0.517, -0.026), abs=5e-4)
+    assert stats.newcombe_paired(1, 1, 7, 12) == pytest.approx((-0.507, -0.026), abs=5e-4)
+
+
+def test_newcombes_paired_interval_on_altmans_example() -> None:
+    # Altman and others (2000), Statistics with Confidence, p. 52: 14, 5, 0, 22 -> 1.1 % to 22.6 %.
+    assert stats.newcombe_paired(14, 5, 0, 22) == pytest.approx((0.011, 0.226), abs=5e-4)
+
+
+def test_tangos_interval_holds_the_differences_that_its_test_does_not_reject() -> None:
+    for b, c, n in [(3, 9, 300), (0, 5, 300), (0, 0, 300), (40, 20, 160)]:
+        low, high = stats.tango_interval(b, c, n, 0.90)
+        assert stats.tango_p_above(b, c, n, low) == pytest.approx(0.05, abs=1e-6)
+        assert stats.tango_p_above(c, b, n, -high) == pytest.approx(0.05, abs=1e-6)
+
+
+def test_tangos_interval_without_a_discordant_pair_is_wilsons_upper_bound() -> None:
+    # With b = c = 0 the score test is that of a proportion of 0 (Tango 1998): +- z^2 / (n + z^2).
+    low, high = stats.tango_interval(0, 0, 300)
+    assert (-low, high) == pytest.approx((stats.wilson(0, 300)[1],) * 2, rel=1e-6)
+
+
+def test_holm_agrees_with_r_and_keeps_the_order_given() -> None:
+    # R: p.adjust(c(0.01, 0.04, 0.03, 0.005), "holm") = 0.03 0.06 0.06 0.02
+    assert stats.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert stats.holm([]) == []
+
+
+def test_differences_alone_are_corrected_by_holm() -> None:
+    p = [0.2, 0.001, 0.03, 0.004, 0.9]
+    differences, equivalences = stats.holm_with_equivalence(p, [None] * 5)
+    assert differences == pytest.approx(stats.holm(p))
+    assert equivalences == [None] * 5
+
+
+def test_a_pair_with_both_claims_counts_once_until_both_are_made() -> None:
+    # Shaffer (1986): a pair cannot be exactly equal and farther apart than the margin.
+    differences, equivalences = stats.holm_with_equivalence([0.01, 0.04], [0.02, 0.5])
+    assert differences == pytest.approx([0.02, 0.04])
+    assert equivalences == pytest.approx([0.04, 0.5])
+
+
+def test_claims_that_could_have_been_chosen_stay_in_the_family() -> None:
+    differences, _ = stats.holm_with_equivalence([0.01, 0.02], [None, None], others=3)
+    assert differences == pytest.approx([0.05, 0.08])
+
+
+def test_equivalence_claims_never_cost_more_than_plain_holm_over_all_claims() -> None:
+    rng = np.random.default_rng(5)
+    for _ in range(50):
+        p, q = rng.random(6) ** 3, rng.random(6) ** 3
+        ours = stats.holm_with_equivalence(list(p), list(q))
+        plain = stats.holm([*p, *q])
+        assert all(a <= b + 1e-12 for a, b in zip([*ours[0], *ours[1]], plain, strict=True))
+
+
+def test_bca_agrees_with_efron_and_tibshirani() -> None:
+    # Efron and Tibshirani (1993), An Introduction to the Bootstrap, table 14.2: the variance (divisor
+    # n) of 26 spatial test scores has the 90 % BCa interval 115.8 to 259.6 with 2,000 resamples.
+    scores = np.array(
+        [48, 36, 20, 29, 42, 42, 20, 42, 22, 41, 45, 14, 6, 0, 33, 28, 34, 4, 32, 24, 47, 41, 24, 26, 30, 41],
+        dtype=float,
+    )
+    low, high = stats.bca(scores, np.var, level=0.90, resamples=20_000) or (0, 0)
+    assert np.var(scores) == pytest.approx(171.5, abs=0.1)
+    assert (low, high) == pytest.approx((115.8, 259.6), rel=0.03)
+
+
+def test_bca_of_values_that_are_all_alike_is_refused() -> None:
+    assert stats.bca(np.ones(50)) is None
+    assert stats.f1_macro_interval(np.array([0, 1, 1]), np.array([0, 1, 1]), 2) is None
+
+
+def test_bca_of_accuracy_is_near_wilson() -> None:
+    right = np.zeros(300)
+    right[:270] = 1
+    assert stats.bca(right) == pytest.approx(stats.wilson(270, 300), abs=0.012)
