@@ -6,7 +6,8 @@ Words alone do not decide. Many messages weigh a risky act against a safe one in
 classes share ("pay the fee before you call the bank", "call the bank before you pay the fee"): what comes
 first, or what is told not to be done, makes it spam or not. Others quote a lure in order to warn of it, or
 deny being what they are, or use a lure's words in everyday talk. Openings and endings lean a little towards
-a class; surface noise is drawn alike for both. The label follows from the text, apart from the 2 % that are changed at the end.
+a class; surface noise is drawn alike for both. The label follows from the text, apart from the 2 % that are
+changed at the end.
 """
 
 from __future__ import annotations
@@ -31,11 +32,39 @@ LABELS = ("not spam", "spam")
 SEED = 20240607
 
 WORDS: dict[str, list[str]] = {
-    "name": "Anna Ben Carla David Emma Finn Grace Hugo Ines Jack Kate Leo Maria Nora Omar Paul Rosa Sam Tom "
-    "Vera".split(),
+    "name": [
+        "Anna",
+        "Ben",
+        "Carla",
+        "David",
+        "Emma",
+        "Finn",
+        "Grace",
+        "Hugo",
+        "Ines",
+        "Jack",
+        "Kate",
+        "Leo",
+        "Maria",
+        "Nora",
+        "Omar",
+        "Paul",
+        "Rosa",
+        "Sam",
+        "Tom",
+        "Vera",
+    ],
     "relative": ["Mum", "Dad", "my sister", "your brother", "Grandma", "my cousin", "{name}", "{name}"],
     "day": ["today", "tonight", "tomorrow", "on Monday", "on Tuesday", "on Friday", "this week", "by Sunday"],
-    "past": ["yesterday", "last week", "this morning", "on Monday", "on Wednesday", "on Friday", "last night"],
+    "past": [
+        "yesterday",
+        "last week",
+        "this morning",
+        "on Monday",
+        "on Wednesday",
+        "on Friday",
+        "last night",
+    ],
     "amount": ["£20", "£45", "£90", "£150", "£200", "£500", "£750", "£1000", "£2000"],
     "shop": ["the supermarket", "the phone shop", "the travel agency", "the bookshop", "the garden centre"],
     "place": ["the post office", "the station", "the office", "the town hall", "the library", "the school"],
@@ -46,14 +75,22 @@ WORDS: dict[str, list[str]] = {
 TOPICS: dict[str, dict[str, list[str]]] = {
     "parcel": {
         "thing": ["the parcel", "your parcel", "the delivery", "the package from {shop}"],
-        "told": ["{thing} is at the depot", "{thing} could not be delivered {past}", "a fee of {amount} is due"],
+        "told": [
+            "{thing} is at the depot",
+            "{thing} could not be delivered {past}",
+            "a fee of {amount} is due",
+        ],
         "risky": ["pay the fee", "click the link", "send the card number", "reply with the code"],
         "safe": ["go to {place}", "ask the driver", "look for the card in the letterbox", "ring the depot"],
         "lure": ["your parcel is held until a fee is paid", "your delivery waits for your card number"],
     },
     "bank": {
         "thing": ["the account", "your account", "the bank card", "the savings account"],
-        "told": ["{thing} was locked {past}", "somebody paid {amount} from {thing}", "{thing} has a new limit"],
+        "told": [
+            "{thing} was locked {past}",
+            "somebody paid {amount} from {thing}",
+            "{thing} has a new limit",
+        ],
         "risky": ["enter the password", "open the link", "move the money", "read out the PIN"],
         "safe": ["call the bank", "check the statement", "ask at the branch", "talk to {relative}"],
         "lure": ["your account is locked until you enter the password", "the bank needs your PIN {day}"],
@@ -68,7 +105,12 @@ TOPICS: dict[str, dict[str, list[str]]] = {
     "work": {
         "thing": ["the job", "the work from home", "the offer", "the place on the course"],
         "told": ["{thing} pays {amount} a day", "{thing} starts {day}", "{thing} is still free"],
-        "risky": ["pay the deposit", "send a copy of the passport", "join the chat group", "buy the starter kit"],
+        "risky": [
+            "pay the deposit",
+            "send a copy of the passport",
+            "join the chat group",
+            "buy the starter kit",
+        ],
         "safe": ["meet the manager", "read the contract", "visit {place}", "speak with {relative}"],
         "lure": ["you can earn {amount} a day from home", "the job is yours once the deposit is paid"],
     },
@@ -81,7 +123,11 @@ TOPICS: dict[str, dict[str, list[str]]] = {
     },
     "shares": {
         "thing": ["the coins", "the shares", "the trading app", "the fund"],
-        "told": ["{thing} went up again {past}", "{thing} doubled in a week", "{name} made {amount} with {thing}"],
+        "told": [
+            "{thing} went up again {past}",
+            "{thing} doubled in a week",
+            "{name} made {amount} with {thing}",
+        ],
         "risky": ["invest {amount}", "transfer the savings", "install the app", "follow the tip"],
         "safe": ["sleep on it", "read the reviews", "see an adviser", "ask {relative} about it"],
         "lure": ["you can double {amount} in a week", "these coins make everybody rich"],
@@ -89,11 +135,30 @@ TOPICS: dict[str, dict[str, list[str]]] = {
 }
 
 # Openings and endings: all occur in both classes, those of the second row more often in spam.
-OPENINGS = [["Hi {name}, ", "{name}, ", "Hey, ", ""], ["Hello, ", "Dear customer, ", "Good news, ", "Urgent: ", ""]]
-LEADS = ["{told}. ", "{told}, so ", "about {thing}: ", "as for {thing}, ", "it is about {thing}. ", "{told}! ", ""]
+OPENINGS = [
+    ["Hi {name}, ", "{name}, ", "Hey, ", ""],
+    ["Hello, ", "Dear customer, ", "Good news, ", "Urgent: ", ""],
+]
+LEADS = [
+    "{told}. ",
+    "{told}, so ",
+    "about {thing}: ",
+    "as for {thing}, ",
+    "it is about {thing}. ",
+    "{told}! ",
+    "",
+]
 ENDINGS = [
     [" Thanks, {name}.", " See you {day}.", " Best, {name}.", " Let me know.", "", "", ""],
-    [" It only takes a minute.", " Do it {day}.", " Offer ends {day}.", " You will be glad you did.", "", "", ""],
+    [
+        " It only takes a minute.",
+        " Do it {day}.",
+        " Offer ends {day}.",
+        " You will be glad you did.",
+        "",
+        "",
+        "",
+    ],
 ]
 SHARED_FRAMES = 0.4  # how often the frame itself says nothing about the class
 OWN_ROW = 0.65  # how often a message opens or ends from its own class's row

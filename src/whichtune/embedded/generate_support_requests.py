@@ -1,4 +1,4 @@
-"""The seeded generator of `support_requests`: what customers write to a shop, by the department that must act.
+"""The seeded generator of `support_requests`: what customers write, by the department that must act.
 
     python -m whichtune.embedded.generate_support_requests FOLDER
 
@@ -30,8 +30,35 @@ SEED = 20240608
 ONE_MATTER = 0.6  # how often a request names nothing but what it is about
 
 WORDS: dict[str, list[str]] = {
-    "name": "Anna Ben Carla David Emma Finn Grace Hugo Ines Jack Kate Leo Maria Nora Omar Paul".split(),
-    "thing": ["lamp", "kettle", "printer", "jacket", "headphones", "camera", "chair", "tablet", "coffee machine"],
+    "name": [
+        "Anna",
+        "Ben",
+        "Carla",
+        "David",
+        "Emma",
+        "Finn",
+        "Grace",
+        "Hugo",
+        "Ines",
+        "Jack",
+        "Kate",
+        "Leo",
+        "Maria",
+        "Nora",
+        "Omar",
+        "Paul",
+    ],
+    "thing": [
+        "lamp",
+        "kettle",
+        "printer",
+        "jacket",
+        "headphones",
+        "camera",
+        "chair",
+        "tablet",
+        "coffee machine",
+    ],
     "device": ["lamp", "kettle", "printer", "headphones", "camera", "tablet", "coffee machine"],
     "past": ["yesterday", "last week", "on Monday", "on Friday", "two days ago", "this morning"],
     "day": ["today", "tomorrow", "this week", "by Friday", "before the weekend"],
@@ -41,31 +68,51 @@ WORDS: dict[str, list[str]] = {
 # A matter is a clause that stands alone; a wish is what the customer asks for about it.
 MATTERS: dict[str, list[str]] = {
     "account": [
-        "I cannot sign in with my password", "my account shows the old address", "the code to sign in never comes",
-        "my account was closed {past}", "somebody else uses my account", "I have two accounts with one email",
+        "I cannot sign in with my password",
+        "my account shows the old address",
+        "the code to sign in never comes",
+        "my account was closed {past}",
+        "somebody else uses my account",
+        "I have two accounts with one email",
         "the name on my account is wrong",
     ],
     "billing": [
-        "I was charged twice for the {thing}", "the invoice for the {thing} is wrong", "my card was charged {amount}",
-        "the discount of {amount} was not taken off", "the invoice has the old address", "my card was not accepted",
+        "I was charged twice for the {thing}",
+        "the invoice for the {thing} is wrong",
+        "my card was charged {amount}",
+        "the discount of {amount} was not taken off",
+        "the invoice has the old address",
+        "my card was not accepted",
         "I paid {amount} and the order says not paid",
     ],
     "delivery": [
-        "the {thing} has not come", "the parcel went to the old address", "the driver left the {thing} in the rain",
-        "the parcel is late again", "the order says delivered and nothing came", "half of the order is missing",
+        "the {thing} has not come",
+        "the parcel went to the old address",
+        "the driver left the {thing} in the rain",
+        "the parcel is late again",
+        "the order says delivered and nothing came",
+        "half of the order is missing",
         "the parcel stands at the depot since {past}",
     ],
     "returns": [
-        "I want to send the {thing} back", "the {thing} is the wrong colour", "the {thing} does not fit",
-        "I changed my mind about the {thing}", "I have no label to send the parcel back", "I got the wrong {thing}",
+        "I want to send the {thing} back",
+        "the {thing} is the wrong colour",
+        "the {thing} does not fit",
+        "I changed my mind about the {thing}",
+        "I have no label to send the parcel back",
+        "I got the wrong {thing}",
         "I wait for you to collect the {thing} that I do not want",
     ],
     "technical": [
-        "the {device} does not start", "the app closes when I open the order", "the {device} makes a loud noise",
-        "the {device} does not connect to the app", "the page stays white when I pay", "the {device} stopped {past}",
+        "the {device} does not start",
+        "the app closes when I open the order",
+        "the {device} makes a loud noise",
+        "the {device} does not connect to the app",
+        "the page stays white when I pay",
+        "the {device} stopped {past}",
         "the update broke the {device}",
     ],
-}  # fmt: skip
+}
 
 ONE = ["{wanted}", "{wanted}. It happened {past}", "{wanted} and I need help {day}", "it is simple: {wanted}"]
 # {wanted} decides; {other} is settled or beside the point.

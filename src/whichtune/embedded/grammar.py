@@ -20,7 +20,15 @@ Words = Mapping[str, Sequence[str]]
 SIZES = {"train": 1000, "validation": 300, "test": 500}
 LABEL_NOISE = 0.02
 _SLOT = re.compile(r"\{(\w+)\}")
-_SHORT = {"you": "u", "your": "ur", "are": "r", "please": "pls", "thanks": "thx", "tomorrow": "tmrw", "and": "&"}
+_SHORT = {
+    "you": "u",
+    "your": "ur",
+    "are": "r",
+    "please": "pls",
+    "thanks": "thx",
+    "tomorrow": "tmrw",
+    "and": "&",
+}
 
 
 @dataclass(frozen=True)
@@ -80,7 +88,7 @@ def surface_noise(rng: random.Random, text: str) -> str:
 
 
 def only_words(text: str) -> str:
-    """The text without case, punctuation and short forms: two texts that differ otherwise mean different things."""
+    """The text without case, punctuation and short forms, so that texts that mean the same are equal."""
     long = {short: word for word, short in _SHORT.items()}
     return " ".join(long.get(word, word) for word in re.findall(r"[\w&']+", text.lower()))
 
@@ -88,7 +96,7 @@ def only_words(text: str) -> str:
 def generate(
     draw: Callable[[random.Random, str], str], labels: Sequence[str], seed: int, sizes: Mapping[str, int]
 ) -> dict[str, list[Example]]:
-    """Splits of distinct texts with balanced true labels, of which `LABEL_NOISE` are then given another label.
+    """Splits of distinct texts with balanced true labels, of which `LABEL_NOISE` then get another.
 
     `draw(rng, label)` makes a text of a class. No text is made twice in any split. In each split the share
     of wrong labels is exact (rounded), so a classifier that knows the grammar is right on the others and
