@@ -40,7 +40,7 @@ VALIDATION_TOKENS = 30_000  # for the log; the model card's figures are of the w
 class Settings:
     """Everything that the weights depend on, apart from the text and the versions of the libraries."""
 
-    steps: int = 3000
+    steps: int = 4000
     seed: int = 0
     vocabulary: int = 4096
     positions: int = 512
@@ -51,11 +51,11 @@ class Settings:
     tokens_at_once: int = 2048  # of a step's tokens, to keep the logits in the processor's cache
     stable_length: int = 256  # tokens in a sequence before the decay
     decay_length: int = 512  # and in it: the later positions are learned last, which costs less
-    warmup_steps: int = 100
+    warmup_steps: int = 50
     decay_fraction: float = 0.25
     muon_learning_rate: float = 0.02
     adam_learning_rate: float = 0.004
-    weight_decay: float = 0.1
+    weight_decay: float = 0.05
     gradient_clip: float = 1.0
 
     @property

@@ -1,0 +1,57 @@
+"""A tiny pretrained language model and two generated data sets, inside the package.
+
+Only paths and facts: importing this loads neither torch nor pandas.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from whichtune.embedded import generate_messages, generate_support_requests
+from whichtune.embedded.grammar import LABEL_NOISE, SIZES
+from whichtune.errors import UnknownNameError
+from whichtune.registry import did_you_mean
+
+_FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class EmbeddedDataset:
+    """Facts of a data set. `bayes_limit` is the best accuracy that can be expected of any classifier."""
+
+    description: str
+    classes: tuple[str, ...]
+    bayes_limit: float
+    sizes: dict[str, int]
+
+
+DATASETS: dict[str, EmbeddedDataset] = {
+    "messages": EmbeddedDataset(
+        description="short generated messages, spam or not; word order and context decide",
+        classes=generate_messages.LABELS,
+        bayes_limit=1 - LABEL_NOISE,
+        sizes=SIZES,
+    ),
+    "support_requests": EmbeddedDataset(
+        description="generated requests of a shop's customers, by the department that must act",
+        classes=generate_support_requests.LABELS,
+        bayes_limit=1 - LABEL_NOISE,
+        sizes=SIZES,
+    ),
+}
+
+
+def model_path() -> Path:
+    """Folder of the embedded model, which `AutoModelForCausalLM` and `AutoTokenizer` load."""
+    return _FOLDER / "tiny-gpt2"
+
+
+def dataset_path(name: str) -> Path:
+    """Folder with train.csv, validation.csv and test.csv (columns text and label).
+
+    Raises `UnknownNameError` for a name that is not in `DATASETS`.
+    """
+    if name not in DATASETS:
+        raise UnknownNameError(f"There is no embedded data set '{name}'; {did_you_mean(name, DATASETS)}")
+    return _FOLDER / name
