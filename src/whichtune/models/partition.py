@@ -12,7 +12,7 @@ Shapes: B examples, T tokens, D hidden size.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +24,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from whichtune.errors import ModelError
 
 
-class _StopForwardError(Exception):
+class StopForwardError(Exception):
     """Ends a forward pass once what it was run for is known; never leaves this package."""
 
 
@@ -69,14 +69,14 @@ def final_modules(model: nn.Module) -> list[nn.Module]:
 class Probe:
     """What one tiny forward pass tells about a model.
 
-    `in_order`: every block ran exactly once, first to last. `returns_tuple`: blocks return a tuple whose
-    first member is the hidden state.
+    `in_order`: every block ran exactly once, first to last. `tuple_length`: blocks return a tuple of this
+    length whose first member is the hidden state; 0 where they return the hidden state itself.
     """
 
     blocks: nn.ModuleList
     final_modules: list[nn.Module]
     in_order: bool
-    returns_tuple: bool
+    tuple_length: int
 
 
 def probe(model: nn.Module) -> Probe:
@@ -103,9 +103,9 @@ def probe(model: nn.Module) -> Probe:
 
     with ExitStack() as stack:
         for module in body.modules():
-            stack.enter_context(_removed(module.register_forward_pre_hook(note)))
-        stack.enter_context(_removed(blocks[-1].register_forward_hook(note_last)))
-        stack.enter_context(_evaluating(body))
+            stack.enter_context(removed(module.register_forward_pre_hook(note)))
+        stack.enter_context(removed(blocks[-1].register_forward_hook(note_last)))
+        stack.enter_context(evaluating(body))
         inner = {id(module) for block in blocks for module in block.modules()}
         with torch.no_grad():
             _run_tiny(body)
@@ -121,7 +121,7 @@ def probe(model: nn.Module) -> Probe:
         blocks=blocks,
         final_modules=[module for module in candidates if module in _reaching(body, candidates)],
         in_order=order == list(range(len(blocks))),
-        returns_tuple=isinstance(last_output[0], tuple),
+        tuple_length=len(last_output[0]) if isinstance(last_output[0], tuple) else 0,
     )
 
 
@@ -131,7 +131,7 @@ def _reaching(body: nn.Module, candidates: Sequence[nn.Module]) -> list[nn.Modul
     if not owned:
         return []
     with ExitStack() as stack:
-        stack.enter_context(_evaluating(body))
+        stack.enter_context(evaluating(body))
         stack.enter_context(_gradient_only(body, {id(p) for _, p in owned}))
         with torch.enable_grad():
             state = _run_tiny(body)
@@ -145,7 +145,7 @@ def _run_tiny(body: nn.Module) -> Tensor:
     """Hidden state (1, 2, D), or logits where the model gives no hidden state, of two tokens."""
     device = next(body.parameters()).device
     tokens = torch.tensor([[3, 4]], device=device)
-    with _no_cache(body):
+    with without_kv_cache(body):
         output = body(input_ids=tokens, attention_mask=torch.ones_like(tokens))
     if isinstance(output, Tensor):
         return output
@@ -169,8 +169,136 @@ def _distinct(modules: Iterable[nn.Module]) -> list[nn.Module]:
     return list({id(module): module for module in modules}.values())
 
 
+class Feed:
+    """Holds the states that replace the input of the boundary block, (B, T, D)."""
+
+    def __init__(self) -> None:
+        self.hidden_states: Tensor | None = None
+
+    def take(self) -> Tensor:
+        if self.hidden_states is None:
+            raise RuntimeError("the upper blocks were run before they were given hidden states")
+        return self.hidden_states
+
+
+class Partition:
+    """A transformers model that can be run below or above any block boundary, by its own forward.
+
+    Boundary k (0 to n, the number of blocks) lies before block k; boundary n lies between the last block
+    and the final modules. `model` is called with keyword arguments such as `input_ids` and
+    `attention_mask`, as its owner calls it. The model is not changed: everything set during a call is put
+    back, also after an exception.
+
+    Raises `ModelError` where the model has no single list of blocks that run once each in order.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        found = probe(model)
+        if not found.in_order:
+            raise ModelError(f"{type(model).__name__} does not run its blocks once each, in order.")
+        self.model = model
+        self.blocks = found.blocks
+        self.final_modules = found.final_modules
+        self._tuple_length = found.tuple_length
+
+    def __len__(self) -> int:
+        return len(self.blocks)
+
+    def lower(self, depths: Iterable[int], **inputs: Any) -> dict[int, Tensor]:
+        """Hidden states (B, T, D) that reach each boundary of `depths`, from one pass up to the deepest.
+
+        No gradient is kept. The caller sees to it that dropout is off (`evaluating`).
+        """
+        wanted = sorted(set(depths))
+        if not wanted or wanted[0] < 0 or wanted[-1] > len(self):
+            raise ValueError(f"boundaries must lie between 0 and {len(self)}, not {wanted}")
+        states: dict[int, Tensor] = {}
+
+        def keep(depth: int, hidden_states: Tensor) -> None:
+            if depth == wanted[-1]:
+                states[depth] = hidden_states
+                raise StopForwardError
+            states[depth] = hidden_states.clone()
+
+        def keep_input(depth: int) -> Any:
+            def hook(block: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+                keep(depth, arguments[0] if arguments else named["hidden_states"])
+
+            return hook
+
+        def keep_output(block: nn.Module, arguments: Any, output: Any) -> None:
+            keep(len(self), output[0] if isinstance(output, tuple) else output)
+
+        with ExitStack() as stack:
+            for depth in wanted:
+                if depth < len(self):
+                    handle = self.blocks[depth].register_forward_pre_hook(keep_input(depth), with_kwargs=True)
+                else:
+                    handle = self.blocks[-1].register_forward_hook(keep_output)
+                stack.enter_context(removed(handle))
+            stack.enter_context(torch.no_grad())
+            stack.enter_context(without_kv_cache(self.model))
+            try:
+                self.model(**inputs)
+            except StopForwardError:
+                return states
+        raise ModelError(f"{type(self.model).__name__} ended before its block {wanted[-1]}.")
+
+    @contextmanager
+    def upper(self, boundary: int) -> Iterator[Feed]:
+        """Inside, calling the model computes only what lies above `boundary`.
+
+        Blocks below it hand their input on, and the states given as `feed.hidden_states` (B, T, D) enter
+        at the boundary. The model is called with the inputs whose lower states these are, so that it
+        builds the same masks and positions.
+        """
+        if not 0 <= boundary <= len(self):
+            raise ValueError(f"the boundary must lie between 0 and {len(self)}, not {boundary}")
+        feed = Feed()
+
+        def inject(block: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
+            if arguments:
+                return (feed.take(), *arguments[1:]), named
+            return arguments, {**named, "hidden_states": feed.take()}
+
+        def hand_on(*arguments: Any, **named: Any) -> Any:
+            return self._as_output(arguments[0] if arguments else named["hidden_states"])
+
+        def hand_over(*arguments: Any, **named: Any) -> Any:
+            return self._as_output(feed.take())
+
+        with ExitStack() as stack:
+            stack.enter_context(without_kv_cache(self.model))
+            for number in range(boundary):
+                last = number == len(self) - 1
+                stack.enter_context(replaced_forward(self.blocks[number], hand_over if last else hand_on))
+            if 0 < boundary < len(self):
+                handle = self.blocks[boundary].register_forward_pre_hook(inject, with_kwargs=True)
+                stack.enter_context(removed(handle))
+            yield feed
+
+    def _as_output(self, hidden_states: Tensor) -> Any:
+        if not self._tuple_length:
+            return hidden_states
+        return (hidden_states, *([None] * (self._tuple_length - 1)))
+
+
 @contextmanager
-def _removed(handle: Any) -> Iterator[None]:
+def replaced_forward(module: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
+    """`module` runs `forward` instead of its own inside; hooks of the module still apply."""
+    own = module.__dict__.get("forward")
+    module.__dict__["forward"] = forward
+    try:
+        yield
+    finally:
+        if own is None:
+            del module.__dict__["forward"]
+        else:
+            module.__dict__["forward"] = own
+
+
+@contextmanager
+def removed(handle: Any) -> Iterator[None]:
     try:
         yield
     finally:
@@ -178,7 +306,7 @@ def _removed(handle: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
+def evaluating(model: nn.Module) -> Iterator[None]:
     """Evaluation mode inside; every module's own mode is restored, also after an exception."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
@@ -203,7 +331,7 @@ def _gradient_only(model: nn.Module, wanted: set[int]) -> Iterator[None]:
 
 
 @contextmanager
-def _no_cache(model: nn.Module) -> Iterator[None]:
+def without_kv_cache(model: nn.Module) -> Iterator[None]:
     """Keys and values of past tokens are not kept inside: they are never read here."""
     configs = _distinct_configs(model)
     old = [config.use_cache for config in configs]
