@@ -16,23 +16,22 @@ from __future__ import annotations
 
 import argparse
 import json
-import lzma
-import math
 import os
 import shutil
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor, nn
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-END_OF_TEXT = "<|endoftext|>"
+from muon import Muon
+from pretraining_text import corpus_file, cuts, encode, read_articles, train_tokenizer, training_batch
+
+LOG_EVERY = 10  # steps
 VALIDATION_TOKENS = 30_000  # for the log; the model card's figures are of the whole validation text
 
 
@@ -70,104 +69,6 @@ class Settings:
         warm = min(1.0, (step + 1) / self.warmup_steps)
         left = (self.steps - step) / max(1, self.steps - self.decay_begins)
         return min(warm, left, 1.0)
-
-
-class Muon(torch.optim.Optimizer):
-    """Momentum whose step is made orthogonal: every direction of a matrix moves by the same amount.
-
-    K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024). `torch.optim.Muon`
-    works in bfloat16, which most CPUs only emulate; this one stays in float32. Parameters are matrices
-    (in, out) as GPT-2's Conv1D holds them; one that holds several side by side (queries, keys, values)
-    is orthogonalised piece by piece: `pieces` of its group says how many.
-    """
-
-    def __init__(
-        self, groups: list[dict[str, Any]], lr: float, momentum: float = 0.95, weight_decay: float = 0.0
-    ) -> None:
-        super().__init__(groups, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "pieces": 1})
-
-    @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
-        for group in self.param_groups:
-            for weight in group["params"]:
-                buffer = self.state[weight].setdefault("momentum", torch.zeros_like(weight))
-                buffer.lerp_(weight.grad, 1 - group["momentum"])
-                update = weight.grad.lerp(buffer, group["momentum"])  # Nesterov's look ahead
-                pieces = [orthogonalise(piece) for piece in update.chunk(group["pieces"], dim=1)]
-                scale = math.sqrt(max(1.0, pieces[0].shape[1] / pieces[0].shape[0]))
-                weight.mul_(1 - group["lr"] * group["weight_decay"])
-                weight.add_(torch.cat(pieces, dim=1), alpha=-group["lr"] * scale)
-
-
-def orthogonalise(matrix: Tensor, iterations: int = 5) -> Tensor:
-    """A matrix with the same singular vectors and singular values near 1 (quintic Newton-Schulz)."""
-    a, b, c = 3.4445, -4.7750, 2.0315  # Jordan et al.: steepest at zero, values settle between 0.7 and 1.2
-    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
-    x = wide / (wide.norm() + 1e-7)
-    for _ in range(iterations):
-        gram = x @ x.T
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    return x if matrix.shape[0] <= matrix.shape[1] else x.T
-
-
-# ---- text and tokens
-
-
-def read_articles(path: Path) -> list[str]:
-    """Articles of a text file (plain or .xz), which two blank lines part."""
-    raw = lzma.decompress(path.read_bytes()) if path.suffix == ".xz" else path.read_bytes()
-    return [article.strip("\n") for article in raw.decode("utf-8").split("\n\n\n") if article.strip()]
-
-
-def corpus_file(corpus: Path, split: str) -> Path:
-    for name in (f"{split}.txt.xz", f"{split}.txt"):
-        if (corpus / name).is_file():
-            return corpus / name
-    raise SystemExit(f"{corpus} holds neither {split}.txt.xz nor {split}.txt.")
-
-
-def train_tokenizer(articles: list[str], vocabulary: int, positions: int) -> PreTrainedTokenizerFast:
-    """Byte-level BPE of `vocabulary` tokens; `<|endoftext|>` (id 0) ends a text and pads."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary,
-        special_tokens=[END_OF_TEXT],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(articles, trainer)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        bos_token=END_OF_TEXT,
-        eos_token=END_OF_TEXT,
-        pad_token=END_OF_TEXT,
-        model_max_length=positions,
-    )
-
-
-def encode(articles: list[str], tokenizer: PreTrainedTokenizerFast) -> np.ndarray:
-    """All articles as one row of token ids (uint16), each followed by the end-of-text token."""
-    rows = tokenizer.backend_tokenizer.encode_batch([article + "\n" for article in articles])
-    end = tokenizer.eos_token_id
-    return np.concatenate([np.array([*row.ids, end], dtype=np.uint16) for row in rows])
-
-
-def training_batch(tokens: np.ndarray, settings: Settings, step: int) -> Tensor:
-    """Token ids (B, T + 1) of `step`: each epoch has its own offset of the cuts and its own order."""
-    length = settings.sequence_length(step)
-    size = settings.tokens_per_step // length
-    steps_per_epoch = max(1, (len(tokens) - length - 1) // length // size)
-    epoch, index = divmod(step, steps_per_epoch)
-    rng = np.random.default_rng([settings.seed, length, epoch])
-    offset = int(rng.integers(length))
-    starts = offset + length * rng.permutation((len(tokens) - 1 - offset) // length)
-    rows = [tokens[start : start + length + 1] for start in starts[index * size : (index + 1) * size]]
-    return torch.from_numpy(np.stack(rows).astype(np.int64))
-
-
-# ---- model and optimisers
 
 
 def new_model(settings: Settings, end_of_text: int) -> GPT2LMHeadModel:
@@ -241,19 +142,6 @@ def validation_loss(model: nn.Module, tokens: np.ndarray, length: int) -> float:
     return total / count
 
 
-def cuts(tokens: np.ndarray, length: int, batch: int = 4) -> Iterator[Tensor]:
-    """Rows (B, T + 1), each beginning with the last token of the one before; the rest comes last."""
-    whole = (len(tokens) - 1) // length
-    for first in range(0, whole, batch):
-        starts = range(first * length, min(first + batch, whole) * length, length)
-        yield torch.from_numpy(np.stack([tokens[s : s + length + 1] for s in starts]).astype(np.int64))
-    if len(tokens) - 1 > whole * length:
-        yield torch.from_numpy(tokens[None, whole * length :].astype(np.int64))
-
-
-# ---- the run
-
-
 def save_atomically(state: dict[str, Any], path: Path) -> None:
     torch.save(state, path.with_suffix(".part"))
     os.replace(path.with_suffix(".part"), path)
@@ -269,68 +157,103 @@ def check_same_run(saved: dict[str, Any], settings: Settings, step: int) -> None
         raise SystemExit(f"The checkpoint was made with other settings: {', '.join(wrong)}.")
 
 
-def pretrain(corpus: Path, work: Path, settings: Settings, save_every: int) -> GPT2LMHeadModel:
-    """Train from the newest checkpoint in `work`, or from the start; returns the trained model."""
-    work.mkdir(parents=True, exist_ok=True)
-    train_articles = read_articles(corpus_file(corpus, "train"))
-    if not (work / "tokenizer").is_dir():
-        train_tokenizer(train_articles, settings.vocabulary, settings.positions).save_pretrained(
-            work / "tokenizer"
-        )
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(work / "tokenizer")
-    train_tokens = encode(train_articles, tokenizer)
-    valid_tokens = encode(read_articles(corpus_file(corpus, "valid")), tokenizer)[:VALIDATION_TOKENS]
+class Run:
+    """A pretraining run as it lies in a folder: tokenizer, checkpoint and log, begun or resumed."""
 
-    model = new_model(settings, tokenizer.eos_token_id).train()
-    optimisers = make_optimisers(model, settings)
-    step, seconds = 0, 0.0
-    checkpoint = work / "checkpoint.pt"
-    if checkpoint.is_file():
-        state = torch.load(checkpoint, weights_only=True)
-        check_same_run(state["settings"], settings, state["step"])
-        model.load_state_dict(state["model"])
-        for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
+    def __init__(self, corpus: Path, work: Path, settings: Settings) -> None:
+        self.settings, self.checkpoint, self.log = settings, work / "checkpoint.pt", work / "log.jsonl"
+        articles = {split: read_articles(corpus_file(corpus, split)) for split in ("train", "valid")}
+        if not (work / "tokenizer").is_dir():
+            made = train_tokenizer(articles["train"], settings.vocabulary, settings.positions)
+            made.save_pretrained(work / "tokenizer")
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(work / "tokenizer")
+        self.train_tokens = encode(articles["train"], tokenizer)
+        self.valid_tokens = encode(articles["valid"], tokenizer)[:VALIDATION_TOKENS]
+        self.model = new_model(settings, tokenizer.eos_token_id).train()
+        self.optimisers = make_optimisers(self.model, settings)
+        self.step, self.seconds = 0, 0.0
+        if self.checkpoint.is_file():
+            self.resume()
+        self.log.write_text("".join(line + "\n" for line in self.logged()))
+
+    def resume(self) -> None:
+        state = torch.load(self.checkpoint, weights_only=True)
+        check_same_run(state["settings"], self.settings, state["step"])
+        self.model.load_state_dict(state["model"])
+        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)
-        step, seconds = state["step"], state["seconds"]
-    log = work / "log.jsonl"
-    began, recent = time.perf_counter(), []
+        self.step, self.seconds = state["step"], state["seconds"]
 
-    while step < settings.steps:
-        factor = settings.learning_rate_factor(step)
-        loss = accumulate_gradients(model, training_batch(train_tokens, settings, step), settings)
-        norm = nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip)
-        for optimiser in optimisers:
+    def logged(self) -> list[str]:
+        """Lines of the log up to the checkpoint: what came after it is trained, and logged, again."""
+        lines = self.log.read_text().splitlines() if self.log.is_file() else []
+        return [line for line in lines if json.loads(line)["step"] <= self.step]
+
+    def save(self) -> None:
+        state = {
+            "settings": asdict(self.settings),
+            "step": self.step,
+            "seconds": self.seconds,
+            "model": self.model.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+        }
+        save_atomically(state, self.checkpoint)
+
+    def train_step(self) -> tuple[float, float]:
+        """One optimiser step; returns the loss before it and the norm of its gradient."""
+        settings = self.settings
+        length = settings.sequence_length(self.step)
+        rows = training_batch(self.train_tokens, self.step, settings.seed, length, settings.tokens_per_step)
+        loss = accumulate_gradients(self.model, rows, settings)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), settings.gradient_clip)
+        for optimiser in self.optimisers:
             for group in optimiser.param_groups:
-                group["lr"] = group["full_lr"] * factor
+                group["lr"] = group["full_lr"] * settings.learning_rate_factor(self.step)
             optimiser.step()
             optimiser.zero_grad()
-        step += 1
-        recent.append(loss)
-        if step % 10 == 0 or step == settings.steps:
-            line: dict[str, Any] = {
-                "step": step,
-                "tokens": step * settings.tokens_per_step,
-                "train_loss": round(sum(recent) / len(recent), 4),
-                "learning_rate_factor": round(factor, 4),
-                "gradient_norm": round(float(norm), 3),
-            }
-            if step % save_every == 0 or step == settings.steps:
-                line["validation_loss"] = round(validation_loss(model, valid_tokens, settings.positions), 4)
-            line["seconds"] = round(seconds + time.perf_counter() - began, 1)
-            with log.open("a") as file:
-                file.write(json.dumps(line) + "\n")
-            print(json.dumps(line), flush=True)
-            recent = []
-        if step % save_every == 0 or step == settings.steps:
-            state = {
-                "settings": asdict(settings),
-                "step": step,
-                "seconds": seconds + time.perf_counter() - began,
-                "model": model.state_dict(),
-                "optimisers": [optimiser.state_dict() for optimiser in optimisers],
-            }
-            save_atomically(state, checkpoint)
-    return model
+        self.step += 1
+        return loss, float(norm)
+
+    def write_log(self, losses: list[float], norm: float, validate: bool) -> None:
+        line: dict[str, Any] = {
+            "step": self.step,
+            "tokens": self.step * self.settings.tokens_per_step,
+            "train_loss": round(sum(losses) / len(losses), 4),
+            "learning_rate_factor": round(self.settings.learning_rate_factor(self.step - 1), 4),
+            "gradient_norm": round(norm, 3),
+        }
+        if validate:
+            loss = validation_loss(self.model, self.valid_tokens, self.settings.positions)
+            line["validation_loss"] = round(loss, 4)
+        line["seconds"] = round(self.seconds, 1)
+        with self.log.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        print(json.dumps(line), flush=True)
+
+
+def pretrain(
+    corpus: Path, work: Path, settings: Settings, save_every: int = 100, stop_at: int | None = None
+) -> GPT2LMHeadModel:
+    """Train from the newest checkpoint in `work`, or from the start; returns the trained model.
+
+    `stop_at` ends this part of the run after that step, saved so that it can go on later.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    run = Run(corpus, work, settings)
+    end = min(settings.steps, stop_at or settings.steps)
+    losses: list[float] = []
+    while run.step < end:
+        began = time.perf_counter()
+        loss, norm = run.train_step()
+        losses.append(loss)
+        run.seconds += time.perf_counter() - began
+        at_mark = run.step % save_every == 0 or run.step == end
+        if at_mark or run.step % LOG_EVERY == 0:
+            run.write_log(losses, norm, validate=at_mark)
+            losses = []
+        if at_mark:
+            run.save()
+    return run.model
 
 
 def export(model: GPT2LMHeadModel, work: Path, folder: Path) -> None:
@@ -363,10 +286,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     for name, default in asdict(Settings()).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
+    parser.add_argument("--stop-at", type=int, help="stop after this step, to go on later")
     arguments = parser.parse_args()
     settings = Settings(**{name: getattr(arguments, name) for name in asdict(Settings())})
     torch.set_num_threads(arguments.threads)
-    model = pretrain(arguments.corpus, arguments.work, settings, arguments.save_every)
+    model = pretrain(arguments.corpus, arguments.work, settings, arguments.save_every, arguments.stop_at)
     if arguments.export:
         export(model, arguments.work, arguments.export)
 
