@@ -7,7 +7,7 @@ import pytest
 from scipy import stats as scipy_stats
 
 from whichtune import stats
-from whichtune.stats.crossed import Reference, crossed_test
+from whichtune.stats.crossed import Reference, crossed_test, seed_noise
 
 
 def table(rng: np.random.Generator, seed_sd: float, example_sd: float, shape: tuple[int, int]) -> np.ndarray:
@@ -49,7 +49,7 @@ def test_satterthwaite_reduces_to_welch() -> None:
 
 
 def test_only_seed_noise_gives_a_t_over_seeds() -> None:
-    reference = Reference(np.asarray(4.0), np.asarray(0.0), 4, 300)
+    reference = Reference(np.asarray(4.0), np.asarray(0.0), np.asarray(3.0), 299)
     for distance in (1.0, 5.0, 20.0):
         assert float(reference.sf(distance)) == pytest.approx(scipy_stats.t.sf(distance / 2, 3), rel=1e-4)
     assert float(reference.quantile(0.025)) == pytest.approx(2 * scipy_stats.t.ppf(0.975, 3), rel=1e-6)
@@ -57,7 +57,7 @@ def test_only_seed_noise_gives_a_t_over_seeds() -> None:
 
 @pytest.mark.parametrize("n_examples", [40, 300])
 def test_only_example_noise_gives_a_t_over_examples(n_examples: int) -> None:
-    reference = Reference(np.asarray(0.0), np.asarray(4.0), 4, n_examples)
+    reference = Reference(np.asarray(0.0), np.asarray(4.0), np.asarray(3.0), n_examples - 1)
     for distance in (1.0, 4.0, 6.0):
         expected = scipy_stats.t.sf(distance / 2, n_examples - 1)
         assert float(reference.sf(distance)) == pytest.approx(expected, rel=5e-3)
@@ -69,7 +69,7 @@ def test_reference_is_the_sum_of_two_ts(seed: float, example: float, n_seeds: in
     draws = np.sqrt(seed) * rng.standard_t(n_seeds - 1, 400_000) + np.sqrt(example) * rng.standard_t(
         199, 400_000
     )
-    reference = Reference(np.asarray(seed), np.asarray(example), n_seeds, 200)
+    reference = Reference(np.asarray(seed), np.asarray(example), np.asarray(n_seeds - 1.0), 199)
     for distance in (1.0, 3.0, 6.0):
         assert float(reference.sf(distance)) == pytest.approx((draws > distance).mean(), rel=0.05)
 
@@ -116,8 +116,41 @@ def test_two_seeds_are_too_few() -> None:
 
 def test_variance_components_are_recovered() -> None:
     rng = np.random.default_rng(9)
-    tables = np.stack([table(rng, 0.4, 0.7, (5, 200)) for _ in range(400)])
-    squares = stats.mean_squares(tables)
-    assert squares.seed_variance.mean() == pytest.approx(0.16, rel=0.1)
-    assert squares.example_variance.mean() == pytest.approx(0.49, rel=0.05)
+    squares = stats.mean_squares(np.stack([table(rng, 0.4, 0.7, (5, 200)) for _ in range(400)]))
+    assert ((squares.seed - squares.residual) / 200).mean() == pytest.approx(0.16, rel=0.1)
+    assert ((squares.example - squares.residual) / 5).mean() == pytest.approx(0.49, rel=0.05)
     assert squares.residual.mean() == pytest.approx(1.0, rel=0.02)
+
+
+def squares_with(seed: float, residual: float = 0.0) -> stats.MeanSquares:
+    return stats.MeanSquares(
+        *(np.asarray(x) for x in (0.0, seed, residual, residual)), n_seeds=3, n_examples=100
+    )
+
+
+def test_seed_noise_of_alike_methods_gains_their_degrees_of_freedom() -> None:
+    noise = seed_noise(squares_with(2.0), [0.01, 0.01], 2, [0.01] * 6, [2] * 6)
+    assert float(noise.variance) == pytest.approx(0.02)
+    assert float(noise.df) == pytest.approx(12)
+
+
+def test_seed_noise_of_two_methods_has_welchs_degrees_of_freedom() -> None:
+    noise = seed_noise(squares_with(0.0), [0.03, 0.01], 2, [0.03, 0.01], [2, 2])
+    assert float(noise.variance) == pytest.approx(0.04)
+    assert float(noise.df) == pytest.approx((0.03 + 0.01) ** 2 / (0.03**2 / 2 + 0.01**2 / 2))
+
+
+def test_seed_noise_is_never_below_the_pairs_own() -> None:
+    noise = seed_noise(squares_with(50.0), [0.01, 0.01], 2, [0.01] * 6, [2] * 6)
+    assert float(noise.variance) == pytest.approx(0.5)
+
+
+def test_a_method_that_collapsed_does_not_make_quiet_pairs_noisy() -> None:
+    noise = seed_noise(squares_with(2.0), [0.01, 0.01], 2, [0.01] * 5 + [4.0], [2] * 6)
+    assert float(noise.variance) == pytest.approx(0.02)
+    assert float(noise.df) == pytest.approx(10)
+
+
+def test_a_deterministic_side_adds_no_seed_noise() -> None:
+    noise = seed_noise(squares_with(1.0), [0.01], 1, [0.01] * 4, [2] * 4)
+    assert float(noise.variance) == pytest.approx(0.01)

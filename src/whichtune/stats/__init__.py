@@ -4,7 +4,7 @@ from whichtune.stats.correction import holm, holm_with_equivalence, unpaired_p
 from whichtune.stats.crossed import CrossedTest, MeanSquares, crossed_test, mean_squares, satterthwaite
 from whichtune.stats.intervals import Interval, bca, f1_macro_interval, wilson
 from whichtune.stats.paired import mcnemar_midp, newcombe_paired, tango_interval, tango_p_above
-from whichtune.stats.pairs import TEST_NAMES, PairTest, compare_scores
+from whichtune.stats.pairs import TEST_NAMES, PairTest, StudyNoise, compare_scores
 from whichtune.stats.power import Noise, detectable_crossed, detectable_paired, examples_needed, seeds_needed
 from whichtune.stats.scores import Scores, scores
 from whichtune.stats.selection import Candidate, Judged, Selection, best_on_validation, select
@@ -20,6 +20,7 @@ __all__ = [
     "PairTest",
     "Scores",
     "Selection",
+    "StudyNoise",
     "bca",
     "best_on_validation",
     "compare_scores",

@@ -6,6 +6,7 @@ Everything is a fraction (0.01 is one point); a positive difference means that t
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,8 +31,8 @@ TEST_NAMES: dict[str, str] = {
 class PairTest:
     """What the data say about one pair. Fields are None where the seeds do not allow them.
 
-    `seed_sd` is the standard deviation of the difference from seed to seed; `seed_error` and
-    `example_error` are what seeds and test set contribute to the standard error.
+    `seed_sd` is the standard deviation of the true difference from seed to seed, as the test takes it;
+    `seed_error` and `example_error` are what seeds and test set contribute to the standard error.
     `inference` says to what the result extends: "methods" or "models" (these trained models only).
     """
 
@@ -99,12 +100,40 @@ class PairTest:
         return power.seeds_needed(self.noise, self.n_examples, difference, alpha)
 
 
-def compare_scores(a: Scores, b: Scores, margin: float | None, binary: bool) -> PairTest:
+@dataclass(frozen=True)
+class StudyNoise:
+    """Variance over seeds of each method of a study that draws anything, with its seeds less one."""
+
+    variances: tuple[float, ...]
+    degrees: tuple[int, ...]
+
+    @classmethod
+    def of(cls, methods: Iterable[Scores]) -> StudyNoise:
+        """From all methods' scores; those with fewer than two seeds or no randomness tell nothing."""
+        able = [m for m in methods if len(m.values) > 1 and not m.constant]
+        return cls(tuple(float(m.per_seed.var(ddof=1)) for m in able), tuple(len(m.values) - 1 for m in able))
+
+
+def pooled_noise(
+    squares: crossed.MeanSquares, sides: Sequence[Scores], study: StudyNoise
+) -> crossed.SeedNoise:
+    """Seed noise of a difference (two sides) or of one method (one side), helped by the study."""
+    drawing = [side for side in sides if not side.constant]
+    if not study.variances or not drawing:
+        return crossed.own_noise(squares)
+    own = [float(side.per_seed.var(ddof=1)) for side in drawing]
+    return crossed.seed_noise(squares, own, len(drawing), study.variances, study.degrees)
+
+
+def compare_scores(
+    a: Scores, b: Scores, margin: float | None, binary: bool, study: StudyNoise | None = None
+) -> PairTest:
     """Test of two methods over the seeds they share: `a.values` and `b.values` `(S, E)`, seed by seed.
 
     A deterministic method repeats its one row for every seed of the other. `binary` says that scores
     are right (1) or wrong (0). `margin` is that of equivalence, None for no such test. Raises
-    ValueError where the shapes differ.
+    ValueError where the shapes differ. `study` is the seed noise of all methods of the study; without it
+    the pair's own has to do.
     """
     if a.values.shape != b.values.shape:
         raise ValueError(f"scores of unlike shapes {a.values.shape} and {b.values.shape}")
@@ -118,17 +147,22 @@ def compare_scores(a: Scores, b: Scores, margin: float | None, binary: bool) -> 
     squares = crossed.mean_squares(table)
     if float(squares.seed) == 0 and float(squares.residual) == 0:
         return _test_models(a, b, seeds, margin, weight, binary, seeds_matter=False)
-    return _test_methods(squares, seeds, margin, weight)
+    return _test_methods(
+        squares, pooled_noise(squares, (a, b), study or StudyNoise.of((a, b))), seeds, margin, weight
+    )
 
 
 def _test_methods(
     squares: crossed.MeanSquares,
+    noise: crossed.SeedNoise,
     seeds: tuple[tuple[float, ...], tuple[float, ...]],
     margin: float | None,
     weight: float | None,
 ) -> PairTest:
-    test = crossed.CrossedTest(squares, crossed.Reference.of(squares))
-    seed_variance, example_variance = float(squares.seed_variance), float(squares.example_variance)
+    test = crossed.CrossedTest(squares, crossed.Reference.of(squares, noise))
+    residual = float(squares.residual)
+    seed_variance = max(float(noise.variance) - residual / squares.n_examples, 0.0)
+    example_variance = max(float(squares.example) - residual, 0.0) / squares.n_seeds
     low, high = test.interval(0.95)
     low90, high90 = test.interval(0.90)
     cells = squares.n_seeds * squares.n_examples
@@ -146,8 +180,8 @@ def _test_methods(
         p_not_worse=None if margin is None else float(test.p_above(-margin, weight)),
         seed_sd=math.sqrt(seed_variance),
         seed_error=math.sqrt(seed_variance / squares.n_seeds),
-        example_error=math.sqrt(example_variance / squares.n_examples + float(squares.residual) / cells),
-        noise=power.Noise(seed_variance, example_variance, float(squares.residual)),
+        example_error=math.sqrt(example_variance / squares.n_examples + residual / cells),
+        noise=power.Noise(seed_variance, example_variance, residual, float(noise.df) / (squares.n_seeds - 1)),
     )
 
 

@@ -19,11 +19,15 @@ MOST_SEEDS = 1_000
 
 @dataclass(frozen=True)
 class Noise:
-    """Variances of one difference: between seeds, between examples (shared by all seeds), and the rest."""
+    """Variances of one difference: between seeds, between examples (shared by all seeds), and the rest.
+
+    `df_per_seed` is how many degrees of freedom each seed beyond the first gives to the seed variance.
+    """
 
     seed: float
     example: float
     residual: float
+    df_per_seed: float = 1.0
 
 
 def detectable_crossed(noise: Noise, n_seeds: int, n_examples: int, alpha: float = 0.05) -> float:
@@ -33,8 +37,8 @@ def detectable_crossed(noise: Noise, n_seeds: int, n_examples: int, alpha: float
     reference = Reference(
         np.asarray((noise.seed + noise.residual / n_examples) / n_seeds),
         np.asarray(noise.example / n_examples),
-        n_seeds,
-        n_examples,
+        np.asarray(noise.df_per_seed * (n_seeds - 1)),
+        n_examples - 1,
     )
     return float(reference.quantile(alpha / 2) + reference.quantile(1 - POWER))
 

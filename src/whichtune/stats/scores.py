@@ -24,15 +24,16 @@ def confusion(labels: NDArray[np.int64], predictions: NDArray[np.int64], classes
 
 
 def f1_macro_of_confusion(counts: NDArray[np.int64]) -> FloatArray:
-    """Macro F1 of confusion matrices `(..., C, C)`, over the classes that occur as label or prediction.
+    """Macro F1 of confusion matrices `(..., C, C)`: the mean over all C classes.
 
-    The same convention as scikit-learn's `f1_score(average="macro")`.
+    A class that occurs neither as label nor as prediction counts 0, as in scikit-learn's
+    `f1_score(labels=range(C), average="macro", zero_division=0)` and in the records.
     """
     counts = np.asarray(counts, dtype=np.float64)
     right = np.diagonal(counts, axis1=-2, axis2=-1)
     size = counts.sum(axis=-1) + counts.sum(axis=-2)
     f1 = np.divide(2 * right, size, out=np.zeros_like(right), where=size > 0)
-    return f1.sum(axis=-1) / np.maximum((size > 0).sum(axis=-1), 1)
+    return f1.mean(axis=-1)
 
 
 def f1_influence(counts: NDArray[np.int64]) -> FloatArray:
@@ -49,7 +50,7 @@ def f1_influence(counts: NDArray[np.int64]) -> FloatArray:
     per_mention = np.where(present, -2 * right / safe**2, 0.0)
     influence = per_mention[:, None] + per_mention[None, :]
     influence[np.diag_indices(classes)] += np.where(present, 2 / safe, 0.0)
-    return influence * n / max(present.sum(), 1)
+    return influence * n / classes
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,11 @@ class Scores:
 
     values: FloatArray
     weight: float | None
+
+    @property
+    def constant(self) -> bool:
+        """True where every seed has the same scores on every example."""
+        return bool((self.values == self.values[0]).all())
 
     @property
     def per_seed(self) -> FloatArray:

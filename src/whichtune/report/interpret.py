@@ -1,0 +1,303 @@
+"""Sentences from results. They say what the test says and nothing more.
+
+Every function is plain: figures in, text out. Points and percentages get one decimal, two where a
+thousand examples or more make the second worth reading.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from whichtune.stats.costs import COSTS
+from whichtune.stats.results import Comparison
+
+ABOUT_EQUAL = 0.05
+METRIC_NAMES = {"accuracy": "accuracy", "f1_macro": "macro F1", "loss": "loss"}
+
+
+def count(n: int, noun: str, plural: str | None = None) -> str:
+    """`1 seed`, `2 seeds`, `1,045 examples`."""
+    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
+
+
+def listing(items: Sequence[str], last: str = "and") -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    if len(items) < 2:
+        return "".join(items)
+    return f"{', '.join(items[:-1])} {last} {items[-1]}"
+
+
+def number(value: float, digits: int = 1) -> str:
+    """Rounded, without a minus before zero."""
+    text = f"{value:.{digits}f}"
+    return text.lstrip("-") if float(text) == 0 else text
+
+
+def points(value: float, digits: int = 1) -> str:
+    """`1 point`, `1.3 points`, `0.0 points`."""
+    text = f"{value:g}" if value == int(value) and abs(value) >= 1 else number(value, digits)
+    return f"{text} {'point' if abs(value) == 1 else 'points'}"
+
+
+def probability(p: float, name: str = "p") -> str:
+    """`p = 0.034`, `p < 0.001`, `p > 0.99`."""
+    if p < 0.001:
+        return f"{name} < 0.001"
+    if p > 0.99:
+        return f"{name} > 0.99"
+    return f"{name} = {p:.2g}"
+
+
+def comparison_paragraph(result: Comparison, alpha: float = 0.05) -> str:
+    """The paragraph of one pair, whatever became of it."""
+    sentences = [_what(result)]
+    if result.verdict == "not_tested":
+        sentences += result.notes
+        return " ".join(s for s in sentences if s)
+    sentences += [
+        _confound_sentence(result),
+        _figures(result),
+        _too_small(result),
+        _decision(result, alpha),
+        _power(result),
+        _scope(result),
+        _noise(result),
+        *result.notes,
+        _duplicates(result),
+        _costs(result),
+        _published(result),
+    ]
+    return " ".join(s for s in sentences if s)
+
+
+def _digits(result: Comparison) -> int:
+    return 2 if result.n_examples >= 1000 or result.unit == "nats" else 1
+
+
+def _amount(result: Comparison, value: float) -> str:
+    if result.unit == "nats":
+        return f"{number(value, 3)} nats"
+    return points(value, _digits(result))
+
+
+def _figure(result: Comparison, value: float) -> str:
+    return f"{number(value, 3)} nats" if result.unit == "nats" else f"{number(value, _digits(result))} %"
+
+
+def _what(result: Comparison) -> str:
+    text = f"{result.a} against {result.b}"
+    if result.factor and result.differs:
+        mine = next((d for d in result.differs if d.startswith(f"{result.factor} (")), None)
+        return f"{text}: {mine or result.factor}."
+    if result.factor:
+        return f"{text}: meant to differ in {result.factor}, yet no recorded setting differs."
+    return f"{text}."
+
+
+def _confound_sentence(result: Comparison) -> str:
+    if not result.confounds:
+        return ""
+    others = listing(result.confounds)
+    if result.factor:
+        return (
+            f"Confounded: they also differ in {others}, so a difference cannot be put down to "
+            f"{result.factor} alone."
+        )
+    return f"Confounded: they differ in {others}, so a difference cannot be put down to one of these."
+
+
+def _figures(result: Comparison) -> str:
+    if result.difference is None or result.a_figure is None or result.b_figure is None:
+        return ""
+    metric = METRIC_NAMES.get(result.metric, result.metric)
+    over = f" over {count(result.n_examples, 'test example')}"
+    if len(result.a_by_seed) > 1:
+        over = (
+            f" (mean of {count(len(result.a_by_seed), 'seed')}, {count(result.n_examples, 'test example')})"
+        )
+    both = f"{_figure(result, result.a_figure)} against {_figure(result, result.b_figure)}"
+    text = f"Test {metric}{over}: {both}, a difference of {_amount(result, result.difference)}"
+    if result.interval is None:
+        return f"{text}."
+    low, high = (number(x, 3 if result.unit == "nats" else _digits(result)) for x in result.interval)
+    p = probability(result.p) if result.p is not None else ""
+    corrected = ""
+    if result.p_adjusted is not None and result.family > 1:
+        corrected = f", {probability(result.p_adjusted)} corrected for {count(result.family, 'pair')}"
+    return f"{text} (95 % interval {low} to {high}; {p}{corrected})."
+
+
+def _too_small(result: Comparison) -> str:
+    if result.interval_90 is None or result.margin is None or result.verdict in ("better", "worse"):
+        return ""
+    half = (result.interval_90[1] - result.interval_90[0]) / 2
+    if half < result.margin:
+        return ""
+    return (
+        f"Too few data to show equivalence within {points(result.margin)}: the half-width of the 90 % "
+        "interval "
+        f"is {points(half, _digits(result))}."
+    )
+
+
+def _decision(result: Comparison, alpha: float) -> str:
+    models = result.holds_for == "models"
+    subject = f"this model of {result.a}" if models else result.a
+    other = f"this model of {result.b}" if models else result.b
+    margin = f"{result.margin:g} {'point' if result.margin == 1 else 'points'}" if result.margin else ""
+    if result.verdict in ("better", "worse"):
+        text = f"Verdict: {subject} is {result.verdict} than {other}"
+        return f"{text}, though by less than {margin}." if result.within_margin else f"{text}."
+    if result.verdict == "equivalent":
+        return f"Verdict: {subject} and {other} are equivalent to within {margin}."
+    text = "Verdict: undecided, since neither a difference"
+    text += f" nor equivalence within {margin} is shown." if margin else " is shown nor its absence."
+    if result.p is None:
+        return "Verdict: undecided, since nothing could be tested."
+    if result.p <= alpha < (result.p_adjusted or 0.0):
+        text += " Alone this pair would pass as a difference; corrected for all pairs it does not."
+    return text
+
+
+def _power(result: Comparison) -> str:
+    power = result.power
+    if power is None or result.verdict != "undecided" or power.detectable is None:
+        return ""
+    detectable = _amount(result, power.detectable)
+    text = f"A true difference of about {detectable} or more would probably (80 %) have been shown"
+    needs = []
+    if power.examples_needed is not None:
+        needs.append(f"about {count(_rounded(power.examples_needed), 'test example')}")
+    if power.seeds_needed is not None:
+        needs.append(f"about {count(power.seeds_needed, 'seed')}")
+    target = points(power.target)
+    if needs:
+        return f"{text}; one of {target} would need {listing(needs, 'or')}."
+    if result.holds_for == "methods":
+        return f"{text}; for {target} more test examples or more seeds alone would not do."
+    return f"{text}."
+
+
+def _rounded(n: int) -> int:
+    """Two significant figures, upwards: a forecast is no more exact than that."""
+    step = 10 ** max(0, int(math.log10(n)) - 1)
+    return -(-n // step) * step
+
+
+def _scope(result: Comparison) -> str:
+    if result.holds_for == "models" and len(result.seeds) == 1 and result.seeds[0] is not None:
+        return (
+            "With one seed this compares these two trained models, not the methods: how much another seed "
+            "would change is unknown."
+        )
+    if result.holds_for == "models":
+        return "Neither row depends on a seed: this compares the two fitted models."
+    return ""
+
+
+def _noise(result: Comparison) -> str:
+    if result.seed_sd is None or result.test_set_error is None or result.seed_error is None:
+        return ""
+    digits = max(2, _digits(result))
+    unit = "nats" if result.unit == "nats" else "points"
+    return (
+        f"Noise: from seed to seed the difference varies by {number(result.seed_sd, digits)} {unit} "
+        "(standard "
+        f"deviation); of the standard error, seeds make {number(result.seed_error, digits)} and the test set "
+        f"{number(result.test_set_error, digits)} {unit}."
+    )
+
+
+def _duplicates(result: Comparison) -> str:
+    other = result.without_duplicates
+    if not other:
+        return ""
+    low, high = (number(x, _digits(result)) for x in other["interval"])
+    return (
+        f"On the {count(other['n_examples'], 'test example')} that "
+        f"{'is' if other['n_examples'] == 1 else 'are'} "
+        f"not also in train the answer is another: {_amount(result, other['difference'])} ({low} to {high}; "
+        f"{probability(other['p'])} uncorrected)."
+    )
+
+
+def ratio(value: float) -> str:
+    """`2.5 times`, `0.33 times`; `about the same` within 5 %."""
+    if abs(value - 1) <= ABOUT_EQUAL:
+        return "about the same"
+    if value >= 10:
+        return f"{value:,.0f} times"
+    return (
+        f"{value:.2g} times" if value < 0.1 else f"{value:.2f} times" if value < 1 else f"{value:.1f} times"
+    )
+
+
+def _costs(result: Comparison) -> str:
+    parts = [
+        f"{ratio(value)} the {COSTS[key]}" if abs(value - 1) > ABOUT_EQUAL else f"about the same {COSTS[key]}"
+        for key, value in result.cost_ratios.items()
+        if value is not None and key in COSTS and key != "flops"
+    ]
+    return f"{result.a} costs {listing(parts)} of {result.b}." if parts else ""
+
+
+def _published(result: Comparison) -> str:
+    if not result.published and not result.claim:
+        return ""
+    figures = ""
+    published = result.published or {}
+    if published.get("a") is not None and published.get("b") is not None:
+        figures = f" ({number(published['a'], 2)} against {number(published['b'], 2)} %)"
+    text = f"Published: {result.claim or 'a difference'}{figures}; "
+    if result.agrees_with_published is None:
+        return text + "our figures leave it open."
+    return text + ("our figures agree." if result.agrees_with_published else "our figures do not agree.")
+
+
+# -- the study as a whole ---------------------------------------------------------------------------
+
+
+def rule_text(selection_cost: str, margin: float) -> str:
+    """The selection rule in one sentence."""
+    return (
+        f"Recommended is the row with the lowest {COSTS.get(selection_cost, selection_cost)} that is "
+        "shown on "
+        f"test to be no worse than the best row on validation (one-sided 95 % bound of the difference above "
+        f"-{points(margin)}, Holm-corrected over the cheaper rows); where none is, the best row itself."
+    )
+
+
+def headline(recommended: str, best: str, undecided: Sequence[str], margin: float) -> str:
+    """The one sentence to read."""
+    if recommended != best:
+        return (
+            f"Use {recommended}: it is the cheapest row shown to be no worse than {best}, the best on "
+            f"validation, to within {points(margin)}."
+        )
+    if undecided:
+        rows = "1 cheaper row is" if len(undecided) == 1 else f"{len(undecided)} cheaper rows are"
+        return (
+            f"Use {best}, the best on validation: no cheaper row is shown to be as good to within "
+            f"{points(margin)}, but {rows} undecided ({listing(list(undecided))})."
+        )
+    return f"Use {best}, the best on validation: no other row costs less."
+
+
+def candidate_sentence(label: str, standing: str, best: str, difference: float | None, margin: float) -> str:
+    """Why a row was or was not recommended."""
+    by = (
+        ""
+        if difference is None
+        else f" ({'+' if difference > 0 else ''}{number(difference, 2)} points on test)"
+    )
+    limit = points(margin)
+    sentences = {
+        "best": f"{label} is the best on validation.",
+        "shown no worse": f"{label} is cheaper and shown to be less than {limit} worse than {best}{by}.",
+        "undecided": f"{label} is cheaper, but may be {limit} or more worse than {best}{by}: undecided.",
+        "not tested": f"{label} is cheaper, but too few seeds allow no test against {best}{by}.",
+        "not cheaper": f"{label} costs no less than {best}{by}.",
+        "no cost": f"{label} has no figure for this cost, so it was not considered{by}.",
+    }
+    return sentences[standing]

@@ -1,0 +1,34 @@
+"""Costs of a row over its seeds, and their ratios."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from statistics import median
+
+from whichtune.records import Cost
+
+# The words are read as "1.5 times the training time".
+COSTS = {
+    "train_seconds": "training time",
+    "peak_memory_bytes": "peak memory",
+    "trainable_parameters": "trainable parameters",
+    "adapter_bytes": "stored size",
+    "inference_ms": "inference time",
+    "flops": "training operations",
+}
+
+
+def median_costs(costs: Iterable[Cost]) -> dict[str, float | None]:
+    """Median over seeds of each cost; None where no seed has it."""
+    rows = list(costs)
+    found = {key: [v for row in rows if (v := getattr(row, key)) is not None] for key in COSTS}
+    return {key: float(median(values)) if values else None for key, values in found.items()}
+
+
+def cost_ratios(a: Mapping[str, float | None], b: Mapping[str, float | None]) -> dict[str, float | None]:
+    """a divided by b; None where one is missing or b is zero."""
+    ratios: dict[str, float | None] = {}
+    for key in COSTS:
+        first, second = a.get(key), b.get(key)
+        ratios[key] = None if first is None or second is None or second == 0 else first / second
+    return ratios

@@ -1,0 +1,182 @@
+"""What the statistics leave in `summary.json`: frozen, JSON-serialisable, readable without scipy.
+
+Two scales, each said in its field: metrics of runs and methods are fractions, as in the records;
+differences of comparisons and candidates are in points (0.01 of a fraction), as readers speak of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Verdict4 = Literal["better", "worse", "equivalent", "undecided", "not_tested"]
+Span = tuple[float, float]
+
+
+class _Result(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RunFigures(_Result):
+    """Intervals of one run on the test split, as fractions (loss in nats), for new examples."""
+
+    run_id: str
+    label: str
+    seed: int | None
+    n: int
+    accuracy: float
+    accuracy_interval: Span = Field(description="Wilson, 95 %")
+    f1_macro: float
+    f1_macro_interval: Span | None = Field(
+        default=None, description="BCa bootstrap, 95 %; null where no answer is wrong"
+    )
+    loss: float | None = None
+    loss_interval: Span | None = Field(default=None, description="BCa bootstrap, 95 %")
+
+
+class MethodFigures(_Result):
+    """One label over its seeds, primary metric, as fractions."""
+
+    label: str
+    role: str
+    method: str
+    metric: str
+    seeds: list[int | None]
+    failed: int = Field(default=0, description="runs that did not complete")
+    validation: float | None = Field(default=None, description="mean over seeds")
+    test: float | None = Field(default=None, description="mean over seeds")
+    test_by_seed: list[float] = []
+    seed_sd: float | None = Field(
+        default=None, description="standard deviation of the test figure over seeds"
+    )
+    interval: Span | None = Field(default=None, description="95 %; null with two seeds")
+    interval_holds_for: (
+        Literal["new seeds and new examples", "this trained model and new examples"] | None
+    ) = None
+    costs: dict[str, float | None] = Field(default={}, description="medians over seeds")
+
+
+class Power(_Result):
+    """What could have been shown, in points, with a chance of 80 % at the corrected level `alpha`."""
+
+    alpha: float
+    detectable: float | None = Field(default=None, description="smallest true difference that would be shown")
+    target: float = Field(default=1.0, description="the difference that the next two are for")
+    examples_needed: int | None = Field(
+        default=None, description="test examples, seeds as they are; null: none would do"
+    )
+    seeds_needed: int | None = Field(
+        default=None, description="seeds, test set as it is; null: none would do"
+    )
+
+
+class Comparison(_Result):
+    """One pair: `a` against `b`. A positive difference means that `a` has the larger figure."""
+
+    a: str
+    b: str
+    metric: str
+    unit: Literal["points", "nats"] = "points"
+    difference: float | None = Field(default=None, description="mean over the common seeds, in `unit`")
+    interval: Span | None = Field(default=None, description="95 %, of this pair alone, in `unit`")
+    interval_90: Span | None = Field(
+        default=None, description="90 %: within the margin where equivalence is shown"
+    )
+    p: float | None = Field(default=None, description="of no difference, two-sided, uncorrected")
+    p_adjusted: float | None = Field(
+        default=None, description="corrected over all declared claims (Holm, Shaffer)"
+    )
+    p_equivalence: float | None = Field(default=None, description="of a difference of the margin or more")
+    p_equivalence_adjusted: float | None = None
+    verdict: Verdict4
+    within_margin: bool = Field(
+        default=False, description="shown to be smaller than the margin, whatever the verdict"
+    )
+    margin: float | None = None
+    cost_ratios: dict[str, float | None] = Field(default={}, description="a divided by b, medians over seeds")
+    agrees_with_published: bool | None = Field(
+        default=None, description="null: nothing published, or left open"
+    )
+    sentence: str = ""
+    test: str = "none"
+    holds_for: Literal["methods", "models"] | None = Field(
+        default=None,
+        description="methods: new seeds and examples; models: these two trained models, new examples",
+    )
+    a_figure: float | None = Field(default=None, description="mean over the common seeds, in percent or nats")
+    b_figure: float | None = None
+    seeds: list[int | None] = []
+    a_by_seed: list[float] = []
+    b_by_seed: list[float] = []
+    n_examples: int = 0
+    seed_sd: float | None = Field(default=None, description="of the true difference from seed to seed")
+    seed_error: float | None = Field(default=None, description="the seeds' part of the standard error")
+    test_set_error: float | None = Field(
+        default=None, description="the test set's part of the standard error"
+    )
+    only_a_right: int | None = None
+    only_b_right: int | None = None
+    power: Power | None = None
+    family: int = Field(default=0, description="pairs that the correction counts")
+    declared: bool = True
+    chosen: bool = Field(
+        default=False, description="picked after seeing validation, so corrected for the choice"
+    )
+    factor: str | None = None
+    differs: list[str] = Field(default=[], description="what differs between the two, in words")
+    confounds: list[str] = Field(default=[], description="what differs beside the named factor, in words")
+    claim: str | None = None
+    published: dict[str, Any] | None = None
+    without_duplicates: dict[str, Any] | None = Field(
+        default=None,
+        description="the same without test examples that stand in train, where that changes the answer",
+    )
+    notes: list[str] = []
+
+
+class CandidateFigures(_Result):
+    """One line of the selection: the figures by which the rule judged it."""
+
+    label: str
+    standing: str
+    validation: float = Field(description="mean over seeds, in percent")
+    test: float | None = Field(default=None, description="mean over seeds, in percent")
+    cost: float | None = Field(description="median over seeds of the chosen cost")
+    difference: float | None = Field(
+        default=None, description="test figure minus that of the best, in points"
+    )
+    lower_bound: float | None = Field(
+        default=None, description="one-sided 95 % bound of the difference, uncorrected"
+    )
+    p: float | None = Field(default=None, description="of being worse than the best by the margin or more")
+    p_adjusted: float | None = Field(default=None, description="Holm over the cheaper candidates")
+
+
+class Verdict(_Result):
+    """The written answer and what it rests on."""
+
+    recommended: str | None
+    best: str | None = Field(description="highest on validation")
+    baseline: str | None
+    metric: str
+    margin: float
+    selection_cost: str
+    rule: str
+    headline: str
+    reasons: list[str] = []
+    candidates: list[CandidateFigures] = []
+    undecided_cheaper: list[str] = []
+    against_baseline: str | None = Field(default=None, description="the paragraph on best against baseline")
+    paragraphs: list[str] = Field(default=[], description="one for each declared pair")
+    warnings: list[str] = Field(default=[], description="to be read before the verdict")
+    does_not_show: list[str] = []
+
+
+class Evidence(_Result):
+    """Everything that the statistics add to a study."""
+
+    comparisons: list[Comparison]
+    verdict: Verdict
+    runs: list[RunFigures]
+    per_method: list[MethodFigures]

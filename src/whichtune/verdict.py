@@ -1,0 +1,198 @@
+"""The study's verdict: which row to use, by the printed rule, and what must be read with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from whichtune.records import Role
+from whichtune.report import interpret
+from whichtune.stats.answers import Row, TestSet, common_seeds
+from whichtune.stats.comparing import ALPHA, POINT, compare_metric
+from whichtune.stats.pairs import PairTest, StudyNoise
+from whichtune.stats.results import CandidateFigures, Comparison, Verdict
+from whichtune.stats.selection import Candidate, Selection, best_on_validation, select
+
+
+def candidates(rows: Iterable[Row], metric: str, cost: str) -> list[Candidate]:
+    """Rows that completed with a validation figure (negated for loss, so that larger is better)."""
+    found = []
+    for row in rows:
+        validation = row.mean_metric("validation", metric)
+        if row.predictions and validation is not None:
+            sign = -1.0 if metric == "loss" else 1.0
+            found.append(Candidate(row.label, sign * validation, row.costs.get(cost)))
+    return found
+
+
+def best_row(rows: Iterable[Row], metric: str, cost: str) -> str | None:
+    """The label that is best on validation, None where no row completed."""
+    able = candidates(rows, metric, cost)
+    return best_on_validation(able).label if able else None
+
+
+def make_verdict(
+    study: Mapping[str, Any],
+    rows: Mapping[str, Row],
+    test: TestSet | None,
+    metric: str,
+    best: str | None,
+    comparisons: Sequence[Comparison],
+    noise: StudyNoise,
+) -> Verdict:
+    """Apply the selection rule and put the sentences together."""
+    cost = str(study.get("selection_cost") or "train_seconds")
+    margin = float(study.get("margin") or 1.0)
+    baseline = study.get("baseline")
+    common: dict[str, Any] = {
+        "best": best,
+        "baseline": baseline,
+        "metric": metric,
+        "margin": margin,
+        "selection_cost": cost,
+        "rule": interpret.rule_text(cost, margin),
+        "paragraphs": [c.sentence for c in comparisons if c.declared],
+        "warnings": _warnings(rows, test, comparisons, margin),
+    }
+    if best is None or test is None:
+        return Verdict(recommended=None, headline="No run completed, so there is no verdict.", **common)
+    tests = _against_best(rows, test, metric, best, margin, noise)
+    chosen = select(
+        candidates(rows.values(), metric, cost), {label: t.p_not_worse for label, t in tests.items()}, ALPHA
+    )
+    undecided = [j.label for j in chosen.candidates if j.standing in ("undecided", "not tested")]
+    figures = _candidate_figures(chosen, rows, test, metric, tests)
+    return Verdict(
+        recommended=chosen.recommended,
+        headline=interpret.headline(chosen.recommended, best, undecided, margin),
+        reasons=[
+            interpret.candidate_sentence(f.label, f.standing, best, f.difference, margin)
+            for f in figures
+            if f.standing != "not cheaper"
+        ],
+        candidates=figures,
+        undecided_cheaper=undecided if chosen.recommended == best else [],
+        against_baseline=_against_baseline(best, baseline, comparisons),
+        does_not_show=_limits(rows, tests, best, chosen),
+        **common,
+    )
+
+
+def _against_best(
+    rows: Mapping[str, Row], test: TestSet, metric: str, best: str, margin: float, noise: StudyNoise
+) -> dict[str, PairTest]:
+    """Each other completed row minus the best, on test."""
+    tests = {}
+    for label, row in rows.items():
+        seeds = common_seeds(row, rows[best]) if row.predictions else []
+        if label == best or not seeds:
+            continue
+        a, b = row.scores(metric, test, seeds), rows[best].scores(metric, test, seeds)
+        tests[label] = compare_metric(a, b, metric, margin, noise)
+    return tests
+
+
+def _candidate_figures(
+    chosen: Selection, rows: Mapping[str, Row], test: TestSet, metric: str, tests: Mapping[str, PairTest]
+) -> list[CandidateFigures]:
+    figures = []
+    for judged in chosen.candidates:
+        row, against = rows[judged.label], tests.get(judged.label)
+        table = row.scores(metric, test, row.seeds).per_seed
+        figures.append(
+            CandidateFigures(
+                label=judged.label,
+                standing=judged.standing,
+                validation=abs(judged.validation) / POINT,
+                test=float(table.mean()) / POINT,
+                cost=judged.cost,
+                difference=None if against is None else against.difference / POINT,
+                lower_bound=None
+                if against is None or against.interval_90 is None
+                else against.interval_90[0] / POINT,
+                p=judged.p,
+                p_adjusted=judged.p_adjusted,
+            )
+        )
+    infinite = float("inf")
+    return sorted(figures, key=lambda f: (infinite if f.cost is None else f.cost, f.label))
+
+
+def _against_baseline(best: str, baseline: str | None, comparisons: Sequence[Comparison]) -> str | None:
+    if baseline is None:
+        return None
+    if best == baseline:
+        return f"{baseline}, the baseline, is itself the best on validation."
+    for comparison in comparisons:
+        if {comparison.a, comparison.b} == {best, baseline}:
+            return comparison.sentence
+    return None
+
+
+def _warnings(
+    rows: Mapping[str, Row], test: TestSet | None, comparisons: Sequence[Comparison], margin: float
+) -> list[str]:
+    """What a reader must know before the verdict."""
+    warnings = []
+    failed = [row for row in rows.values() if row.failed]
+    for row in failed:
+        total = len(row.failed) + len(row.completed)
+        warnings.append(
+            f"{len(row.failed)} of {interpret.count(total, 'run')} of {row.label} did not complete."
+        )
+    if test is None:
+        return warnings
+    seeds = max((len(row.predictions) for row in rows.values() if not row.deterministic), default=0)
+    if seeds == 1:
+        warnings.append(
+            "One seed: how much another seed would change the figures is unknown, so trained models are "
+            "compared, not methods."
+        )
+    elif seeds == 2:
+        warnings.append("Two seeds: too few for intervals or tests of methods; three are the least.")
+    halves = [(c.interval_90[1] - c.interval_90[0]) / 2 for c in comparisons if c.interval_90 is not None]
+    if halves and min(halves) >= margin:
+        warnings.append(
+            f"Too few data for a margin of {interpret.points(margin)}: on "
+            f"{interpret.count(test.n, 'test example')} "
+            f"the half-width of a difference's 90 % interval is at least "
+            f"{interpret.points(min(halves))}, so no pair "
+            "could be shown to be equivalent."
+        )
+    repeated = int(test.duplicate_of_train.sum())
+    if repeated:
+        stand = "stands" if repeated == 1 else "stand"
+        warnings.append(f"{repeated:,} of {interpret.count(test.n, 'test example')} also {stand} in train.")
+    return warnings
+
+
+def _limits(
+    rows: Mapping[str, Row], tests: Mapping[str, PairTest], best: str, chosen: Selection
+) -> list[str]:
+    """What the verdict does not show, so that it is not taken for more."""
+    limits = []
+    if any(t.inference == "methods" and t.test != "none" for t in tests.values()):
+        limits.append(
+            "Statements about methods hold for new seeds and new examples, with this training split."
+        )
+    limits.append("Another training split, data set or model may order the rows differently.")
+    untuned = [
+        row.label
+        for row in rows.values()
+        if row.role is not Role.BASELINE
+        and any(run.spec.get("learning_rate_source") == "card" for run in row.completed.values())
+    ]
+    if untuned:
+        which = interpret.listing(untuned)
+        limits.append(
+            f"The learning rate of {which} is the method's default, not tuned on this data: a tuned one "
+            "may do "
+            "better."
+        )
+    if len(chosen.candidates) > 1:
+        limits.append(
+            f"{best} was picked by its validation figures, so its test figure may owe a little to lucky "
+            "seeds; "
+            "this makes it harder, not easier, for a cheaper row to be recommended."
+        )
+    return limits
