@@ -21,9 +21,7 @@ from whichtune.verdict import best_row, make_verdict
 __all__ = ["Evidence", "judge"]
 
 
-def judge(
-    study: Mapping[str, Any], records: Sequence[RunRecord], read_predictions: ReadPredictions
-) -> Evidence:
+def judge(study: Mapping[str, Any], records: Sequence[RunRecord], read_predictions: ReadPredictions) -> Evidence:
     """Intervals, comparisons and verdict of a resolved study.
 
     `study` is the resolved study as in `study.json`; `read_predictions(run_id)` returns the table of
@@ -59,9 +57,7 @@ def primary_metric(study: Mapping[str, Any], test: TestSet | None) -> str:
     return "f1_macro" if largest > 0.6 else "accuracy"
 
 
-def declared_pairs(
-    study: Mapping[str, Any], rows: Mapping[str, Row], best: str | None
-) -> tuple[list[Declared], int]:
+def declared_pairs(study: Mapping[str, Any], rows: Mapping[str, Row], best: str | None) -> tuple[list[Declared], int]:
     """The pairs to compare, and how many more could have been chosen after seeing validation.
 
     Those the study declares; otherwise every row against its baseline; otherwise the best row on
@@ -92,9 +88,7 @@ def _with_best_against_baseline(
         for label, row in rows.items()
         if row.predictions and label != baseline and frozenset((label, baseline)) not in known
     ]
-    return [*given, Declared(best, str(baseline), declared=False, chosen=True)], max(
-        0, len(could_be_best) - 1
-    )
+    return [*given, Declared(best, str(baseline), declared=False, chosen=True)], max(0, len(could_be_best) - 1)
 
 
 def _corrected(tested: Sequence[Tested], others: int) -> list[Comparison]:

@@ -107,9 +107,7 @@ def _candidate_figures(
                 test=float(table.mean()) / POINT,
                 cost=judged.cost,
                 difference=None if against is None else against.difference / POINT,
-                lower_bound=None
-                if against is None or against.interval_90 is None
-                else against.interval_90[0] / POINT,
+                lower_bound=None if against is None or against.interval_90 is None else against.interval_90[0] / POINT,
                 p=judged.p,
                 p_adjusted=judged.p_adjusted,
             )
@@ -137,9 +135,7 @@ def _warnings(
     failed = [row for row in rows.values() if row.failed]
     for row in failed:
         total = len(row.failed) + len(row.completed)
-        warnings.append(
-            f"{len(row.failed)} of {interpret.count(total, 'run')} of {row.label} did not complete."
-        )
+        warnings.append(f"{len(row.failed)} of {interpret.count(total, 'run')} of {row.label} did not complete.")
     if test is None:
         return warnings
     seeds = max((len(row.predictions) for row in rows.values() if not row.deterministic), default=0)
@@ -166,15 +162,11 @@ def _warnings(
     return warnings
 
 
-def _limits(
-    rows: Mapping[str, Row], tests: Mapping[str, PairTest], best: str, chosen: Selection
-) -> list[str]:
+def _limits(rows: Mapping[str, Row], tests: Mapping[str, PairTest], best: str, chosen: Selection) -> list[str]:
     """What the verdict does not show, so that it is not taken for more."""
     limits = []
     if any(t.inference == "methods" and t.test != "none" for t in tests.values()):
-        limits.append(
-            "Statements about methods hold for new seeds and new examples, with this training split."
-        )
+        limits.append("Statements about methods hold for new seeds and new examples, with this training split.")
     limits.append("Another training split, data set or model may order the rows differently.")
     untuned = [
         row.label
@@ -185,9 +177,7 @@ def _limits(
     if untuned:
         which = interpret.listing(untuned)
         limits.append(
-            f"The learning rate of {which} is the method's default, not tuned on this data: a tuned one "
-            "may do "
-            "better."
+            f"The learning rate of {which} is the method's default, not tuned on this data: a tuned one may do better."
         )
     if len(chosen.candidates) > 1:
         limits.append(

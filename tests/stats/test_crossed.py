@@ -12,11 +12,7 @@ from whichtune.stats.crossed import Reference, crossed_test, seed_noise
 
 def table(rng: np.random.Generator, seed_sd: float, example_sd: float, shape: tuple[int, int]) -> np.ndarray:
     seeds, examples = shape
-    return (
-        rng.normal(0, seed_sd, (seeds, 1))
-        + rng.normal(0, example_sd, (1, examples))
-        + rng.normal(0, 1, shape)
-    )
+    return rng.normal(0, seed_sd, (seeds, 1)) + rng.normal(0, example_sd, (1, examples)) + rng.normal(0, 1, shape)
 
 
 def test_mean_squares_are_those_of_a_two_way_analysis_of_variance() -> None:
@@ -25,9 +21,7 @@ def test_mean_squares_are_those_of_a_two_way_analysis_of_variance() -> None:
     from statsmodels.stats.anova import anova_lm
 
     values = table(np.random.default_rng(1), 0.5, 1.0, (4, 12))
-    frame = pd.DataFrame(
-        [(s, e, values[s, e]) for s in range(4) for e in range(12)], columns=["seed", "example", "d"]
-    )
+    frame = pd.DataFrame([(s, e, values[s, e]) for s in range(4) for e in range(12)], columns=["seed", "example", "d"])
     anova = anova_lm(smf.ols("d ~ C(seed) + C(example)", frame).fit())
     squares = stats.mean_squares(values)
     assert [float(squares.seed), float(squares.example), float(squares.residual)] == pytest.approx(
@@ -66,9 +60,7 @@ def test_only_example_noise_gives_a_t_over_examples(n_examples: int) -> None:
 @pytest.mark.parametrize("seed, example, n_seeds", [(1.0, 1.0, 3), (0.3, 2.0, 3), (2.0, 0.5, 5)])
 def test_reference_is_the_sum_of_two_ts(seed: float, example: float, n_seeds: int) -> None:
     rng = np.random.default_rng(0)
-    draws = np.sqrt(seed) * rng.standard_t(n_seeds - 1, 400_000) + np.sqrt(example) * rng.standard_t(
-        199, 400_000
-    )
+    draws = np.sqrt(seed) * rng.standard_t(n_seeds - 1, 400_000) + np.sqrt(example) * rng.standard_t(199, 400_000)
     reference = Reference(np.asarray(seed), np.asarray(example), np.asarray(n_seeds - 1.0), 199)
     for distance in (1.0, 3.0, 6.0):
         assert float(reference.sf(distance)) == pytest.approx((draws > distance).mean(), rel=0.05)
@@ -87,9 +79,7 @@ def test_equivalence_is_two_one_sided_tests() -> None:
     low, high = (float(x) for x in test.interval(0.90))
     margin = max(-low, high)
     assert float(test.p_equivalence(margin, weight=None)) == pytest.approx(0.05, abs=1e-6)
-    assert (
-        float(test.p_equivalence(margin * 1.2, None)) < 0.05 < float(test.p_equivalence(margin / 1.2, None))
-    )
+    assert float(test.p_equivalence(margin * 1.2, None)) < 0.05 < float(test.p_equivalence(margin / 1.2, None))
 
 
 def test_a_test_set_with_hardly_any_disagreement_does_not_prove_equivalence() -> None:
@@ -123,9 +113,7 @@ def test_variance_components_are_recovered() -> None:
 
 
 def squares_with(seed: float, residual: float = 0.0) -> stats.MeanSquares:
-    return stats.MeanSquares(
-        *(np.asarray(x) for x in (0.0, seed, residual, residual)), n_seeds=3, n_examples=100
-    )
+    return stats.MeanSquares(*(np.asarray(x) for x in (0.0, seed, residual, residual)), n_seeds=3, n_examples=100)
 
 
 def test_seed_noise_of_alike_methods_gains_their_degrees_of_freedom() -> None:

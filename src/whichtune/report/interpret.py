@@ -100,10 +100,7 @@ def _confound_sentence(result: Comparison) -> str:
         return ""
     others = listing(result.confounds)
     if result.factor:
-        return (
-            f"Confounded: they also differ in {others}, so a difference cannot be put down to "
-            f"{result.factor} alone."
-        )
+        return f"Confounded: they also differ in {others}, so a difference cannot be put down to {result.factor} alone."
     return f"Confounded: they differ in {others}, so a difference cannot be put down to one of these."
 
 
@@ -113,9 +110,7 @@ def _figures(result: Comparison) -> str:
     metric = METRIC_NAMES.get(result.metric, result.metric)
     over = f" over {count(result.n_examples, 'test example')}"
     if len(result.a_by_seed) > 1:
-        over = (
-            f" (mean of {count(len(result.a_by_seed), 'seed')}, {count(result.n_examples, 'test example')})"
-        )
+        over = f" (mean of {count(len(result.a_by_seed), 'seed')}, {count(result.n_examples, 'test example')})"
     both = f"{_figure(result, result.a_figure)} against {_figure(result, result.b_figure)}"
     text = f"Test {metric}{over}: {both}, a difference of {_amount(result, result.difference)}"
     if result.interval is None:
@@ -228,9 +223,7 @@ def ratio(value: float) -> str:
         return "about the same"
     if value >= 10:
         return f"{value:,.0f} times"
-    return (
-        f"{value:.2g} times" if value < 0.1 else f"{value:.2f} times" if value < 1 else f"{value:.1f} times"
-    )
+    return f"{value:.2g} times" if value < 0.1 else f"{value:.2f} times" if value < 1 else f"{value:.1f} times"
 
 
 def _costs(result: Comparison) -> str:
@@ -286,11 +279,7 @@ def headline(recommended: str, best: str, undecided: Sequence[str], margin: floa
 
 def candidate_sentence(label: str, standing: str, best: str, difference: float | None, margin: float) -> str:
     """Why a row was or was not recommended."""
-    by = (
-        ""
-        if difference is None
-        else f" ({'+' if difference > 0 else ''}{number(difference, 2)} points on test)"
-    )
+    by = "" if difference is None else f" ({'+' if difference > 0 else ''}{number(difference, 2)} points on test)"
     limit = points(margin)
     sentences = {
         "best": f"{label} is the best on validation.",

@@ -78,9 +78,7 @@ class Row:
         """Scores `(S, E)` for these seeds; a deterministic row repeats itself."""
         keys = [None if self.deterministic else seed for seed in seeds]
         losses = np.stack([self.losses[key] for key in keys]) if metric == "loss" else None
-        return scores(
-            metric, test.labels, np.stack([self.predictions[k] for k in keys]), test.classes, losses
-        )
+        return scores(metric, test.labels, np.stack([self.predictions[k] for k in keys]), test.classes, losses)
 
 
 def common_seeds(a: Row, b: Row) -> list[int | None]:
@@ -106,9 +104,7 @@ def group(records: Iterable[RunRecord]) -> dict[str, Row]:
     return rows
 
 
-def load_answers(
-    rows: Iterable[Row], read_predictions: ReadPredictions, classes: int | None = None
-) -> TestSet | None:
+def load_answers(rows: Iterable[Row], read_predictions: ReadPredictions, classes: int | None = None) -> TestSet | None:
     """Fill the rows' test answers and return the test set; None where no run completed.
 
     Raises DataError where runs were tested on different examples, or an example stands twice.

@@ -56,9 +56,7 @@ def run_declared(
     """Test one pair. `margin` in points. Raises SettingError for a label that is no row of the study."""
     for label in (pair.a, pair.b):
         if label not in rows:
-            raise SettingError(
-                f"A declared pair names '{label}', which is no row: {did_you_mean(label, rows)}"
-            )
+            raise SettingError(f"A declared pair names '{label}', which is no row: {did_you_mean(label, rows)}")
     a, b = rows[pair.a], rows[pair.b]
     found = _differences(a, b, pair.factor)
     blank = Comparison(
@@ -162,9 +160,7 @@ def _why_not(a: Row, b: Row) -> str:
         reason = next((r.error for r in row.failed if r.error), None)
         status = {str(r.status).replace("_", " ") for r in row.failed}
         ended = f"{run} ended as {' and '.join(sorted(status))}" if row.failed else "it has no run"
-        parts.append(
-            f"{row.label} has no result, since {ended}" + (f" ({reason.rstrip('.')})" if reason else "")
-        )
+        parts.append(f"{row.label} has no result, since {ended}" + (f" ({reason.rstrip('.')})" if reason else ""))
     if not parts:
         return "Not compared: the two have no seed in common."
     return f"Not compared: {'; '.join(parts)}."

@@ -87,9 +87,7 @@ def satterthwaite(squares: MeanSquares) -> tuple[FloatArray, FloatArray]:
     total = squares.seed + squares.example - squares.residual
     total = np.where(total > 0, total, np.maximum(squares.seed, squares.example))
     spread = (
-        squares.seed**2 / degrees[0]
-        + squares.example**2 / degrees[1]
-        + squares.residual**2 / (degrees[0] * degrees[1])
+        squares.seed**2 / degrees[0] + squares.example**2 / degrees[1] + squares.residual**2 / (degrees[0] * degrees[1])
     )
     df = np.divide(total**2, spread, out=np.ones_like(total), where=spread > 0)
     return np.sqrt(total / (squares.n_seeds * squares.n_examples)), np.maximum(df, 1.0)
@@ -178,9 +176,7 @@ class Reference:
         z, example_weight = np.polynomial.hermite_e.hermegauss(_EXAMPLE_NODES)
         spread = 2 / (9 * self.example_df)
         share = np.maximum(1 - spread + z * np.sqrt(spread), 0.05) ** 3
-        variance = (self.seed[..., None] * df / x**2)[..., None] + (self.example[..., None] / share)[
-            ..., None, :
-        ]
+        variance = (self.seed[..., None] * df / x**2)[..., None] + (self.example[..., None] / share)[..., None, :]
         weight = seed_weight[..., None] * (example_weight / example_weight.sum())
         flat = (*variance.shape[:-2], -1)
         return np.sqrt(variance).reshape(flat), np.broadcast_to(weight, variance.shape).reshape(flat)

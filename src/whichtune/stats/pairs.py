@@ -114,9 +114,7 @@ class StudyNoise:
         return cls(tuple(float(m.per_seed.var(ddof=1)) for m in able), tuple(len(m.values) - 1 for m in able))
 
 
-def pooled_noise(
-    squares: crossed.MeanSquares, sides: Sequence[Scores], study: StudyNoise
-) -> crossed.SeedNoise:
+def pooled_noise(squares: crossed.MeanSquares, sides: Sequence[Scores], study: StudyNoise) -> crossed.SeedNoise:
     """Seed noise of a difference (two sides) or of one method (one side), helped by the study."""
     drawing = [side for side in sides if not side.constant]
     if not study.variances or not drawing:
@@ -147,9 +145,7 @@ def compare_scores(
     squares = crossed.mean_squares(table)
     if float(squares.seed) == 0 and float(squares.residual) == 0:
         return _test_models(a, b, seeds, margin, weight, binary, seeds_matter=False)
-    return _test_methods(
-        squares, pooled_noise(squares, (a, b), study or StudyNoise.of((a, b))), seeds, margin, weight
-    )
+    return _test_methods(squares, pooled_noise(squares, (a, b), study or StudyNoise.of((a, b))), seeds, margin, weight)
 
 
 def _test_methods(

@@ -47,13 +47,9 @@ class MethodFigures(_Result):
     validation: float | None = Field(default=None, description="mean over seeds")
     test: float | None = Field(default=None, description="mean over seeds")
     test_by_seed: list[float] = []
-    seed_sd: float | None = Field(
-        default=None, description="standard deviation of the test figure over seeds"
-    )
+    seed_sd: float | None = Field(default=None, description="standard deviation of the test figure over seeds")
     interval: Span | None = Field(default=None, description="95 %; null with two seeds")
-    interval_holds_for: (
-        Literal["new seeds and new examples", "this trained model and new examples"] | None
-    ) = None
+    interval_holds_for: Literal["new seeds and new examples", "this trained model and new examples"] | None = None
     costs: dict[str, float | None] = Field(default={}, description="medians over seeds")
 
 
@@ -66,9 +62,7 @@ class Power(_Result):
     examples_needed: int | None = Field(
         default=None, description="test examples, seeds as they are; null: none would do"
     )
-    seeds_needed: int | None = Field(
-        default=None, description="seeds, test set as it is; null: none would do"
-    )
+    seeds_needed: int | None = Field(default=None, description="seeds, test set as it is; null: none would do")
 
 
 class Comparison(_Result):
@@ -80,24 +74,16 @@ class Comparison(_Result):
     unit: Literal["points", "nats"] = "points"
     difference: float | None = Field(default=None, description="mean over the common seeds, in `unit`")
     interval: Span | None = Field(default=None, description="95 %, of this pair alone, in `unit`")
-    interval_90: Span | None = Field(
-        default=None, description="90 %: within the margin where equivalence is shown"
-    )
+    interval_90: Span | None = Field(default=None, description="90 %: within the margin where equivalence is shown")
     p: float | None = Field(default=None, description="of no difference, two-sided, uncorrected")
-    p_adjusted: float | None = Field(
-        default=None, description="corrected over all declared claims (Holm, Shaffer)"
-    )
+    p_adjusted: float | None = Field(default=None, description="corrected over all declared claims (Holm, Shaffer)")
     p_equivalence: float | None = Field(default=None, description="of a difference of the margin or more")
     p_equivalence_adjusted: float | None = None
     verdict: Verdict4
-    within_margin: bool = Field(
-        default=False, description="shown to be smaller than the margin, whatever the verdict"
-    )
+    within_margin: bool = Field(default=False, description="shown to be smaller than the margin, whatever the verdict")
     margin: float | None = None
     cost_ratios: dict[str, float | None] = Field(default={}, description="a divided by b, medians over seeds")
-    agrees_with_published: bool | None = Field(
-        default=None, description="null: nothing published, or left open"
-    )
+    agrees_with_published: bool | None = Field(default=None, description="null: nothing published, or left open")
     sentence: str = ""
     test: str = "none"
     holds_for: Literal["methods", "models"] | None = Field(
@@ -112,17 +98,13 @@ class Comparison(_Result):
     n_examples: int = 0
     seed_sd: float | None = Field(default=None, description="of the true difference from seed to seed")
     seed_error: float | None = Field(default=None, description="the seeds' part of the standard error")
-    test_set_error: float | None = Field(
-        default=None, description="the test set's part of the standard error"
-    )
+    test_set_error: float | None = Field(default=None, description="the test set's part of the standard error")
     only_a_right: int | None = None
     only_b_right: int | None = None
     power: Power | None = None
     family: int = Field(default=0, description="pairs that the correction counts")
     declared: bool = True
-    chosen: bool = Field(
-        default=False, description="picked after seeing validation, so corrected for the choice"
-    )
+    chosen: bool = Field(default=False, description="picked after seeing validation, so corrected for the choice")
     factor: str | None = None
     differs: list[str] = Field(default=[], description="what differs between the two, in words")
     confounds: list[str] = Field(default=[], description="what differs beside the named factor, in words")
@@ -143,12 +125,8 @@ class CandidateFigures(_Result):
     validation: float = Field(description="mean over seeds, in percent")
     test: float | None = Field(default=None, description="mean over seeds, in percent")
     cost: float | None = Field(description="median over seeds of the chosen cost")
-    difference: float | None = Field(
-        default=None, description="test figure minus that of the best, in points"
-    )
-    lower_bound: float | None = Field(
-        default=None, description="one-sided 95 % bound of the difference, uncorrected"
-    )
+    difference: float | None = Field(default=None, description="test figure minus that of the best, in points")
+    lower_bound: float | None = Field(default=None, description="one-sided 95 % bound of the difference, uncorrected")
     p: float | None = Field(default=None, description="of being worse than the best by the margin or more")
     p_adjusted: float | None = Field(default=None, description="Holm over the cheaper candidates")
 

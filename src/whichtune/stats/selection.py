@@ -54,9 +54,7 @@ def best_on_validation(candidates: Sequence[Candidate]) -> Candidate:
     return min(candidates, key=lambda c: (-c.validation, infinite if c.cost is None else c.cost, c.label))
 
 
-def select(
-    candidates: Sequence[Candidate], p_not_worse: Mapping[str, float | None], alpha: float = 0.05
-) -> Selection:
+def select(candidates: Sequence[Candidate], p_not_worse: Mapping[str, float | None], alpha: float = 0.05) -> Selection:
     """Apply the rule. `p_not_worse[label]`: one-sided p against the best, None where nothing was tested."""
     best = best_on_validation(candidates)
     cheaper = [
@@ -85,9 +83,7 @@ def select(
     return Selection(best.label, recommended, tuple(judged))
 
 
-def _standing(
-    candidate: Candidate, best: Candidate, cheaper: bool, adjusted: float | None, alpha: float
-) -> Standing:
+def _standing(candidate: Candidate, best: Candidate, cheaper: bool, adjusted: float | None, alpha: float) -> Standing:
     if candidate.label == best.label:
         return "best"
     if candidate.cost is None or best.cost is None:
