@@ -64,7 +64,8 @@ class Cost(_Record):
     evaluate_seconds: float | None = None
     max_epoch_seconds: float | None = Field(None, description="the longest epoch's optimiser steps")
     peak_memory_bytes: int | None = Field(
-        None, description="training phase; CPU: anonymous memory above what the process began with; CUDA: allocated"
+        None,
+        description="training phase; CPU: anonymous memory above what the process began with; CUDA: allocated",
     )
     peak_memory_reserved_bytes: int | None = Field(None, description="CUDA only: reserved by the allocator")
     flops: int | None = Field(None, description="training, the cache as paid included; evaluation not")
@@ -114,6 +115,7 @@ class RunRecord(_Record):
     shortcuts: dict[str, Any] = Field({}, description="which parts of the plan were used, and why not others")
     environment: Environment | None = None
     labels: list[str] = Field([], description="class names in the order of the confusion matrix and the logits")
+    context_length: int | None = Field(None, description="tokens a text could have, resolved")
     fingerprints: dict[str, str] = Field({}, description="sha256 of data, tokenizer and weights")
     started_at: str | None = None
     finished_at: str | None = None

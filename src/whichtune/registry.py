@@ -42,9 +42,10 @@ class Registry(Mapping[str, T], Generic[T]):
         try:
             return self._items[name]
         except KeyError:
-            raise UnknownNameError(
-                f"There is no {self.kind} '{name}': {did_you_mean(name, self._items)}"
-            ) from None
+            raise UnknownNameError(f"There is no {self.kind} '{name}': {did_you_mean(name, self._items)}") from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._items
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._items)

@@ -94,9 +94,7 @@ class States:
             raw[row, : end - begin] = self._flat[begin:end]
         return out
 
-    def packed(
-        self, texts: Sequence[int] | Tensor, row: Tensor, start: Tensor, shape: tuple[int, int]
-    ) -> Tensor:
+    def packed(self, texts: Sequence[int] | Tensor, row: Tensor, start: Tensor, shape: tuple[int, int]) -> Tensor:
         """States (R, W, D) of `texts` in packed rows of `shape` (see `packing.Packing`)."""
         out = self._empty(*shape)
         raw = self._raw(out)
@@ -121,7 +119,7 @@ class Writer:
         self._offsets = torch.cumsum(lengths, 0) - lengths
         self._written = torch.zeros(len(lengths), dtype=torch.bool)
         folder.mkdir(parents=True)
-        self._file = open(folder / _STATES, "wb")  # noqa: SIM115 - closed by `finish` or `abandon`
+        self._file = open(folder / _STATES, "wb")
         try:
             np.save(folder / _LENGTHS, lengths.numpy())
             self._ask_for_room()

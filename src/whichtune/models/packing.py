@@ -157,9 +157,7 @@ def mask_kind(model: nn.Module, causal: bool) -> MaskKind | None:
             except (RuntimeError, ValueError, TypeError):
                 continue  # it does not take this kind of mask
             together = packing.unpack(packed, ids.shape[1])
-            differences = [
-                float((together[b, : len(states)] - states).abs().max()) for b, states in enumerate(apart)
-            ]
+            differences = [float((together[b, : len(states)] - states).abs().max()) for b, states in enumerate(apart)]
             if max(differences) <= tolerance:
                 return kind
     return None
@@ -199,9 +197,7 @@ def _numbering(model: nn.Module, input_ids: Tensor) -> Tensor:
     return torch.arange(tokens).expand(batch, tokens)
 
 
-def _explicit_masks(
-    model: nn.Module, owner: Tensor, positions: Tensor, masks: MaskKind, device: torch.device
-) -> Any:
+def _explicit_masks(model: nn.Module, owner: Tensor, positions: Tensor, masks: MaskKind, device: torch.device) -> Any:
     """Mask (R, 1, W, W) by which each text sees itself alone, one for each kind of layer if there are kinds.
 
     Boolean for PyTorch's own attention; added to the scores elsewhere.

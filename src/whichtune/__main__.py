@@ -1,0 +1,5 @@
+"""`python -m whichtune`."""
+
+from whichtune.cli import main
+
+main()

@@ -1,0 +1,113 @@
+"""From command-line words to a study: a file's settings, overridden by options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from whichtune.baselines import BASELINES
+from whichtune.errors import SettingError, UnknownNameError
+from whichtune.load import parse_assignment, parse_study, read_yaml
+from whichtune.methods import METHODS
+from whichtune.registry import did_you_mean
+from whichtune.spec import DataSettings, Study
+
+DEMO = Path(__file__).parent / "studies" / "demo.yaml"
+
+
+def assemble_study(
+    file: Path | None,
+    data: str | None,
+    text_column: str | None,
+    label_column: str | None,
+    model: str | None,
+    methods: str | None,
+    seeds: str | None,
+    assignments: list[str],
+    plan: str | None,
+    device: str | None,
+) -> Study:
+    """The study that a `compare` command means. Without a file or methods, the demo study's methods."""
+    value: dict[str, Any] = read_yaml(file) if file is not None else {"name": "study"}
+    where = str(file) if file is not None else "The command"
+    value = _with_data(value, data, text_column, label_column)
+    if methods is not None:
+        value = {**value, **_split_methods(methods)}
+        for key in ("runs", "factors", "pairs", "baseline"):  # they speak of the file's own methods
+            value.pop(key, None)
+    elif not value.get("methods") and not value.get("runs"):
+        demo = read_yaml(DEMO)
+        if file is None and data is None and model is None:
+            value["name"] = demo["name"]
+        value = {**{k: demo[k] for k in ("runs", "pairs") if k in demo}, **value}
+    for key, chosen in (("model", model), ("plan", plan), ("device", device)):
+        if chosen is not None:
+            value[key] = chosen
+    if seeds is not None:
+        value["seeds"] = parse_seeds(seeds)
+    if assignments:
+        value = _with_assignments(value, assignments, where)
+    return parse_study(value, where)
+
+
+def _with_data(
+    value: dict[str, Any], source: str | None, text_column: str | None, label_column: str | None
+) -> dict[str, Any]:
+    data = value.get("data") or {}
+    data = {"source": data} if isinstance(data, str) else dict(data)
+    for key, chosen in (("source", source), ("text_column", text_column), ("label_column", label_column)):
+        if chosen is not None:
+            data[key] = chosen
+    return {**value, "data": data} if data else value
+
+
+def _split_methods(text: str) -> dict[str, Any]:
+    """Methods and baselines of `--methods`; baselines that are named replace the default three."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise SettingError("--methods is empty: name one or more, separated by commas.")
+    for name in names:
+        if name not in METHODS and name not in BASELINES:
+            raise UnknownNameError(f"There is no method '{name}': {did_you_mean(name, [*METHODS, *BASELINES])}")
+        if names.count(name) > 1:
+            raise SettingError(f"--methods names '{name}' twice: remove one.")
+    chosen = {"methods": [name for name in names if name in METHODS]}
+    baselines = [name for name in names if name in BASELINES]
+    return {**chosen, "baselines": baselines} if baselines else chosen
+
+
+def parse_seeds(text: str) -> list[int]:
+    """`0,1,2` as numbers."""
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise SettingError(f"--seeds {text}: write whole numbers separated by commas, such as 0,1,2.") from error
+
+
+def _with_assignments(value: dict[str, Any], assignments: list[str], where: str) -> dict[str, Any]:
+    """`--set`: settings of runs, or keys of the study itself and of its data (`data.split=given`)."""
+    settings, data = dict(value.get("settings") or {}), dict(value.get("data") or {})
+    for text in assignments:
+        key, chosen = parse_assignment(text)
+        head, _, name = key.partition(".")
+        if head == "data" and name in DataSettings.model_fields:
+            data[name] = chosen
+        elif key in (
+            "margin",
+            "selection_cost",
+            "primary_metric",
+            "baseline",
+            "baselines",
+            "revision",
+            "name",
+        ):
+            value = {**value, key: chosen}
+        else:
+            settings[key] = chosen
+    return {**value, "settings": settings, **({"data": data} if data else {})}
+
+
+def check_choice(option: str, value: str, allowed: tuple[str, ...]) -> None:
+    """Raise SettingError where an option has none of its values."""
+    if value not in allowed:
+        raise SettingError(f"{option} {value}: {did_you_mean(value, allowed)}")

@@ -1,0 +1,61 @@
+"""What a baseline is: fitted on texts alone, without the model, deterministic."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from whichtune.registry import Registry
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class BaselineCard:
+    summary: str
+    reference: str
+
+
+class Fitted(ABC):
+    """A fitted baseline."""
+
+    @abstractmethod
+    def logits(self, texts: Sequence[str]) -> np.ndarray:
+        """Log-probabilities (n, C)."""
+
+    @property
+    @abstractmethod
+    def parameters(self) -> int:
+        """Fitted numbers."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write what `Baseline.load` needs, without pickle."""
+
+
+class Baseline(ABC):
+    """One model-free row of the table; instances are registered in BASELINES."""
+
+    name: ClassVar[str]
+    card: ClassVar[BaselineCard]
+
+    @abstractmethod
+    def fit(self, texts: Sequence[str], labels: np.ndarray, classes: int) -> Fitted:
+        """Fit on the training split: texts and labels (n,) int64."""
+
+    @abstractmethod
+    def load(self, folder: Path) -> Fitted:
+        """What `Fitted.save` wrote."""
+
+
+BASELINES: Registry[Baseline] = Registry("baseline")
+
+
+def register(cls: type[Baseline]) -> type[Baseline]:
+    """Class decorator: store one instance in BASELINES under the class's name."""
+    BASELINES.register(cls.name)(cls())
+    return cls

@@ -1,0 +1,87 @@
+"""TF-IDF of characters or words with logistic regression: seconds on a CPU, and hard to beat on short texts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from whichtune.baselines.base import Baseline, BaselineCard, Fitted, register
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class FittedTfidf(Fitted):
+    def __init__(self, vectoriser: Any, weight: np.ndarray, bias: np.ndarray) -> None:
+        self.vectoriser = vectoriser
+        self.weight, self.bias = weight, bias  # (C, V) and (C,); one row for two classes
+
+    def logits(self, texts: Sequence[str]) -> np.ndarray:
+        import numpy as np
+        from scipy.special import log_softmax
+
+        scores = self.vectoriser.transform(texts) @ self.weight.T + self.bias
+        if scores.shape[1] == 1:
+            scores = np.hstack([np.zeros_like(scores), scores])
+        return log_softmax(scores, axis=1)
+
+    @property
+    def parameters(self) -> int:
+        return int(self.weight.size + self.bias.size)
+
+    def save(self, folder: Path) -> None:
+        from safetensors.numpy import save_file
+
+        tensors = {"weight": self.weight, "bias": self.bias, "idf": self.vectoriser.idf_}
+        save_file(tensors, folder / "baseline.safetensors")
+        vocabulary = {term: int(column) for term, column in self.vectoriser.vocabulary_.items()}
+        text = json.dumps(vocabulary, ensure_ascii=False)
+        (folder / "vocabulary.json").write_text(text, encoding="utf-8")
+
+
+class _Tfidf(Baseline):
+    analyser: ClassVar[dict[str, Any]]
+
+    def _vectoriser(self, vocabulary: dict[str, int] | None = None) -> Any:
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        return TfidfVectorizer(sublinear_tf=True, vocabulary=vocabulary, **self.analyser)
+
+    def fit(self, texts: Sequence[str], labels: np.ndarray, classes: int) -> FittedTfidf:
+        from sklearn.linear_model import LogisticRegression
+
+        vectoriser = self._vectoriser()
+        features = vectoriser.fit_transform(texts)
+        model = LogisticRegression(C=10, max_iter=1000).fit(features, labels)
+        return FittedTfidf(vectoriser, model.coef_, model.intercept_)
+
+    def load(self, folder: Path) -> FittedTfidf:
+        from safetensors.numpy import load_file
+
+        tensors = load_file(folder / "baseline.safetensors")
+        vocabulary = json.loads((folder / "vocabulary.json").read_text(encoding="utf-8"))
+        vectoriser = self._vectoriser(vocabulary)
+        vectoriser.idf_ = tensors["idf"]
+        return FittedTfidf(vectoriser, tensors["weight"], tensors["bias"])
+
+
+@register
+class TfidfChar(_Tfidf):
+    name = "tfidf_char"
+    analyser = {"analyzer": "char_wb", "ngram_range": (2, 5)}
+    card = BaselineCard(
+        summary="Character 2- to 5-grams within words, sublinear TF-IDF, logistic regression with C = 10.",
+        reference="Joachims 1998 (linear classifiers on weighted n-grams)",
+    )
+
+
+@register
+class TfidfWord(_Tfidf):
+    name = "tfidf_word"
+    analyser = {"ngram_range": (1, 2)}
+    card = BaselineCard(
+        summary="Words and word pairs, sublinear TF-IDF, logistic regression with C = 10.",
+        reference="Joachims 1998 (linear classifiers on weighted n-grams)",
+    )

@@ -1,0 +1,227 @@
+"""The command line: parsing and printing only."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from whichtune.errors import WhichtuneError
+
+app = typer.Typer(
+    name="whichtune",
+    help="Which way of fine-tuning this language model is best on my data, and what does it cost?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+DEFAULTS = (
+    "Defaults: seeds 0, 1, 2; last_nonpad for decoders, mean_nonpad for encoders; dynamic padding, not attended to; "
+    "3 epochs, batch 16; AdamW with each method's own learning rate (head_only 5e-4, last blocks 2e-4, full 5e-5, "
+    "lora 5e-4), linear schedule with 6 % warm-up, weight decay 0.01, gradients clipped at norm 1; dropout 0; float32. "
+    "Primary metric: accuracy, or macro F1 where the largest class exceeds 60 %. "
+    "Exit code: 0 done, 1 a run failed, 2 bad input, 130 interrupted (the same command resumes)."
+)
+
+
+def console(stderr: bool = False) -> Any:
+    """A rich console; plain where the output is no terminal."""
+    from rich.console import Console
+
+    return Console(stderr=stderr)
+
+
+@app.command(epilog=DEFAULTS)
+def compare(
+    study: Annotated[Path | None, typer.Argument(help="A study file in YAML; options override it.")] = None,
+    data: Annotated[str | None, typer.Option(help="File, folder, named set, NAME=FILE, or Hub dataset id.")] = None,
+    text_column: Annotated[str | None, typer.Option(help="Column of the texts.")] = None,
+    label_column: Annotated[str | None, typer.Option(help="Column of the labels.")] = None,
+    model: Annotated[str | None, typer.Option(help="`embedded`, a Hub id, or a folder.")] = None,
+    methods: Annotated[str | None, typer.Option(help="Methods and baselines, separated by commas.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Seeds, separated by commas.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting, key=value or METHOD.key=value; may be repeated."),
+    ] = None,
+    plan: Annotated[str | None, typer.Option(help="`auto` computes only what is needed, `off` everything.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    save: Annotated[str, typer.Option(help="Trained weights to keep: none, best or all.")] = "best",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the runs with predicted cost; run none.")] = False,
+    out: Annotated[Path | None, typer.Option(help="The study's folder [default: whichtune-NAME].")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print summary.json instead of the table.")] = False,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of a run [default: torch's choice].")] = None,
+) -> None:
+    """Compare ways of fine-tuning a model on your data."""
+    from whichtune.assemble import assemble_study, check_choice
+
+    check_choice("--save", save, ("none", "best", "all"))
+    chosen = assemble_study(study, data, text_column, label_column, model, methods, seeds, set_ or [], plan, device)
+    if dry_run:
+        _dry_run(chosen, out)
+        return
+    _compare(chosen, out, save, threads, json_)
+
+
+def _compare(study: Any, out: Path | None, save: Any, threads: int | None, as_json: bool) -> None:
+    """Run a study with live progress, print its table, and exit with 1 where a run failed."""
+    from whichtune.compare import compare as run_study
+    from whichtune.progress import Progress
+
+    screen = console(stderr=as_json)
+    with Progress(screen, _debug()) as progress:
+        result = run_study(study, out, save=save, threads=threads, on_event=progress)
+    if as_json:
+        print((result.folder / "summary.json").read_text(encoding="utf-8"))
+    else:
+        _print_summary(result.summary, screen)
+        screen.print(f"{result.started} runs made. Everything is in {result.folder}", highlight=False, soft_wrap=True)
+    if any(run["status"] != "completed" for run in result.summary["runs"]):
+        raise typer.Exit(1)
+
+
+def _print_summary(summary: dict[str, Any], screen: Any) -> None:
+    from whichtune.report.terminal import print_summary
+
+    print_summary(summary, screen)
+
+
+def _dry_run(study: Any, out: Path | None) -> None:
+    from whichtune.compare import prepare
+    from whichtune.estimate import estimate_runs, free_disk
+    from whichtune.report.terminal import print_estimates
+
+    expansion, dataset = prepare(study)
+    folder = out or Path(f"whichtune-{study.name}")
+    print_estimates(expansion, estimate_runs(expansion.specs, dataset), free_disk(folder), console())
+
+
+@app.command()
+def predict(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A study's folder.")],
+    run: Annotated[str, typer.Argument(help="Run id, label, or LABEL:SEED.")],
+    file: Annotated[Path, typer.Argument(help="Texts: .txt with one a line, or a table.")],
+    text_column: Annotated[str | None, typer.Option(help="Column of the texts.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write CSV here instead of printing it.")] = None,
+) -> None:
+    """Classify a file of texts with a saved run."""
+    from whichtune.predict import find_run, predict_file
+    from whichtune.store import StudyFolder
+
+    place = StudyFolder(folder)
+    table = predict_file(place, find_run(place, run), file, text_column)
+    text = table.to_csv(index=False, lineterminator="\n")
+    if out is None:
+        print(text, end="")
+        return
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise WhichtuneError(f"'{out}' cannot be written: {error.strerror}.") from error
+
+
+@app.command()
+def methods(name: Annotated[str | None, typer.Argument(help="One method, in full.")] = None) -> None:
+    """List the methods and baselines, or show one method's card."""
+    from whichtune.report.terminal import print_method, print_methods
+
+    if name is None:
+        print_methods(console())
+    else:
+        print_method(name, console())
+
+
+@app.command()
+def show(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A study's folder.")],
+    run: Annotated[str | None, typer.Argument(help="Run id, label, or LABEL:SEED; without: the table.")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print the stored JSON.")] = False,
+) -> None:
+    """Show a study's table, or everything about one run."""
+    import json
+
+    from whichtune.predict import find_run
+    from whichtune.report.terminal import print_run
+    from whichtune.store import StudyFolder
+
+    place = StudyFolder(folder)
+    summary = place.read_json("summary.json")
+    if run is None:
+        print(json.dumps(summary, indent=1, ensure_ascii=False)) if json_ else _print_summary(summary, console())
+        return
+    record = find_run(place, run)
+    if json_:
+        print(record.model_dump_json(indent=1))
+    else:
+        print_run(record, place.curves(record.run_id), console())
+
+
+@app.command()
+def doctor() -> None:
+    """Check this machine and installation."""
+    from whichtune.doctor import examine
+
+    checks = examine()
+    for check in checks:
+        print(f"{'ok     ' if check.ok else 'PROBLEM'}  {check.name:9}  {check.text}")
+    if not all(check.ok for check in checks):
+        raise typer.Exit(1)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from whichtune import __version__
+
+        print(f"whichtune {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks (allowed after a command, too).")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options of every command."""
+
+
+def _debug() -> bool:
+    return os.environ.get("WHICHTUNE_DEBUG") == "1"
+
+
+def _fail(text: str, code: int) -> NoReturn:
+    print(text, file=sys.stderr)
+    raise SystemExit(code)
+
+
+def main() -> None:
+    """Entry point: bad input is one sentence and exit code 2, a traceback only with --debug."""
+    if "--debug" in sys.argv:
+        sys.argv.remove("--debug")
+        os.environ["WHICHTUNE_DEBUG"] = "1"
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        app()
+    except WhichtuneError as error:
+        if _debug():
+            raise
+        _fail(f"Error: {error}", 2)
+    except KeyboardInterrupt:
+        _fail("Interrupted. What is complete is kept; the same command resumes.", 130)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has gone; nothing is left to say
+        raise SystemExit(1) from None
+    except Exception as error:
+        if _debug():
+            raise
+        _fail(f"whichtune failed: {type(error).__name__}: {error} (--debug shows where).", 1)
+
+
+if __name__ == "__main__":
+    main()

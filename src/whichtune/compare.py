@@ -1,0 +1,202 @@
+"""The whole flow: read the data and the model, expand the study, make its runs, judge, write.
+
+Start here to read the code. Each stage hands plain values to the next; they meet on disk in the study's
+folder, so that any of them can be done again alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from whichtune.errors import SettingError
+from whichtune.executors.local import LocalExecutor
+from whichtune.expand import Expansion, check_names, expand
+from whichtune.records import Role, RunRecord, RunStatus
+from whichtune.report.summary import build_summary
+from whichtune.report.tables import markdown_table, runs_csv
+from whichtune.spec import RunSpec, Study
+from whichtune.store import StudyFolder
+
+if TYPE_CHECKING:
+    from whichtune.data.splits import Dataset
+
+Save = Literal["none", "best", "all"]
+Listener = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A finished study: where it is stored and what is in its summary."""
+
+    folder: Path
+    summary: dict[str, Any]
+    started: int  # runs made by this call; 0 when all were there
+
+    @property
+    def records(self) -> list[RunRecord]:
+        return [RunRecord.model_validate(run) for run in self.summary["runs"]]
+
+    @property
+    def table(self) -> str:
+        """The table in Markdown."""
+        return (self.folder / "table.md").read_text(encoding="utf-8")
+
+
+def compare(
+    study: Study,
+    out: Path | str | None = None,
+    *,
+    save: Save = "best",
+    threads: int | None = None,
+    on_event: Listener = lambda event: None,
+) -> Comparison:
+    """Run what the study's folder does not hold yet, then write its summary and tables.
+
+    `out` defaults to `whichtune-<name>` in the working directory. `save` keeps the trained weights of no run, of
+    the run that is best on validation, or of all. Raises a WhichtuneError for anything a user can put right,
+    before the first run starts; a run that fails is a row of the table. After Ctrl-C the summary holds what
+    is complete, and the same call resumes.
+    """
+    expansion, dataset = prepare(study)
+    folder = StudyFolder(out or f"whichtune-{study.name}", create=True)
+    folder.write_json("study.json", resolved(expansion))
+    folder.write_examples(_examples(dataset))
+    if save == "all":
+        _forget_unsaved(folder, expansion.specs)
+    on_event({"event": "study", "runs": len(expansion.specs), "complete": _complete(folder, expansion)})
+    keeper = _BestKeeper(folder, expansion) if save == "best" else None
+
+    def listen(event: dict[str, Any]) -> None:
+        if keeper is not None and event["event"] == "end":
+            keeper.keep()
+        on_event(event)
+
+    started = 0
+    try:
+        executor = LocalExecutor(threads=threads)
+        started = executor.execute(expansion.specs, folder, save != "none", listen)
+    finally:  # after Ctrl-C too: what is complete is worth a table
+        summary = write_summary(folder, expansion)
+    return Comparison(folder.path, summary, started)
+
+
+def prepare(study: Study) -> tuple[Expansion, Dataset]:
+    """Everything that can go wrong before a run starts: names, data, model, settings, device."""
+    from whichtune.data.splits import load_dataset
+
+    check_names(study)
+    if not study.methods and not study.runs and not study.baselines:
+        raise SettingError("The study has nothing to run: name methods, runs or baselines.")
+    device = choose_device(study.device)
+    dataset = load_dataset(study.data)
+    infos: dict[str, Any] = {"pretrained": None, "random": None}
+    if study.methods or study.runs:
+        from whichtune.models.loading import inspect_model
+
+        for weights in _weights_used(study):
+            infos[weights] = inspect_model(study.model, study.revision, weights, study.remote_code)
+    info = infos["pretrained"] or infos["random"]
+    return expand(study, dataset, info, device, infos["random"]), dataset
+
+
+def _weights_used(study: Study) -> set[str]:
+    """Which kinds of weights the study's lines ask for, so that no weights are looked for in vain."""
+    lines = [*study.methods, *study.runs]
+    crossed = study.factors.get("weights", [])
+    default = study.settings.get("weights", "pretrained")
+    used = {str(entry.settings.get("weights", default)) for entry in lines} if not crossed else set(map(str, crossed))
+    used |= {str(v) for k, v in study.settings.items() if k.endswith(".weights")}
+    return used & {"pretrained", "random"} or {"pretrained"}
+
+
+def choose_device(wanted: str) -> str:
+    """`auto` takes CUDA where there is one. Raises SettingError where CUDA is asked for and missing."""
+    if wanted == "cpu":
+        return "cpu"
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if wanted == "cuda":
+        raise SettingError("There is no CUDA device here: use --device cpu, or auto.")
+    return "cpu"
+
+
+def resolved(expansion: Expansion) -> dict[str, Any]:
+    """The study as it is stored: every default filled in, every run with its id."""
+    runs = [{"run_id": spec.run_id, "label": spec.label, "seed": spec.seed} for spec in expansion.specs]
+    return {
+        **expansion.study.model_dump(mode="json"),
+        "primary_metric": expansion.primary_metric,
+        "labels": expansion.labels,
+        "runs_resolved": runs,
+        "notes": expansion.notes,
+    }
+
+
+def write_summary(folder: StudyFolder, expansion: Expansion) -> dict[str, Any]:
+    """summary.json, table.md and table.csv from the records that the folder holds."""
+    records = [_record_of(folder, spec) for spec in expansion.specs]
+    summary = build_summary(resolved(expansion), records)
+    folder.write_json("summary.json", summary)
+    folder.write_text("table.md", markdown_table(summary))
+    folder.write_text("table.csv", runs_csv(summary))
+    return summary
+
+
+def _record_of(folder: StudyFolder, spec: RunSpec) -> RunRecord:
+    """The run's record under the label that this study gives it; "interrupted" where there is none yet."""
+    from whichtune.run import base_record
+
+    record = folder.read_run(spec.run_id)
+    if record is None:
+        return base_record(spec, RunStatus.INTERRUPTED, error="The run was not made: the study was interrupted.")
+    return record.model_copy(update={"label": spec.label})
+
+
+def _complete(folder: StudyFolder, expansion: Expansion) -> int:
+    return sum(folder.is_complete(spec.run_id) for spec in expansion.specs)
+
+
+def _examples(dataset: Dataset) -> Any:
+    import pandas as pd
+
+    return pd.concat(
+        [
+            pd.DataFrame({"split": name, "example_id": part.ids, "text": part.texts, "label": part.labels})
+            for name, part in dataset.splits.items()
+            if name != "train"
+        ],
+        ignore_index=True,
+    )
+
+
+def _forget_unsaved(folder: StudyFolder, specs: list[RunSpec]) -> None:
+    """`--save all` makes runs again whose weights an earlier call did not keep."""
+    for spec in specs:
+        if folder.is_complete(spec.run_id) and not folder.weight_files(spec.run_id):
+            folder.discard(spec.run_id)
+
+
+class _BestKeeper:
+    """Deletes saved weights of all runs but the best on validation by the primary metric (then the loss)."""
+
+    def __init__(self, folder: StudyFolder, expansion: Expansion) -> None:
+        self.folder, self.metric = folder, expansion.primary_metric
+        self.ids = [spec.run_id for spec in expansion.specs if spec.role is not Role.BASELINE]
+
+    def keep(self) -> None:
+        scored = []
+        for run_id in self.ids:
+            record = self.folder.read_run(run_id)
+            if record is None or record.metrics.validation is None or not self.folder.weight_files(run_id):
+                continue
+            validation = record.metrics.validation
+            scored.append((getattr(validation, self.metric), -(validation.loss or 0.0), run_id))
+        scored.sort()
+        for _, _, run_id in scored[:-1]:
+            for file in self.folder.weight_files(run_id):
+                file.unlink()

@@ -1,0 +1,197 @@
+"""What a run costs: phase timers, peak memory, parameters, floating-point operations, latency."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+STATM = Path("/proc/self/statm")
+SAMPLE_SECONDS = 0.004
+
+
+class Timers:
+    """Seconds by phase. On CUDA the device is waited for at both ends of a phase."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        begin = self.now()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + self.now() - begin
+
+    def now(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter()
+
+
+def anonymous_bytes() -> int:
+    """Anonymous memory of this process; where the system does not tell it apart, its resident memory."""
+    if STATM.exists():
+        _, resident, shared = (int(field) for field in STATM.read_text().split()[:3])
+        return (resident - shared) * os.sysconf("SC_PAGE_SIZE")
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
+
+
+def trim_memory() -> None:
+    """Give freed memory back to the system, so that one phase's leftovers do not count in the next."""
+    import gc
+
+    gc.collect()
+    if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+class MemoryMonitor:
+    """Peak memory of a phase: sampled on a CPU, the allocator's own figures on CUDA.
+
+    A CPU figure is above `baseline`, the anonymous memory that the process began with.
+    """
+
+    def __init__(self, device: torch.device, baseline: int) -> None:
+        self.device, self.baseline = device, baseline
+        self.peak = 0
+        self.peak_reserved: int | None = None
+        self._done = threading.Event()
+
+    def __enter__(self) -> MemoryMonitor:
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+        else:
+            trim_memory()
+            self._thread = threading.Thread(target=self._sample, daemon=True)
+            self._thread.start()
+        return self
+
+    def _sample(self) -> None:
+        while not self._done.is_set():
+            self.peak = max(self.peak, anonymous_bytes() - self.baseline)
+            self._done.wait(SAMPLE_SECONDS)
+
+    def __exit__(self, *_: object) -> None:
+        if self.device.type == "cuda":
+            self.peak = torch.cuda.max_memory_allocated(self.device)
+            self.peak_reserved = torch.cuda.max_memory_reserved(self.device)
+        else:
+            self._done.set()
+            self._thread.join()
+            self.peak = max(self.peak, anonymous_bytes() - self.baseline)
+
+
+def count_parameters(module: nn.Module) -> tuple[int, int]:
+    """Trainable and total parameters, a tied weight counted once."""
+    parameters = list(module.parameters())  # torch gives a shared parameter once
+    return sum(p.numel() for p in parameters if p.requires_grad), sum(p.numel() for p in parameters)
+
+
+def count_flops(loss: Callable[[], Tensor]) -> int:
+    """Operations of the forward and, where there is a graph, backward pass of `loss()`, by torch's counter.
+
+    Gradients are thrown away and torch's random streams are left where they were.
+    """
+    from torch.utils.flop_counter import FlopCounterMode
+
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=devices), FlopCounterMode(display=False) as counter:
+        value = loss()
+        if value.requires_grad:
+            leaves = [p for p in _leaves(value) if p.requires_grad]
+            torch.autograd.grad(value, leaves, allow_unused=True)
+    return int(counter.get_total_flops())
+
+
+def _leaves(value: Tensor) -> list[Tensor]:
+    """The parameters that a value depends on, from its graph."""
+    seen: set[Any] = set()
+    leaves: list[Tensor] = []
+    queue: list[Any] = [value.grad_fn]
+    while queue:
+        node = queue.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if hasattr(node, "variable"):
+            leaves.append(node.variable)
+        queue.extend(parent for parent, _ in node.next_functions)
+    return leaves
+
+
+class FlopCurve:
+    """Operations of one text by its length.
+
+    Matrix products are linear in the length and attention is quadratic, so three short texts give the
+    curve exactly; a fourth checks it, and where it does not hold every length is counted by itself.
+    """
+
+    def __init__(self, loss_of_length: Callable[[int], Tensor], limit: int) -> None:
+        self._loss = loss_of_length
+        self._limit = limit
+        self._counted: dict[int, int] = {}
+        self._coefficients: tuple[int, int, int] | None = None
+        self._tried = False
+
+    def __call__(self, length: int) -> int:
+        if not self._tried and self._limit >= 8:
+            self._tried = True
+            self._fit()
+        if self._coefficients is None:
+            return self._count(length)
+        constant, linear, quadratic = self._coefficients
+        return constant + linear * length + quadratic * length * (length - 1) // 2
+
+    def _count(self, length: int) -> int:
+        if length not in self._counted:
+            self._counted[length] = count_flops(lambda: self._loss(length))
+        return self._counted[length]
+
+    def _fit(self) -> None:
+        """A parabola through lengths 2, 3 and 4 in Newton's form, whose coefficients are whole numbers."""
+        two, three, four, eight = (self._count(length) for length in (2, 3, 4, 8))
+        quadratic = four - 2 * three + two
+        linear = three - two - 2 * quadratic
+        constant = two - 2 * linear - quadratic
+        if constant + 8 * linear + 28 * quadratic == eight:
+            self._coefficients = (constant, linear, quadratic)
+
+
+@torch.no_grad()
+def latency_ms(forward: Callable[[int], object], device: torch.device, calls: int) -> float:
+    """Median milliseconds of `forward(i)` for i = 0, 1, ..., after one warm-up call."""
+    timers = Timers(device)
+    forward(0)
+    seconds = []
+    for i in range(calls):
+        begin = timers.now()
+        forward(i)
+        seconds.append(timers.now() - begin)
+    return sorted(seconds)[len(seconds) // 2] * 1000
+
+
+@cache
+def processor_name() -> str:
+    """The CPU's model name, as the system tells it."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()

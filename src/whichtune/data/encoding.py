@@ -1,0 +1,126 @@
+"""Texts to tokens, tokens to padded batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from whichtune.errors import ModelError, SettingError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from whichtune.data.splits import Dataset
+    from whichtune.models.heads import Batch
+
+Padding = Literal["dynamic", "right", "none"]
+
+
+@dataclass(frozen=True)
+class EncodedSplit:
+    """Token ids of one split, unpadded, in the data set's order."""
+
+    ids: list[str]
+    tokens: list[list[int]]
+    labels: np.ndarray  # (n,) int64
+    duplicate_of_train: np.ndarray  # (n,) bool
+    truncated: int  # texts cut to the context length
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """All splits with what is needed to batch them."""
+
+    splits: dict[str, EncodedSplit]
+    context_length: int
+    pad_id: int
+    padding: Padding
+    attend_to_padding: bool
+
+    def batch(self, split: str, rows: Sequence[int], padding: Padding | None = None) -> Batch:
+        """The given rows of a split as one right-padded batch."""
+        part = self.splits[split]
+        return make_batch(
+            [part.tokens[row] for row in rows],
+            part.labels[list(rows)],
+            pad_id=self.pad_id,
+            width=self.context_length if (padding or self.padding) == "right" else None,
+            attend_to_padding=self.attend_to_padding,
+        )
+
+
+def make_batch(
+    tokens: Sequence[Sequence[int]],
+    labels: Any,
+    *,
+    pad_id: int,
+    width: int | None = None,
+    attend_to_padding: bool = False,
+) -> Batch:
+    """Right-pad to `width`, or to the longest text. No mask where nothing is padding or it is attended to."""
+    import torch
+
+    from whichtune.models.heads import Batch
+
+    lengths = torch.tensor([len(ids) for ids in tokens])
+    width = width or int(lengths.max())
+    input_ids = torch.full((len(tokens), width), pad_id, dtype=torch.long)
+    for row, ids in enumerate(tokens):
+        input_ids[row, : len(ids)] = torch.tensor(ids)
+    mask = None
+    if not attend_to_padding and bool((lengths < width).any()):
+        mask = (torch.arange(width)[None, :] < lengths[:, None]).long()
+    return Batch(input_ids, lengths, torch.as_tensor(labels), mask)
+
+
+def encode(
+    dataset: Dataset,
+    tokenizer: Any,
+    *,
+    context_length: int | Literal["longest", "model"],
+    max_length: int | None,
+    padding: Padding,
+    attend_to_padding: bool,
+) -> Encoded:
+    """Tokenise every split and cut texts to the context length, special tokens kept by the tokenizer.
+
+    Raises SettingError for a context the model does not have, ModelError for a tokenizer without padding.
+    """
+    if tokenizer.pad_token_id is None and padding != "none":
+        raise ModelError(
+            "The tokenizer has neither a padding nor an end-of-text token: give it one, or use --set padding=none."
+        )
+    train = tokenizer(dataset.splits["train"].texts, verbose=False)["input_ids"]
+    limit = resolve_context(context_length, max(len(ids) for ids in train), max_length)
+    splits = {}
+    for name, split in dataset.splits.items():
+        tokens = train if name == "train" else tokenizer(split.texts, verbose=False)["input_ids"]
+        long = [row for row, ids in enumerate(tokens) if len(ids) > limit]
+        if long:
+            cut = tokenizer([split.texts[row] for row in long], truncation=True, max_length=limit)["input_ids"]
+            tokens = list(tokens)
+            for row, ids in zip(long, cut, strict=True):
+                tokens[row] = ids
+        for row, ids in enumerate(tokens):
+            if not ids:
+                raise ModelError(f"The tokenizer makes no token of the {name} text {split.ids[row]}: remove it.")
+        splits[name] = EncodedSplit(split.ids, tokens, split.labels, split.duplicate_of_train, len(long))
+    pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
+    return Encoded(splits, limit, pad_id, padding, attend_to_padding)
+
+
+def resolve_context(wanted: int | str, longest: int, max_length: int | None) -> int:
+    """The context length in tokens. `longest` is cut to what the model has; a number above it is an error."""
+    if wanted == "model":
+        if max_length is None:
+            raise SettingError("context_length: the model names no length of its own: give a number or 'longest'.")
+        return max_length
+    if wanted == "longest":
+        return min(longest, max_length) if max_length else longest
+    if max_length is not None and int(wanted) > max_length:
+        raise SettingError(f"context_length: {wanted} tokens are more than the model's {max_length}: set fewer.")
+    return int(wanted)

@@ -1,0 +1,153 @@
+"""Data sets with a name: their address, columns, check sum and usual split."""
+
+from __future__ import annotations
+
+import io
+import os
+import urllib.error
+import urllib.request
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from whichtune.data.sources import Source, make_source, read_hub, read_table, split_files
+from whichtune.errors import DataError
+from whichtune.registry import Registry
+from whichtune.spec import DataSettings, sha256_file
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class NamedSet:
+    """Subclasses read themselves from a local copy, or fetch what they need when `place` is None."""
+
+    title: str
+
+    def read(self, place: Path | None, settings: DataSettings) -> Source:
+        raise NotImplementedError
+
+
+NAMED_SETS: Registry[NamedSet] = Registry("named data set")
+
+
+def user_cache() -> Path:
+    """Where downloads and caches go: WHICHTUNE_CACHE, or whichtune in the user's cache directory."""
+    if chosen := os.environ.get("WHICHTUNE_CACHE"):
+        return Path(chosen).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "whichtune"
+
+
+class SmsSpam(NamedSet):
+    """SMS Spam Collection v.1, Almeida et al. 2011, CC BY 4.0."""
+
+    title = "SMS Spam Collection v.1 (5,574 messages, 747 spam)"
+    addresses = (
+        "https://archive.ics.uci.edu/static/public/228/sms+spam+collection.zip",
+        "https://f001.backblazeb2.com/file/LLMs-from-scratch/sms%2Bspam%2Bcollection.zip",
+    )
+    member = "SMSSpamCollection"
+    sha256 = "7d039a24a6083ed9ef0f806ebad56bbb976e3aeb8de05669173bfdc4996c239d"
+
+    def read(self, place: Path | None, settings: DataSettings) -> Source:
+        path = place or self.fetch()
+        if path.is_dir():
+            raise DataError(f"sms_spam={place} is a folder: give the file SMSSpamCollection.tsv itself.")
+        files = {"all": path}
+        tables = {"all": self.parse(path)}
+        columns = settings.model_copy(
+            update={
+                "text_column": settings.text_column or "Text",
+                "label_column": settings.label_column or "Label",
+            }
+        )
+        return make_source("sms_spam", tables, files, columns, split_rule="reference")
+
+    @staticmethod
+    def parse(path: Path) -> pd.DataFrame:
+        """Tab-separated without a header, quotes parsed as the published script does: 5,572 rows."""
+        import pandas as pd
+
+        try:
+            frame = pd.read_csv(path, sep="\t", header=None, names=["Label", "Text"], encoding="utf-8")
+        except (ValueError, OSError) as error:
+            raise DataError(f"{path.name} is not the SMS Spam Collection: {str(error).splitlines()[0]}") from error
+        if not set(frame["Label"]) <= {"ham", "spam"}:
+            raise DataError(f"{path.name} is not the SMS Spam Collection: each line is 'ham' or 'spam', a tab, a text.")
+        return frame
+
+    def fetch(self) -> Path:
+        """Download to the user's cache, from the first address that answers, and check the sha256."""
+        target = user_cache() / "data" / self.member
+        if target.is_file() and sha256_file(target) == self.sha256:
+            return target
+        reasons = []
+        for address in self.addresses:
+            try:
+                with urllib.request.urlopen(address, timeout=60) as answer:
+                    return self.unpack(answer.read(), target)
+            except (urllib.error.URLError, TimeoutError, zipfile.BadZipFile, KeyError) as error:
+                reasons.append(str(getattr(error, "reason", error)))
+        raise DataError(
+            f"The SMS Spam Collection cannot be downloaded ({'; '.join(reasons)}): "
+            "give a local copy with --data sms_spam=FILE."
+        )
+
+    def unpack(self, archive: bytes, target: Path) -> Path:
+        """Write the archive's member to `target` if it has the known sha256; raises DataError if not."""
+        content = zipfile.ZipFile(io.BytesIO(archive)).read(self.member)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_suffix(f".{os.getpid()}")
+        partial.write_bytes(content)
+        if sha256_file(partial) != self.sha256:
+            partial.unlink()
+            raise DataError("The downloaded SMS Spam Collection is not the known file (its sha256 differs).")
+        partial.replace(target)
+        return target
+
+
+@dataclass
+class SplitFolder(NamedSet):
+    """A set of train, validation and test files: in a folder, or from the Hub."""
+
+    title: str
+    hub_id: str
+    rename: dict[str, str]
+
+    def read(self, place: Path | None, settings: DataSettings) -> Source:
+        if place is None:
+            return read_hub(settings.model_copy(update={"source": self.hub_id}))
+        if not place.is_dir():
+            raise DataError(f"{place} is a file: give the folder of the train, validation and test files.")
+        files = split_files(place)
+        tables = {split: self._named(read_table(file)) for split, file in files.items()}
+        return make_source(place.name, tables, files, settings, split_rule="given")
+
+    def _named(self, frame: pd.DataFrame) -> pd.DataFrame:
+        if "label" in frame.columns:
+            frame = frame.assign(label=[self.rename.get(str(v), str(v)) for v in frame["label"]])
+        return frame
+
+
+@dataclass
+class Embedded(NamedSet):
+    """A generated set inside the package."""
+
+    title: str
+    folder: str
+
+    def read(self, place: Path | None, settings: DataSettings) -> Source:
+        from whichtune.embedded import dataset_path
+
+        files = split_files(place or dataset_path(self.folder))
+        tables = {split: read_table(file) for split, file in files.items()}
+        return make_source(self.folder, tables, files, settings, split_rule="given")
+
+
+NAMED_SETS.register("sms_spam")(SmsSpam())
+NAMED_SETS.register("imdb")(
+    SplitFolder("IMDB reviews (Maas et al. 2011)", "stanfordnlp/imdb", {"0": "neg", "1": "pos"})
+)
+NAMED_SETS.register("messages")(Embedded("generated messages, spam or not", "messages"))
+NAMED_SETS.register("support_requests")(Embedded("generated support requests, five departments", "support_requests"))

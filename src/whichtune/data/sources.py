@@ -1,0 +1,208 @@
+"""Rows of text and label: from files, folders, named sets and the Hugging Face Hub."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from whichtune.errors import DataError, UnknownNameError
+from whichtune.registry import did_you_mean
+from whichtune.spec import DataSettings, sha256_file
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TEXT_NAMES = ("text", "sentence", "message", "content", "review", "document")
+LABEL_NAMES = ("label", "labels", "category", "class", "target", "sentiment")
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
+SPLITS = ("train", "validation", "test")
+SPLIT_ALIASES = {"dev": "validation", "val": "validation", "valid": "validation", "eval": "validation"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Tables as read. `tables` has one entry named "all", or one for each split that the source gives."""
+
+    name: str
+    tables: dict[str, pd.DataFrame]
+    fingerprint: str  # sha256 over the files' contents
+    text_column: str
+    label_column: str
+    split_rule: str | None = None  # a named set's own
+    places: dict[str, str] = field(default_factory=dict)  # table -> file name, for messages
+
+
+def read_source(settings: DataSettings) -> Source:
+    """Read what `settings.source` names. Raises DataError with one sentence for whatever is wrong with it."""
+    from whichtune.data.named import NAMED_SETS
+
+    text = settings.source
+    name, _, place = text.partition("=")
+    if place and not Path(text).exists():
+        return NAMED_SETS[name].read(_existing(place), settings)
+    if Path(text).expanduser().exists():
+        return _read_path(Path(text).expanduser(), settings)
+    if text in NAMED_SETS:
+        return NAMED_SETS[text].read(None, settings)
+    if text.endswith((*SUFFIXES, ".gz")) or text.startswith((".", "/", "~")):
+        raise DataError(f"There is no data file '{text}': check the path.")
+    if "/" in text:
+        return read_hub(settings)
+    raise UnknownNameError(f"There is no file, folder or named data set '{text}': {did_you_mean(text, NAMED_SETS)}")
+
+
+def _existing(place: str) -> Path:
+    path = Path(place).expanduser()
+    if not path.exists():
+        raise DataError(f"There is no data file '{place}': check the path after the '='.")
+    return path
+
+
+def _read_path(path: Path, settings: DataSettings) -> Source:
+    if path.is_dir():
+        files = split_files(path)
+        tables = {split: read_table(file) for split, file in files.items()}
+    else:
+        files = {"all": path}
+        tables = {"all": read_table(path)}
+    return make_source(path.name, tables, files, settings)
+
+
+def split_files(folder: Path) -> dict[str, Path]:
+    """`train.*`, `validation.*` (or dev, val, valid) and `test.*` of a folder."""
+    found: dict[str, Path] = {}
+    for file in sorted(folder.iterdir()):
+        stem = file.name.split(".")[0].lower()
+        split = SPLIT_ALIASES.get(stem, stem)
+        if split in SPLITS and kind_of_file(file):
+            if split in found:
+                raise DataError(f"The folder {folder} holds two files for {split}: {found[split].name}, {file.name}.")
+            found[split] = file
+    if "train" not in found:
+        raise DataError(
+            f"The folder {folder} holds no train file: name the files train, validation and test "
+            f"with one of {', '.join(SUFFIXES)}."
+        )
+    return found
+
+
+def kind_of_file(path: Path) -> str | None:
+    """The suffix that tells the format, without .gz; None for a format that is not read."""
+    suffixes = [s.lower() for s in path.suffixes]
+    if suffixes and suffixes[-1] == ".gz":
+        suffixes.pop()
+    return suffixes[-1] if suffixes and suffixes[-1] in SUFFIXES else None
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A CSV, TSV, JSONL, JSON or Parquet file (also gzip). Text stays text: "NA" and "007" are kept."""
+    import pandas as pd
+
+    kind = kind_of_file(path)
+    if kind is None:
+        raise DataError(f"{path.name} is in no format that is read: use one of {', '.join(SUFFIXES)}, also .gz.")
+    try:
+        if kind in (".csv", ".tsv"):
+            separator = "," if kind == ".csv" else "\t"
+            return pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8")
+        if kind in (".jsonl", ".json"):
+            return pd.read_json(path, lines=kind == ".jsonl", dtype=False, convert_dates=False, encoding="utf-8")
+        return pd.read_parquet(path)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path.name} is not UTF-8 (byte {error.start}): save it as UTF-8.") from error
+    except (ValueError, OSError, EOFError) as error:  # pandas' and pyarrow's parsing errors are ValueErrors
+        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else "it is empty"
+        raise DataError(f"{path.name} cannot be read as {kind[1:]}: {reason}") from error
+
+
+def make_source(
+    name: str,
+    tables: dict[str, pd.DataFrame],
+    files: dict[str, Path],
+    settings: DataSettings,
+    split_rule: str | None = None,
+) -> Source:
+    """Choose the columns, split by `split_column` where one is set, and hash the files."""
+    places = {table: file.name for table, file in files.items()}
+    first = next(iter(tables))
+    columns = [str(column) for column in tables[first].columns]
+    text_column = choose_column("text", settings.text_column, TEXT_NAMES, columns, places.get(first, name))
+    label_column = choose_column("label", settings.label_column, LABEL_NAMES, columns, places.get(first, name))
+    for table, frame in tables.items():
+        for column in (text_column, label_column):
+            if column not in frame.columns:
+                raise DataError(f"{places.get(table, table)} has no column '{column}', which {places[first]} has.")
+    if settings.split_column:
+        tables = _by_split_column(tables[first], settings.split_column, places.get(first, name))
+        places = dict.fromkeys(tables, places.get(first, name))
+    digest = hashlib.sha256("\n".join(f"{t}:{sha256_file(f)}" for t, f in sorted(files.items())).encode())
+    return Source(name, tables, digest.hexdigest(), text_column, label_column, split_rule, places)
+
+
+def choose_column(kind: str, wanted: str | None, usual: tuple[str, ...], columns: list[str], place: str) -> str:
+    """The wanted column, or the first with a usual name; raises DataError that lists what there is."""
+    if wanted is not None:
+        if wanted in columns:
+            return wanted
+        raise DataError(f"{place} has no column '{wanted}': {did_you_mean(wanted, columns)}")
+    for column in usual:
+        if column in columns:
+            return column
+    raise DataError(
+        f"{place} has no usual {kind} column (its columns: {', '.join(columns)}): name it with --{kind}-column."
+    )
+
+
+def _by_split_column(frame: pd.DataFrame, column: str, place: str) -> dict[str, pd.DataFrame]:
+    if column not in frame.columns:
+        raise DataError(f"{place} has no column '{column}': {did_you_mean(column, map(str, frame.columns))}")
+    names = frame[column].map(lambda value: SPLIT_ALIASES.get(str(value).lower(), str(value).lower()))
+    unknown = sorted(set(names) - set(SPLITS))
+    if unknown:
+        raise DataError(f"Column '{column}' of {place} names a split '{unknown[0]}': use train, validation and test.")
+    return {split: frame[names == split] for split in SPLITS if (names == split).any()}
+
+
+def read_hub(settings: DataSettings) -> Source:
+    """A dataset of the Hugging Face Hub (or a local folder in its layout), its own splits kept."""
+    import datasets
+
+    datasets.disable_progress_bars()
+    try:
+        loaded: Any = datasets.load_dataset(settings.source, revision=settings.revision)
+    except (OSError, ValueError, RuntimeError) as error:  # hub, HTTP and format errors derive from these
+        reason = str(error).strip().splitlines()[0][:200]
+        raise DataError(f"The data set '{settings.source}' cannot be had from the Hub: {reason}") from error
+    return from_datasets(loaded, settings)
+
+
+def from_datasets(loaded: Any, settings: DataSettings) -> Source:
+    """Tables of a `datasets.DatasetDict`; class labels become their names."""
+    import datasets
+    import pandas as pd
+
+    tables, parts = {}, []
+    for split, part in loaded.items():
+        name = SPLIT_ALIASES.get(split, split)
+        if name not in SPLITS:  # "unsupervised" and the like
+            continue
+        frame = part.to_pandas()
+        for column, feature in part.features.items():
+            if isinstance(feature, datasets.ClassLabel):
+                frame[column] = [feature.int2str(int(v)) if int(v) >= 0 else "" for v in frame[column]]
+        tables[name] = frame
+        parts.append(f"{name}:{hashlib.sha256(pd.util.hash_pandas_object(frame).to_numpy().tobytes()).hexdigest()}")
+    if "train" not in tables:
+        raise DataError(f"The data set '{settings.source}' has no train split (it has: {', '.join(loaded)}).")
+    first = tables["train"]
+    columns = [str(column) for column in first.columns]
+    return Source(
+        name=settings.source,
+        tables=tables,
+        fingerprint=hashlib.sha256("\n".join(sorted(parts)).encode()).hexdigest(),
+        text_column=choose_column("text", settings.text_column, TEXT_NAMES, columns, settings.source),
+        label_column=choose_column("label", settings.label_column, LABEL_NAMES, columns, settings.source),
+        places=dict.fromkeys(tables, settings.source),
+    )

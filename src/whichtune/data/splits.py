@@ -1,0 +1,192 @@
+"""From rows to examples: labels, identities, splits, and what repeats across them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from whichtune.data.sources import SPLITS, Source, read_source
+from whichtune.errors import DataError
+from whichtune.spec import DataSettings
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Split:
+    """Examples of one split, in a fixed order. `ids` are the rows' positions in the source, as text."""
+
+    ids: list[str]
+    texts: list[str]
+    labels: np.ndarray  # (n,) int64
+    duplicate_of_train: np.ndarray  # (n,) bool: the text stands verbatim in train
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Three splits with class names. `labels[i]` is the name of class i."""
+
+    name: str
+    labels: list[str]
+    splits: dict[str, Split]
+    fingerprint: str
+    split_rule: str
+
+    @property
+    def largest_class_share(self) -> float:
+        """Share of the most frequent class over all splits."""
+        import numpy as np
+
+        counts = np.bincount(np.concatenate([split.labels for split in self.splits.values()]))
+        return float(counts.max() / counts.sum())
+
+
+def load_dataset(settings: DataSettings) -> Dataset:
+    """Read, check and split. Raises DataError for empty text, one class, or a label unseen in train."""
+    source = read_source(settings)
+    frames = {table: _clean(source, table, frame) for table, frame in source.tables.items()}
+    rule = _rule(settings, source)
+    parts = _split(frames, rule, settings)
+    names = _label_names(parts, source.name)
+    parts = {split: _limit(frame, getattr(settings, f"{split}_limit"), settings) for split, frame in parts.items()}
+    train_texts = set(parts["train"]["text"])
+    splits = {}
+    for split in SPLITS:
+        frame = parts[split]
+        repeated = frame["text"].isin(train_texts).to_numpy()
+        splits[split] = Split(
+            ids=[str(value) for value in frame["id"]],
+            texts=list(frame["text"]),
+            labels=frame["label"].map({name: i for i, name in enumerate(names)}).to_numpy(dtype="int64"),
+            duplicate_of_train=repeated & (split != "train"),
+        )
+    return Dataset(source.name, names, splits, source.fingerprint, rule)
+
+
+def _clean(source: Source, table: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """Columns id, text, label, all text. Row numbers in messages count from 1, as the file's data rows do."""
+    import pandas as pd
+
+    place = source.places.get(table, source.name)
+    prefix = "" if table == "all" else f"{table}-"
+    clean = pd.DataFrame(
+        {
+            "id": [f"{prefix}{row}" for row in range(len(frame))],
+            "text": ["" if _missing(v) else str(v) for v in frame[source.text_column]],
+            "label": ["" if _missing(v) else _label_text(v) for v in frame[source.label_column]],
+        }
+    )
+    for column, name in (("text", source.text_column), ("label", source.label_column)):
+        empty = clean.index[clean[column].str.strip() == ""]
+        if len(empty):
+            many = f" (and {len(empty) - 1} more)" if len(empty) > 1 else ""
+            raise DataError(
+                f"Row {empty[0] + 1}{many} of {place} has an empty {column} (column '{name}'): fill or remove it."
+            )
+    return clean
+
+
+def _missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and value != value)
+
+
+def _label_text(value: Any) -> str:
+    """The label as text: 1.0, as a column with gaps is read, is the label 1."""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def _rule(settings: DataSettings, source: Source) -> str:
+    if settings.split == "auto":
+        return source.split_rule or ("given" if "all" not in source.tables else "stratified")
+    if settings.split == "given" and "all" in source.tables:
+        raise DataError(
+            f"{source.name} gives no splits: set split_column, give a folder of train, validation and test files, "
+            "or use the stratified split."
+        )
+    return settings.split
+
+
+def _split(frames: dict[str, pd.DataFrame], rule: str, settings: DataSettings) -> dict[str, pd.DataFrame]:
+    import pandas as pd
+
+    if rule == "reference":
+        return reference_split(pd.concat(frames.values()))
+    if rule == "stratified":
+        return _carve(pd.concat(frames.values()), ("validation", "test"), settings)
+    missing = tuple(split for split in SPLITS if split not in frames)
+    if "train" in missing:
+        raise DataError("The given splits have no training rows: name them train, validation and test.")
+    return {**frames, **_carve(frames["train"], missing, settings)} if missing else frames
+
+
+def _carve(frame: pd.DataFrame, wanted: tuple[str, ...], settings: DataSettings) -> dict[str, pd.DataFrame]:
+    """Draw the wanted splits from `frame`, class shares kept; the fractions are of `frame`."""
+    from sklearn.model_selection import train_test_split
+
+    parts, rest, total = {}, frame, len(frame)
+    for split in wanted:
+        size = max(1, round(total * getattr(settings, f"{split}_fraction")))
+        _enough(rest, split)
+        try:
+            rest, parts[split] = train_test_split(
+                rest, test_size=size, stratify=rest["label"], random_state=settings.split_seed
+            )
+        except ValueError as error:
+            raise DataError(f"The data cannot be split for {split}: {str(error).splitlines()[0]}") from error
+    return {"train": rest, **parts}
+
+
+def _enough(frame: pd.DataFrame, split: str) -> None:
+    counts = frame["label"].value_counts()
+    if len(counts) and counts.min() < 2:
+        raise DataError(
+            f"The class '{counts.idxmin()}' has {counts.min()} example, too few to split off {split}: "
+            "add examples, or remove the class."
+        )
+
+
+def reference_split(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The published SMS study's rule: spam kept, as many ham drawn, shuffled twice, 70 / 10 / rest, seed 123."""
+    import pandas as pd
+
+    if set(frame["label"]) != {"ham", "spam"}:
+        raise DataError("The reference split is for labels 'ham' and 'spam': use split stratified for other data.")
+    spam = frame[frame["label"] == "spam"]
+    ham = frame[frame["label"] == "ham"].sample(len(spam), random_state=123)
+    both = pd.concat([ham, spam]).sample(frac=1, random_state=123).sample(frac=1, random_state=123)
+    first, second = int(len(both) * 0.7), int(len(both) * 0.7) + int(len(both) * 0.1)
+    return {"train": both[:first], "validation": both[first:second], "test": both[second:]}
+
+
+def _label_names(parts: dict[str, pd.DataFrame], place: str) -> list[str]:
+    train = set(parts["train"]["label"])
+    for split in ("validation", "test"):
+        unseen = sorted(set(parts[split]["label"]) - train)
+        if unseen:
+            raise DataError(f"The label '{unseen[0]}' occurs in {split} but not in train of {place}.")
+    if len(train) < 2:
+        raise DataError(f"The data of {place} have one class only ('{next(iter(train))}'): two or more are needed.")
+    return sorted(train, key=int) if all(_is_int(name) for name in train) else sorted(train)
+
+
+def _is_int(text: str) -> bool:
+    return text.lstrip("-").isdecimal()
+
+
+def _limit(frame: pd.DataFrame, limit: int | None, settings: DataSettings) -> pd.DataFrame:
+    """At most `limit` rows with the classes' shares kept, in the order they stand."""
+    from sklearn.model_selection import train_test_split
+
+    if limit is None or limit >= len(frame):
+        return frame
+    if limit < frame["label"].nunique():
+        raise DataError(f"A limit of {limit} examples cannot hold {frame['label'].nunique()} classes: raise it.")
+    kept, _ = train_test_split(frame, train_size=limit, stratify=frame["label"], random_state=settings.split_seed)
+    return frame.loc[frame.index.isin(kept.index)] if frame.index.is_unique else kept

@@ -1,0 +1,43 @@
+"""The machine and the versions that a run was made with."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib import metadata
+
+import whichtune
+from whichtune.records import Environment
+
+PACKAGES = ("torch", "transformers", "peft", "tokenizers", "scikit-learn", "scipy", "numpy", "pandas")
+
+
+def package_versions() -> dict[str, str]:
+    """Installed versions of the packages that decide a run's figures; missing ones are left out."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def environment(device: str) -> Environment:
+    """The record of where this process runs; `device` is cpu or cuda."""
+    import psutil
+    import torch
+
+    from whichtune.cost import processor_name
+
+    return Environment(
+        whichtune=whichtune.__version__,
+        python=platform.python_version(),
+        platform=platform.platform(),
+        processor=processor_name(),
+        cores=os.cpu_count() or 1,
+        threads=torch.get_num_threads(),
+        device=torch.cuda.get_device_name() if device == "cuda" else "cpu",
+        memory_bytes=psutil.virtual_memory().total,
+        packages=package_versions(),
+    )

@@ -1,0 +1,100 @@
+"""Predictions of a split and the figures that follow from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from whichtune.records import Metrics
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from whichtune.forward import Forward
+    from whichtune.models.heads import Classifier
+
+EVALUATION_BATCH = 32
+
+
+def bucketed(lengths: Sequence[int], size: int) -> list[list[int]]:
+    """Rows in batches of similar length, longest first, so that little is padding."""
+    order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
+    return [order[start : start + size] for start in range(0, len(order), size)]
+
+
+def predict_split(
+    classifier: Classifier, forward: Forward, split: str, rows: Sequence[int] | None = None
+) -> np.ndarray:
+    """Logits (n, C) float32 in the data set's order, computed in length-bucketed batches without gradients."""
+    import numpy as np
+    import torch
+
+    tokens = forward.encoded.splits[split].tokens
+    rows = range(len(tokens)) if rows is None else rows
+    training = classifier.training
+    classifier.eval()
+    parts: dict[int, np.ndarray] = {}
+    with torch.no_grad():
+        for bucket in bucketed([len(tokens[row]) for row in rows], EVALUATION_BATCH):
+            chosen = [rows[i] for i in bucket]
+            for row, logits in zip(bucket, forward.logits(split, chosen).cpu().numpy(), strict=True):
+                parts[row] = logits
+    classifier.train(training)
+    return np.stack([parts[i] for i in range(len(rows))])
+
+
+def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Each example's cross-entropy in nats, (n,), in float64."""
+    import numpy as np
+    from scipy.special import log_softmax
+
+    scores = log_softmax(logits.astype(np.float64), axis=1)
+    return -scores[np.arange(len(labels)), labels]
+
+
+def measure(
+    logits: np.ndarray,
+    labels: np.ndarray,
+    *,
+    duplicate_of_train: np.ndarray | None = None,
+    truncated: int = 0,
+    ignore_index: int | None = None,
+) -> Metrics:
+    """Accuracy, macro F1, loss and confusion matrix from logits (n, C) and labels (n,)."""
+    import numpy as np
+    from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
+
+    predictions = logits.argmax(axis=1)
+    classes = list(range(logits.shape[1]))
+    counted = labels != ignore_index if ignore_index is not None else np.ones(len(labels), dtype=bool)
+    losses = cross_entropy(logits, labels)
+    repeated = np.zeros(len(labels), dtype=bool) if duplicate_of_train is None else duplicate_of_train
+    fresh = ~repeated
+    return Metrics(
+        accuracy=float(accuracy_score(labels, predictions)),
+        f1_macro=float(f1_score(labels, predictions, labels=classes, average="macro", zero_division=0)),
+        loss=float(losses[counted].mean()) if counted.any() else None,
+        n=len(labels),
+        confusion_matrix=confusion_matrix(labels, predictions, labels=classes).tolist(),
+        truncated=truncated,
+        duplicates_of_train=int(repeated.sum()),
+        accuracy_without_duplicates=float((predictions == labels)[fresh].mean()) if fresh.any() else None,
+    )
+
+
+def prediction_table(split: str, part: Any, logits: np.ndarray) -> pd.DataFrame:
+    """Rows of predictions.parquet for one split (`part` is a Split or EncodedSplit)."""
+    import pandas as pd
+
+    return pd.DataFrame(
+        {
+            "split": split,
+            "example_id": part.ids,
+            "label": part.labels,
+            "prediction": logits.argmax(axis=1).astype("int64"),
+            "loss": cross_entropy(logits, part.labels),
+            "logits": [row.astype("float32") for row in logits],
+            "duplicate_of_train": part.duplicate_of_train,
+        }
+    )

@@ -1,0 +1,243 @@
+"""From a study to its runs: every default filled in, every name checked, before anything starts."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ValidationError
+
+from whichtune.baselines import BASELINES
+from whichtune.errors import SettingError
+from whichtune.methods import METHODS, Method
+from whichtune.records import Role
+from whichtune.registry import did_you_mean
+from whichtune.spec import RunEntry, RunSpec, Settings, Study, explain_validation
+
+if TYPE_CHECKING:
+    from whichtune.data.splits import Dataset
+    from whichtune.models.loading import ModelInfo
+
+READS_PADDING = ("last", "mean")
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """A study's runs in the order of its table, and the study with its defaults filled in."""
+
+    study: Study
+    specs: list[RunSpec]
+    primary_metric: str
+    labels: list[str]
+    notes: list[str] = field(default_factory=list)
+
+
+def setting_names() -> dict[str, list[str]]:
+    """Every setting's name and the methods that have it; an empty list for the settings of all runs."""
+    names: dict[str, list[str]] = {name: [] for name in Settings.model_fields}
+    for name, method in METHODS.items():
+        for key in method.Settings.model_fields:
+            names.setdefault(key, []).append(name)
+    return names
+
+
+def entries(study: Study) -> list[tuple[RunEntry, dict[str, Any]]]:
+    """Methods crossed with factors, then explicit runs, each with its own settings and a distinct label."""
+    crossed = []
+    keys = list(study.factors)
+    for entry in study.methods:
+        for values in itertools.product(*study.factors.values()):
+            factor = dict(zip(keys, values, strict=True))
+            own = {k: v for k, v in factor.items() if _applies(k, entry.method)}
+            suffix = ", ".join(f"{k}={v}" for k, v in own.items())
+            label = entry.label or entry.method
+            crossed.append((entry.model_copy(update={"label": f"{label}, {suffix}" if suffix else label}), own))
+    unique = {entry.label: (entry, own) for entry, own in crossed}
+    explicit: list[tuple[RunEntry, dict[str, Any]]] = [
+        (entry.model_copy(update={"label": entry.label or entry.method}), {}) for entry in study.runs
+    ]
+    listed = [*(unique.values() if study.factors else crossed), *explicit]
+    seen: set[str | None] = set(study.baselines)
+    for entry, _ in listed:
+        if entry.label in seen:
+            raise SettingError(f"The label '{entry.label}' is used twice: give each line of the study its own.")
+        seen.add(entry.label)
+    return listed
+
+
+def _applies(key: str, method: str) -> bool:
+    owners = setting_names().get(key)
+    return owners is None or not owners or method in owners
+
+
+def check_names(study: Study) -> None:
+    """Raise UnknownNameError or SettingError for the first unknown method, baseline, setting or label."""
+    for entry in [*study.methods, *study.runs]:
+        METHODS[entry.method]
+    for name in study.baselines:
+        BASELINES[name]
+    used = {entry.method for entry in [*study.methods, *study.runs]}
+    known = setting_names()
+    for key in [*study.settings, *study.factors]:
+        method, _, name = key.rpartition(".")
+        if method:
+            METHODS[method]
+        if name not in known:
+            raise SettingError(f"There is no setting '{name}': {did_you_mean(name, known)}")
+        owners = known[name]
+        if owners and not set(owners) & ({method} if method else used):
+            raise SettingError(f"The setting '{key}' belongs to {', '.join(owners)}, which this study does not run.")
+        if method and method not in used:
+            raise SettingError(f"The setting '{key}' is for {method}, which this study does not run.")
+
+
+def expand(study: Study, dataset: Dataset, info: ModelInfo | None, device: str, random_info: Any = None) -> Expansion:
+    """All runs of a study, resolved. `info` is None where only baselines run.
+
+    `random_info` is the model's information for runs with random weights, when some have them.
+    """
+    check_names(study)
+    specs: list[RunSpec] = []
+    for entry, factor in entries(study):
+        for seed in study.seeds:
+            specs.append(_resolve(study, entry, factor, seed, dataset, info, device))
+    specs = [_with_fingerprints(spec, dataset, random_info if spec.weights == "random" else info) for spec in specs]
+    specs += [_baseline(study, name, dataset) for name in study.baselines]
+    _refuse_twins(specs)
+    _check_pairs(study, specs)
+    return Expansion(study, specs, primary_metric(study, dataset), dataset.labels)
+
+
+def primary_metric(study: Study, dataset: Dataset) -> str:
+    """Accuracy, or macro F1 where the largest class exceeds 60 %, unless the study names one."""
+    if study.primary_metric != "auto":
+        return study.primary_metric
+    return "f1_macro" if dataset.largest_class_share > 0.6 else "accuracy"
+
+
+def _resolve(
+    study: Study,
+    entry: RunEntry,
+    factor: dict[str, Any],
+    seed: int,
+    dataset: Dataset,
+    info: ModelInfo | None,
+    device: str,
+) -> RunSpec:
+    method = METHODS[entry.method]
+    merged = _merge(study, entry, factor)
+    own = {key: merged.pop(key) for key in list(merged) if key in method.Settings.model_fields}
+    where = f"Settings of '{entry.label}'"
+    foreign = [key for key in merged if key not in Settings.model_fields]
+    if foreign:
+        known = [*Settings.model_fields, *method.Settings.model_fields]
+        raise SettingError(f"{where}: {entry.method} has no setting '{foreign[0]}': {did_you_mean(foreign[0], known)}")
+    settings = _validate(Settings, merged, where)
+    method_settings = _validate(method.Settings, own, where).model_dump(mode="json")
+    _check_consistent(settings, info, where, device)
+    rate = settings.learning_rate
+    return RunSpec(
+        **{
+            **settings.model_dump(),
+            "token_position": settings.token_position or default_position(info),
+            "padding": settings.padding or default_padding(settings),
+            "learning_rate": rate if rate is not None else method.card.learning_rate,
+        },
+        learning_rate_source=_rate_source(method, rate),
+        label=entry.label or entry.method,
+        data=study.data,
+        model=study.model,
+        revision=study.revision,
+        remote_code=study.remote_code,
+        method=entry.method,
+        method_settings=method_settings,
+        device="cuda" if device == "cuda" else "cpu",
+        plan=study.plan,
+        seed=seed,
+    )
+
+
+def _merge(study: Study, entry: RunEntry, factor: dict[str, Any]) -> dict[str, Any]:
+    """Shared settings that apply, then the method's own, then the factor's, then the line's: later ones win."""
+    merged = {k: v for k, v in study.settings.items() if "." not in k and _applies(k, entry.method)}
+    prefix = f"{entry.method}."
+    merged |= {k.removeprefix(prefix): v for k, v in study.settings.items() if k.startswith(prefix)}
+    return {**merged, **factor, **entry.settings}
+
+
+def _validate(model: type[BaseModel], values: dict[str, Any], where: str) -> Any:
+    try:
+        return model(**values)
+    except ValidationError as error:
+        raise explain_validation(error, where) from error
+
+
+def _rate_source(method: Method, rate: float | None) -> Any:
+    if rate is not None:
+        return "set"
+    return "card" if method.card.learning_rate is not None else None
+
+
+def default_position(info: ModelInfo | None) -> str:
+    """The last real token of a decoder, which alone has seen the whole text; the mean of an encoder's."""
+    return "mean_nonpad" if info is not None and info.kind == "encoder" else "last_nonpad"
+
+
+def default_padding(settings: Settings) -> str:
+    """Dynamic, but a fixed width where padding is read or attended to: else a text's result would depend
+    on the texts that share its batch."""
+    reads = settings.token_position in READS_PADDING or settings.attend_to_padding
+    return "right" if reads else "dynamic"
+
+
+def _check_consistent(settings: Settings, info: ModelInfo | None, where: str, device: str) -> None:
+    """Raise SettingError for settings that contradict each other, the model or the device."""
+    if settings.padding == "dynamic" and default_padding(settings) == "right":
+        reader = "attend_to_padding" if settings.attend_to_padding else f"token_position={settings.token_position}"
+        raise SettingError(
+            f"{where}: dynamic padding with {reader} would make a text's result depend on its batch: "
+            "use padding right or none."
+        )
+    if settings.precision == "fp16" and device != "cuda":
+        raise SettingError(f"{where}: precision fp16 needs CUDA: use bf16 or float32 on a CPU.")
+    if not settings.causal_mask and info is not None and info.kind == "encoder":
+        raise SettingError(f"{where}: causal_mask=false is for decoders: {info.model_type} has no causal mask.")
+    length = settings.context_length
+    if isinstance(length, int) and info is not None and info.max_length and length > info.max_length:
+        raise SettingError(
+            f"{where}: context_length {length} is more than the {info.max_length} tokens of '{info.name}': set fewer."
+        )
+
+
+def _with_fingerprints(spec: RunSpec, dataset: Dataset, info: ModelInfo | None) -> RunSpec:
+    prints = {"data": dataset.fingerprint, **(info.fingerprints if info else {})}
+    return spec.model_copy(update={"fingerprints": prints})
+
+
+def _baseline(study: Study, name: str, dataset: Dataset) -> RunSpec:
+    return RunSpec(
+        label=name,
+        role=Role.BASELINE,
+        data=study.data,
+        model="",
+        method=name,
+        seed=None,
+        fingerprints={"data": dataset.fingerprint},
+    )
+
+
+def _refuse_twins(specs: list[RunSpec]) -> None:
+    labels: dict[str, str] = {}
+    for spec in specs:
+        twin = labels.setdefault(spec.run_id, spec.label)
+        if twin != spec.label:
+            raise SettingError(f"'{twin}' and '{spec.label}' have the same settings: change or remove one.")
+
+
+def _check_pairs(study: Study, specs: list[RunSpec]) -> None:
+    labels = {spec.label for spec in specs}
+    named = [label for pair in study.pairs for label in (pair.a, pair.b)]
+    for label in [*named, *([study.baseline] if study.baseline else [])]:
+        if label not in labels:
+            raise SettingError(f"The study compares '{label}', which is no line of it: {did_you_mean(label, labels)}")

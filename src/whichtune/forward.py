@@ -1,0 +1,76 @@
+"""How logits of training and evaluation examples are computed, and how many operations that takes.
+
+Training and evaluation ask for "the logits of these rows of that split" and know nothing of padding,
+devices or shortcuts. `PlainForward` computes every block for every row each time: the plain way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+from torch import Tensor
+
+from whichtune.cost import FlopCurve
+from whichtune.models.heads import Batch, Classifier
+
+if TYPE_CHECKING:
+    from whichtune.data.encoding import Encoded
+
+PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Forward(Protocol):
+    """What the training loop and the evaluation need."""
+
+    encoded: Encoded
+    device: torch.device
+
+    def logits(self, split: str, rows: Sequence[int]) -> Tensor:
+        """Logits (len(rows), C) in float32, with a graph when gradients are on."""
+
+    def training_flops(self, rows: Sequence[int]) -> int:
+        """Operations of the forward and backward pass over these training rows."""
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    """The autocast context of a precision; nothing for float32."""
+    if precision == "float32":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=PRECISIONS[precision])
+
+
+class PlainForward:
+    """Every block for every row, padded as the spec says."""
+
+    def __init__(self, classifier: Classifier, encoded: Encoded, device: torch.device, precision: str) -> None:
+        self.classifier, self.encoded = classifier, encoded
+        self.device, self.precision = device, precision
+        self._flops = FlopCurve(self._loss_of_length, limit=encoded.context_length)
+
+    def logits(self, split: str, rows: Sequence[int]) -> Tensor:
+        if self.encoded.padding == "none":
+            return torch.cat([self._of_batch(self.encoded.batch(split, [row])) for row in rows])
+        return self._of_batch(self.encoded.batch(split, rows))
+
+    def _of_batch(self, batch: Batch) -> Tensor:
+        with autocast(self.precision, self.device):
+            return self.classifier(batch.to(self.device)).float()
+
+    def training_flops(self, rows: Sequence[int]) -> int:
+        tokens = self.encoded.splits["train"].tokens
+        if self.encoded.padding == "none":
+            return sum(self._flops(len(tokens[row])) for row in rows)
+        right = self.encoded.padding == "right"
+        width = self.encoded.context_length if right else max(len(tokens[row]) for row in rows)
+        return len(rows) * self._flops(width)
+
+    def _loss_of_length(self, length: int) -> Tensor:
+        """The loss of one made-up text, for counting."""
+        ids = torch.full((1, length), self.encoded.pad_id, device=self.device)
+        label = torch.zeros(1, dtype=torch.long, device=self.device)
+        batch = Batch(ids, torch.full((1,), length, device=self.device), label)
+        with autocast(self.precision, self.device):
+            return torch.nn.functional.cross_entropy(self.classifier(batch).float(), label)

@@ -1,0 +1,71 @@
+"""What a method is: a name, settings, a card, and `attach`, which decides what trains."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from whichtune.registry import Registry
+
+if TYPE_CHECKING:
+    from whichtune.models.heads import Classifier
+
+
+class NoSettings(BaseModel):
+    """A method without settings of its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a user should know of a method before choosing it."""
+
+    summary: str
+    trains: str
+    use_when: str
+    cost: str
+    learning_rate: float | None  # the default of `compare`; None where nothing is learned by steps
+    reference: str
+
+
+class Method(ABC):
+    """One way of fine-tuning. Subclasses are registered in METHODS and hold no state of a run."""
+
+    name: ClassVar[str]
+    card: ClassVar[Card]
+    Settings: ClassVar[type[BaseModel]] = NoSettings
+    closed_form: ClassVar[bool] = False
+
+    @abstractmethod
+    def attach(self, classifier: Classifier, settings: Any, seed: int) -> None:
+        """Insert what the method inserts and set `requires_grad` on every parameter.
+
+        `classifier` arrives with its head in place; `seed` is the run's, for named random streams.
+        """
+
+    @contextmanager
+    def merged(self, classifier: Classifier) -> Iterator[bool]:
+        """Within, adapters are merged into the weights they adapt. Yields whether there is anything to merge."""
+        yield False
+
+
+METHODS: Registry[Method] = Registry("method")
+
+
+def register(cls: type[Method]) -> type[Method]:
+    """Class decorator: store one instance in METHODS under the class's name."""
+    METHODS.register(cls.name)(cls())
+    return cls
+
+
+def train_only(classifier: Classifier, modules: list[Any]) -> None:
+    """Freeze everything, then let the parameters of `modules` train."""
+    classifier.requires_grad_(False)
+    for module in modules:
+        module.requires_grad_(True)

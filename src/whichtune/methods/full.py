@@ -1,0 +1,26 @@
+"""Train every parameter."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from whichtune.methods.base import Card, Method, register
+
+if TYPE_CHECKING:
+    from whichtune.models.heads import Classifier
+
+
+@register
+class Full(Method):
+    name = "full"
+    card = Card(
+        summary="Train every parameter of the model and the head.",
+        trains="Everything: embeddings, blocks, norms and the head.",
+        use_when="Quality comes first and memory for gradients and optimiser state is there.",
+        cost="Four times the weights' memory (weights, gradients, two moments) and a backward pass through all blocks.",
+        learning_rate=5e-5,
+        reference="Devlin et al. 2019, BERT (fine-tuning all parameters)",
+    )
+
+    def attach(self, classifier: Classifier, settings: Any, seed: int) -> None:
+        classifier.requires_grad_(True)

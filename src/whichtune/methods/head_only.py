@@ -1,0 +1,26 @@
+"""Train the new head on frozen features: feature extraction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from whichtune.methods.base import Card, Method, register, train_only
+
+if TYPE_CHECKING:
+    from whichtune.models.heads import Classifier
+
+
+@register
+class HeadOnly(Method):
+    name = "head_only"
+    card = Card(
+        summary="Train the linear head by gradient steps; the model stays as it is.",
+        trains="The head: hidden size x classes weights and a bias for each class.",
+        use_when="You want the cheapest trained classifier, or one frozen model to serve many tasks.",
+        cost="Nothing below the head needs gradients; the model's features are computed once and reused.",
+        learning_rate=5e-4,
+        reference="Donahue et al. 2014, DeCAF (features from a frozen network)",
+    )
+
+    def attach(self, classifier: Classifier, settings: Any, seed: int) -> None:
+        train_only(classifier, [classifier.head])

@@ -1,0 +1,27 @@
+"""A linear classifier on frozen features, solved instead of trained."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from whichtune.methods.base import Card, Method, register, train_only
+
+if TYPE_CHECKING:
+    from whichtune.models.heads import Classifier
+
+
+@register
+class LinearProbe(Method):
+    name = "linear_probe"
+    closed_form = True
+    card = Card(
+        summary="Solve for the head on frozen features in closed form: no steps, no learning rate.",
+        trains="The head, by linear discriminant analysis with Ledoit-Wolf shrinkage.",
+        use_when="You want to know at once how much the frozen model already knows of your labels.",
+        cost="One pass over the training texts and one d x d linear system.",
+        learning_rate=None,
+        reference="Alain and Bengio 2017, linear classifier probes; Ledoit and Wolf 2004 (shrinkage)",
+    )
+
+    def attach(self, classifier: Classifier, settings: Any, seed: int) -> None:
+        train_only(classifier, [classifier.head])

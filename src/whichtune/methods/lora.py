@@ -1,0 +1,136 @@
+"""Low-rank updates beside frozen linear layers, by PEFT."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from whichtune.errors import SettingError
+from whichtune.methods.base import Card, Method, register
+from whichtune.registry import did_you_mean
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from whichtune.models.heads import Classifier
+
+ATTENTION_WORDS = ("attn", "attention")
+
+
+class LoraSettings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    lora_rank: int = Field(16, ge=1, description="rank of the update")
+    lora_alpha: float = Field(32.0, gt=0, description="numerator of the update's scale")
+    lora_dropout: float = Field(0.0, ge=0, lt=1, description="dropout before the update, in training")
+    lora_targets: Literal["all_linear", "attention"] | list[str] = Field(
+        "all_linear",
+        description="`all_linear` layers of the blocks, those of the `attention`, or a list of layer names; a fused "
+        "q-k-v layer is split in three unless the list names it",
+    )
+    lora_scaling: Literal["alpha_over_rank", "alpha"] = Field(
+        "alpha_over_rank", description="the update is multiplied by alpha / rank, or by alpha"
+    )
+    lora_initialisation: Literal["peft", "reference"] = Field(
+        "peft", description="A uniform in +-1/sqrt(width) as PEFT does, or in +-1/sqrt(rank)"
+    )
+    lora_head: bool = Field(False, description="adapt the head too; it trains in full either way")
+
+
+@register
+class Lora(Method):
+    name = "lora"
+    Settings = LoraSettings
+    card = Card(
+        summary="Add a trainable low-rank update to frozen linear layers.",
+        trains="Two thin matrices beside every adapted layer, and the head.",
+        use_when="You want quality near full fine-tuning with little optimiser memory and small files per task.",
+        cost="A full forward and backward pass, but gradients and optimiser state for about 1 % of the weights.",
+        learning_rate=5e-4,
+        reference="Hu et al. 2022, LoRA: Low-Rank Adaptation of Large Language Models",
+    )
+
+    def attach(self, classifier: Classifier, settings: LoraSettings, seed: int) -> None:
+        from peft import LoraConfig, inject_adapter_in_model
+        from torch import nn
+
+        from whichtune.models.unfuse import FUSED, unfuse
+        from whichtune.seeding import ADAPTER, seed_global
+
+        backbone = classifier.backbone
+        named = settings.lora_targets if isinstance(settings.lora_targets, list) else []
+        if not set(named) & set(FUSED):
+            unfuse(backbone)
+        targets = find_targets(backbone, settings.lora_targets)
+        over_rank = settings.lora_scaling == "alpha_over_rank"
+
+        def config(layers: list[str]) -> LoraConfig:
+            return LoraConfig(
+                r=settings.lora_rank,
+                lora_alpha=settings.lora_alpha if over_rank else settings.lora_alpha * settings.lora_rank,
+                lora_dropout=settings.lora_dropout,
+                target_modules=layers,
+            )
+
+        seed_global(seed, ADAPTER)
+        classifier.requires_grad_(False)
+        inject_adapter_in_model(config(targets), backbone)
+        if settings.lora_head:
+            holder = nn.Module()  # PEFT adapts a module's children, never the module itself
+            holder.head = classifier.head
+            inject_adapter_in_model(config(["head"]), holder)
+            classifier.head = holder.head
+        if settings.lora_initialisation == "reference":
+            _initialise_like_the_published_script(classifier, settings.lora_rank)
+        for name, parameter in classifier.named_parameters():
+            parameter.requires_grad_("lora_" in name or name.startswith("head."))
+
+    @contextmanager
+    def merged(self, classifier: Classifier) -> Iterator[bool]:
+        from peft.tuners.lora import LoraLayer
+
+        layers: list[Any] = [module for module in classifier.modules() if isinstance(module, LoraLayer)]
+        for layer in layers:
+            layer.merge()
+        try:
+            yield True
+        finally:
+            for layer in layers:
+                layer.unmerge()
+
+
+def find_targets(backbone: nn.Module, wanted: str | list[str]) -> list[str]:
+    """Full names of the layers to adapt. Raises SettingError for a name that the model does not have."""
+    from torch import nn
+
+    from whichtune.models.partition import blocks_of
+
+    prefix = next(name for name, module in backbone.named_modules() if module is blocks_of(backbone))
+    linear = {
+        name: module
+        for name, module in backbone.named_modules()
+        if name.startswith(prefix + ".") and (isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D")
+    }
+    if wanted == "all_linear":
+        return list(linear)
+    if wanted == "attention":
+        return [name for name in linear if any(word in name.lower() for word in ATTENTION_WORDS)]
+    last_names = {name.rsplit(".", 1)[-1] for name in linear}
+    for name in wanted:
+        if name not in last_names and name not in linear:
+            raise SettingError(
+                f"lora_targets: the model has no linear layer '{name}': {did_you_mean(name, last_names)}"
+            )
+    return [name for name in linear if name in wanted or name.rsplit(".", 1)[-1] in wanted]
+
+
+def _initialise_like_the_published_script(classifier: Classifier, rank: int) -> None:
+    """A uniform in +-1/sqrt(rank): kaiming_uniform(a=sqrt 5) of a (width, rank) matrix."""
+    import torch
+
+    with torch.no_grad():
+        for name, parameter in classifier.named_parameters():
+            if "lora_A" in name:
+                parameter.uniform_(-(rank**-0.5), rank**-0.5)

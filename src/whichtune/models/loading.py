@@ -1,0 +1,209 @@
+"""Models and tokenizers: from a folder, the Hub, the package, or a configuration alone."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from whichtune.errors import ModelError
+from whichtune.spec import EMBEDDED, RunSpec, sha256_file
+
+Kind = Literal["decoder", "encoder"]
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "tokenizer.model",
+    "spiece.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+)
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What can be known of a model without loading its weights."""
+
+    name: str
+    path: Path  # a local folder; a Hub model's snapshot
+    kind: Kind
+    model_type: str
+    max_length: int | None
+    fingerprints: dict[str, str]  # sha256 of "tokenizer" and of "weights"
+
+
+def locate(model: str, revision: str | None, weights: str) -> Path:
+    """The local folder of a model: the embedded one, a folder, or a download from the Hub.
+
+    Raises ModelError where there is none, or where it has no safetensors though weights are wanted.
+    """
+    if model == EMBEDDED:
+        from whichtune.embedded import model_path
+
+        return model_path()
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise ModelError(
+                f"The folder {folder} holds no config.json: give a folder that save_pretrained wrote, or a Hub id."
+            )
+        found = folder
+    elif folder.exists() or model.startswith((".", "/", "~")) or model.count("/") > 1:
+        raise ModelError(f"There is no model folder '{model}': check the path, or give a Hub id such as gpt2.")
+    else:
+        found = _download(model, revision, weights)
+    if weights == "pretrained" and not list(found.glob("*.safetensors")):
+        raise ModelError(
+            f"The model '{model}' has no safetensors file: convert it with save_pretrained, "
+            "or use its configuration alone with --set weights=random."
+        )
+    return found
+
+
+def _download(model: str, revision: str | None, weights: str) -> Path:
+    import huggingface_hub as hub
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    patterns = ["*.json", "*.txt", "*.model"] + (["*.safetensors"] if weights == "pretrained" else [])
+    try:
+        return Path(hub.snapshot_download(model, revision=revision, allow_patterns=patterns))
+    except LocalEntryNotFoundError as error:
+        raise ModelError(
+            f"The model '{model}' is not a folder here and the Hugging Face Hub cannot be reached: "
+            "check the name and the network, or give a local folder with --model."
+        ) from error
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
+        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        raise ModelError(f"The model '{model}' cannot be had from the Hugging Face Hub: {reason}") from error
+
+
+def inspect_model(model: str, revision: str | None, weights: str, remote_code: bool) -> ModelInfo:
+    """Find a model, tell decoder from encoder, and hash what a run's result depends on."""
+    path = locate(model, revision, weights)
+    config = load_config(path, remote_code)
+    return ModelInfo(
+        name=model,
+        path=path,
+        kind=kind_of(config, model),
+        model_type=config.model_type,
+        max_length=max_length_of(config),
+        fingerprints={
+            "tokenizer": _hash_files(path, TOKENIZER_FILES),
+            "weights": _hash_weights(path, weights),
+        },
+    )
+
+
+def load_config(path: Path, remote_code: bool = False) -> Any:
+    """The model's configuration; raises ModelError where transformers does not know its type."""
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(path, trust_remote_code=remote_code, local_files_only=True)
+    except (ValueError, OSError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0][:200]
+        raise ModelError(f"The configuration in {path.name} cannot be used: {reason}") from error
+
+
+def kind_of(config: Any, name: str) -> Kind:
+    """Decoder (causal) or encoder (BERT-style); raises ModelError for anything else."""
+    from transformers.models.auto import modeling_auto as auto
+
+    masked = auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    causal = auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    if getattr(config, "is_encoder_decoder", False):
+        raise ModelError(f"'{name}' is an encoder-decoder ({config.model_type}): choose a decoder or an encoder.")
+    if config.model_type in masked and not getattr(config, "is_decoder", False):
+        return "encoder"
+    if config.model_type in causal:
+        return "decoder"
+    raise ModelError(
+        f"'{name}' ({config.model_type}) is neither a causal decoder nor a BERT-style encoder: choose one of these."
+    )
+
+
+def max_length_of(config: Any) -> int | None:
+    """The longest sequence that the model's positions allow, in tokens; None where there is no limit."""
+    limit = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
+    if limit is None:
+        return None
+    # RoBERTa and its kin number positions from pad_token_id + 1.
+    if config.model_type in ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "mpnet", "longformer"):
+        return int(limit) - int(config.pad_token_id or 0) - 1
+    return int(limit)
+
+
+def load_tokenizer(path: Path, remote_code: bool = False) -> Any:
+    """The model's tokenizer, padding on the right. GPT-2's kind has no padding token: its end-of-text serves."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=remote_code, local_files_only=True)
+    except (ValueError, OSError, KeyError, ImportError) as error:
+        reason = str(error).strip().splitlines()[0][:200]
+        raise ModelError(f"The folder {path.name} holds no tokenizer that can be loaded: {reason}") from error
+    if tokenizer.pad_token_id is None and tokenizer.eos_token_id is not None:
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.padding_side = "right"
+    return tokenizer
+
+
+def load_backbone(spec: RunSpec, path: Path) -> Any:
+    """The base model in float32, without a head or pooler, with the spec's dropout and attention mask."""
+    import torch
+    from transformers import AutoModel
+    from transformers.utils import logging
+
+    from whichtune.models.causality import remove_causal_mask
+    from whichtune.seeding import WEIGHTS, seed_global
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    config = load_config(path, spec.remote_code)
+    if spec.dropout != "model":
+        set_dropout(config, float(spec.dropout))
+    if hasattr(config, "use_cache"):
+        config.use_cache = False
+    common = {"trust_remote_code": spec.remote_code, "dtype": torch.float32}
+    if spec.weights == "random":
+        seed_global(spec.seed or 0, WEIGHTS)
+        backbone = AutoModel.from_config(config, **common)
+    else:
+        backbone = AutoModel.from_pretrained(path, config=config, use_safetensors=True, local_files_only=True, **common)
+    if getattr(backbone, "pooler", None) is not None:
+        backbone.pooler = None  # never read here, so neither counted nor trained
+    if not spec.causal_mask:
+        remove_causal_mask(backbone, spec.model)
+    return backbone
+
+
+def set_dropout(config: Any, probability: float) -> None:
+    """Set every dropout probability of a configuration, whatever the family calls it."""
+    for key, value in config.to_dict().items():
+        if "drop" in key and isinstance(value, (int, float)) and not isinstance(value, bool):
+            setattr(config, key, probability)
+
+
+def _hash_files(folder: Path, names: tuple[str, ...]) -> str:
+    import hashlib
+
+    parts = [f"{name}:{sha256_file(folder / name)}" for name in names if (folder / name).is_file()]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _hash_weights(folder: Path, weights: str) -> str:
+    """The configuration, and the weights themselves unless they are drawn at random."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    for key in ("_name_or_path", "transformers_version", "torch_dtype", "dtype"):
+        config.pop(key, None)  # notes of whoever saved it; the dtype is always ours
+    import hashlib
+
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
+    if weights == "pretrained":
+        for file in sorted(folder.glob("*.safetensors")):
+            digest.update(f"{file.name}:{sha256_file(file)}".encode())
+    return digest.hexdigest()

@@ -1,0 +1,38 @@
+"""The trained part of a classifier: all that must be kept to have it back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from whichtune.errors import StoreError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from whichtune.models.heads import Classifier
+
+
+def trained_state(classifier: Classifier) -> dict[str, Tensor]:
+    """Copies of the parameters that trained, on the CPU. A tied parameter is kept under its first name."""
+    return {
+        name: parameter.detach().cpu().clone().contiguous()
+        for name, parameter in classifier.named_parameters()
+        if parameter.requires_grad
+    }
+
+
+def load_trained_state(classifier: Classifier, file: Path) -> None:
+    """Put a saved state into a classifier built from the same spec; raises StoreError where it does not fit."""
+    import torch
+    from safetensors.torch import load_file
+
+    state = load_file(file)
+    parameters = {name: p for name, p in classifier.named_parameters() if p.requires_grad}
+    if set(state) != set(parameters):
+        odd = sorted(set(state) ^ set(parameters))[0]
+        raise StoreError(f"The saved weights in {file.parent.name} do not fit the run's model (parameter {odd}).")
+    with torch.no_grad():
+        for name, value in state.items():
+            parameters[name].copy_(value)

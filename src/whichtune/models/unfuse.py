@@ -1,0 +1,68 @@
+"""Query, key and value as three layers where a checkpoint fuses them, so that each can be adapted alone."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+Layout = Literal["concatenated", "interleaved"]
+# Name of the fused layer in each family: [q; k; v] one after the other, or q, k, v of each head in turn.
+FUSED: dict[str, Layout] = {
+    "c_attn": "concatenated",
+    "Wqkv": "concatenated",
+    "query_key_value": "interleaved",
+}
+PARTS = ("q_proj", "k_proj", "v_proj")
+
+
+class UnfusedProjection(nn.Module):
+    """Three linear layers with the output, layout included, of the fused layer they replace."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, layout: Layout, head_dim: int) -> None:
+        """`weight` (3 * D_out, D_in) and `bias` (3 * D_out,) of the fused layer, as nn.Linear holds them."""
+        super().__init__()
+        self.layout, self.head_dim = layout, head_dim
+        for name, rows in zip(PARTS, self._rows(weight.shape[0]), strict=True):
+            part = nn.utils.skip_init(nn.Linear, weight.shape[1], len(rows), bias=bias is not None)
+            with torch.no_grad():
+                part.weight.copy_(weight[rows])
+                if bias is not None:
+                    part.bias.copy_(bias[rows])
+            setattr(self, name, part)
+
+    def _rows(self, total: int) -> list[Tensor]:
+        """Which rows of the fused weight belong to q, k and v."""
+        rows = torch.arange(total)
+        if self.layout == "concatenated":
+            return list(rows.chunk(3))
+        by_head = rows.view(-1, 3, self.head_dim)
+        return [by_head[:, part].reshape(-1) for part in range(3)]
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = [getattr(self, name)(x) for name in PARTS]
+        if self.layout == "concatenated":
+            return torch.cat(parts, dim=-1)
+        by_head = [part.unflatten(-1, (-1, 1, self.head_dim)) for part in parts]
+        return torch.cat(by_head, dim=-2).flatten(-3)
+
+
+def unfuse(backbone: Any) -> int:
+    """Replace every fused q-k-v layer of a model in place; gives how many were replaced."""
+    config = backbone.config
+    heads = getattr(config, "num_attention_heads", None) or config.n_head
+    head_dim = getattr(config, "head_dim", None) or config.hidden_size // heads
+    replaced = 0
+    for parent in list(backbone.modules()):
+        for name, child in list(parent.named_children()):
+            layout = FUSED.get(name)
+            if layout is None or getattr(child, "weight", None) is None:
+                continue
+            weight = child.weight if isinstance(child, nn.Linear) else child.weight.t()  # Conv1D holds (in, out)
+            if weight.shape[0] != 3 * heads * head_dim:
+                continue  # grouped keys, or cross-attention: not three equal parts
+            new = UnfusedProjection(weight.detach(), getattr(child, "bias", None), layout, head_dim)
+            setattr(parent, name, new.to(weight.device))
+            replaced += 1
+    return replaced

@@ -1,0 +1,122 @@
+"""Classifying new texts with a saved run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from whichtune.errors import DataError, StoreError
+from whichtune.records import Role, RunRecord, RunStatus
+from whichtune.registry import did_you_mean
+from whichtune.spec import RunSpec
+from whichtune.store import StudyFolder
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+
+def find_run(folder: StudyFolder, wanted: str) -> RunRecord:
+    """A run by its id, the id's beginning, its label, or LABEL:SEED; with a bare label the run that is saved.
+
+    Raises StoreError where none or several fit.
+    """
+    records = [RunRecord.model_validate(run) for run in folder.read_json("summary.json")["runs"]]
+    label, _, seed = wanted.rpartition(":")
+    by_id = [r for r in records if len(wanted) >= 4 and r.run_id.startswith(wanted)]
+    by_seed = [r for r in records if r.label == label and str(r.seed) == seed]
+    by_label = [r for r in records if r.label == wanted]
+    found = by_id or by_seed or by_label
+    if len(found) > 1:
+        saved = [r for r in found if folder.weight_files(r.run_id)]
+        found = saved if len(saved) == 1 else found
+    if not found:
+        known = {r.label for r in records} | {r.run_id for r in records}
+        raise StoreError(f"'{folder.path}' has no run '{wanted}': {did_you_mean(wanted, known)}")
+    if len(found) > 1:
+        names = ", ".join(f"{r.label}:{r.seed}" for r in found)
+        raise StoreError(f"Several runs are called '{wanted}': say which of {names}.")
+    return found[0]
+
+
+def predict_file(folder: StudyFolder, record: RunRecord, file: Path, text_column: str | None) -> pd.DataFrame:
+    """Predictions for each row of a file: columns text, prediction (class name) and one probability a class.
+
+    A .txt file holds one text a line. Raises StoreError where the run was not saved, DataError for the file.
+    """
+    import pandas as pd
+    from scipy.special import softmax
+
+    texts = read_texts(file, text_column or record.spec["data"]["text_column"])
+    logits = run_logits(folder, record, texts)
+    shares = softmax(logits, axis=1)
+    table = pd.DataFrame({"text": texts, "prediction": [record.labels[i] for i in logits.argmax(axis=1)]})
+    for i, name in enumerate(record.labels):
+        table[f"probability of {name}"] = shares[:, i]
+    return table
+
+
+def run_logits(folder: StudyFolder, record: RunRecord, texts: list[str]) -> np.ndarray:
+    """Logits (n, C) of texts from a saved run, rebuilt from its spec and saved weights."""
+    if record.status is not RunStatus.COMPLETED:
+        raise StoreError(f"The run '{record.label}' did not complete ({record.error}): choose another.")
+    files = folder.weight_files(record.run_id)
+    if not files:
+        raise StoreError(
+            f"The weights of '{record.label}', seed {record.seed}, were not saved: run the study again with --save all."
+        )
+    if record.role is Role.BASELINE:
+        from whichtune.baselines import BASELINES
+
+        return BASELINES[record.method].load(folder.run_folder(record.run_id)).logits(texts)
+    return _method_logits(record, files[0], texts)
+
+
+def _method_logits(record: RunRecord, weights: Path, texts: list[str]) -> np.ndarray:
+    import numpy as np
+    import torch
+
+    from whichtune.data.encoding import encode
+    from whichtune.data.splits import Dataset, Split
+    from whichtune.evaluate import predict_split
+    from whichtune.forward import PlainForward
+    from whichtune.models.loading import max_length_of
+    from whichtune.models.saving import load_trained_state
+    from whichtune.run import build_classifier
+
+    spec = RunSpec.model_validate({**record.spec, "label": record.label, "fingerprints": record.fingerprints})
+    classifier, tokenizer = build_classifier(spec, len(record.labels))
+    load_trained_state(classifier, weights)
+    classifier.to(spec.device)
+    nobody = np.zeros(len(texts), dtype="int64")
+    part = Split([str(i) for i in range(len(texts))], texts, nobody, nobody.astype(bool))
+    encoded = encode(
+        Dataset("texts", record.labels, {"train": part}, "", ""),
+        tokenizer,
+        context_length=record.context_length or "model",
+        max_length=max_length_of(classifier.backbone.config),
+        padding=spec.padding or "dynamic",
+        attend_to_padding=spec.attend_to_padding,
+    )
+    forward = PlainForward(classifier, encoded, torch.device(spec.device), spec.precision)
+    return predict_split(classifier, forward, "train")
+
+
+def read_texts(file: Path, text_column: str | None) -> list[str]:
+    """The texts of a .txt file (one a line) or of a table's text column; empty ones are an error."""
+    from whichtune.data.sources import TEXT_NAMES, choose_column, read_table
+
+    if not file.is_file():
+        raise DataError(f"There is no file '{file}': check the path.")
+    if file.suffix == ".txt":
+        texts = file.read_text(encoding="utf-8").splitlines()
+    else:
+        table = read_table(file)
+        column = choose_column("text", text_column, TEXT_NAMES, [str(c) for c in table.columns], file.name)
+        texts = [str(value) for value in table[column]]
+    for row, text in enumerate(texts, start=1):
+        if not text.strip():
+            raise DataError(f"Row {row} of {file.name} has an empty text: fill or remove it.")
+    if not texts:
+        raise DataError(f"{file.name} holds no texts.")
+    return texts

@@ -1,0 +1,122 @@
+"""What a user sees while a study runs: a live line in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Event = dict[str, Any]
+PLAIN_SECONDS = 15.0  # between two plain lines of one run
+
+
+class Progress:
+    """Listens to a study's events. Use as a context manager around `compare`."""
+
+    def __init__(self, console: Console, debug: bool = False) -> None:
+        self.console, self.debug = console, debug
+        self.runs = self.done = 0
+        self.began = self.run_began = self.last_line = time.monotonic()
+        self.spent: list[float] = []
+        self.title = ""
+        self.live: Any = None
+        self.task: Any = None
+
+    def __enter__(self) -> Progress:
+        if self.console.is_terminal:
+            from rich import progress
+
+            self.live = progress.Progress(
+                progress.TextColumn("{task.description}"),
+                progress.BarColumn(bar_width=24),
+                progress.TextColumn("{task.fields[detail]}"),
+                console=self.console,
+                transient=True,
+            )
+            self.live.start()
+            self.task = self.live.add_task("starting", total=None, detail="")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.live is not None:
+            self.live.stop()
+
+    def __call__(self, event: Event) -> None:
+        handler = getattr(self, f"_on_{event['event']}", None)
+        if handler is not None:
+            handler(event)
+
+    def _on_study(self, event: Event) -> None:
+        self.runs, self.done = event["runs"], event["complete"]
+        left = self.runs - self.done
+        kept = f"; {self.done} complete, kept" if self.done else ""
+        self.console.print(f"{self.runs} runs{kept}; {left} to make.", highlight=False)
+
+    def _on_start(self, event: Event) -> None:
+        seed = "" if event["seed"] is None else f", seed {event['seed']}"
+        self.title = f"[{self.done + 1}/{self.runs}] {event['label']}{seed}"
+        self.run_began = self.last_line = time.monotonic()
+        self._show("loading", None, None)
+
+    def _on_phase(self, event: Event) -> None:
+        self._show({"load": "loading", "train": "training"}.get(event["phase"], "evaluating"), None, None)
+
+    def _on_step(self, event: Event) -> None:
+        share = event["step"] / event["steps"]
+        parts = [f"epoch {event['epoch']:.2f}", f"step {event['step']}/{event['steps']}"]
+        if "train_loss" in event:
+            parts.append(f"loss {event['train_loss']:.4f}")
+        if "validation_accuracy" in event:
+            parts.append(f"validation {100 * event['validation_accuracy']:.2f} %")
+        left = (time.monotonic() - self.run_began) * (1 / share - 1)
+        parts.append(f"{_clock(left)} left of this run{self._rest()}")
+        self._show(", ".join(parts), event["step"], event["steps"])
+
+    def _rest(self) -> str:
+        """Time for the runs that follow, once one is done."""
+        waiting = self.runs - self.done - 1
+        if not self.spent or waiting < 1:
+            return ""
+        return f", about {_clock(waiting * sum(self.spent) / len(self.spent))} for the rest"
+
+    def _on_end(self, event: Event) -> None:
+        self.done += 1
+        took = time.monotonic() - self.run_began
+        self.spent.append(took)
+        reason = f": {event['error']}" if event["error"] else ""
+        self._print(f"{self.title}  {event['status']} in {_clock(took)}{reason}")
+
+    def _on_traceback(self, event: Event) -> None:
+        if self.debug:
+            self._print(event["text"])
+
+    def _show(self, detail: str, done: int | None, total: int | None) -> None:
+        if self.live is not None:
+            from rich.markup import escape
+
+            self.live.update(
+                self.task,
+                description=escape(self.title),
+                detail=escape(detail),
+                completed=done or 0,
+                total=total,
+            )
+        elif time.monotonic() - self.last_line > PLAIN_SECONDS:
+            self.last_line = time.monotonic()
+            self._print(f"{self.title}  {detail}")
+
+    def _print(self, text: str) -> None:
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _clock(seconds: float) -> str:
+    """42 s, 3 min 10 s, 2 h 5 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"

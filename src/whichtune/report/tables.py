@@ -1,0 +1,143 @@
+"""The table in Markdown and CSV, and figures as people read them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from typing import Any
+
+from whichtune.report.summary import table_rows
+
+NOTHING = "–"
+Cell = Callable[[dict[str, Any]], str]
+
+
+def percent(value: float | None, digits: int = 2) -> str:
+    """0.9733 as 97.33."""
+    return NOTHING if value is None else f"{100 * value:.{digits}f}"
+
+
+def count(value: float | None) -> str:
+    """1234567 as 1,234,567."""
+    return NOTHING if value is None else f"{value:,.0f}"
+
+
+def seconds(value: float | None) -> str:
+    """Three significant digits, never in scientific notation."""
+    if value is None:
+        return NOTHING
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}" if value >= 0.001 else "<0.001"
+
+
+def mebibytes(value: float | None) -> str:
+    return NOTHING if value is None else f"{value / 2**20:,.0f}"
+
+
+def giga_operations(value: float | None) -> str:
+    return NOTHING if not value else f"{value / 1e9:,.0f}" if value >= 1e10 else f"{value / 1e9:.2g}"
+
+
+def _score(split: str, figure: str) -> Cell:
+    """The mean over seeds, with the lowest and highest where there are several."""
+
+    def cell(row: dict[str, Any]) -> str:
+        key = f"{split}_{figure}"
+        text = percent(row.get(key))
+        low, high = row.get(f"{key}_range") or (None, None)
+        return text if low == high or low is None else f"{text} ({percent(low)} to {percent(high)})"
+
+    return cell
+
+
+def _plain(key: str, show: Callable[[float | None], str]) -> Cell:
+    return lambda row: show(row.get(key))
+
+
+def loss(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:.3f}"
+
+
+COLUMNS: dict[str, Cell] = {
+    "run": lambda row: row["label"] + (" (baseline)" if row["role"] == "baseline" else ""),
+    "seeds": lambda row: ", ".join(str(seed) for seed in row["seeds"] if seed is not None) or NOTHING,
+    "test accuracy %": _score("test", "accuracy"),
+    "test macro F1 %": _score("test", "f1_macro"),
+    "test loss": _plain("test_loss", loss),
+    "validation accuracy %": _plain("validation_accuracy", percent),
+    "train accuracy %": _plain("train_accuracy", percent),
+    "trainable parameters": _plain("trainable_parameters", count),
+    "train s": _plain("train_seconds", seconds),
+    "peak memory MiB": _plain("peak_memory_bytes", mebibytes),
+    "GFLOP": _plain("flops", giga_operations),
+    "ms/text": _plain("inference_ms", seconds),
+}
+
+
+def cells(summary: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """The header and the rows of the table as text; what did not complete is said beside the label."""
+    rows = []
+    for row in table_rows(summary):
+        line = [cell(row) for cell in COLUMNS.values()]
+        if row["completed"] < row["runs"]:
+            line[0] += f" [{row['runs'] - row['completed']} of {row['runs']} {' and '.join(row['statuses'])}]"
+        rows.append(line)
+    return list(COLUMNS), rows
+
+
+def markdown_table(summary: dict[str, Any]) -> str:
+    """table.md: one row a label, the reasons of what failed, and what the figures are."""
+    header, rows = cells(summary)
+    lines = ["| " + " | ".join(_escape(cell) for cell in line) + " |" for line in [header, *rows]]
+    lines.insert(1, "| --- " * len(header) + "|")
+    lines += ["", *footnotes(summary)]
+    return "\n".join(lines) + "\n"
+
+
+def _escape(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
+
+
+def footnotes(summary: dict[str, Any]) -> list[str]:
+    """What a reader must know beside the figures."""
+    study = summary["study"]
+    notes = [
+        f"Primary metric: {study['primary_metric']}. Scores are means over seeds (lowest to highest), costs medians."
+    ]
+    done = [run for run in summary["runs"] if run["metrics"]["test"]]
+    if done:
+        test = done[0]["metrics"]["test"]
+        notes.append(f"The test split has {test['n']} examples: one is {100 / test['n']:.2f} points.")
+        if test["duplicates_of_train"]:
+            notes.append(
+                f"{test['duplicates_of_train']} of them stand verbatim in train; accuracy without them: "
+                + ", ".join(
+                    f"{row['label']} {percent(row['test_accuracy_without_duplicates'])}"
+                    for row in table_rows(summary)
+                    if row["test_accuracy_without_duplicates"] is not None
+                )
+                + "."
+            )
+    for row in table_rows(summary):
+        notes += [f"{row['label']}: {error}" for error in row["errors"]]
+    return notes
+
+
+def runs_csv(summary: dict[str, Any]) -> str:
+    """table.csv: one row a run, every figure unrounded."""
+    header = ["run_id", "label", "role", "status", "method", "seed"]
+    lines = []
+    for run in summary["runs"]:
+        line = {key: run[key] for key in header}
+        for split in ("train", "validation", "test"):
+            figures = run["metrics"][split] or {}
+            line |= {f"{split}_{k}": v for k, v in figures.items() if not isinstance(v, list)}
+        line |= run["cost"]
+        line["error"] = run["error"]
+        lines.append(line)
+    names = list(dict.fromkeys(key for line in lines for key in line))
+    out = io.StringIO()
+    writer = csv.DictWriter(out, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return out.getvalue()

@@ -1,0 +1,258 @@
+"""What is to be run: a study, and the runs it expands to. Plain validated values, nothing computed.
+
+`Settings` is the one list of factors; the settings reference in the documentation is generated from it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from whichtune.errors import SettingError
+from whichtune.records import SCHEMA_VERSION, Role
+
+TokenPosition = Literal["first", "last", "last_nonpad", "mean", "mean_nonpad"]
+EMBEDDED = "embedded"
+ALL_BASELINES = ("majority", "tfidf_char", "tfidf_word")
+# What changes where a run's input lies or how it is called, but not what is computed.
+NOT_HASHED = ("label", "role", "model", "revision", "learning_rate_source")
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Settings(Frozen):
+    """Every factor of a run that a study can set, with its default."""
+
+    token_position: TokenPosition | None = Field(
+        None,
+        description="which position's hidden state the head reads; default `last_nonpad` for decoders, "
+        "`mean_nonpad` for encoders",
+    )
+    context_length: int | Literal["longest", "model"] = Field(
+        "longest",
+        description="tokens a text may have: `longest` training example, the `model`'s own, or a number",
+    )
+    padding: Literal["dynamic", "right", "none"] | None = Field(
+        None,
+        description="`dynamic` pads to the longest text of the batch, `right` always to the context length, "
+        "`none` computes each text alone; default `dynamic`, or `right` where padding is read or attended to",
+    )
+    attend_to_padding: bool = Field(False, description="let real tokens attend to padding (no attention mask)")
+    causal_mask: bool = Field(True, description="false lets a decoder's tokens see later ones")
+    weights: Literal["pretrained", "random"] = Field(
+        "pretrained", description="`random` builds the model from its configuration alone"
+    )
+    dropout: float | Literal["model"] = Field(
+        0.0,
+        description="probability for all of the model's dropout layers; `model` keeps the checkpoint's own",
+    )
+    epochs: int = Field(3, ge=1, description="passes over the training split")
+    max_steps: int | None = Field(None, ge=1, description="stop after this many optimiser steps; null: by epochs")
+    batch_size: int = Field(16, ge=1, description="texts in one forward pass")
+    accumulation_steps: int = Field(
+        1,
+        ge=1,
+        description="batches in one optimiser step; equals one large batch exactly, an epoch's tail included",
+    )
+    drop_last: bool = Field(False, description="leave out an epoch's last batch when it is not full")
+    learning_rate: float | None = Field(None, gt=0, description="default: the method's own, from its card")
+    weight_decay: float = Field(0.01, ge=0, description="AdamW's decoupled decay, on every trained parameter")
+    beta1: float = Field(0.9, ge=0, lt=1, description="AdamW's decay of the first moment")
+    beta2: float = Field(0.999, ge=0, lt=1, description="AdamW's decay of the second moment")
+    schedule: Literal["constant", "linear", "cosine"] = Field(
+        "linear", description="learning rate after warm-up: constant, or falling to 0 at the last step"
+    )
+    warmup_steps: int | None = Field(None, ge=0, description="steps of linear warm-up; null: by `warmup_ratio`")
+    warmup_ratio: float = Field(0.06, ge=0, le=1, description="share of the steps that is warm-up")
+    gradient_clip: float | None = Field(1.0, gt=0, description="largest gradient norm; null: no clipping")
+    ignore_index: int | None = Field(None, description="label whose examples give no loss")
+    evaluation_interval: int | Literal["epoch"] = Field(
+        "epoch", description="optimiser steps between two points of the curves"
+    )
+    evaluation_batches: int | None = Field(
+        None, ge=1, description="batches of validation at each point of the curves; null: all of it"
+    )
+    precision: Literal["float32", "bf16", "fp16"] = Field(
+        "float32", description="autocast of the training and evaluation passes; fp16 on CUDA only"
+    )
+    gradient_checkpointing: bool = Field(False, description="recompute activations in the backward pass")
+
+    @field_validator("context_length")
+    @classmethod
+    def _positive_context(cls, value: int | str) -> int | str:
+        if isinstance(value, int) and value < 1:
+            raise ValueError("must be at least 1")
+        return value
+
+    @field_validator("evaluation_interval")
+    @classmethod
+    def _positive_interval(cls, value: int | str) -> int | str:
+        if isinstance(value, int) and value < 1:
+            raise ValueError("must be at least 1")
+        return value
+
+    @field_validator("dropout")
+    @classmethod
+    def _probability(cls, value: float | str) -> float | str:
+        if not isinstance(value, str) and not 0 <= value < 1:
+            raise ValueError("must be in [0, 1) or 'model'")
+        return value
+
+
+class DataSettings(Frozen):
+    """Where the examples come from and how they are split."""
+
+    source: str = Field(
+        "messages",
+        description="a file (CSV, TSV, JSONL, Parquet, also .gz), a folder of train/validation/test files, a "
+        "named set, NAME=FILE (a named set from a local copy), or a dataset id of the Hugging Face Hub",
+    )
+    revision: str | None = Field(None, description="revision of a Hub dataset")
+    text_column: str | None = Field(None, description="column of the texts; default: the first usual name")
+    label_column: str | None = Field(None, description="column of the labels; default: the first usual name")
+    split: Literal["auto", "given", "stratified", "reference"] = Field(
+        "auto",
+        description="`given` keeps the source's own splits, `stratified` draws them, `reference` is the balanced "
+        "70/10/20 split of the published SMS study; `auto`: given if there are splits, a named set's own rule, "
+        "else stratified",
+    )
+    split_column: str | None = Field(None, description="column that names each row's split")
+    split_seed: int = Field(0, description="seed of the stratified split; never changed by `--seeds`")
+    validation_fraction: float = Field(0.1, gt=0, lt=1, description="share of the rows for validation")
+    test_fraction: float = Field(0.2, gt=0, lt=1, description="share of the rows for test")
+    train_limit: int | None = Field(None, ge=2, description="use only so many training examples, class shares kept")
+    validation_limit: int | None = Field(None, ge=2, description="the same for validation")
+    test_limit: int | None = Field(None, ge=2, description="the same for test")
+
+    @model_validator(mode="after")
+    def _leaves_training_data(self) -> DataSettings:
+        if self.validation_fraction + self.test_fraction >= 1:
+            raise ValueError("validation_fraction and test_fraction leave nothing to train on")
+        return self
+
+
+class RunSpec(Settings):
+    """One run: one method with its settings, one seed. Everything `run_one` needs to know."""
+
+    label: str
+    role: Role = Role.RUN
+    task: Literal["classification"] = "classification"
+    data: DataSettings
+    model: str
+    revision: str | None = None
+    remote_code: bool = False
+    method: str
+    method_settings: dict[str, Any] = {}
+    learning_rate_source: Literal["card", "set", "tuned"] | None = None
+    optimiser: Literal["adamw"] = "adamw"
+    device: Literal["cpu", "cuda"] = "cpu"
+    plan: Literal["auto", "off"] = "auto"
+    seed: int | None = None
+    fingerprints: dict[str, str] = {}
+
+    def canonical(self) -> dict[str, Any]:
+        """What the run's result depends on. Names and places are left out: their contents are hashed."""
+        spec = self.model_dump(mode="json", exclude=set(NOT_HASHED))
+        for place in ("source", "revision"):
+            spec["data"].pop(place)
+        if self.role is Role.BASELINE:  # a baseline reads no model
+            keep = ("task", "data", "method", "method_settings", "seed")
+            spec = {key: spec[key] for key in keep}
+            spec["fingerprints"] = {"data": self.fingerprints.get("data", "")}
+        return {"schema_version": SCHEMA_VERSION, **spec}
+
+    @property
+    def run_id(self) -> str:
+        """16 hex digits of the sha256 of the canonical JSON (sorted keys, no spaces)."""
+        text = json.dumps(self.canonical(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class RunEntry(Frozen):
+    """One line of a study's `runs` (or `methods`): a method under a label, with what differs from the rest."""
+
+    method: str
+    label: str | None = None
+    settings: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_forms(cls, value: Any) -> Any:
+        """`lora`, or `{method: lora, lora_rank: 8}` with settings beside the method."""
+        if isinstance(value, str):
+            return {"method": value}
+        if isinstance(value, dict) and "settings" not in value:
+            rest = {k: v for k, v in value.items() if k not in ("method", "label")}
+            return {**{k: value[k] for k in ("method", "label") if k in value}, "settings": rest}
+        return value
+
+
+class Pair(Frozen):
+    """A declared comparison: `a` against `b`, differing in `factor`, with what was claimed of it."""
+
+    a: str
+    b: str
+    factor: str | None = None
+    claim: str | None = None
+    published: dict[str, Any] | None = None
+
+
+class Study(Frozen):
+    """A grid of runs over one data set and one model. Load one with `load_study`, run it with `compare`."""
+
+    name: str = Field("study", min_length=1, description="also the default folder's name")
+    task: Literal["classification"] = "classification"
+    data: DataSettings = DataSettings()
+    model: str = Field(EMBEDDED, description="`embedded`, a Hub id, or a folder that `save_pretrained` wrote")
+    revision: str | None = Field(None, description="revision of a Hub model")
+    remote_code: bool = Field(False, description="allow the model's own Python code from the Hub to run")
+    settings: dict[str, Any] = Field({}, description="settings shared by all runs; `METHOD.key` for one method's")
+    methods: list[RunEntry] = Field([], description="methods to compare, each a name or a name with settings")
+    factors: dict[str, list[Any]] = Field({}, description="settings to cross with the methods")
+    runs: list[RunEntry] = Field([], description="explicit runs, instead of or beside methods and factors")
+    seeds: list[int] = Field([0, 1, 2], min_length=1, description="one run of each method for each seed")
+    baselines: list[str] = Field(list(ALL_BASELINES), description="model-free rows of the table")
+    baseline: str | None = Field(None, description="label that the others are compared with")
+    pairs: list[Pair] = Field([], description="declared comparisons")
+    primary_metric: Literal["auto", "accuracy", "f1_macro"] = Field(
+        "auto", description="`auto`: accuracy, or macro F1 where the largest class exceeds 60 %"
+    )
+    margin: float = Field(1.0, gt=0, description="points of the primary metric that count as no difference")
+    selection_cost: Literal[
+        "train_seconds", "peak_memory_bytes", "trainable_parameters", "adapter_bytes", "inference_ms", "flops"
+    ] = Field("train_seconds", description="the cost by which the recommended run is the cheapest")
+    plan: Literal["auto", "off"] = Field("auto", description="`auto` computes only what is needed; `off` everything")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    published: dict[str, Any] | None = Field(None, description="published figures to set beside the measured ones")
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, value: list[int]) -> list[int]:
+        if len(set(value)) != len(value):
+            raise ValueError("a seed is given twice")
+        return value
+
+
+def sha256_file(path: Path) -> str:
+    """The sha256 of a file, read in pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as handle:
+        while piece := handle.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def explain_validation(error: Any, where: str) -> SettingError:
+    """Turn the first of pydantic's errors into one sentence."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("int", "literal", "float")))
+    message = first["msg"].removeprefix("Value error, ")
+    given = first.get("input")
+    shown = f" (given: {given!r})" if isinstance(given, (str, int, float, bool)) else ""
+    return SettingError(f"{where}: '{key}' is wrong{shown}: {message[:1].lower()}{message[1:]}.")

@@ -1,0 +1,247 @@
+"""The training loop, and fitting in closed form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from whichtune.cost import Timers
+from whichtune.evaluate import measure, predict_split
+from whichtune.seeding import DATA_ORDER, DROPOUT, generator, seed_global
+from whichtune.spec import RunSpec
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from whichtune.forward import Forward
+    from whichtune.models.heads import Classifier
+
+Event = dict[str, Any]
+
+
+@dataclass
+class Training:
+    """What the loop leaves behind beside the trained classifier."""
+
+    curves: list[dict[str, Any]] = field(default_factory=list)
+    epoch_seconds: list[float] = field(default_factory=list)
+    steps: int = 0
+    examples: int = 0
+    real_tokens: int = 0
+    padding_tokens: int = 0
+    flops: int = 0
+    epochs: float = 0.0
+
+
+@dataclass
+class _Window:
+    """Sums since the last point of the curves; tensors, so that a GPU is not waited for at every step."""
+
+    loss: list[Tensor] = field(default_factory=list)
+    correct: list[Tensor] = field(default_factory=list)
+    examples: int = 0
+
+    def close(self) -> tuple[float, float]:
+        loss = float(torch.stack(self.loss).mean())
+        accuracy = float(torch.stack(self.correct).sum()) / max(1, self.examples)
+        self.loss, self.correct, self.examples = [], [], 0
+        return loss, accuracy
+
+
+def epoch_batches(n: int, size: int, drop_last: bool, order: torch.Generator) -> list[list[int]]:
+    """One epoch's rows in shuffled batches of `size`; every epoch draws once from `order`."""
+    rows = torch.randperm(n, generator=order).tolist()
+    batches = [rows[start : start + size] for start in range(0, n, size)]
+    return batches[:-1] if drop_last and len(batches[-1]) < size else batches
+
+
+def step_groups(batches: list[list[int]], accumulation: int) -> Iterator[list[list[int]]]:
+    """The batches of each optimiser step; the last group of an epoch may be shorter."""
+    for start in range(0, len(batches), accumulation):
+        yield batches[start : start + accumulation]
+
+
+def steps_in_total(n: int, spec: RunSpec) -> int:
+    """Optimiser steps of a whole run over `n` training examples."""
+    batches = n // spec.batch_size if spec.drop_last else -(-n // spec.batch_size)
+    steps = spec.epochs * -(-batches // spec.accumulation_steps)
+    return min(steps, spec.max_steps) if spec.max_steps else steps
+
+
+def learning_rate_factor(step: int, total: int, warmup: int, schedule: str) -> float:
+    """Share of the learning rate used at `step` (from 0): linear warm-up, then constant, linear or cosine to 0."""
+    import math
+
+    if step < warmup:
+        return (step + 1) / warmup
+    if schedule == "constant":
+        return 1.0
+    done = (step - warmup) / max(1, total - warmup)
+    return 1 - done if schedule == "linear" else 0.5 * (1 + math.cos(math.pi * done))
+
+
+def make_optimiser(classifier: nn.Module, spec: RunSpec) -> torch.optim.Optimizer:
+    """AdamW over what trains, fused where the device has it."""
+    parameters = [p for p in classifier.parameters() if p.requires_grad]
+    assert spec.learning_rate is not None  # resolved before a run starts
+    return torch.optim.AdamW(
+        parameters,
+        lr=spec.learning_rate,
+        betas=(spec.beta1, spec.beta2),
+        weight_decay=spec.weight_decay,
+        fused=spec.plan == "auto" and all(p.is_floating_point() for p in parameters),
+    )
+
+
+class Trainer:
+    """One run's optimisation. `train()` runs it to the end; its parts are small enough to test alone."""
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        forward: Forward,
+        spec: RunSpec,
+        timers: Timers,
+        on_event: Callable[[Event], None] = lambda event: None,
+    ) -> None:
+        self.classifier, self.forward, self.spec = classifier, forward, spec
+        self.timers, self.on_event = timers, on_event
+        self.split = forward.encoded.splits["train"]
+        self.labels = torch.as_tensor(self.split.labels, device=forward.device)
+        self.total = steps_in_total(len(self.split), spec)
+        warmup = spec.warmup_steps
+        self.warmup = round(self.total * spec.warmup_ratio) if warmup is None else warmup
+        self.optimiser = make_optimiser(classifier, spec)
+        self.scaler = torch.amp.GradScaler(forward.device.type, enabled=spec.precision == "fp16")
+        self.result = Training()
+        self.window = _Window()
+        self.seconds_of_epoch = 0.0
+
+    def train(self) -> Training:
+        """All epochs, or `max_steps` steps; the curves get a point at every evaluation interval and at the end."""
+        spec, result = self.spec, self.result
+        order = generator(spec.seed or 0, DATA_ORDER)
+        seed_global(spec.seed or 0, DROPOUT)
+        self.classifier.train()
+        for epoch in range(spec.epochs):
+            batches = epoch_batches(len(self.split), spec.batch_size, spec.drop_last, order)
+            groups = list(step_groups(batches, spec.accumulation_steps))
+            self.seconds_of_epoch = 0.0
+            for position, group in enumerate(groups, start=1):
+                self.step(group)
+                result.epochs = epoch + position / len(groups)
+                self._after_step(end_of_epoch=position == len(groups))
+                if result.steps >= self.total:
+                    break
+            result.epoch_seconds.append(self.seconds_of_epoch)
+            if result.steps >= self.total:
+                break
+        return result
+
+    def step(self, group: list[list[int]]) -> None:
+        """One optimiser step over a group of batches, weighted so that it equals one large batch."""
+        begin = self.timers.now()
+        spec, factor = (
+            self.spec,
+            learning_rate_factor(self.result.steps, self.total, self.warmup, self.spec.schedule),
+        )
+        for parameters in self.optimiser.param_groups:
+            parameters["lr"] = (spec.learning_rate or 0.0) * factor
+        rows_of_group = [row for batch in group for row in batch]
+        counted = len(rows_of_group)
+        if spec.ignore_index is not None:
+            counted = int((self.labels[rows_of_group] != spec.ignore_index).sum())
+        losses = []
+        for rows in group:
+            labels = self.labels[rows]
+            logits = self.forward.logits("train", rows)
+            ignored = -100 if spec.ignore_index is None else spec.ignore_index
+            summed = nn.functional.cross_entropy(logits, labels, reduction="sum", ignore_index=ignored)
+            loss = summed / max(1, counted)
+            self.scaler.scale(loss).backward()
+            losses.append(loss.detach())
+            self.window.correct.append((logits.detach().argmax(1) == labels).sum())
+        if spec.gradient_clip is not None:
+            self.scaler.unscale_(self.optimiser)
+            trained = [p for p in self.classifier.parameters() if p.grad is not None]
+            nn.utils.clip_grad_norm_(trained, spec.gradient_clip)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        self.optimiser.zero_grad(set_to_none=True)
+        self.window.loss.append(torch.stack(losses).sum())
+        self.window.examples += len(rows_of_group)
+        seconds = self.timers.now() - begin
+        self.seconds_of_epoch += seconds
+        self.timers.seconds["train"] = self.timers.seconds.get("train", 0.0) + seconds
+        self._count(group)
+
+    def _count(self, group: list[list[int]]) -> None:
+        self.result.steps += 1
+        for rows in group:
+            lengths = [len(self.split.tokens[row]) for row in rows]
+            self.result.examples += len(rows)
+            self.result.real_tokens += sum(lengths)
+            encoded = self.forward.encoded
+            width = encoded.context_length if encoded.padding == "right" else max(lengths)
+            if encoded.padding != "none":
+                self.result.padding_tokens += width * len(rows) - sum(lengths)
+            self.result.flops += self.forward.training_flops(rows)
+
+    def _after_step(self, end_of_epoch: bool) -> None:
+        spec, steps = self.spec, self.result.steps
+        interval = spec.evaluation_interval
+        due = end_of_epoch if interval == "epoch" else steps % int(interval) == 0
+        event: Event = {"event": "step", "step": steps, "steps": self.total, "epoch": self.result.epochs}
+        if due or steps == self.total:
+            point = self._point()
+            self.result.curves.append(point)
+            event |= {"train_loss": point["train_loss"], "validation_accuracy": point["validation_accuracy"]}
+        elif self.forward.device.type == "cpu":
+            event["train_loss"] = float(self.window.loss[-1])
+        self.on_event(event)
+
+    def _point(self) -> dict[str, Any]:
+        """One point of the curves: training figures since the last point, validation figures now."""
+        spec = self.spec
+        train_loss, train_accuracy = self.window.close()
+        part = self.forward.encoded.splits["validation"]
+        limit = None if spec.evaluation_batches is None else spec.evaluation_batches * spec.batch_size
+        rows = range(min(len(part), limit or len(part)))
+        with self.timers.phase("evaluate"):
+            logits = predict_split(self.classifier, self.forward, "validation", rows)
+        metrics = measure(logits, part.labels[: len(rows)])
+        return {
+            "step": self.result.steps,
+            "epoch": round(self.result.epochs, 6),
+            "train_loss": train_loss,
+            "train_accuracy": train_accuracy,
+            "validation_loss": metrics.loss,
+            "validation_accuracy": metrics.accuracy,
+            "validation_f1_macro": metrics.f1_macro,
+            "learning_rate": self.optimiser.param_groups[0]["lr"],
+            "seconds": self.timers.seconds.get("train", 0.0),
+        }
+
+
+def fit_closed_form(classifier: Classifier, features: np.ndarray, labels: np.ndarray) -> None:
+    """Solve for the head: linear discriminant analysis with Ledoit-Wolf shrinkage of the covariance.
+
+    `features` (n, D), `labels` (n,). The discriminant is linear, so it is written into the linear head;
+    with two classes the second logit is the discriminant and the first is zero.
+    """
+    import numpy as np
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+    model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
+    model.fit(features.astype(np.float64), labels)
+    weight, bias = model.coef_, model.intercept_
+    if weight.shape[0] == 1:
+        weight, bias = np.concatenate([0 * weight, weight]), np.concatenate([0 * bias, bias])
+    head: Any = classifier.head
+    with torch.no_grad():
+        head.weight.copy_(torch.as_tensor(weight))
+        head.bias.copy_(torch.as_tensor(bias))
