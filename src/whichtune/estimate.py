@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # Small operations, Python and the optimiser: real steps run below the speed of large matrix products.
 EFFICIENCY = 0.5
 ADAM_COPIES = 3  # gradients and two moments beside the weights
+PROCESS_BYTES = 64 * 2**20  # tokenizer, texts and code that a run loads
 PREDICTION_BYTES = 60  # an example's row of predictions.parquet
 
 
@@ -99,7 +100,7 @@ def _estimate(spec: RunSpec, dataset: Dataset, speed: float) -> Estimate:
     evaluations = 1 + (spec.epochs * len(encoded.splits["validation"]) / sum(map(len, encoded.splits.values())))
     return Estimate(
         seconds=(flops + reading * evaluations) / (speed * EFFICIENCY),
-        memory_bytes=4 * (total + ADAM_COPIES * trainable * (steps > 0)) + activations,
+        memory_bytes=PROCESS_BYTES + 4 * (total + ADAM_COPIES * trainable * (steps > 0)) + activations,
         disk_bytes=4 * trainable + PREDICTION_BYTES * sum(map(len, encoded.splits.values())),
         flops=flops,
         trainable_parameters=trainable,
@@ -129,10 +130,11 @@ def meta_classifier(spec: RunSpec, config: Any, classes: int) -> Classifier:
     with torch.device("meta"):
         backbone = AutoModel.from_config(config, trust_remote_code=spec.remote_code)
         backbone.pooler = None
-        classifier = Classifier(backbone, torch.nn.Linear(config.hidden_size, classes), spec.token_position or "last")
-        method = METHODS[spec.method]
-        method.attach(classifier, method.Settings(**spec.method_settings), spec.seed or 0)
-    return classifier.train()
+        head = torch.nn.Linear(config.hidden_size, classes)
+    classifier = Classifier(backbone, head, spec.token_position or "last")
+    method = METHODS[spec.method]
+    method.attach(classifier, method.Settings(**spec.method_settings), spec.seed or 0)
+    return classifier.to("meta").train()
 
 
 def _meta_loss(classifier: Classifier, length: int, batch: int = 1) -> torch.Tensor:
@@ -143,7 +145,9 @@ def _meta_loss(classifier: Classifier, length: int, batch: int = 1) -> torch.Ten
     ids = torch.zeros(batch, length, dtype=torch.long, device="meta")
     labels = torch.zeros(batch, dtype=torch.long, device="meta")
     lengths = torch.full((batch,), length, device="meta")
-    return torch.nn.functional.cross_entropy(classifier(Batch(ids, lengths, labels)), labels)
+    # A mask in its final form (B, 1, T, T): models look into a plain one, and here there is nothing to see.
+    mask = torch.zeros(batch, 1, length, length, device="meta")
+    return torch.nn.functional.cross_entropy(classifier(Batch(ids, lengths, labels, mask)), labels)
 
 
 def _saved_bytes(classifier: Classifier, batch: int, length: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
@@ -76,7 +77,9 @@ class Lora(Method):
 
         seed_global(seed, ADAPTER)
         classifier.requires_grad_(False)
-        inject_adapter_in_model(config(targets), backbone)
+        with warnings.catch_warnings():  # PEFT tells that it adapts Conv1D by itself, for every layer
+            warnings.filterwarnings("ignore", message="fan_in_fan_out is set to")
+            inject_adapter_in_model(config(targets), backbone)
         if settings.lora_head:
             holder = nn.Module()  # PEFT adapts a module's children, never the module itself
             holder.head = classifier.head
