@@ -71,15 +71,15 @@ def test_interval_and_p_agree() -> None:
     low, high = test.interval(0.95)
     assert float(test.p_difference(float(low))) == pytest.approx(0.05, abs=1e-6)
     assert float(test.p_difference(float(high))) == pytest.approx(0.05, abs=1e-6)
-    assert float(test.p_above(float(low), weight=None)) == pytest.approx(0.025, abs=1e-6)
+    assert float(test.p_above(float(low))) == pytest.approx(0.025, abs=1e-6)
 
 
 def test_equivalence_is_two_one_sided_tests() -> None:
     test = crossed_test(0.1 * table(np.random.default_rng(4), 0.01, 0.1, (5, 400)))
     low, high = (float(x) for x in test.interval(0.90))
     margin = max(-low, high)
-    assert float(test.p_equivalence(margin, weight=None)) == pytest.approx(0.05, abs=1e-6)
-    assert float(test.p_equivalence(margin * 1.2, None)) < 0.05 < float(test.p_equivalence(margin / 1.2, None))
+    assert float(test.p_equivalence(margin)) == pytest.approx(0.05, abs=1e-6)
+    assert float(test.p_equivalence(margin * 1.2)) < 0.05 < float(test.p_equivalence(margin / 1.2))
 
 
 def test_a_test_set_with_hardly_any_disagreement_does_not_prove_equivalence() -> None:

@@ -156,7 +156,7 @@ class Reference:
     def standard_error(self) -> FloatArray:
         return np.sqrt(self.seed + self.example)
 
-    def floored(self, example: float) -> Reference:
+    def floored(self, example: ArrayLike) -> Reference:
         """The same with an example part of at least `example`."""
         return Reference(self.seed, np.maximum(self.example, example), self.seed_df, self.example_df)
 
@@ -218,37 +218,53 @@ class CrossedTest:
     squares: MeanSquares
     reference: Reference
 
-    def p_difference(self, true: float = 0.0) -> FloatArray:
+    def p_difference(self, true: float = 0.0, weight: float | None = 1.0) -> FloatArray:
         """Two-sided p of "the true difference is `true`". 1 where nothing varies and nothing differs."""
-        return np.minimum(1.0, 2 * self.reference.sf(np.abs(self.squares.mean - true)))
-
-    def interval(self, level: float = 0.95) -> tuple[FloatArray, FloatArray]:
-        half = self.reference.quantile((1 - level) / 2)
-        return self.squares.mean - half, self.squares.mean + half
+        return np.minimum(1.0, 2 * self._at(true, weight).sf(np.abs(self.squares.mean - true)))
 
     def p_above(self, bound: float, weight: float | None = 1.0) -> FloatArray:
-        """One-sided p of "the true difference is at most `bound`"; small where it is shown to be above.
-
-        With `weight` (what one example can count) the variance is at least what `bound` itself implies:
-        a difference of that size carried by the same few examples in every seed would leave
-        |bound| (weight - |bound|) / n_examples of test-set noise, even where this test set happens to
-        hold none of those examples. It is the variance of a score test; without it a test
-        set with hardly any disagreement would prove equivalence far too often.
-        """
-        return self._floored(bound, weight).sf(self.squares.mean - bound)
+        """One-sided p of "the true difference is at most `bound`"; small where it is shown to be above."""
+        return self._at(bound, weight).sf(self.squares.mean - bound)
 
     def p_below(self, bound: float, weight: float | None = 1.0) -> FloatArray:
         """One-sided p of "the true difference is at least `bound`"."""
-        return self._floored(bound, weight).sf(bound - self.squares.mean)
+        return self._at(bound, weight).sf(bound - self.squares.mean)
 
     def p_equivalence(self, margin: float, weight: float | None = 1.0) -> FloatArray:
         """Two one-sided tests (Schuirmann 1987): small where the difference is shown within the margin."""
         return np.maximum(self.p_above(-margin, weight), self.p_below(margin, weight))
 
-    def _floored(self, bound: float, weight: float | None) -> Reference:
+    def interval(self, level: float = 0.95, weight: float | None = 1.0) -> tuple[FloatArray, FloatArray]:
+        """The differences that `p_difference` does not reject at `1 - level`."""
+        return self._end(-1.0, (1 - level) / 2, weight), self._end(1.0, (1 - level) / 2, weight)
+
+    def _end(self, side: float, tail: float, weight: float | None) -> FloatArray:
+        mean = self.squares.mean
+        inside, step = np.zeros_like(mean), self.reference.quantile(tail) + 1e-12
+        for _ in range(60):
+            short = self._at(mean + side * step, weight).sf(step) > tail
+            if not short.any():
+                break
+            step = np.where(short, 2 * step, step)
+        for _ in range(45):
+            middle = (inside + step) / 2
+            short = self._at(mean + side * middle, weight).sf(middle) > tail
+            inside, step = np.where(short, middle, inside), np.where(short, step, middle)
+        return mean + side * step
+
+    def _at(self, true: ArrayLike, weight: float | None) -> Reference:
+        """The reference where the true difference is `true`.
+
+        With `weight` (what one example can count) the test set's noise is at least what `true` itself
+        implies: a difference of that size carried by the same few examples in every seed leaves
+        |true| (weight - |true|) / n_examples of it, even where this test set happens to hold none of
+        those examples. So Tango's score test has it for two models; without it a test set with hardly
+        any disagreement would prove equivalence far too often. The residual counts towards it.
+        """
         if weight is None:
             return self.reference
-        least = max(abs(bound) * (weight - abs(bound)), 0.0)
+        size = np.minimum(np.abs(true), weight)
+        least = size * (weight - size) - self.squares.residual / self.squares.n_seeds
         return self.reference.floored(least / self.squares.n_examples)
 
 

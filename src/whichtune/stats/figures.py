@@ -106,5 +106,5 @@ def _over_seeds(row: Row, scored: Scores, test: TestSet, metric: str, study: Stu
     if scored.constant:
         return _one_model(row, test, metric)
     noise = pooled_noise(crossed.mean_squares(scored.values), (scored,), study)
-    low, high = (float(x) for x in crossed.crossed_test(scored.values, noise).interval())
+    low, high = (float(x) for x in crossed.crossed_test(scored.values, noise).interval(weight=None))
     return (max(low, 0.0), high if metric == "loss" else min(high, 1.0))

@@ -159,8 +159,8 @@ def _test_methods(
     residual = float(squares.residual)
     seed_variance = max(float(noise.variance) - residual / squares.n_examples, 0.0)
     example_variance = max(float(squares.example) - residual, 0.0) / squares.n_seeds
-    low, high = test.interval(0.95)
-    low90, high90 = test.interval(0.90)
+    low, high = test.interval(0.95, weight)
+    low90, high90 = test.interval(0.90, weight)
     cells = squares.n_seeds * squares.n_examples
     most = math.inf if weight is None else 1.0
     return PairTest(
