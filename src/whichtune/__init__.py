@@ -1,3 +1,37 @@
 """Which way of fine-tuning this language model is best on my data, and what does it cost?"""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+__all__ = ["Comparison", "RunRecord", "RunSpec", "Study", "WhichtuneError", "compare", "load_study", "parse_study"]
+
+if TYPE_CHECKING:
+    from whichtune.compare import Comparison, compare
+    from whichtune.errors import WhichtuneError
+    from whichtune.load import load_study, parse_study
+    from whichtune.records import RunRecord
+    from whichtune.spec import RunSpec, Study
+
+_HOMES = {
+    "Comparison": "compare",
+    "RunRecord": "records",
+    "RunSpec": "spec",
+    "Study": "spec",
+    "WhichtuneError": "errors",
+    "compare": "compare",
+    "load_study": "load",
+    "parse_study": "load",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Public names are imported when first used, so that `import whichtune` stays light."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'whichtune' has no attribute '{name}'")
+    from importlib import import_module
+
+    value = getattr(import_module(f"whichtune.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from whichtune.errors import SettingError
+from whichtune.evidence import judge
 from whichtune.executors.local import LocalExecutor
 from whichtune.expand import Expansion, check_names, expand
 from whichtune.records import Role, RunRecord, RunStatus
@@ -138,9 +139,11 @@ def resolved(expansion: Expansion) -> dict[str, Any]:
 
 
 def write_summary(folder: StudyFolder, expansion: Expansion) -> dict[str, Any]:
-    """summary.json, table.md and table.csv from the records that the folder holds."""
+    """summary.json, table.md and table.csv from the records and predictions that the folder holds."""
     records = [_record_of(folder, spec) for spec in expansion.specs]
-    summary = build_summary(resolved(expansion), records)
+    study = resolved(expansion)
+    evidence = judge(study, records, folder.predictions)
+    summary = build_summary(study, records, evidence)
     folder.write_json("summary.json", summary)
     folder.write_text("table.md", markdown_table(summary))
     folder.write_text("table.csv", runs_csv(summary))

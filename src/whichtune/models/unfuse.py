@@ -25,7 +25,9 @@ class UnfusedProjection(nn.Module):
         super().__init__()
         self.layout, self.head_dim = layout, head_dim
         for name, rows in zip(PARTS, self._rows(weight.shape[0]), strict=True):
-            part = nn.utils.skip_init(nn.Linear, weight.shape[1], len(rows), bias=bias is not None, device=weight.device)
+            part = nn.utils.skip_init(
+                nn.Linear, weight.shape[1], len(rows), bias=bias is not None, device=weight.device
+            )
             with torch.no_grad():
                 part.weight.copy_(weight[rows])
                 if bias is not None:

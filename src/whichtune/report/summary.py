@@ -7,14 +7,19 @@ from statistics import mean, median
 from typing import Any
 
 from whichtune.records import SCHEMA_VERSION, RunRecord, RunStatus
+from whichtune.stats.results import Evidence
 
 
-def build_summary(study: dict[str, Any], records: Iterable[RunRecord]) -> dict[str, Any]:
-    """The content of summary.json."""
+def build_summary(study: dict[str, Any], records: Iterable[RunRecord], evidence: Evidence) -> dict[str, Any]:
+    """The content of summary.json: the study, its runs, and what they show."""
+    shown = evidence.model_dump(mode="json")
     return {
         "schema_version": SCHEMA_VERSION,
         "study": study,
         "runs": [record.model_dump(mode="json") for record in records],
+        "comparisons": shown["comparisons"],
+        "verdict": shown["verdict"],
+        "intervals": {"runs": shown["runs"], "methods": shown["per_method"]},
     }
 
 

@@ -90,12 +90,21 @@ def markdown_table(summary: dict[str, Any]) -> str:
     header, rows = cells(summary)
     lines = ["| " + " | ".join(_escape(cell) for cell in line) + " |" for line in [header, *rows]]
     lines.insert(1, "| --- " * len(header) + "|")
-    lines += ["", *footnotes(summary)]
+    lines += ["", "## Verdict", "", *verdict_lines(summary), "", "## Notes", "", *footnotes(summary)]
     return "\n".join(lines) + "\n"
 
 
 def _escape(text: str) -> str:
     return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
+
+
+def verdict_lines(summary: dict[str, Any]) -> list[str]:
+    """What to read before the verdict, the verdict, why, and what it does not show."""
+    verdict = summary.get("verdict")
+    if not verdict:
+        return []
+    reasons = [*verdict["warnings"], verdict["headline"], *verdict["reasons"]]
+    return reasons + [f"Not shown: {text}" for text in verdict["does_not_show"]]
 
 
 def footnotes(summary: dict[str, Any]) -> list[str]:

@@ -31,7 +31,7 @@ def print_summary(summary: dict[str, Any], console: Console) -> None:
     if not console.is_terminal:
         console.width = max(console.width, 250)
     console.print(_table(header, rows))
-    for note in tables.footnotes(summary):
+    for note in [*tables.footnotes(summary), "", *tables.verdict_lines(summary)]:
         console.print(note, markup=False, highlight=False, soft_wrap=True)
 
 

