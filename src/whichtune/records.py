@@ -62,6 +62,7 @@ class Cost(_Record):
     cache_seconds_alone: float | None = Field(None, description="the same, had this run been alone")
     train_seconds: float | None = Field(None, description="optimiser steps only")
     evaluate_seconds: float | None = None
+    curve_seconds: float | None = Field(None, description="evaluations during training, for the curves")
     max_epoch_seconds: float | None = Field(None, description="the longest epoch's optimiser steps")
     peak_memory_bytes: int | None = Field(
         None,

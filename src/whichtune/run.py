@@ -134,21 +134,22 @@ def _figures(
 def build_classifier(spec: RunSpec, classes: int) -> tuple[Classifier, Any]:
     """The classifier with its method attached, in float32 on the CPU, and its tokenizer."""
     from whichtune.methods import METHODS
-    from whichtune.models.heads import Classifier, new_head
+    from whichtune.models.heads import Classifier
     from whichtune.models.loading import inspect_model, load_backbone, load_tokenizer
-    from whichtune.seeding import HEAD, generator
+    from whichtune.random_streams import streams_of
 
     info = inspect_model(spec.model, spec.revision, spec.weights, spec.remote_code)
     for name, value in info.fingerprints.items():
         if spec.fingerprints.get(name, value) != value:
             raise ModelError(f"The {name} of '{spec.model}' changed after the study began: start the command again.")
     backbone = load_backbone(spec, info.path)
-    seed = spec.seed or 0
-    head = new_head(backbone.config.hidden_size, classes, generator(seed, HEAD))
+    streams = streams_of(spec)
+    head = streams.head(backbone.config.hidden_size, classes)
     assert spec.token_position is not None  # resolved before a run starts
     classifier = Classifier(backbone, head, spec.token_position)
     method = METHODS[spec.method]
-    method.attach(classifier, method.Settings(**spec.method_settings), seed)
+    method.attach(classifier, method.Settings(**spec.method_settings), spec.seed or 0)
+    streams.draw_adapters(classifier)
     if spec.gradient_checkpointing:
         backbone.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     return classifier, load_tokenizer(info.path, spec.remote_code)
@@ -199,8 +200,10 @@ def _run_method(spec: RunSpec, dataset: Dataset, on_event: Listener, memory_base
     on_event({"event": "phase", "phase": "evaluate"})
     gc.collect()
     with timers.phase("evaluate"):
-        logits = {name: predict_split(classifier, forward, name) for name in encoded.splits}
-    metrics, predictions = _figures(logits, encoded.splits, spec.ignore_index)
+        judged = _judged(encoded, training)
+        logits = {name: predict_split(classifier, forward, name, rows) for name, rows in judged.items()}
+    splits = {name: encoded.splits[name].take(rows) for name, rows in judged.items()}
+    metrics, predictions = _figures(logits, splits, spec.ignore_index)
     state = trained_state(classifier)
     cost = _cost(training, timers.seconds, trainable, total).model_copy(
         update={
@@ -226,6 +229,14 @@ def _run_method(spec: RunSpec, dataset: Dataset, on_event: Listener, memory_base
         save_file(state, folder / "weights.safetensors")
 
     return RunResult(record, training.curves, predictions, save)
+
+
+def _judged(encoded: Any, training: Any) -> dict[str, Any]:
+    """The rows of each split on which the trained model is judged: all, but where the reference leaves some out."""
+    rows: dict[str, Any] = {name: range(len(part)) for name, part in encoded.splits.items()}
+    if training.final_train_rows is not None:
+        rows["train"] = training.final_train_rows
+    return rows
 
 
 def _is_closed_form(spec: RunSpec) -> bool:
@@ -269,6 +280,7 @@ def _cost(training: Any, seconds: dict[str, float], trainable: int, total: int) 
         train_seconds=busy,
         evaluate_seconds=seconds.get("evaluate"),
         max_epoch_seconds=max(training.epoch_seconds, default=None),
+        curve_seconds=training.curve_seconds,
         flops=training.flops,
         cache_flops=0,
         cache_flops_alone=0,

@@ -82,6 +82,20 @@ class Settings(Frozen):
         "float32", description="autocast of the training and evaluation passes; fp16 on CUDA only"
     )
     gradient_checkpointing: bool = Field(False, description="recompute activations in the backward pass")
+    random_streams: Literal["named", "reference"] = Field(
+        "named",
+        description="`named`: a random stream for each purpose, shared by all methods; `reference`: the order in which "
+        "the published SMS study draws from one generator, its evaluations included (`evaluation_interval` then "
+        "counts batches, the first one included, and train figures are of the rows that `drop_last` leaves)",
+    )
+    initialisation: Literal["default", "reference"] = Field(
+        "default",
+        description="random weights: as the model's family initialises them, or by PyTorch's defaults (the published SMS study)",
+    )
+    accumulation_tail: Literal["exact", "reference"] = Field(
+        "exact",
+        description="an epoch's last, shorter accumulation: divided by its own examples, or by the full step count",
+    )
 
     @field_validator("context_length")
     @classmethod

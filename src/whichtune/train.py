@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,8 @@ from torch import Tensor, nn
 
 from whichtune.cost import Timers
 from whichtune.evaluate import measure, predict_split
-from whichtune.seeding import DATA_ORDER, DROPOUT, generator, seed_global
+from whichtune.random_streams import ReferenceStreams, streams_of
+from whichtune.reference_curves import ReferenceCurves
 from whichtune.spec import RunSpec
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ class Training:
     padding_tokens: int = 0
     flops: int = 0
     epochs: float = 0.0
+    curve_seconds: float = 0.0
+    final_train_rows: list[int] | None = None  # judged at the end; None: all
 
 
 @dataclass
@@ -50,13 +54,6 @@ class _Window:
         accuracy = float(torch.stack(self.correct).sum()) / max(1, self.examples)
         self.loss, self.correct, self.examples = [], [], 0
         return loss, accuracy
-
-
-def epoch_batches(n: int, size: int, drop_last: bool, order: torch.Generator) -> list[list[int]]:
-    """One epoch's rows in shuffled batches of `size`; every epoch draws once from `order`."""
-    rows = torch.randperm(n, generator=order).tolist()
-    batches = [rows[start : start + size] for start in range(0, n, size)]
-    return batches[:-1] if drop_last and len(batches[-1]) < size else batches
 
 
 def step_groups(batches: list[list[int]], accumulation: int) -> Iterator[list[list[int]]]:
@@ -117,6 +114,12 @@ class Trainer:
         self.warmup = round(self.total * spec.warmup_ratio) if warmup is None else warmup
         self.optimiser = make_optimiser(classifier, spec)
         self.scaler = torch.amp.GradScaler(forward.device.type, enabled=spec.precision == "fp16")
+        self.streams = streams_of(spec)
+        self.reference = (
+            ReferenceCurves(classifier, forward, spec, self.streams)
+            if isinstance(self.streams, ReferenceStreams)
+            else None
+        )
         self.result = Training()
         self.window = _Window()
         self.seconds_of_epoch = 0.0
@@ -124,11 +127,10 @@ class Trainer:
     def train(self) -> Training:
         """All epochs, or `max_steps` steps; the curves get a point at every evaluation interval and at the end."""
         spec, result = self.spec, self.result
-        order = generator(spec.seed or 0, DATA_ORDER)
-        seed_global(spec.seed or 0, DROPOUT)
+        self.streams.begin_training()
         self.classifier.train()
         for epoch in range(spec.epochs):
-            batches = epoch_batches(len(self.split), spec.batch_size, spec.drop_last, order)
+            batches = self.streams.train_batches(len(self.split))
             groups = list(step_groups(batches, spec.accumulation_steps))
             self.seconds_of_epoch = 0.0
             for position, group in enumerate(groups, start=1):
@@ -140,11 +142,12 @@ class Trainer:
             result.epoch_seconds.append(self.seconds_of_epoch)
             if result.steps >= self.total:
                 break
+        result.final_train_rows = self.streams.final_train_rows(len(self.split))
         return result
 
     def step(self, group: list[list[int]]) -> None:
         """One optimiser step over a group of batches, weighted so that it equals one large batch."""
-        begin = self.timers.now()
+        begin, evaluating = self.timers.now(), self.result.curve_seconds
         spec, factor = (
             self.spec,
             learning_rate_factor(self.result.steps, self.total, self.warmup, self.spec.schedule),
@@ -152,16 +155,15 @@ class Trainer:
         for parameters in self.optimiser.param_groups:
             parameters["lr"] = (spec.learning_rate or 0.0) * factor
         rows_of_group = [row for batch in group for row in batch]
-        counted = len(rows_of_group)
-        if spec.ignore_index is not None:
-            counted = int((self.labels[rows_of_group] != spec.ignore_index).sum())
         losses = []
-        for rows in group:
+        for index, (rows, divisor) in enumerate(zip(group, self._divisors(group), strict=True)):
+            if index > 0 and self.reference is not None:
+                self._reference_point(self.reference.after_batch)
             labels = self.labels[rows]
             logits = self.forward.logits("train", rows)
             ignored = -100 if spec.ignore_index is None else spec.ignore_index
             summed = nn.functional.cross_entropy(logits, labels, reduction="sum", ignore_index=ignored)
-            loss = summed / max(1, counted)
+            loss = summed / divisor
             self.scaler.scale(loss).backward()
             losses.append(loss.detach())
             self.window.correct.append((logits.detach().argmax(1) == labels).sum())
@@ -174,10 +176,18 @@ class Trainer:
         self.optimiser.zero_grad(set_to_none=True)
         self.window.loss.append(torch.stack(losses).sum())
         self.window.examples += len(rows_of_group)
-        seconds = self.timers.now() - begin
+        seconds = self.timers.now() - begin - (self.result.curve_seconds - evaluating)
         self.seconds_of_epoch += seconds
         self.timers.seconds["train"] = self.timers.seconds.get("train", 0.0) + seconds
         self._count(group)
+
+    def _divisors(self, group: list[list[int]]) -> list[int]:
+        """By what each batch's summed loss is divided, so that a step's loss is a mean over its examples."""
+        ignored = self.spec.ignore_index
+        counts = [len(rows) if ignored is None else int((self.labels[rows] != ignored).sum()) for rows in group]
+        if self.spec.accumulation_tail == "reference":
+            return [max(1, count) * self.spec.accumulation_steps for count in counts]
+        return [max(1, sum(counts))] * len(group)
 
     def _count(self, group: list[list[int]]) -> None:
         self.result.steps += 1
@@ -196,6 +206,12 @@ class Trainer:
         interval = spec.evaluation_interval
         due = end_of_epoch if interval == "epoch" else steps % int(interval) == 0
         event: Event = {"event": "step", "step": steps, "steps": self.total, "epoch": self.result.epochs}
+        if self.reference is not None:
+            self._reference_point(self.reference.after_batch)
+            if end_of_epoch:
+                self._reference_point(self.reference.after_epoch)
+            self.on_event(event | {"train_loss": float(self.window.loss[-1])})
+            return
         if due or steps == self.total:
             point = self._point()
             self.result.curves.append(point)
@@ -204,6 +220,25 @@ class Trainer:
             event["train_loss"] = float(self.window.loss[-1])
         self.on_event(event)
 
+    @contextmanager
+    def _evaluation(self) -> Iterator[None]:
+        before = self.timers.seconds.get("evaluate", 0.0)
+        with self.timers.phase("evaluate"):
+            yield
+        self.result.curve_seconds += self.timers.seconds["evaluate"] - before
+
+    def _reference_point(self, evaluate: Callable[[], dict[str, Any] | None]) -> None:
+        """Add what `evaluate` finds to the curves, if it finds a point to be due."""
+        with self._evaluation():
+            found = evaluate()
+        if found is None:
+            return
+        point = {"step": self.result.steps, **found}
+        point["learning_rate"] = self.optimiser.param_groups[0]["lr"]
+        point["seconds"] = self.timers.seconds.get("train", 0.0)
+        self.result.curves.append(point)
+        self.on_event({"event": "point", **point})
+
     def _point(self) -> dict[str, Any]:
         """One point of the curves: training figures since the last point, validation figures now."""
         spec = self.spec
@@ -211,7 +246,7 @@ class Trainer:
         part = self.forward.encoded.splits["validation"]
         limit = None if spec.evaluation_batches is None else spec.evaluation_batches * spec.batch_size
         rows = range(min(len(part), limit or len(part)))
-        with self.timers.phase("evaluate"):
+        with self._evaluation():
             logits = predict_split(self.classifier, self.forward, "validation", rows)
         metrics = measure(logits, part.labels[: len(rows)])
         return {

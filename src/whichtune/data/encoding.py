@@ -30,6 +30,19 @@ class EncodedSplit:
     def __len__(self) -> int:
         return len(self.tokens)
 
+    def take(self, rows: Sequence[int]) -> EncodedSplit:
+        """Only the given rows, in the given order; `truncated` still counts the whole split."""
+        if len(rows) == len(self):
+            return self
+        chosen = list(rows)
+        return EncodedSplit(
+            [self.ids[row] for row in chosen],
+            [self.tokens[row] for row in chosen],
+            self.labels[chosen],
+            self.duplicate_of_train[chosen],
+            self.truncated,
+        )
+
 
 @dataclass(frozen=True)
 class Encoded:

@@ -159,7 +159,8 @@ def load_backbone(spec: RunSpec, path: Path) -> Any:
     from transformers.utils import logging
 
     from whichtune.models.causality import remove_causal_mask
-    from whichtune.seeding import WEIGHTS, seed_global
+    from whichtune.models.reference_weights import draw_pytorch_defaults
+    from whichtune.random_streams import streams_of
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -170,8 +171,11 @@ def load_backbone(spec: RunSpec, path: Path) -> Any:
         config.use_cache = False
     common = {"trust_remote_code": spec.remote_code, "dtype": torch.float32}
     if spec.weights == "random":
-        seed_global(spec.seed or 0, WEIGHTS)
+        streams_of(spec).seed_weights()
         backbone = AutoModel.from_config(config, **common)
+        if spec.initialisation == "reference":
+            streams_of(spec).seed_weights()
+            draw_pytorch_defaults(backbone)
     else:
         backbone = AutoModel.from_pretrained(path, config=config, use_safetensors=True, local_files_only=True, **common)
     if getattr(backbone, "pooler", None) is not None:

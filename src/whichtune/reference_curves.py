@@ -1,0 +1,68 @@
+"""When and on what the published SMS-spam script evaluates while it trains.
+
+After the first batch and every `evaluation_interval` batches after it: the loss on `evaluation_batches`
+batches of train and of validation. After each epoch: the accuracy on as many batches of each. The training
+batches are drawn anew each time, which moves the global generator (see `whichtune.random_streams`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from whichtune.evaluate import cross_entropy, measure, predict_split
+from whichtune.random_streams import ReferenceStreams
+
+if TYPE_CHECKING:
+    from whichtune.forward import Forward
+    from whichtune.models.heads import Classifier
+    from whichtune.spec import RunSpec
+
+
+class ReferenceCurves:
+    """Counts batches and gives a point where the script would evaluate. Batches count from 0."""
+
+    def __init__(self, classifier: Classifier, forward: Forward, spec: RunSpec, streams: ReferenceStreams) -> None:
+        self.classifier, self.forward, self.spec, self.streams = classifier, forward, spec, streams
+        self.batch = -1
+        examples, size = len(forward.encoded.splits["train"]), spec.batch_size
+        self.batches_of_epoch = examples // size if spec.drop_last else -(-examples // size)
+
+    def after_batch(self) -> dict[str, Any] | None:
+        """A point where one is due: its losses are what the script prints."""
+        self.batch += 1
+        interval = self.spec.evaluation_interval
+        if interval == "epoch" or self.batch % int(interval) != 0:
+            return None
+        return self._point()
+
+    def after_epoch(self) -> dict[str, Any]:
+        """The point at an epoch's end: its accuracies are what the script prints."""
+        return self._point() | {"end_of_epoch": True}
+
+    def _point(self) -> dict[str, Any]:
+        splits = self.forward.encoded.splits
+        train_loss, train = self._figures("train", self.streams.train_batches(len(splits["train"])))
+        validation_loss, validation = self._figures(
+            "validation", self.streams.validation_batches(len(splits["validation"]))
+        )
+        return {
+            "batch": self.batch,
+            "epoch": round((self.batch + 1) / self.batches_of_epoch, 6),
+            "train_loss": train_loss,
+            "train_accuracy": train.accuracy,
+            "validation_loss": validation_loss,
+            "validation_accuracy": validation.accuracy,
+            "validation_f1_macro": validation.f1_macro,
+        }
+
+    def _figures(self, split: str, batches: list[list[int]]) -> tuple[float, Any]:
+        """The mean of the first batches' mean losses, and metrics over their rows."""
+        chosen = batches[: self.spec.evaluation_batches]
+        rows = [row for batch in chosen for row in batch]
+        labels = self.forward.encoded.splits[split].labels[rows]
+        logits = predict_split(self.classifier, self.forward, split, rows)
+        losses, means, start = cross_entropy(logits, labels), [], 0
+        for batch in chosen:
+            means.append(float(losses[start : start + len(batch)].mean()))
+            start += len(batch)
+        return sum(means) / len(means), measure(logits, labels)
