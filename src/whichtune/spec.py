@@ -90,7 +90,7 @@ class Settings(Frozen):
     )
     initialisation: Literal["default", "reference"] = Field(
         "default",
-        description="random weights: as the model's family initialises them, or by PyTorch's defaults (the published SMS study)",
+        description="random weights: drawn as the model's family does, or by PyTorch's defaults (published SMS study)",
     )
     accumulation_tail: Literal["exact", "reference"] = Field(
         "exact",
