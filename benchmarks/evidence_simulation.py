@@ -15,7 +15,6 @@ from functools import lru_cache
 import numpy as np
 from scipy.special import expit
 
-from whichtune.stats.correction import holm_with_equivalence
 from whichtune.stats.crossed import CrossedTest, Reference, mean_squares, own_noise, satterthwaite, seed_noise
 
 MARGIN = 0.01
@@ -84,12 +83,15 @@ def draw(rng: np.random.Generator, cell: Cell, studies: int) -> np.ndarray:
     return right
 
 
-def all_tests(right: np.ndarray, cell: Cell, pooled: bool = True) -> list[CrossedTest]:
-    """whichtune's test of each pair, for all studies at once; `pooled=False` uses each pair alone."""
+def all_tests(right: np.ndarray, cell: Cell, pooled: bool = True, first: int | None = None) -> list[CrossedTest]:
+    """whichtune's test of each (or the `first` few) pairs, for all studies at once.
+
+    `pooled=False` uses the seed noise of each pair alone.
+    """
     by_seed = right.mean(axis=-1).var(axis=-1, ddof=1)
     drawing = [m for m in range(len(cell.means)) if not (cell.baseline and m == len(cell.means) - 1)]
     tests = []
-    for a, b in cell.pairs:
+    for a, b in cell.pairs[:first]:
         squares = mean_squares(right[:, a].astype(float) - right[:, b].astype(float))
         noise = own_noise(squares)
         if pooled:
@@ -104,7 +106,9 @@ def run_cell(cell: Cell, studies: int, seed: int, batch: int = 200) -> dict[str,
     """Error rates of whichtune's procedure in one kind of study.
 
     `family_wise`: share of studies with a false claim of the cell's kind after correction; `one_pair`:
-    share of uncorrected pairs; `coverage` of the 95 % intervals; `width`: their median in points.
+    share of uncorrected pairs; `coverage` of the 95 % intervals; `width`: their median in points. The
+    first step of the correction decides whether there is any false claim. Claims of the other kind in the
+    same family can only make it stricter, so leaving them out counts too many false claims, never too few.
     """
     rng = np.random.default_rng(seed)
     truth = [cell.means[a] - cell.means[b] for a, b in cell.pairs]
@@ -114,24 +118,21 @@ def run_cell(cell: Cell, studies: int, seed: int, batch: int = 200) -> dict[str,
         n = min(batch, studies - start)
         right = draw(rng, cell, n)
         tests = all_tests(right, cell)
-        p = np.stack([t.p_difference() for t in tests], axis=1)
-        q = np.stack([t.p_equivalence(MARGIN) for t in tests], axis=1)
-        false = p if cell.outcome == "difference" else q
+        if cell.outcome == "difference":
+            false = np.stack([t.p_difference() for t in tests], axis=1)
+        else:
+            false = np.stack([t.p_equivalence(MARGIN) for t in tests], axis=1)
         count["one_pair"] += float((false <= 0.05).mean(axis=1).sum())
-        count["family_wise"] += sum(_any_claim(p[i], q[i], cell.outcome) for i in range(n))
-        covered = [t.p_difference(d) > 0.05 for t, d in zip(tests, truth, strict=True)]
-        count["coverage"] += float(np.mean(covered, axis=0).sum())
+        count["family_wise"] += float((false.min(axis=1) * len(tests) <= 0.05).sum())
+        covered = false > 0.05
+        if cell.outcome == "equivalence":
+            covered = np.stack([t.p_difference(d) > 0.05 for t, d in zip(tests, truth, strict=True)], axis=1)
+        count["coverage"] += float(covered.mean(axis=1).sum())
         count["discordant"] += float((right[:, 0] != right[:, 1]).mean(axis=(1, 2)).sum())
         if len(widths) < WIDTH_STUDIES:
             low, high = tests[0].interval()
             widths += list(100 * (high - low))
     return {key: value / studies for key, value in count.items()} | {"width": float(np.median(widths))}
-
-
-def _any_claim(p: np.ndarray, q: np.ndarray, outcome: str) -> bool:
-    differences, equivalences = holm_with_equivalence(list(p), list(q))
-    claims = differences if outcome == "difference" else equivalences
-    return any(value is not None and value <= 0.05 for value in claims)
 
 
 # -- estimators that must fail the same check ----------------------------------------------------------
@@ -223,9 +224,9 @@ def run_power(cell: Cell, studies: int, seed: int, batch: int = 200) -> dict[str
     shown = {"alone": 0.0, "corrected": 0.0, "pair_alone": 0.0}
     for start in range(0, studies, batch):
         right = draw(rng, cell, min(batch, studies - start))
-        p = all_tests(right, cell)[0].p_difference()
+        p = all_tests(right, cell, first=1)[0].p_difference()
         shown["alone"] += float((p <= 0.05).sum())
         shown["corrected"] += float((p * len(cell.pairs) <= 0.05).sum())
-        own = all_tests(right, cell, pooled=False)[0].p_difference()
+        own = all_tests(right, cell, pooled=False, first=1)[0].p_difference()
         shown["pair_alone"] += float((own * len(cell.pairs) <= 0.05).sum())
     return {key: value / studies for key, value in shown.items()}

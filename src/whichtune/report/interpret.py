@@ -218,9 +218,7 @@ def _duplicates(result: Comparison) -> str:
 
 
 def ratio(value: float) -> str:
-    """`2.5 times`, `0.33 times`; `about the same` within 5 %."""
-    if abs(value - 1) <= ABOUT_EQUAL:
-        return "about the same"
+    """`2.5 times`, `0.33 times`, `12 times`."""
     if value >= 10:
         return f"{value:,.0f} times"
     return f"{value:.2g} times" if value < 0.1 else f"{value:.2f} times" if value < 1 else f"{value:.1f} times"
@@ -238,13 +236,20 @@ def _costs(result: Comparison) -> str:
 def _published(result: Comparison) -> str:
     if not result.published and not result.claim:
         return ""
-    figures = ""
     published = result.published or {}
+    details = []
     if published.get("a") is not None and published.get("b") is not None:
-        figures = f" ({number(published['a'], 2)} against {number(published['b'], 2)} %)"
+        details.append(f"{number(published['a'], 2)} against {number(published['b'], 2)} %")
+    ours = result.cost_ratios.get("train_seconds")
+    if published.get("time_ratio") is not None:
+        times = f"{ratio(published['time_ratio'])} the training time"
+        details.append(times if ours is None else f"{times}, here {ratio(ours)}")
+    figures = f" ({'; '.join(details)})" if details else ""
     text = f"Published: {result.claim or 'a difference'}{figures}; "
+    if "direction" in published and published["direction"] is None:
+        return f"{text}no claim about which is better."
     if result.agrees_with_published is None:
-        return text + "our figures leave it open."
+        return f"{text}our figures leave it open."
     return text + ("our figures agree." if result.agrees_with_published else "our figures do not agree.")
 
 

@@ -123,12 +123,12 @@ def decide(tested: Tested, p: float | None, p_equivalence: float | None, family:
 def agreement(result: Comparison) -> bool | None:
     """Whether our verdict agrees with the published direction; None where either leaves it open.
 
-    `published` has `direction` ("better", "worse" or "equal": of a against b), or the figures `a` and
-    `b` from which it follows.
+    `published` has `direction` ("better", "worse" or "equal": of a against b; null for a claim about
+    something else), or else the figures `a` and `b` from which it follows.
     """
     published = result.published or {}
     direction = published.get("direction")
-    if direction is None and published.get("a") is not None and published.get("b") is not None:
+    if "direction" not in published and published.get("a") is not None and published.get("b") is not None:
         gap = float(published["a"]) - float(published["b"])
         direction = "equal" if gap == 0 else "better" if gap > 0 else "worse"
     if direction is None or result.verdict in ("undecided", "not_tested"):

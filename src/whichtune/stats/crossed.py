@@ -26,6 +26,7 @@ its own n_seeds - 1 degrees of freedom cures that, but then 3 seeds can show har
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -135,6 +136,16 @@ def seed_noise(
     return SeedNoise(variance, np.maximum(df, alone.df))
 
 
+@cache
+def _legendre() -> tuple[FloatArray, FloatArray]:
+    return np.polynomial.legendre.leggauss(_SEED_NODES)
+
+
+@cache
+def _hermite() -> tuple[FloatArray, FloatArray]:
+    return np.polynomial.hermite_e.hermegauss(_EXAMPLE_NODES)
+
+
 @dataclass(frozen=True)
 class Reference:
     """How the mean difference scatters around the true one: sqrt(seed) * t + sqrt(example) * t'.
@@ -167,13 +178,13 @@ class Reference:
         through Wilson and Hilferty's cube root and Gauss-Hermite.
         """
         df = np.asarray(self.seed_df, dtype=np.float64)[..., None]
-        nodes, weights = np.polynomial.legendre.leggauss(_SEED_NODES)
+        nodes, weights = _legendre()
         low, high = np.maximum(np.sqrt(df) - 8, 0.0), np.sqrt(df) + 8
         x = low + (high - low) * (nodes + 1) / 2
         density = (df - 1) * np.log(x) - x**2 / 2
         seed_weight = weights * np.exp(density - density.max(axis=-1, keepdims=True))
         seed_weight /= seed_weight.sum(axis=-1, keepdims=True)
-        z, example_weight = np.polynomial.hermite_e.hermegauss(_EXAMPLE_NODES)
+        z, example_weight = _hermite()
         spread = 2 / (9 * self.example_df)
         share = np.maximum(1 - spread + z * np.sqrt(spread), 0.05) ** 3
         variance = (self.seed[..., None] * df / x**2)[..., None] + (self.example[..., None] / share)[..., None, :]

@@ -1,0 +1,304 @@
+"""What a published table can show by itself, and its claims as pairs for our own runs.
+
+A table prints accuracies of one seed and no predictions, so all that can be tested is whether two
+counts differ if the rows had been judged on separate samples of messages (Fisher's exact test,
+Holm-corrected). That gives up the pairing, which was not published, and says nothing about seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from whichtune.errors import UnknownNameError
+from whichtune.registry import did_you_mean
+
+FOLDER = Path(__file__).parent
+SUFFIX = "-published.yaml"
+ALPHA = 0.05
+
+Direction = Literal["better", "worse", "equal"]
+
+
+class _Facts(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PublishedRow(_Facts):
+    """One row as printed: accuracies in percent, training time in minutes."""
+
+    row: int
+    model: str
+    weights: str
+    token_position: str
+    trains: str
+    context: str
+    train: float
+    validation: float
+    test: float
+    minutes: float
+
+
+class PublishedPair(_Facts):
+    """Row `a` against row `b`; `direction` is what is claimed of a, null where only its time is."""
+
+    a: int
+    b: int
+    direction: Direction | None
+    factor: str
+    time_ratio: float | None = None
+
+
+class PublishedClaim(_Facts):
+    point: int
+    text: str
+    comparisons: list[PublishedPair]
+
+
+class PublishedStudy(_Facts):
+    """A published table with its claims, read from the package's YAML."""
+
+    source: str
+    url: str
+    device: str
+    seeds: int
+    test_examples: int
+    baseline_row: int
+    notes: list[str]
+    rows: list[PublishedRow]
+    claims: list[PublishedClaim]
+
+    def row(self, number: int) -> PublishedRow:
+        return next(row for row in self.rows if row.row == number)
+
+    def right(self, number: int) -> int:
+        """Test messages answered rightly: the printed percentage as a count."""
+        return round(self.row(number).test / 100 * self.test_examples)
+
+
+class CheckedRow(_Facts):
+    """A row against the table's baseline row."""
+
+    row: int
+    test: float = Field(description="percent")
+    difference: float = Field(description="points")
+    p: float
+    p_adjusted: float
+    differs: bool
+
+
+class CheckedClaim(_Facts):
+    """One comparison of a claim. `answer` is what the counts say of it."""
+
+    point: int
+    text: str
+    a: int
+    b: int
+    difference: float = Field(description="points, a minus b")
+    p: float
+    p_adjusted: float
+    claimed: Direction | None
+    answer: Literal[
+        "shown", "not shown", "not contradicted", "contradicted", "the table says otherwise", "about time only"
+    ]
+    time_ratio: float = Field(description="a divided by b, as printed")
+    claimed_time_ratio: float | None = None
+
+
+class PublishedCheck(_Facts):
+    """What the published counts show."""
+
+    study: str
+    source: str
+    url: str
+    summary: str
+    rows: list[CheckedRow]
+    claims: list[CheckedClaim]
+    notes: list[str]
+
+    def row_table(self) -> tuple[list[str], list[list[str]]]:
+        """Header and cells: every row against the baseline row."""
+        header = ["row", "test %", "difference", "p", "p (Holm)", "differs"]
+        cells = [
+            [
+                str(r.row),
+                f"{r.test:.2f}",
+                f"{r.difference:+.2f}",
+                _p(r.p),
+                _p(r.p_adjusted),
+                "yes" if r.differs else "no",
+            ]
+            for r in self.rows
+        ]
+        return header, cells
+
+    def claim_table(self) -> tuple[list[str], list[list[str]]]:
+        """Header and cells: every comparison that a claim makes."""
+        header = ["point", "rows", "claimed", "difference", "p", "p (Holm)", "from the counts", "time", "claim"]
+        cells = []
+        for c in self.claims:
+            time = f"x {c.time_ratio:.2f}"
+            if c.claimed_time_ratio is not None:
+                time += f" (claimed {c.claimed_time_ratio:g})"
+            claimed = c.claimed or "-"
+            cells.append(
+                [
+                    str(c.point),
+                    f"{c.a}-{c.b}",
+                    claimed,
+                    f"{c.difference:+.2f}",
+                    _p(c.p),
+                    _p(c.p_adjusted),
+                    c.answer,
+                    time,
+                    c.text,
+                ]
+            )
+        return header, cells
+
+
+def published_names() -> list[str]:
+    """Studies whose published figures the package holds."""
+    return sorted(path.name.removesuffix(SUFFIX) for path in FOLDER.glob(f"*{SUFFIX}"))
+
+
+@cache
+def load_published(study: str) -> PublishedStudy:
+    """The published table of a study. Raises UnknownNameError where the package holds none."""
+    import yaml
+
+    path = FOLDER / f"{study}{SUFFIX}"
+    if study not in published_names():
+        raise UnknownNameError(f"No published figures of '{study}': {did_you_mean(study, published_names())}")
+    return PublishedStudy.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
+def check_published(study: str) -> PublishedCheck:
+    """Test the published counts of a study, unpaired, Holm-corrected within each of the two tables.
+
+    Raises UnknownNameError where the package holds no published figures of that name.
+    """
+    facts = load_published(study)
+    rows = _check_rows(facts)
+    return PublishedCheck(
+        study=study,
+        source=facts.source,
+        url=facts.url,
+        summary=_summary(facts, rows),
+        rows=rows,
+        claims=_check_claims(facts),
+        notes=facts.notes,
+    )
+
+
+def declared_pairs(study: str, labels: Mapping[int, str]) -> list[dict[str, Any]]:
+    """The published claims as a study's `pairs`; `labels` maps row numbers to our labels.
+
+    Comparisons with a row that `labels` leaves out are left out.
+    """
+    facts = load_published(study)
+    return [
+        {
+            "a": labels[pair.a],
+            "b": labels[pair.b],
+            "factor": pair.factor,
+            "claim": f"point {claim.point}, {claim.text}",
+            "published": {
+                "rows": [pair.a, pair.b],
+                "a": facts.row(pair.a).test,
+                "b": facts.row(pair.b).test,
+                "direction": pair.direction,
+                "time_ratio": round(facts.row(pair.a).minutes / facts.row(pair.b).minutes, 3),
+            },
+        }
+        for claim in facts.claims
+        for pair in claim.comparisons
+        if pair.a in labels and pair.b in labels
+    ]
+
+
+def _p(value: float) -> str:
+    return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
+
+
+def _unpaired(facts: PublishedStudy, a: int, b: int) -> float:
+    from whichtune.stats import unpaired_p
+
+    n = facts.test_examples
+    return unpaired_p(facts.right(a), facts.right(b), n, n)
+
+
+def _check_rows(facts: PublishedStudy) -> list[CheckedRow]:
+    from whichtune.stats import holm
+
+    base = facts.row(facts.baseline_row)
+    others = [row for row in facts.rows if row.row != base.row]
+    p = [_unpaired(facts, row.row, base.row) for row in others]
+    return [
+        CheckedRow(
+            row=row.row,
+            test=row.test,
+            difference=round(row.test - base.test, 2),
+            p=raw,
+            p_adjusted=adjusted,
+            differs=adjusted <= ALPHA,
+        )
+        for row, raw, adjusted in zip(others, p, holm(p), strict=True)
+    ]
+
+
+def _check_claims(facts: PublishedStudy) -> list[CheckedClaim]:
+    from whichtune.stats import holm
+
+    pairs = [(claim, pair) for claim in facts.claims for pair in claim.comparisons]
+    p = [_unpaired(facts, pair.a, pair.b) for _, pair in pairs]
+    checked = []
+    for (claim, pair), raw, adjusted in zip(pairs, p, holm(p), strict=True):
+        a, b = facts.row(pair.a), facts.row(pair.b)
+        checked.append(
+            CheckedClaim(
+                point=claim.point,
+                text=claim.text,
+                a=pair.a,
+                b=pair.b,
+                difference=round(a.test - b.test, 2),
+                p=raw,
+                p_adjusted=adjusted,
+                claimed=pair.direction,
+                answer=_answer(pair.direction, a.test - b.test, adjusted),
+                time_ratio=a.minutes / b.minutes,
+                claimed_time_ratio=pair.time_ratio,
+            )
+        )
+    return checked
+
+
+def _answer(direction: Direction | None, difference: float, p: float) -> Any:
+    """What the counts say. Equality cannot be shown from them, only not contradicted."""
+    if direction is None:
+        return "about time only"
+    if direction == "equal":
+        return "contradicted" if p <= ALPHA else "not contradicted"
+    if difference == 0 or (difference > 0) != (direction == "better"):
+        return "contradicted" if p <= ALPHA else "the table says otherwise"
+    return "shown" if p <= ALPHA else "not shown"
+
+
+def _summary(facts: PublishedStudy, rows: list[CheckedRow]) -> str:
+    from whichtune.report.interpret import count, listing
+
+    differing = [str(row.row) for row in rows if row.differs]
+    if not differing:
+        found = "no row differs"
+    else:
+        found = f"only row {differing[0]} differs" if len(differing) == 1 else f"only rows {listing(differing)} differ"
+    return (
+        f"From the published counts alone ({count(facts.test_examples, 'test message')}, "
+        f"{count(facts.seeds, 'seed')}, unpaired, Holm-corrected over {count(len(rows), 'row')}): against row "
+        f"{facts.baseline_row}, {found}. Predictions were not published, so the pairing is lost; with it, smaller "
+        "differences might show. One seed says nothing about how much another would change."
+    )

@@ -1,0 +1,414 @@
+"""A study's evidence from records and prediction files on disk."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from studies import StudyOnDisk, answers, study_on_disk
+
+from whichtune.errors import DataError, SettingError
+from whichtune.evidence import judge
+from whichtune.records import Role, RunStatus
+from whichtune.stats.results import Comparison, Evidence
+
+N = 300
+
+
+def seeds_of(rng: np.random.Generator, wrong: float, n_seeds: int = 3, n: int = N) -> list[np.ndarray]:
+    """Answers of a method that is wrong on a fixed share of examples, with a few of its own each seed."""
+    hard = rng.permutation(n)[: int(wrong * n)]
+    return [answers(n, [*hard, *rng.integers(0, n, 2)]) for _ in range(n_seeds)]
+
+
+def evidence(study: StudyOnDisk) -> Evidence:
+    return judge(study.study, study.records, study.read)
+
+
+def only(study: StudyOnDisk) -> Comparison:
+    (comparison,) = evidence(study).comparisons
+    return comparison
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> StudyOnDisk:
+    return study_on_disk(tmp_path, n=N, pairs=[{"a": "good", "b": "bad"}])
+
+
+def test_better_and_worse_are_mirror_images(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    study = study_on_disk(tmp_path, pairs=[{"a": "good", "b": "bad"}, {"a": "bad", "b": "good"}])
+    study.add("good", seeds_of(rng, 0.02))
+    study.add("bad", seeds_of(rng, 0.25))
+    there, back = evidence(study).comparisons
+    assert (there.verdict, back.verdict) == ("better", "worse")
+    assert there.difference == pytest.approx(-(back.difference or 0))
+    assert there.interval == pytest.approx((-(back.interval or (0, 0))[1], -(back.interval or (0, 0))[0]), abs=1e-6)
+    assert there.holds_for == "methods"
+    assert there.difference == pytest.approx((there.a_figure or 0) - (there.b_figure or 0))
+    assert there.difference == pytest.approx(100 * (0.98 - 0.75), abs=2)
+
+
+def test_figures_come_from_predictions_not_from_recorded_accuracies(study: StudyOnDisk) -> None:
+    rng = np.random.default_rng(0)
+    study.add("good", seeds_of(rng, 0.02))
+    study.add("bad", seeds_of(rng, 0.25))
+    before = only(study)
+    study.records = [
+        record.model_copy(
+            update={
+                "metrics": record.metrics.model_copy(
+                    update={"test": record.metrics.test.model_copy(update={"accuracy": 0.5})}  # type: ignore[union-attr]
+                )
+            }
+        )
+        for record in study.records
+    ]
+    assert only(study) == before
+
+
+def test_equivalence_needs_a_large_test_set(tmp_path: Path) -> None:
+    verdicts = {}
+    for n in (300, 20_000):
+        rng = np.random.default_rng(1)
+        study = study_on_disk(tmp_path / str(n), n=n, pairs=[{"a": "one", "b": "two"}])
+        hard = rng.random(n) < 0.05
+        for label in ("one", "two"):
+            study.add(label, [~(hard ^ (rng.random(n) < 0.01)) for _ in range(5)])
+        verdicts[n] = only(study)
+    assert verdicts[300].verdict == "undecided"
+    assert "Too few data to show equivalence within 1 point" in verdicts[300].sentence
+    assert verdicts[20_000].verdict == "equivalent"
+    assert verdicts[20_000].within_margin
+
+
+def test_one_seed_compares_models_and_says_so(study: StudyOnDisk) -> None:
+    rng = np.random.default_rng(2)
+    study.add("good", seeds_of(rng, 0.02, 1))
+    study.add("bad", seeds_of(rng, 0.25, 1))
+    result = evidence(study)
+    comparison = result.comparisons[0]
+    assert comparison.holds_for == "models"
+    assert comparison.test.startswith("mid-p McNemar")
+    assert (comparison.only_a_right or 0) - (comparison.only_b_right or 0) == pytest.approx(
+        (comparison.difference or 0) * N / 100
+    )
+    assert comparison.seed_sd is None
+    assert "these two trained models, not the methods" in comparison.sentence
+    assert any(w.startswith("One seed") for w in result.verdict.warnings)
+
+
+def test_two_seeds_give_values_and_no_interval(study: StudyOnDisk) -> None:
+    rng = np.random.default_rng(3)
+    study.add("good", seeds_of(rng, 0.02, 2))
+    study.add("bad", seeds_of(rng, 0.25, 2))
+    result = evidence(study)
+    comparison = result.comparisons[0]
+    assert comparison.interval is None
+    assert comparison.p is None
+    assert comparison.verdict == "undecided"
+    assert len(comparison.a_by_seed) == 2
+    assert "Two seeds are too few" in comparison.sentence
+    assert all(method.interval is None for method in result.per_method)
+
+
+def test_a_failed_side_is_said_and_not_tested(study: StudyOnDisk) -> None:
+    study.add("good", seeds_of(np.random.default_rng(4), 0.02))
+    study.add_failed("bad", RunStatus.OUT_OF_MEMORY, "5 GiB were needed, 4 are there.", seeds=(0, 1, 2))
+    result = evidence(study)
+    comparison = result.comparisons[0]
+    assert comparison.verdict == "not_tested"
+    assert comparison.p is None
+    assert "all 3 of its runs ended as out of memory (5 GiB were needed, 4 are there)" in comparison.sentence
+    assert "3 of 3 runs of bad did not complete." in result.verdict.warnings
+    assert result.verdict.recommended == "good"
+
+
+def test_a_pair_that_could_not_be_tested_costs_the_others_nothing(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    study = study_on_disk(tmp_path, pairs=[{"a": "good", "b": "bad"}, {"a": "good", "b": "gone"}])
+    study.add("good", seeds_of(rng, 0.02))
+    study.add("bad", seeds_of(rng, 0.25))
+    study.add_failed("gone", RunStatus.FAILED, "broken")
+    first = evidence(study).comparisons[0]
+    assert first.family == 1
+    assert first.p_adjusted == first.p
+
+
+def test_no_run_at_all_has_a_verdict_that_says_so(study: StudyOnDisk) -> None:
+    study.add_failed("good", RunStatus.FAILED, "no")
+    study.add_failed("bad", RunStatus.INTERRUPTED, "no")
+    result = evidence(study)
+    assert result.verdict.recommended is None
+    assert result.verdict.headline == "No run completed, so there is no verdict."
+    assert result.runs == []
+
+
+def test_only_common_seeds_are_compared(study: StudyOnDisk) -> None:
+    rng = np.random.default_rng(6)
+    study.add("good", seeds_of(rng, 0.02, 4), seeds=[0, 1, 2, 3])
+    study.add("bad", seeds_of(rng, 0.25, 4), seeds=[1, 2, 3, 7])
+    comparison = only(study)
+    assert comparison.seeds == [1, 2, 3]
+    assert "Only seeds 1, 2, 3, which both have, are compared." in comparison.sentence
+
+
+def test_no_common_seed_means_no_test(study: StudyOnDisk) -> None:
+    rng = np.random.default_rng(7)
+    study.add("good", seeds_of(rng, 0.02), seeds=[0, 1, 2])
+    study.add("bad", seeds_of(rng, 0.25), seeds=[3, 4, 5])
+    comparison = only(study)
+    assert comparison.verdict == "not_tested"
+    assert "no seed in common" in comparison.sentence
+
+
+def test_a_deterministic_row_stands_for_every_seed(study: StudyOnDisk) -> None:
+    rng = np.random.default_rng(8)
+    study.add("good", seeds_of(rng, 0.02))
+    study.add("bad", seeds_of(rng, 0.25, 1), seeds=[None], role=Role.BASELINE, method="tfidf_char")
+    comparison = only(study)
+    assert comparison.holds_for == "methods"
+    assert comparison.seeds == [0, 1, 2]
+    assert len(set(comparison.b_by_seed)) == 1
+    assert comparison.verdict == "better"
+    assert comparison.confounds == []
+    assert "bad draws nothing, so it is the same for every seed." in comparison.sentence
+
+
+def test_two_deterministic_rows_are_compared_as_fitted_models(study: StudyOnDisk) -> None:
+    rng = np.random.default_rng(9)
+    for label, wrong in (("good", 0.02), ("bad", 0.25)):
+        study.add(label, seeds_of(rng, wrong, 1), seeds=[None], role=Role.BASELINE, method=label)
+    comparison = only(study)
+    assert comparison.holds_for == "models"
+    assert "Neither row depends on a seed" in comparison.sentence
+    assert "One seed" not in " ".join(evidence(study).verdict.warnings)
+
+
+def test_seeds_that_change_nothing_are_one_model(study: StudyOnDisk) -> None:
+    study.add("good", [answers(N, range(5))] * 3)
+    study.add("bad", [answers(N, range(40))] * 3)
+    comparison = only(study)
+    assert comparison.test.startswith("mid-p McNemar")
+    assert comparison.p == pytest.approx(0.5**35)
+    assert "All seeds gave the same answers" in comparison.sentence
+
+
+def test_identical_answers_show_nothing_but_their_own_number(study: StudyOnDisk) -> None:
+    rng = np.random.default_rng(10)
+    same = seeds_of(rng, 0.1)
+    study.add("good", same)
+    study.add("bad", same)
+    comparison = only(study)
+    assert comparison.p == 1.0
+    assert comparison.difference == 0.0
+    low, high = comparison.interval or (0.0, 0.0)
+    assert low < -1  # 300 examples without a disagreement leave 1.3 points open
+    assert high > 1
+    assert comparison.verdict in ("undecided", "equivalent")
+
+
+def test_confounds_are_flagged_and_own_learning_rates_only_named(tmp_path: Path) -> None:
+    rng = np.random.default_rng(11)
+    study = study_on_disk(
+        tmp_path, pairs=[{"a": "none", "b": "right", "factor": "padding"}, {"a": "lora", "b": "right"}]
+    )
+    study.add("right", seeds_of(rng, 0.05))
+    study.add(
+        "none", seeds_of(rng, 0.05), settings={"padding": "none", "batch_size": 1}, cost={"optimiser_steps": 5225}
+    )
+    study.add(
+        "lora", seeds_of(rng, 0.05), method="lora", settings={"learning_rate": 2e-4, "method_settings": {"rank": 16}}
+    )
+    padding, method = evidence(study).comparisons
+    assert padding.factor == "padding"
+    assert padding.confounds == ["effective batch size (1 against 8)", "optimiser steps (5,225 against 655)"]
+    assert "cannot be put down to padding alone" in padding.sentence
+    assert method.factor == "method"
+    assert method.confounds == []
+    assert "Each has its own learning rate (0.0002 against 5e-05)." in method.sentence
+
+
+def test_a_learning_rate_set_by_hand_is_a_confound(tmp_path: Path) -> None:
+    rng = np.random.default_rng(12)
+    study = study_on_disk(tmp_path, pairs=[{"a": "lora", "b": "full"}])
+    study.add("full", seeds_of(rng, 0.05))
+    study.add(
+        "lora", seeds_of(rng, 0.05), method="lora", settings={"learning_rate": 1e-3, "learning_rate_source": "set"}
+    )
+    assert only(study).confounds == ["learning rate (0.001 against 5e-05)"]
+
+
+def test_the_same_effective_batch_is_no_confound(tmp_path: Path) -> None:
+    rng = np.random.default_rng(13)
+    study = study_on_disk(tmp_path, pairs=[{"a": "none", "b": "right", "factor": "padding"}])
+    study.add("right", seeds_of(rng, 0.05))
+    study.add("none", seeds_of(rng, 0.05), settings={"padding": "none", "batch_size": 1, "accumulation_steps": 8})
+    assert only(study).confounds == []
+
+
+def test_the_cheapest_row_shown_to_be_no_worse_is_recommended(tmp_path: Path) -> None:
+    n = 5000
+    rng = np.random.default_rng(14)
+    study = study_on_disk(tmp_path, n=n, selection_cost="train_seconds", margin=1.0)
+    hard = rng.random(n) < 0.05
+    for label, seconds, validation, extra in (
+        ("best", 100.0, 0.96, 0.0),
+        ("cheap", 10.0, 0.95, 0.0),
+        ("cheapest but worse", 1.0, 0.94, 0.03),
+        ("dear", 900.0, 0.95, 0.0),
+    ):
+        study.add(
+            label,
+            [~((hard | (rng.random(n) < extra)) ^ (rng.random(n) < 0.003)) for _ in range(3)],
+            validation=validation,
+            cost={"train_seconds": seconds},
+        )
+    verdict = evidence(study).verdict
+    assert verdict.best == "best"
+    assert verdict.recommended == "cheap"
+    assert "Use cheap: it is the cheapest row shown to be no worse than best" in verdict.headline
+    assert {c.label: c.standing for c in verdict.candidates} == {
+        "best": "best",
+        "cheap": "shown no worse",
+        "cheapest but worse": "undecided",
+        "dear": "not cheaper",
+    }
+    assert [c.label for c in verdict.candidates] == ["cheapest but worse", "cheap", "best", "dear"]
+    assert "lowest training time" in verdict.rule
+
+
+def test_undecided_cheaper_rows_leave_the_best_recommended(tmp_path: Path) -> None:
+    rng = np.random.default_rng(15)
+    study = study_on_disk(tmp_path)
+    study.add("best", seeds_of(rng, 0.04), validation=0.97, cost={"train_seconds": 100.0})
+    study.add("cheap", seeds_of(rng, 0.04), validation=0.95, cost={"train_seconds": 1.0})
+    verdict = evidence(study).verdict
+    assert verdict.recommended == verdict.best == "best"
+    assert verdict.undecided_cheaper == ["cheap"]
+    assert "1 cheaper row is undecided (cheap)" in verdict.headline
+    assert any("Too few data for a margin of 1 point" in warning for warning in verdict.warnings)
+
+
+def test_selection_reads_validation_only(tmp_path: Path) -> None:
+    rng = np.random.default_rng(16)
+    study = study_on_disk(tmp_path)
+    study.add("best on validation", seeds_of(rng, 0.2), validation=0.97)
+    study.add("best on test", seeds_of(rng, 0.01), validation=0.90)
+    assert evidence(study).verdict.best == "best on validation"
+
+
+def test_pairs_picked_after_seeing_validation_are_corrected_for_the_choice(tmp_path: Path) -> None:
+    rng = np.random.default_rng(17)
+    study = study_on_disk(tmp_path)
+    for number in range(4):
+        study.add(f"row {number}", seeds_of(rng, 0.05 + 0.05 * number), validation=0.97 - 0.01 * number)
+    comparisons = evidence(study).comparisons
+    assert [(c.a, c.b) for c in comparisons] == [("row 0", f"row {i}") for i in (1, 2, 3)]
+    assert all(c.chosen for c in comparisons)
+    assert {c.family for c in comparisons} == {6}
+
+
+def test_best_against_the_baseline_is_added_and_has_its_paragraph(tmp_path: Path) -> None:
+    rng = np.random.default_rng(18)
+    study = study_on_disk(tmp_path, baseline="base", pairs=[{"a": "x", "b": "y"}])
+    for label, validation in (("x", 0.97), ("y", 0.95), ("base", 0.9)):
+        study.add(label, seeds_of(rng, 0.05), validation=validation)
+    result = evidence(study)
+    assert [(c.a, c.b, c.declared) for c in result.comparisons] == [("x", "y", True), ("x", "base", False)]
+    assert result.comparisons[0].family == 3  # x-y, and x or y against base
+    assert result.verdict.against_baseline == result.comparisons[1].sentence
+    assert result.verdict.paragraphs == [result.comparisons[0].sentence]
+
+
+def test_macro_f1_has_the_figure_of_scikit_learn(tmp_path: Path) -> None:
+    from sklearn.metrics import f1_score
+
+    rng = np.random.default_rng(19)
+    study = study_on_disk(tmp_path, primary_metric="f1_macro", pairs=[{"a": "good", "b": "bad"}])
+    study.labels = (rng.random(N) < 0.2).astype(int)
+    study.add("good", seeds_of(rng, 0.03))
+    study.add("bad", seeds_of(rng, 0.3))
+    result = evidence(study)
+    comparison = result.comparisons[0]
+    frame = study.read(study.records[0].run_id)
+    assert comparison.a_by_seed[0] == pytest.approx(100 * f1_score(frame.label, frame.prediction, average="macro"))
+    assert comparison.metric == "f1_macro"
+    assert comparison.verdict == "better"
+    assert comparison.sentence.count("macro F1") == 1
+    assert result.runs[0].f1_macro == pytest.approx(comparison.a_by_seed[0] / 100)
+
+
+def test_runs_tested_on_other_examples_are_refused(study: StudyOnDisk) -> None:
+    study.add("good", [answers(N, [1])])
+    study.labels = study.labels[:200]
+    study.add("bad", [answers(200, [1])])
+    with pytest.raises(DataError, match="'bad' was tested on other examples"):
+        evidence(study)
+
+
+def test_a_pair_with_an_unknown_label_is_refused_with_a_suggestion(study: StudyOnDisk) -> None:
+    study.study["pairs"] = [{"a": "godo", "b": "bad"}]
+    study.add("good", [answers(N, [1])])
+    study.add("bad", [answers(N, [1])])
+    with pytest.raises(SettingError, match="did you mean 'good'"):
+        evidence(study)
+
+
+def test_an_answer_that_rests_on_duplicates_is_told(study: StudyOnDisk) -> None:
+    study.duplicates = np.arange(N) < 36
+    study.add("good", [answers(N, range(100, 110))])
+    study.add("bad", [answers(N, [*range(0, 14), *range(100, 110)])])
+    result = evidence(study)
+    comparison = result.comparisons[0]
+    assert comparison.verdict == "better"
+    assert comparison.without_duplicates is not None
+    assert comparison.without_duplicates["n_examples"] == 264
+    assert "that are not also in train the answer is another" in comparison.sentence
+    assert "36 of 300 test examples also stand in train." in result.verdict.warnings
+
+
+def test_the_published_claim_is_answered(study: StudyOnDisk) -> None:
+    rng = np.random.default_rng(20)
+    study.study["pairs"] = [
+        {"a": "good", "b": "bad", "claim": "good is better", "published": {"a": 95.0, "b": 75.0}},
+        {"a": "good", "b": "bad", "claim": "good is worse", "published": {"direction": "worse"}},
+        {"a": "good", "b": "alike", "claim": "good is better", "published": {"a": 95.0, "b": 94.0}},
+    ]
+    study.add("good", seeds_of(rng, 0.02))
+    study.add("bad", seeds_of(rng, 0.25))
+    study.add("alike", seeds_of(rng, 0.02))
+    assert [c.agrees_with_published for c in evidence(study).comparisons] == [True, False, None]
+
+
+def test_everything_is_json_and_comes_back(study: StudyOnDisk) -> None:
+    rng = np.random.default_rng(21)
+    study.add("good", seeds_of(rng, 0.02))
+    study.add("bad", seeds_of(rng, 0.25))
+    result = evidence(study)
+    text = json.dumps(result.model_dump(mode="json"), allow_nan=False)
+    assert Evidence.model_validate(json.loads(text)) == result
+    keys = {"a", "b", "metric", "difference", "interval", "p", "p_adjusted", "verdict", "cost_ratios"}
+    assert keys | {"agrees_with_published", "sentence"} <= set(json.loads(text)["comparisons"][0])
+
+
+def test_intervals_of_runs_hold_their_figures(study: StudyOnDisk) -> None:
+    rng = np.random.default_rng(22)
+    study.add("good", seeds_of(rng, 0.02))
+    study.add("bad", seeds_of(rng, 0.25))
+    for run in evidence(study).runs:
+        assert run.accuracy_interval[0] < run.accuracy < run.accuracy_interval[1]
+        f1_low, f1_high = run.f1_macro_interval or (1.0, 0.0)
+        assert f1_low < run.f1_macro < f1_high
+        loss_low, loss_high = run.loss_interval or (1.0, 0.0)
+        assert loss_low < (run.loss or 0.0) < loss_high
+
+
+def test_judging_loads_no_torch() -> None:
+    code = "import sys, whichtune.evidence, whichtune.stats, whichtune.report.interpret; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
