@@ -162,6 +162,28 @@ def show(
 
 
 @app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A study's folder.")],
+    figures: Annotated[bool, typer.Option(help="Write each figure as PNG and SVG, too.")] = True,
+    json_: Annotated[bool, typer.Option("--json", help="Print the paths of what was written as JSON.")] = False,
+) -> None:
+    """Write a study's report: one HTML page, its tables, and its figures. Needs no torch."""
+    from whichtune.report.write import write_report
+    from whichtune.store import StudyFolder
+
+    place = StudyFolder(folder)
+    written = write_report(place, figures)
+    if json_:
+        import json
+
+        print(json.dumps(written.paths(), indent=1, ensure_ascii=False))
+        return
+    screen = console()
+    _print_summary(place.read_json("summary.json"), screen)
+    screen.print(f"The report is in {written.page}", highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
 def doctor() -> None:
     """Check this machine and installation."""
     from whichtune.doctor import examine

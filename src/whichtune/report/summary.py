@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from statistics import mean, median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from whichtune.records import SCHEMA_VERSION, RunRecord, RunStatus
-from whichtune.stats.results import Evidence
+from whichtune.records import SCHEMA_VERSION, Role, RunRecord, RunStatus
+
+if TYPE_CHECKING:
+    from whichtune.stats.results import Evidence
 
 
 def build_summary(study: dict[str, Any], records: Iterable[RunRecord], evidence: Evidence) -> dict[str, Any]:
@@ -24,10 +26,11 @@ def build_summary(study: dict[str, Any], records: Iterable[RunRecord], evidence:
 
 
 def group_by_label(runs: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """Runs under their label, in the order of the study."""
+    """Runs under their label, in the order of the study; draws of a search are no rows of a table."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for run in runs:
-        groups.setdefault(run["label"], []).append(run)
+        if run["role"] != Role.DRAW:
+            groups.setdefault(run["label"], []).append(run)
     return groups
 
 

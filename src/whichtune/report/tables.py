@@ -1,10 +1,10 @@
-"""The table in Markdown and CSV, and figures as people read them."""
+"""The table in Markdown, LaTeX and CSV, and figures as people read them."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from whichtune.report.summary import table_rows
@@ -34,6 +34,28 @@ def mebibytes(value: float | None) -> str:
     return NOTHING if value is None else f"{value / 2**20:,.0f}"
 
 
+def mebibytes_fine(value: float | None) -> str:
+    """As `mebibytes`, with what a small file needs to be told from none."""
+    return mebibytes(value) if value is None or value >= 2**24 else f"{value / 2**20:.3g}"
+
+
+def plural(n: int, noun: str, many: str | None = None) -> str:
+    """`1 row`, `2 rows`, `1,045 examples`."""
+    return f"{n:,} {noun if n == 1 else many or noun + 's'}"
+
+
+def few(names: Sequence[str], most: int = 6) -> str:
+    """A list of names in a sentence, its tail counted instead of named."""
+    shown = list(names[:most])
+    if len(names) > most:
+        return f"{', '.join(shown)} and {len(names) - most} more"
+    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+
+
+def seed(value: int | None) -> str:
+    return NOTHING if value is None else str(value)
+
+
 def giga_operations(value: float | None) -> str:
     return NOTHING if not value else f"{value / 1e9:,.0f}" if value >= 1e10 else f"{value / 1e9:.2g}"
 
@@ -58,6 +80,7 @@ def loss(value: float | None) -> str:
     return NOTHING if value is None else f"{value:.3f}"
 
 
+# Every column of table.md and the page, in order.
 COLUMNS: dict[str, Cell] = {
     "run": lambda row: row["label"] + (" (baseline)" if row["role"] == "baseline" else ""),
     "seeds": lambda row: ", ".join(str(seed) for seed in row["seeds"] if seed is not None) or NOTHING,
@@ -68,6 +91,7 @@ COLUMNS: dict[str, Cell] = {
     "train accuracy %": _plain("train_accuracy", percent),
     "trainable parameters": _plain("trainable_parameters", count),
     "train s": _plain("train_seconds", seconds),
+    "longest epoch s": _plain("max_epoch_seconds", seconds),
     "peak memory MiB": _plain("peak_memory_bytes", mebibytes),
     "GFLOP": _plain("flops", giga_operations),
     "ms/text": _plain("inference_ms", seconds),
@@ -90,19 +114,69 @@ def markdown_table(summary: dict[str, Any]) -> str:
     header, rows = cells(summary)
     lines = ["| " + " | ".join(_escape(cell) for cell in line) + " |" for line in [header, *rows]]
     lines.insert(1, "| --- " * len(header) + "|")
-    lines += ["", "## Verdict", "", *verdict_lines(summary), "", "## Notes", "", *footnotes(summary)]
-    return "\n".join(lines) + "\n"
+    lines += ["", "## Verdict", ""] + [f"{_escape(line)}
+" for line in verdict_lines(summary)]
+    lines += ["## Notes", ""] + [f"{_escape(note)}
+" for note in footnotes(summary)]
+    return "
+".join(lines).rstrip() + "
+"
 
 
 def _escape(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
+    """Text that Markdown shows as it is: no cell ends early, nothing becomes HTML, a link or emphasis."""
+    text = " ".join(text.split())
+    for sign in "\\`*[]|~$":
+        text = text.replace(sign, f"\\{sign}")
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "–": "--",
+    "−": "$-$",
+}
+
+
+def latex_escape(text: str) -> str:
+    """Text that LaTeX sets as it is. Other than Latin letters need XeLaTeX or LuaLaTeX."""
+    return "".join(LATEX.get(sign, sign) for sign in " ".join(text.split()))
+
+
+def latex_table(summary: dict[str, Any]) -> str:
+    """table.tex: a `table` environment that needs the `booktabs` and `graphicx` packages."""
+    header, rows = cells(summary)
+    lines = [
+        "% Needs \\usepackage{booktabs} and \\usepackage{graphicx}.",
+        "\\begin{table}",
+        "\\centering",
+        "\\resizebox{\\linewidth}{!}{%",
+        "\\begin{tabular}{ll" + "r" * (len(header) - 2) + "}",
+        "\\toprule",
+    ]
+    body = [" & ".join(latex_escape(cell) for cell in line) + r" \\" for line in [header, *rows]]
+    lines += [body[0], "\\midrule", *body[1:], "\\bottomrule", "\\end{tabular}}"]
+    caption = " ".join(latex_escape(note) for note in footnotes(summary))
+    return "\n".join([*lines, f"\\caption{{{caption}}}", "\\end{table}"]) + "\n"
 
 
 def verdict_lines(summary: dict[str, Any]) -> list[str]:
     """What to read before the verdict, the verdict, why, and what it does not show."""
     verdict = summary.get("verdict")
     if not verdict:
-        return []
+        return ["No verdict is stored with this study."]
     reasons = [*verdict["warnings"], verdict["headline"], *verdict["reasons"]]
     return reasons + [f"Not shown: {text}" for text in verdict["does_not_show"]]
 

@@ -1,0 +1,126 @@
+"""The test examples on which the rows of a study disagree most, and those that every row gets wrong."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from whichtune.errors import StoreError
+from whichtune.report import tables
+from whichtune.report.view import View
+from whichtune.store import StudyFolder
+
+MOST_EXAMPLES = 12
+MOST_WRONG = 8
+MOST_NAMES = 8
+LONGEST_TEXT = 600
+
+
+def disagreements(view: View, folder: StudyFolder) -> dict[str, Any] | None:
+    """Examples by the entropy of their predicted class, every row weighing the same and every seed within it.
+
+    Rows that always answer the same class, such as `majority`, are left out: they disagree with everything.
+    None where fewer than two rows are left or the study's texts are gone.
+    """
+    answers = _answers(view, folder)
+    if answers is None:
+        return None
+    ids, truth, predicted = answers
+    voices = {label: p for label, p in predicted.items() if p.size and (p != p[0, 0]).any()}
+    if len(voices) < 2:
+        return None
+    size = 1 + max(int(truth.max()), *(int(p.max()) for p in voices.values()))
+    votes = np.mean([_shares(p, size) for p in voices.values()], axis=0)  # (E, C)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        entropy = -np.where(votes > 0, votes * np.log2(votes), 0.0).sum(axis=1)
+    wrong = votes[np.arange(len(truth)), truth] == 0
+    order = [int(e) for e in np.argsort(-entropy, kind="stable") if entropy[e] > 0][:MOST_EXAMPLES]
+    all_wrong = [int(e) for e in np.flatnonzero(wrong)]
+    texts = _texts(folder)
+    names = [*view.class_names, *(f"class {i}" for i in range(len(view.class_names), size))]
+
+    def card(e: int) -> dict[str, Any]:
+        text = texts.get(ids[e], "")
+        cut = len(text) > LONGEST_TEXT
+        return {
+            "id": ids[e],
+            "text": text[:LONGEST_TEXT] + ("…" if cut else ""),
+            "truth": names[int(truth[e])],
+            "answers": _said(voices, e, int(truth[e]), names),
+        }
+
+    return {
+        "rows": len(voices),
+        "unanimous": int((entropy == 0).sum()),
+        "n": len(truth),
+        "most": [card(e) for e in order],
+        "wrong": [card(e) for e in all_wrong[:MOST_WRONG]],
+        "wrong_count": len(all_wrong),
+    }
+
+
+def _answers(view: View, folder: StudyFolder) -> tuple[list[str], np.ndarray, dict[str, np.ndarray]] | None:
+    """Example ids, true classes `(E,)` and each row's predictions `(S, E)`, in the order of the first run."""
+    ids: list[str] = []
+    truth = np.zeros(0, dtype=np.int64)
+    predicted: dict[str, list[np.ndarray]] = {}
+    for run in view.done:
+        read = _read(folder, run["run_id"])
+        if read is None or not read[0]:
+            continue
+        if not ids:
+            ids, truth = read[0], read[1]
+            place = {example: i for i, example in enumerate(ids)}
+        if read[0] != ids:
+            if set(read[0]) != set(ids) or len(read[0]) != len(ids):
+                continue  # tested on other examples: nothing to set side by side
+            order = np.argsort([place[example] for example in read[0]])
+            read = (ids, truth, read[2][order])
+        predicted.setdefault(run["label"], []).append(read[2])
+    return (ids, truth, {label: np.stack(seeds) for label, seeds in predicted.items()}) if predicted else None
+
+
+def _read(folder: StudyFolder, run_id: str) -> tuple[list[str], np.ndarray, np.ndarray] | None:
+    """Ids, labels and predictions of a run's test split; None where it left no predictions."""
+    import pyarrow.parquet
+
+    path = folder.run_folder(run_id) / "predictions.parquet"
+    if not path.is_file():
+        return None
+    try:
+        table = pyarrow.parquet.read_table(path, columns=["split", "example_id", "label", "prediction"])
+    except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
+        raise StoreError(f"'{path}' cannot be read: {error}.") from error
+    test = np.flatnonzero(np.asarray(table["split"].to_pylist(), dtype=object) == "test")
+    table = table.take(test)
+    labels, answers = (table[key].to_numpy().astype(np.int64) for key in ("label", "prediction"))
+    return [str(example) for example in table["example_id"].to_pylist()], labels, answers
+
+
+def _texts(folder: StudyFolder) -> dict[str, str]:
+    import pyarrow.parquet
+
+    path = folder.path / "examples.parquet"
+    if not path.is_file():
+        return {}
+    table = pyarrow.parquet.read_table(path, columns=["split", "example_id", "text"])
+    columns = (table[key].to_pylist() for key in ("split", "example_id", "text"))
+    return {str(example): str(text) for split, example, text in zip(*columns, strict=True) if split == "test"}
+
+
+def _shares(predictions: np.ndarray, size: int) -> np.ndarray:
+    """Share of seeds that answer each class `(E, C)`, from predictions `(S, E)`."""
+    return np.stack([(predictions == c).mean(axis=0) for c in range(size)], axis=1)
+
+
+def _said(voices: dict[str, np.ndarray], e: int, truth: int, names: list[str]) -> list[dict[str, Any]]:
+    """Who answered what: a line a class, the true class first, then by how many rows gave it."""
+    said: dict[int, list[str]] = {}
+    for label, predictions in voices.items():
+        seeds = len(predictions)
+        for c, n in Counter(int(p) for p in predictions[:, e]).items():
+            said.setdefault(c, []).append(label if n == seeds else f"{label} ({n} of {seeds} seeds)")
+    order = sorted(said, key=lambda c: (c != truth, -len(said[c]), c))
+    return [{"answer": names[c], "right": c == truth, "rows": tables.few(said[c], MOST_NAMES)} for c in order]

@@ -1,0 +1,191 @@
+"""The page: one HTML file with its styles, its script and every figure inside it, and nothing from elsewhere."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from importlib import resources
+from typing import Any
+
+from whichtune.report import details, figures_data, matrices, svg, tables
+from whichtune.report.disagreement import disagreements
+from whichtune.report.view import MARKS, View
+from whichtune.store import StudyFolder
+
+FIRST_COST = "train_seconds"
+
+
+def render_page(view: View, folder: StudyFolder, figures: list[dict[str, Any]] | None = None) -> str:
+    """report.html. Autoescaping is on, so that every message, label, name and path is text and nothing else."""
+    import jinja2
+
+    files = resources.files("whichtune.report") / "page"
+    style, script = ((files / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(lambda name: (files / name).read_text(encoding="utf-8")),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return environment.get_template("page.html.j2").render(
+        style=style, script=script, script_digest=digest, **page_content(view, folder, figures)
+    )
+
+
+def page_content(view: View, folder: StudyFolder, figures: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+    """Everything the template shows."""
+    drawn = figures_data.all_figures(view) if figures is None else figures
+    by_kind: dict[str, list[dict[str, Any]]] = {}
+    for figure in drawn:
+        by_kind.setdefault(figure["kind"], []).append(figure)
+    matrix = {figure["name"]: figure for figure in by_kind.get("matrix", [])}
+    return {
+        "name": view.study.get("name", "study"),
+        "facts": headline_facts(view),
+        "verdict": view.verdict,
+        "reasons": [r for r in view.verdict.get("reasons", [])],
+        "table": study_table(view),
+        "failed": details.failed_runs(view),
+        "footnotes": [note for note in tables.footnotes(view.summary) if not _is_reason(view, note)],
+        "legend": [(svg.legend_mark(key), name) for key, name in MARKS.items() if key in _marks_used(view)],
+        "scores": [_two_sizes(f, svg.dots) for f in by_kind.get("dots", [])],
+        "costs": [_two_sizes(f, svg.scatter) for f in by_kind.get("scatter", [])],
+        "curves": [{**f, "drawn": svg.curve_panels(f)} for f in by_kind.get("curves", [])],
+        "bars": [{**f, "drawn": svg.bar_panels(f)} for f in by_kind.get("bars", [])],
+        "differences": matrix.get("differences"),
+        "comparisons": comparison_rows(view),
+        "classes": matrix.get("classes"),
+        "confusions": [
+            {**f, "drawn": None if f["written"] else svg.confusion_grid(f)} for f in by_kind.get("confusion", [])
+        ],
+        "examples": disagreements(view, folder),
+        "paragraphs": paragraphs(view),
+        "published": details.published_table(view),
+        "claims": details.claims(view),
+        "settings": details.settings_tables(view),
+        "machines": details.machine_tables(view),
+        "fingerprints": details.fingerprints(view),
+        "data": details.data_facts(view),
+        "notes": details.notes(view),
+        "command": view.study.get("command"),
+        "tint": tint,
+    }
+
+
+def _is_reason(view: View, note: str) -> bool:
+    """The reasons of failed runs have a table of their own on the page."""
+    return any(note == f"{row['label']}: {error}" for row in view.rows for error in row["errors"])
+
+
+def _marks_used(view: View) -> set[str]:
+    return {view.mark(row["label"]) for row in view.rows}
+
+
+def _two_sizes(figure: dict[str, Any], draw: Any) -> dict[str, Any]:
+    """A phone gets its own drawing, so that its text stays readable; the style sheet shows one of the two."""
+    return {**figure, "wide": draw(figure, svg.WIDE), "narrow": draw(figure, svg.NARROW)}
+
+
+def headline_facts(view: View) -> list[str]:
+    """The line under the title."""
+    data = (view.study.get("data") or {}).get("source")
+    model = view.study.get("model")
+    count = tables.plural(sum(len(runs) for runs in view.groups.values()), "run")
+    finished = max((run["finished_at"] for run in view.done if run["finished_at"]), default=None)
+    facts = [f"data {data}" if data else "", f"model {model}" if model else ""]
+    facts += [f"{count}, {len(view.failed)} not completed" if view.failed else count]
+    facts += [f"finished {finished[:10]}" if finished else ""]
+    return [fact for fact in facts if fact]
+
+
+def paragraphs(view: View) -> list[str]:
+    """The interpretation: a paragraph a declared pair, else every comparison's; best against baseline last."""
+    found = list(view.verdict.get("paragraphs") or [])
+    if not found:
+        found = [pair["sentence"] for pair in view.comparisons if pair.get("sentence")]
+    against = view.verdict.get("against_baseline")
+    return found + ([against] if against and against not in found else [])
+
+
+def study_table(view: View) -> dict[str, Any]:
+    """The main table: each cell as text with the value to sort by."""
+    columns: list[tuple[str, str | None, Any]] = [
+        ("seeds", None, None),
+        ("test accuracy %", "test_accuracy", tables.percent),
+        ("test macro F1 %", "test_f1_macro", tables.percent),
+        ("test loss", "test_loss", tables.loss),
+        ("validation accuracy %", "validation_accuracy", tables.percent),
+        ("train accuracy %", "train_accuracy", tables.percent),
+        ("trainable parameters", "trainable_parameters", tables.count),
+        ("train s", "train_seconds", tables.seconds),
+        ("longest epoch s", "max_epoch_seconds", tables.seconds),
+        ("peak memory MiB", "peak_memory_bytes", tables.mebibytes),
+        ("GFLOP", "flops", tables.giga_operations),
+        ("stored MiB", "adapter_bytes", tables.mebibytes_fine),
+        ("ms a text", "inference_ms", tables.seconds),
+    ]
+    rows = []
+    for row in view.rows:
+        cells = []
+        for name, key, show in columns:
+            if key is None:
+                seeds = ", ".join(str(seed) for seed in row["seeds"] if seed is not None) or tables.NOTHING
+                cells.append({"text": seeds, "sort": len(row["seeds"]), "note": ""})
+                continue
+            value = row.get(key)
+            note = _range(view, row, key) if name.startswith("test") else ""
+            cells.append({"text": show(value), "sort": "" if value is None else value, "note": note})
+        broken = row["runs"] - row["completed"]
+        rows.append(
+            {
+                "label": row["label"],
+                "mark": view.mark(row["label"]),
+                "baseline": row["role"] == "baseline",
+                "failed": f"{broken} of {row['runs']} not completed" if broken else "",
+                "cells": cells,
+            }
+        )
+    return {"columns": [name for name, _, _ in columns], "rows": rows, "intervals": bool(view.intervals)}
+
+
+def _range(view: View, row: dict[str, Any], key: str) -> str:
+    """The 95 % interval where the column is the primary metric and there is one, else lowest to highest."""
+    scale, digits = (1, 3) if key.endswith("loss") else (100, 2)
+    interval = view.intervals.get(row["label"])
+    if key == f"test_{view.metric}" and interval is not None:
+        return f"{interval[0]:.2f} to {interval[1]:.2f}"
+    low, high = row.get(f"{key}_range") or (None, None)
+    return "" if low is None or low == high or view.intervals and key == f"test_{view.metric}" else (
+        f"{scale * low:.{digits}f} to {scale * high:.{digits}f}"
+    )
+
+
+def comparison_rows(view: View) -> list[dict[str, Any]]:
+    """Every comparison as a line: the pair, the difference with its interval, p, and the verdict."""
+    lines = []
+    for pair in view.comparisons:
+        interval, difference = pair.get("interval"), pair.get("difference")
+        loss = pair.get("unit") == "nats"
+        lines.append(
+            {
+                "a": pair["a"],
+                "b": pair["b"],
+                "difference": tables.NOTHING if difference is None else matrices.signed(difference),
+                "unit": "nats" if loss else "points",
+                "interval": tables.NOTHING
+                if interval is None
+                else f"{matrices.signed(interval[0])} to {matrices.signed(interval[1])}",
+                "p": matrices.p_text(pair.get("p"), "").removeprefix(" = ").strip() or tables.NOTHING,
+                "p_adjusted": matrices.p_text(pair.get("p_adjusted"), "").removeprefix(" = ").strip() or tables.NOTHING,
+                "verdict": str(pair.get("verdict", "")).replace("_", " "),
+            }
+        )
+    return lines
+
+
+def tint(value: float, scale: str, largest: float = 1.0) -> str:
+    """Strength of a cell's colour in percent, for the style sheet to mix: `--t:40%`."""
+    share = min(1.0, abs(value) / largest) if largest else 0.0
+    return f"--t:{5 + 45 * share:.0f}%" if scale == "sequential" else f"--t:{42 * share:.0f}%"

@@ -1,0 +1,360 @@
+"""Figures as PNG and SVG files, from the same plain values as the page's. Light ground, colours of Okabe and Ito."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from whichtune.errors import StoreError
+from whichtune.report.scales import clip, log_ticks, padded, padded_log, place_labels, tick_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Canvas
+
+Figure = dict[str, Any]
+COLOURS = {"run": "#0072B2", "recommended": "#D55E00", "best": "#009E73", "baseline": "#5f6670"}
+SHAPES = {"run": "o", "recommended": "D", "best": "^", "baseline": "s"}
+NAMES = {"run": "trained", "recommended": "recommended", "best": "best on validation", "baseline": "baseline"}
+SOFT, GRID, INK = "#5a616b", "#e6e4df", "#1c1f24"
+DPI = 160
+MOST_CONFUSIONS = 6
+FONTS = [
+    "DejaVu Sans",
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "PingFang SC",
+    "Microsoft YaHei",
+    "WenQuanYi Zen Hei",
+    "Noto Sans Arabic",
+    "Noto Sans Devanagari",
+    "Noto Emoji",
+    "Segoe UI Emoji",
+    "Symbola",
+]
+
+
+def save_figures(figures: list[Figure], folder: Path) -> list[Path]:
+    """Write NAME.png and NAME.svg of each figure. Raises StoreError where the folder cannot be written.
+
+    Of the confusion matrices the first six (the rows of highest score) become one figure.
+    """
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    style = {
+        "font.family": _fonts_here(),
+        "font.size": 10,
+        "svg.fonttype": "none",
+        "svg.hashsalt": "whichtune",
+        "axes.edgecolor": "#b9b6af",
+        "axes.labelcolor": SOFT,
+        "text.color": INK,
+        "xtick.color": SOFT,
+        "ytick.color": SOFT,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "text.parse_math": False,
+    }
+    written = []
+    try:
+        folder.mkdir(exist_ok=True)
+        for old in [*folder.glob("*.png"), *folder.glob("*.svg")]:
+            old.unlink()  # of an earlier report, whose rows may be others
+        with matplotlib.rc_context(style), warnings.catch_warnings():
+            # A sign that no font here has is drawn as a box in the PNG; the SVG keeps it as text.
+            warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+            for name, draw in _drawings(figures):
+                canvas = draw()
+                FigureCanvasAgg(canvas)
+                for kind, extra in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": "whichtune"})):
+                    path = folder / f"{name}.{kind}"
+                    canvas.savefig(path, dpi=DPI, metadata=extra, facecolor="white")
+                    written.append(path)
+    except OSError as error:
+        raise StoreError(f"The figures cannot be written to '{folder}': {error.strerror}.") from error
+    return written
+
+
+def _fonts_here() -> list[str]:
+    """Those of FONTS that are installed, so that matplotlib has nothing to warn about."""
+    from matplotlib import font_manager
+
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
+    there = {font.name for font in font_manager.fontManager.ttflist}
+    return [name for name in FONTS if name in there] or ["sans-serif"]
+
+
+def _drawings(figures: list[Figure]) -> list[tuple[str, Callable[[], Canvas]]]:
+    """What to draw under which name."""
+    kinds: dict[str, Callable[[Figure], Canvas]] = {
+        "dots": draw_dots,
+        "scatter": draw_scatter,
+        "curves": draw_curves,
+        "bars": draw_bars,
+        "matrix": draw_matrix,
+    }
+    found: list[tuple[str, Callable[[], Canvas]]] = [
+        (figure["name"], lambda figure=figure: kinds[figure["kind"]](figure))  # type: ignore[misc]
+        for figure in figures
+        if figure["kind"] in kinds
+    ]
+    confusions = [figure for figure in figures if figure["kind"] == "confusion"][:MOST_CONFUSIONS]
+    return found + ([("confusion", lambda: draw_confusions(confusions))] if confusions else [])
+
+
+def _new(width: float, height: float) -> Canvas:
+    from matplotlib.figure import Figure as Canvas
+
+    return Canvas(figsize=(width, height), layout="constrained")
+
+
+def _quiet(axes: Axes, along: str = "x") -> None:
+    axes.grid(axis=along, color=GRID, linewidth=0.8)  # type: ignore[arg-type]
+    axes.set_axisbelow(True)
+    axes.tick_params(length=0)
+
+
+def _mark(axes: Axes, kind: str, x: float, y: float, size: float = 46) -> None:
+    hollow = kind == "baseline"
+    axes.scatter(
+        [x],
+        [y],
+        s=size,
+        marker=SHAPES[kind],
+        zorder=4,
+        facecolor="white" if hollow else COLOURS[kind],
+        edgecolor=COLOURS[kind] if hollow else "white",
+        linewidth=1.4 if hollow else 0.8,
+    )
+
+
+def _legend(canvas: Canvas, kinds: list[str]) -> None:
+    """The marks in use, in words, below the axes."""
+    from matplotlib.lines import Line2D
+
+    used = [kind for kind in ("recommended", "best", "run", "baseline") if kind in kinds]
+    handles = [
+        Line2D(
+            [],
+            [],
+            linestyle="none",
+            marker=SHAPES[kind],
+            label=NAMES[kind],
+            color=COLOURS[kind],
+            markerfacecolor="white" if kind == "baseline" else COLOURS[kind],
+        )
+        for kind in used
+    ]
+    canvas.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+
+
+def draw_dots(figure: Figure) -> Canvas:
+    """Seeds, mean and interval of each row, highest on top."""
+    rows = figure["rows"]
+    canvas = _new(7.6, 1.4 + 0.27 * len(rows))
+    axes = canvas.subplots()
+    for y, row in enumerate(reversed(rows)):
+        if row["low"] is not None:
+            axes.plot([row["low"], row["high"]], [y, y], color=COLOURS[row["mark"]], linewidth=1.8, alpha=0.75)
+        _mark(axes, row["mark"], row["mean"], y)
+        if len(row["seeds"]) > 1:
+            axes.scatter(
+                [value for _, value in row["seeds"]],
+                [y] * len(row["seeds"]),
+                s=13,
+                zorder=5,
+                facecolor=(1, 1, 1, 0.7),
+                edgecolor=INK,
+                linewidth=0.8,
+            )
+    axes.set_yticks(range(len(rows)), [clip(row["label"], 34) for row in reversed(rows)], color=INK)
+    axes.set_ylim(-0.6, len(rows) - 0.4)
+    axes.spines["left"].set_visible(False)
+    _quiet(axes)
+    axes.set_xlabel(figure["axis"])
+    _legend(canvas, [row["mark"] for row in rows])
+    return canvas
+
+
+def draw_scatter(figure: Figure) -> Canvas:
+    """Score against a cost, the Pareto front stepped, names where they fit."""
+    points = figure["points"]
+    canvas = _new(7.6, 4.8)
+    axes = canvas.subplots()
+    xs = [point["x"] for point in points]
+    across = padded_log(xs) if figure["log"] else (0.0, max(xs) * 1.1 or 1.0)
+    ys = [v for p in points for v in (p["y"], p["low"], p["high"]) if v is not None]
+    if figure["log"]:
+        axes.set_xscale("log")
+        axes.set_xticks(ticks := log_ticks(*across), [tick_text(t) for t in ticks])
+        axes.minorticks_off()
+    axes.set_xlim(*across)
+    axes.set_ylim(*padded(ys, 0.06, 0.4))
+    front = sorted((p for p in points if p["front"]), key=lambda p: p["x"])
+    axes.step(
+        [p["x"] for p in front] + [across[1]],
+        [p["y"] for p in front] + [front[-1]["y"]],
+        where="post",
+        color=SOFT,
+        linewidth=1.1,
+        linestyle=(0, (5, 4)),
+    )
+    for p in points:
+        if p["low"] is not None:
+            axes.plot([p["x"]] * 2, [p["low"], p["high"]], color=COLOURS[p["mark"]], linewidth=1.6, alpha=0.7)
+        _mark(axes, p["mark"], p["x"], p["y"])
+    _quiet(axes, "both")
+    axes.set_xlabel(figure["axis_x"])
+    axes.set_ylabel(figure["axis_y"])
+    _legend(canvas, [p["mark"] for p in points])
+    _names(canvas, axes, points)
+    return canvas
+
+
+def _names(canvas: Canvas, axes: Axes, points: list[Figure]) -> None:
+    """Names beside their points, placed in pixels once the layout is known."""
+    canvas.draw_without_rendering()
+    order = sorted(points, key=lambda p: (p["mark"] in ("run", "baseline"), not p["front"], -p["y"]))
+    names = [clip(p["label"], 24) for p in order]
+    frame, height = axes.get_window_extent(), canvas.bbox.height
+    at = [axes.transData.transform((p["x"], p["y"])) for p in order]
+    unit = canvas.dpi / 72
+    spots = place_labels(
+        [(x, height - y, name) for (x, y), name in zip(at, names, strict=True)],
+        (frame.x0, height - frame.y1, frame.x1, height - frame.y0),
+        9 * unit,
+        5 * unit,
+    )
+    for (x, y), name, spot in zip(at, names, spots, strict=True):
+        if spot is not None:
+            across = {"start": "left", "end": "right", "middle": "center"}[spot[2]]
+            axes.annotate(
+                name,
+                (x, y),
+                (spot[0], height - spot[1]),
+                xycoords="figure pixels",
+                textcoords="figure pixels",
+                ha=across,
+                va="baseline",
+                fontsize=9,
+            ).set_in_layout(False)
+
+
+def draw_curves(figure: Figure) -> Canvas:
+    """A panel a row on shared scales, or one panel with the marked rows standing out."""
+    panels = figure["panels"]
+    columns = min(4, len(panels))
+    lines = -(-len(panels) // columns)
+    joined = "joined" in panels[0]
+    canvas = _new(7.6, 4.4) if joined else _new(max(3.4, 2.3 * columns), 0.7 + 1.75 * lines)
+    grid = canvas.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+    for axes in grid.flat[len(panels) :]:
+        axes.set_visible(False)
+    for axes, panel in zip(grid.flat, panels, strict=False):
+        for line in panel["lines"]:
+            mark = line.get("mark", panel["mark"])
+            train = line["series"] == "train"
+            faint = joined and mark in ("run", "baseline")
+            axes.plot(
+                [x for x, _ in line["points"]],
+                [y for _, y in line["points"]],
+                color=COLOURS[mark],
+                linestyle=(0, (3, 2)) if train else "-",
+                linewidth=1.2,
+                alpha=0.28 if faint else 0.7 if train else 1,
+                marker="o" if len(line["points"]) <= 8 and not joined else None,
+                markersize=2.5,
+            )
+        if not joined:
+            axes.set_title(clip(panel["title"], 26), fontsize=9.5, loc="left")
+        _quiet(axes, "y")
+    canvas.supxlabel(figure["axis_x"], fontsize=10, color=SOFT)
+    canvas.supylabel(figure["axis_y"], fontsize=10, color=SOFT)
+    return canvas
+
+
+def draw_bars(figure: Figure) -> Canvas:
+    """A panel a figure, each with its axis from zero and the value written beside its bar."""
+    panels = figure["panels"]
+    columns = min(3, len(panels))
+    lines = -(-len(panels) // columns)
+    most = max(len(panel["bars"]) for panel in panels)
+    canvas = _new(3.4 * columns, lines * (0.55 + 0.24 * most))
+    grid = canvas.subplots(lines, columns, squeeze=False)
+    for axes in grid.flat[len(panels) :]:
+        axes.set_visible(False)
+    for axes, panel in zip(grid.flat, panels, strict=False):
+        bars = panel["bars"][::-1]
+        values = [bar["value"] for bar in bars]
+        drawn = axes.barh(range(len(bars)), values, height=0.66, color=[COLOURS[bar["mark"]] for bar in bars])
+        axes.bar_label(drawn, [bar["text"] for bar in bars], padding=3, fontsize=8, color=SOFT)
+        axes.set_yticks(range(len(bars)), [clip(bar["label"], 20) for bar in bars], fontsize=8.5, color=INK)
+        axes.set_xlim(0, max(values) * 1.28)
+        axes.set_xticks([])
+        axes.set_title(panel["title"], fontsize=10, loc="left")
+        axes.spines["bottom"].set_visible(False)
+        axes.tick_params(length=0)
+    return canvas
+
+
+def draw_matrix(figure: Figure) -> Canvas:
+    """Cells with their figures; blue above and orange below zero, or one colour from pale to strong."""
+    rows, columns = len(figure["rows"]), len(figure["columns"])
+    canvas = _new(1.8 + 0.82 * columns, 1.2 + 0.44 * rows)
+    axes = canvas.subplots()
+    _cells(axes, figure, written=True)
+    axes.set_xticks(range(columns), [clip(name, 16) for name in figure["columns"]], rotation=35, ha="left", color=INK)
+    axes.set_yticks(range(rows), [clip(name, 30) for name in figure["rows"]], color=INK)
+    return canvas
+
+
+def draw_confusions(figures: list[Figure]) -> Canvas:
+    """Confusion matrices side by side; cells are written out while there are few classes."""
+    columns = min(3, len(figures))
+    lines = -(-len(figures) // columns)
+    canvas = _new(3.3 * columns, 3.2 * lines)
+    grid = canvas.subplots(lines, columns, squeeze=False)
+    for axes in grid.flat[len(figures) :]:
+        axes.set_visible(False)
+    for axes, figure in zip(grid.flat, figures, strict=False):
+        size = len(figure["rows"])
+        _cells(axes, figure, written=size <= 6)
+        step = -(-size // 12)
+        places = range(0, size, step)
+        names = [clip(figure["rows"][i], 10) for i in places]
+        axes.set_xticks(places, names, rotation=45, ha="left", fontsize=7.5)
+        axes.set_yticks(places, names, fontsize=7.5)
+        axes.set_title(clip(figure["label"], 30), fontsize=9.5, loc="left")
+    canvas.supxlabel("predicted class", fontsize=9.5, color=SOFT)
+    canvas.supylabel("true class", fontsize=9.5, color=SOFT)
+    return canvas
+
+
+def _cells(axes: Axes, figure: Figure, written: bool) -> None:
+    import numpy as np
+    from matplotlib.colors import LinearSegmentedColormap
+
+    values = np.array([[np.nan if cell is None else cell["value"] for cell in line] for line in figure["cells"]])
+    diverging = figure["scale"] == "diverging"
+    ends = ["#ec9a5c", "#ffffff", "#6db3da"] if diverging else ["#ffffff", "#6db3da"]
+    largest = float(np.nanmax(np.abs(values), initial=0)) or 1.0
+    colours = LinearSegmentedColormap.from_list("report", ends)
+    axes.imshow(values, cmap=colours, vmin=-largest if diverging else 0, vmax=largest if diverging else 1, aspect="auto")
+    axes.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    if not written:
+        return
+    for i, line in enumerate(figure["cells"]):
+        for j, cell in enumerate(line):
+            if cell is not None:
+                note = f"\n{cell['note']}" if cell.get("note") else ""
+                weight = "bold" if cell.get("strong") else "normal"
+                style = "normal" if cell.get("tested", True) else "italic"
+                axes.text(
+                    j, i, cell["text"] + note, ha="center", va="center", fontsize=7.5, fontweight=weight, fontstyle=style
+                )
