@@ -137,7 +137,10 @@ def notes(view: View) -> list[str]:
             names = found.setdefault(note, [])
             if label not in names:
                 names.append(label)
-    return [*map(str, view.study.get("notes") or []), *(f"{tables.few(names)}: {note}" for note, names in found.items())]
+    return [
+        *map(str, view.study.get("notes") or []),
+        *(f"{tables.few(names)}: {note}" for note, names in found.items()),
+    ]
 
 
 def published_rows(view: View) -> list[dict[str, Any]]:
@@ -199,7 +202,9 @@ def claims(view: View) -> list[list[str]]:
             continue
         figures = pair.get("published") or {}
         both = [figures.get("a"), figures.get("b")]
-        published = " against ".join(f"{x:.2f} %" for x in both) if all(isinstance(x, (int, float)) for x in both) else ""
+        published = (
+            " against ".join(f"{x:.2f} %" for x in both) if all(isinstance(x, (int, float)) for x in both) else ""
+        )
         difference = pair.get("difference")
         lines.append(
             [

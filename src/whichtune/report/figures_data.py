@@ -107,7 +107,7 @@ def pareto(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Points that no other beats: none is as cheap and better, nor as good and cheaper. Cheapest first."""
     front: list[dict[str, Any]] = []
     for point in sorted(points, key=lambda p: (p["x"], -p["y"])):
-        if not front or point["y"] > front[-1]["y"] or point["x"] == front[-1]["x"] and point["y"] == front[-1]["y"]:
+        if not front or point["y"] > front[-1]["y"] or (point["x"] == front[-1]["x"] and point["y"] == front[-1]["y"]):
             front.append(point)
     return front
 
@@ -189,7 +189,12 @@ def _line(curve: list[dict[str, Any]], key: str, scale: float = 1) -> list[list[
 def curve_figures(view: View) -> list[Figure]:
     """Loss, and the primary metric, over training: a panel a label, a line a seed."""
     wanted = {
-        "curves-loss": ("Loss over training", "loss (nats)", {"train": "train_loss", "validation": "validation_loss"}, 1),
+        "curves-loss": (
+            "Loss over training",
+            "loss (nats)",
+            {"train": "train_loss", "validation": "validation_loss"},
+            1,
+        ),
         "curves-score": (
             f"{view.metric_name[:1].upper()}{view.metric_name[1:]} over training",
             f"{view.metric_name} (%)",
@@ -202,7 +207,7 @@ def curve_figures(view: View) -> list[Figure]:
 
 
 def _curves(view: View, name: str, title: str, axis: str, series: dict[str, str], scale: float) -> Figure | None:
-    panels = []
+    panels: list[dict[str, Any]] = []
     for label, runs in view.groups.items():
         lines = []
         for run in runs:
@@ -270,7 +275,7 @@ def cost_bars(view: View) -> Figure | None:
         ("Test macro F1 (%)", "test_f1_macro", 0.01, percent),
     ]
     rows = [row for row in view.rows if row["completed"]]
-    panels = []
+    panels: list[dict[str, Any]] = []
     for title, key, divisor, show in wanted:
         bars = [
             {
@@ -286,13 +291,14 @@ def cost_bars(view: View) -> Figure | None:
             panels.append({"title": title, "bars": bars})
     if not panels:
         return None
+    names = ", ".join(panel["title"].lower() for panel in panels)
     lookup = [{bar["label"]: bar["text"] for bar in panel["bars"]} for panel in panels]
     return {
         "kind": "bars",
         "name": "bars",
         "title": "Size, time, memory, loss and scores",
         "caption": "Costs are medians over seeds, scores means. Every axis begins at zero.",
-        "alt": "Bar charts of " + ", ".join(panel["title"].lower() for panel in panels) + "; the values follow as a table.",
+        "alt": f"Bar charts of {names}; the values follow as a table.",
         "panels": panels,
         "table": {
             "header": ["run", *(panel["title"] for panel in panels)],

@@ -45,7 +45,7 @@ def page_content(view: View, folder: StudyFolder, figures: list[dict[str, Any]] 
         "name": view.study.get("name", "study"),
         "facts": headline_facts(view),
         "verdict": view.verdict,
-        "reasons": [r for r in view.verdict.get("reasons", [])],
+        "reasons": list(view.verdict.get("reasons", [])),
         "table": study_table(view),
         "failed": details.failed_runs(view),
         "footnotes": [note for note in tables.footnotes(view.summary) if not _is_reason(view, note)],
@@ -157,9 +157,10 @@ def _range(view: View, row: dict[str, Any], key: str) -> str:
     if key == f"test_{view.metric}" and interval is not None:
         return f"{interval[0]:.2f} to {interval[1]:.2f}"
     low, high = row.get(f"{key}_range") or (None, None)
-    return "" if low is None or low == high or view.intervals and key == f"test_{view.metric}" else (
-        f"{scale * low:.{digits}f} to {scale * high:.{digits}f}"
-    )
+    mixed = bool(view.intervals) and key == f"test_{view.metric}"  # an interval for some, a range for others
+    if low is None or high is None or low == high or mixed:
+        return ""
+    return f"{scale * low:.{digits}f} to {scale * high:.{digits}f}"
 
 
 def comparison_rows(view: View) -> list[dict[str, Any]]:

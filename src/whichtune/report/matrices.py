@@ -181,7 +181,11 @@ def _confusion(view: View, label: str, matrix: np.ndarray, place: int) -> dict[s
     wrong.sort(reverse=True)
     runs = sum(1 for run in view.groups[label] if run["metrics"]["test"] is not None)
     over = f", {runs} seeds together" if runs > 1 else ""
-    most = f" Most frequent error: {names[wrong[0][1]]} taken for {names[wrong[0][2]]}, {wrong[0][0]:,} times." if wrong else ""
+    most = (
+        f" Most frequent error: {names[wrong[0][1]]} taken for {names[wrong[0][2]]}, {wrong[0][0]:,} times."
+        if wrong
+        else ""
+    )
     small = len(matrix) <= MOST_CELLS
     return {
         "kind": "confusion",

@@ -343,7 +343,9 @@ def _cells(axes: Axes, figure: Figure, written: bool) -> None:
     ends = ["#ec9a5c", "#ffffff", "#6db3da"] if diverging else ["#ffffff", "#6db3da"]
     largest = float(np.nanmax(np.abs(values), initial=0)) or 1.0
     colours = LinearSegmentedColormap.from_list("report", ends)
-    axes.imshow(values, cmap=colours, vmin=-largest if diverging else 0, vmax=largest if diverging else 1, aspect="auto")
+    axes.imshow(
+        values, cmap=colours, vmin=-largest if diverging else 0, vmax=largest if diverging else 1, aspect="auto"
+    )
     axes.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
     for spine in axes.spines.values():
         spine.set_visible(False)
@@ -356,5 +358,12 @@ def _cells(axes: Axes, figure: Figure, written: bool) -> None:
                 weight = "bold" if cell.get("strong") else "normal"
                 style = "normal" if cell.get("tested", True) else "italic"
                 axes.text(
-                    j, i, cell["text"] + note, ha="center", va="center", fontsize=7.5, fontweight=weight, fontstyle=style
+                    j,
+                    i,
+                    cell["text"] + note,
+                    ha="center",
+                    va="center",
+                    fontsize=7.5,
+                    fontweight=weight,
+                    fontstyle=style,
                 )

@@ -137,7 +137,14 @@ def scatter(figure: dict[str, Any], width: int = WIDE) -> Markup:
     x = Scale(*across, left, right, figure["log"])
     y = Scale(max(low, -3), min(high, 103), bottom, top)
     canvas = Canvas(width, height, figure["alt"], "scatter")
-    _ground(canvas, x, top, bottom, log_ticks(*across) if figure["log"] else nice_ticks(*across, 4 if narrow else 7), figure["axis_x"])
+    _ground(
+        canvas,
+        x,
+        top,
+        bottom,
+        log_ticks(*across) if figure["log"] else nice_ticks(*across, 4 if narrow else 7),
+        figure["axis_x"],
+    )
     for tick in (t for t in nice_ticks(y.low, y.high) if 0 <= t <= 100):
         canvas.line(left, y(tick), right, y(tick), "grid")
         canvas.text(left - 8, y(tick) + 4, tick_text(tick), "tick", "end")
@@ -153,7 +160,9 @@ def scatter(figure: dict[str, Any], width: int = WIDE) -> Markup:
     canvas.add("path", d=f"{path}H{right:.1f}", class_="front")
     for p in points:
         if p["low"] is not None:
-            canvas.line(x(p["x"]), y(max(p["low"], y.low)), x(p["x"]), y(min(p["high"], y.high)), f"whisker w-{p['mark']}")
+            canvas.line(
+                x(p["x"]), y(max(p["low"], y.low)), x(p["x"]), y(min(p["high"], y.high)), f"whisker w-{p['mark']}"
+            )
     order = sorted(points, key=lambda p: (p["mark"] in ("run", "baseline"), not p["front"], -p["y"]))
     names = [clip(p["label"], 22) for p in order]
     spots = place_labels(

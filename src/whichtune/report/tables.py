@@ -114,13 +114,9 @@ def markdown_table(summary: dict[str, Any]) -> str:
     header, rows = cells(summary)
     lines = ["| " + " | ".join(_escape(cell) for cell in line) + " |" for line in [header, *rows]]
     lines.insert(1, "| --- " * len(header) + "|")
-    lines += ["", "## Verdict", ""] + [f"{_escape(line)}
-" for line in verdict_lines(summary)]
-    lines += ["## Notes", ""] + [f"{_escape(note)}
-" for note in footnotes(summary)]
-    return "
-".join(lines).rstrip() + "
-"
+    lines += ["", "## Verdict", "", *(f"{_escape(line)}\n" for line in verdict_lines(summary))]
+    lines += ["## Notes", "", *(f"{_escape(note)}\n" for note in footnotes(summary))]
+    return "\n".join(lines).rstrip() + "\n"
 
 
 def _escape(text: str) -> str:
