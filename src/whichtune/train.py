@@ -108,7 +108,7 @@ class Trainer:
         self.classifier, self.forward, self.spec = classifier, forward, spec
         self.timers, self.on_event = timers, on_event
         self.split = forward.encoded.splits["train"]
-        self.labels = torch.as_tensor(self.split.labels, device=forward.device)
+        self.labels = torch.tensor(self.split.labels, device=forward.device)
         self.total = steps_in_total(len(self.split), spec)
         warmup = spec.warmup_steps
         self.warmup = round(self.total * spec.warmup_ratio) if warmup is None else warmup

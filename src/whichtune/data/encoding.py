@@ -87,7 +87,7 @@ def make_batch(
     mask = None
     if not attend_to_padding and bool((lengths < width).any()):
         mask = (torch.arange(width)[None, :] < lengths[:, None]).long()
-    return Batch(input_ids, lengths, torch.as_tensor(labels), mask)
+    return Batch(input_ids, lengths, torch.tensor(labels), mask)
 
 
 def encode(

