@@ -10,6 +10,10 @@ not begun, and the result is that of an uninterrupted run. The order of the data
 seed and the step, and nothing else draws random numbers after the initialisation.
 
 The matrices inside the blocks are trained with Muon (Jordan et al. 2024), all else with AdamW.
+
+Where cores are shared with other work, processes that meet once a step wait less than threads do:
+
+    torchrun --nproc-per-node 2 scripts/pretrain_tiny_gpt2.py --threads 1 ...
 """
 
 from __future__ import annotations
@@ -129,6 +133,18 @@ def accumulate_gradients(model: nn.Module, rows: Tensor, settings: Settings) -> 
     return total
 
 
+def average_over_processes(model: nn.Module, loss: float) -> float:
+    """Replace gradients by their mean over the processes, which had equal shares; returns the mean loss."""
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    joint = torch.cat([gradient.flatten() for gradient in gradients] + [torch.tensor([loss])])
+    torch.distributed.all_reduce(joint)
+    joint /= torch.distributed.get_world_size()
+    parts = joint[:-1].split([gradient.numel() for gradient in gradients])
+    for gradient, part in zip(gradients, parts, strict=True):
+        gradient.copy_(part.view_as(gradient))
+    return float(joint[-1])
+
+
 @torch.no_grad()
 def validation_loss(model: nn.Module, tokens: np.ndarray, length: int) -> float:
     """Mean loss in nats a token over consecutive cuts of `length` (every token but the first, once)."""
@@ -162,10 +178,14 @@ class Run:
 
     def __init__(self, corpus: Path, work: Path, settings: Settings) -> None:
         self.settings, self.checkpoint, self.log = settings, work / "checkpoint.pt", work / "log.jsonl"
+        self.processes = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
+        self.rank = torch.distributed.get_rank() if self.processes > 1 else 0
         articles = {split: read_articles(corpus_file(corpus, split)) for split in ("train", "valid")}
-        if not (work / "tokenizer").is_dir():
+        if self.rank == 0 and not (work / "tokenizer").is_dir():
             made = train_tokenizer(articles["train"], settings.vocabulary, settings.positions)
             made.save_pretrained(work / "tokenizer")
+        if self.processes > 1:
+            torch.distributed.barrier()
         tokenizer = PreTrainedTokenizerFast.from_pretrained(work / "tokenizer")
         self.train_tokens = encode(articles["train"], tokenizer)
         self.valid_tokens = encode(articles["valid"], tokenizer)[:VALIDATION_TOKENS]
@@ -174,7 +194,8 @@ class Run:
         self.step, self.seconds = 0, 0.0
         if self.checkpoint.is_file():
             self.resume()
-        self.log.write_text("".join(line + "\n" for line in self.logged()))
+        if self.rank == 0:
+            self.log.write_text("".join(line + "\n" for line in self.logged()))
 
     def resume(self) -> None:
         state = torch.load(self.checkpoint, weights_only=True)
@@ -204,7 +225,10 @@ class Run:
         settings = self.settings
         length = settings.sequence_length(self.step)
         rows = training_batch(self.train_tokens, self.step, settings.seed, length, settings.tokens_per_step)
+        rows = rows[self.rank :: self.processes]
         loss = accumulate_gradients(self.model, rows, settings)
+        if self.processes > 1:
+            loss = average_over_processes(self.model, loss)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), settings.gradient_clip)
         for optimiser in self.optimisers:
             for group in optimiser.param_groups:
@@ -247,6 +271,8 @@ def pretrain(
         loss, norm = run.train_step()
         losses.append(loss)
         run.seconds += time.perf_counter() - began
+        if run.rank > 0:
+            continue
         at_mark = run.step % save_every == 0 or run.step == end
         if at_mark or run.step % LOG_EVERY == 0:
             run.write_log(losses, norm, validate=at_mark)
@@ -290,7 +316,14 @@ def main() -> None:
     arguments = parser.parse_args()
     settings = Settings(**{name: getattr(arguments, name) for name in asdict(Settings())})
     torch.set_num_threads(arguments.threads)
+    if "WORLD_SIZE" in os.environ:
+        torch.distributed.init_process_group("gloo")
     model = pretrain(arguments.corpus, arguments.work, settings, arguments.save_every, arguments.stop_at)
+    if torch.distributed.is_initialized():
+        first = torch.distributed.get_rank() == 0
+        torch.distributed.destroy_process_group()
+        if not first:
+            return
     if arguments.export:
         export(model, arguments.work, arguments.export)
 
