@@ -4,9 +4,9 @@
         --steps 3000 --export src/whichtune/embedded/tiny-gpt2
 
 The learning rate warms up, stays level, and falls linearly to zero over the last part of the run
-("warm-up, stable, decay": Hu et al. 2024, MiniCPM). Everything before the decay is the same whatever
-`--steps` is, so a run that was stopped can be resumed with another `--steps` as long as its decay has
-not begun, and the result is that of an uninterrupted run. The order of the data is a function of the
+("warm-up, stable, decay": Hu et al. 2024, MiniCPM). Nothing before the decay depends on `--steps` or
+`--decay-fraction`, so a run that was stopped can be resumed with others as long as its decay has not begun,
+and the result is that of an uninterrupted run. The order of the data is a function of the
 seed and the step, and nothing else draws random numbers after the initialisation.
 
 The matrices inside the blocks are trained with Muon (Jordan et al. 2024), all else with AdamW.
@@ -35,6 +35,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 from muon import Muon
 from pretraining_text import corpus_file, cuts, encode, read_articles, train_tokenizer, training_batch
 
+DECAY_SETTINGS = ("steps", "decay_fraction", "decay_length")  # nothing before the decay depends on them
 LOG_EVERY = 10  # steps
 VALIDATION_TOKENS = 30_000  # for the log; the model card's figures are of the whole validation text
 
@@ -164,13 +165,13 @@ def save_atomically(state: dict[str, Any], path: Path) -> None:
 
 
 def check_same_run(saved: dict[str, Any], settings: Settings, step: int) -> None:
-    """A run goes on only with its own settings; `steps` may differ while neither decay has begun."""
+    """A run goes on only with its own settings; those of the decay may differ while neither has begun."""
     asked = asdict(settings)
-    wrong = [key for key in asked if key != "steps" and saved[key] != asked[key]]
-    if saved["steps"] != settings.steps and step > min(Settings(**saved).decay_begins, settings.decay_begins):
-        wrong.append("steps (the decay has begun)")
+    wrong = [key for key in asked if saved[key] != asked[key]]
+    if step <= min(Settings(**saved).decay_begins, settings.decay_begins):
+        wrong = [key for key in wrong if key not in DECAY_SETTINGS]
     if wrong:
-        raise SystemExit(f"The checkpoint was made with other settings: {', '.join(wrong)}.")
+        raise SystemExit(f"The checkpoint of step {step} was made with other settings: {', '.join(wrong)}.")
 
 
 class Run:
@@ -296,18 +297,10 @@ def export(model: GPT2LMHeadModel, work: Path, folder: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--corpus", type=Path, required=True, help="folder with train.txt[.xz] and valid.txt[.xz]"
-    )
-    parser.add_argument(
-        "--work", type=Path, required=True, help="checkpoint, tokenizer and log; resumed if there"
-    )
-    parser.add_argument(
-        "--export", type=Path, help="write the model in float16 and the tokenizer here at the end"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--corpus", type=Path, required=True, help="folder with train.txt[.xz] and valid.txt[.xz]")
+    parser.add_argument("--work", type=Path, required=True, help="checkpoint, tokenizer and log; resumed if there")
+    parser.add_argument("--export", type=Path, help="write the model in float16 and the tokenizer here at the end")
     parser.add_argument("--save-every", type=int, default=100, help="steps between checkpoints")
     parser.add_argument("--threads", type=int, default=2)
     for name, default in asdict(Settings()).items():

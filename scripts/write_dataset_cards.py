@@ -85,12 +85,8 @@ def card(name: str) -> str:
     lines += ["", "## How it is made", "", *inspect.getdoc(generator).split("\n\n", 2)[2].splitlines()]
     lines += ["", "## The best that can be expected", ""]
     lines += [f"**{100 * facts.bayes_limit:.2f} %** (Bayes limit). A text belongs to exactly one class; then"]
-    lines += [
-        f"{100 * LABEL_NOISE:g} % of the labels of each split, drawn blindly, are changed to another class."
-    ]
-    lines += [
-        "Who knows the grammar is right on all others and cannot know which these are. A test figure above"
-    ]
+    lines += [f"{100 * LABEL_NOISE:g} % of the labels of each split, drawn blindly, are changed to another class."]
+    lines += ["Who knows the grammar is right on all others and cannot know which these are. A test figure above"]
     lines += ["the limit is chance, and a train figure above it is memory.", ""]
     lines += ["## Baselines", ""]
     lines += ["| baseline | validation accuracy | test accuracy |", "| --- | --- | --- |"]
@@ -108,18 +104,14 @@ def card(name: str) -> str:
     lines += [f"| {text} | {label} |" for text, label in list(zip(*splits["train"], strict=True))[:8]]
     lines += ["", "## Limits", ""]
     lines += ["The grammar is small and its English plain. The sets serve to compare ways of training and to"]
-    lines += [
-        "teach; accuracy here says nothing about real messages or requests. The generator was fixed before"
-    ]
+    lines += ["teach; accuracy here says nothing about real messages or requests. The generator was fixed before"]
     lines += ["the embedded model was trained, and was not changed to suit it.", ""]
     lines += ["This card is written by `python scripts/write_dataset_cards.py`.", ""]
     return "\n".join(lines)
 
 
 def main() -> None:
-    argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    ).parse_args()
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     for name, generator in GENERATORS.items():
         generator.main(dataset_path(name))
         Path(dataset_path(name) / "card.md").write_text(card(name), encoding="utf-8")

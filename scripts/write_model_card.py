@@ -41,9 +41,7 @@ def measure(folder: Path, corpus: Path) -> dict[str, float]:
     end = tokenizer.eos_token_id
     five = KneserNey(tokens["train"], 5, model.config.vocab_size)
     total["5-gram of the same tokens, Kneser-Ney"] = five.nats(tokens["valid"], end)
-    total["unigram of the same tokens"] = unigram_nats(
-        tokens["train"], tokens["valid"], model.config.vocab_size
-    )
+    total["unigram of the same tokens"] = unigram_nats(tokens["train"], tokens["valid"], model.config.vocab_size)
     bits = {name: nats / math.log(2) for name, nats in total.items()}
     bits |= compressed_bits(raw["valid"], raw["train"])
     figures = {BITS + name: value / len(raw["valid"]) for name, value in bits.items()}
@@ -101,9 +99,7 @@ def card(folder: Path, figures: dict[str, float], articles: int, said: list[str]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--model", type=Path, default=model_path())
     parser.add_argument("--threads", type=int, default=1)

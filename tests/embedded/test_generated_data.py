@@ -35,9 +35,7 @@ def name(request: pytest.FixtureRequest) -> str:
 def test_generator_reproduces_the_shipped_files_byte_for_byte(name: str, tmp_path: Path) -> None:
     GENERATORS[name][0](tmp_path)
     for split in SIZES:
-        assert (tmp_path / f"{split}.csv").read_bytes() == (FOLDER / name / f"{split}.csv").read_bytes(), (
-            split
-        )
+        assert (tmp_path / f"{split}.csv").read_bytes() == (FOLDER / name / f"{split}.csv").read_bytes(), split
 
 
 def test_another_seed_makes_other_data(name: str) -> None:
