@@ -103,6 +103,12 @@ class States:
             raw[r, s : s + end - begin] = self._flat[begin:end]
         return out
 
+    def single(self, texts: Sequence[int] | Tensor) -> Tensor:
+        """The first row (B, D) of each of `texts`: all there is where an entry holds one row a text."""
+        begin = self._offsets[np.asarray(texts)]
+        raw = torch.from_numpy(self._flat[begin])
+        return raw.view(torch.bfloat16) if self.dtype == torch.bfloat16 else raw
+
     def _empty(self, *shape: int) -> Tensor:
         return torch.zeros(*shape, self.width, dtype=self.dtype)
 

@@ -69,10 +69,12 @@ def final_modules(model: nn.Module) -> list[nn.Module]:
 class Probe:
     """What one tiny forward pass tells about a model.
 
-    `in_order`: every block ran exactly once, first to last. `tuple_length`: blocks return a tuple of this
-    length whose first member is the hidden state; 0 where they return the hidden state itself.
+    `body`: the innermost transformers model that takes token ids. `in_order`: every block ran exactly once,
+    first to last. `tuple_length`: blocks return a tuple of this length whose first member is the hidden
+    state; 0 where they return the hidden state itself.
     """
 
+    body: nn.Module
     blocks: nn.ModuleList
     final_modules: list[nn.Module]
     in_order: bool
@@ -118,6 +120,7 @@ def probe(model: nn.Module) -> Probe:
         if id(module) not in inner and not any(id(p) in early for p in module.parameters(recurse=False))
     )
     return Probe(
+        body=body,
         blocks=blocks,
         final_modules=[module for module in candidates if module in _reaching(body, candidates)],
         in_order=order == list(range(len(blocks))),
@@ -200,6 +203,7 @@ class Partition:
         if not found.in_order:
             raise ModelError(f"{type(model).__name__} does not run its blocks once each, in order.")
         self.model = model
+        self.body = found.body
         self.blocks = found.blocks
         self.final_modules = found.final_modules
         self._tuple_length = found.tuple_length

@@ -1,0 +1,310 @@
+"""States of a split's texts from the cache, computed where they are missing.
+
+One pass over the texts serves every depth that is wanted and missing. Texts that are computed alike are
+computed once (`TextIndex`), in batches of similar length.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from whichtune.cost import count_flops
+from whichtune.data.encoding import make_batch
+from whichtune.flops import FlopModel, padded_cells
+from whichtune.models.activations import ActivationCache, Description, States, Writer, digest, key_of
+from whichtune.models.heads import Batch
+from whichtune.models.packing import Packing, bucketed
+from whichtune.models.partition import Partition, evaluating
+from whichtune.models.reading import FeatureComputer, keyword_inputs
+
+# Tokens in one batch of a lower pass.
+PASS_TOKENS = {"cpu": 2048, "cuda": 16384}
+
+TextRule = Literal["first token", "unpadded", "padded"]
+
+
+@dataclass(frozen=True)
+class Texts:
+    """How texts are computed: their tokens as they enter the model, and whether padding is masked.
+
+    `tokens` are the study's texts, cut or padded by `rule`; `lengths` counts their real tokens.
+    """
+
+    rule: TextRule
+    tokens: list[list[int]]
+    lengths: list[int]
+    pad_id: int
+    masked: bool
+
+    def batch(self, rows: Sequence[int]) -> Batch:
+        """Right-padded batch of these texts, on the CPU; no labels."""
+        chosen = [self.tokens[row] for row in rows]
+        batch = make_batch(
+            chosen, torch.zeros(len(rows), dtype=torch.long), pad_id=self.pad_id, attend_to_padding=not self.masked
+        )
+        if self.rule != "padded":
+            return batch
+        lengths = torch.tensor([self.lengths[row] for row in rows])
+        width = batch.input_ids.shape[1]
+        mask = None
+        if self.masked and bool((lengths < width).any()):
+            mask = (torch.arange(width)[None] < lengths[:, None]).long()
+        return Batch(batch.input_ids, lengths, batch.labels, mask)
+
+
+@dataclass(frozen=True)
+class TextIndex:
+    """Distinct texts: `first` is a row of each, `number[row]` says which one a row is."""
+
+    first: list[int]
+    number: list[int]
+
+    @classmethod
+    def of(cls, texts: Texts) -> TextIndex:
+        seen: dict[tuple[int, ...], int] = {}
+        first: list[int] = []
+        number: list[int] = []
+        for row, (tokens, length) in enumerate(zip(texts.tokens, texts.lengths, strict=True)):
+            place = seen.setdefault((length, *tokens), len(first))
+            if place == len(first):
+                first.append(row)
+            number.append(place)
+        return cls(first, number)
+
+
+@dataclass(frozen=True)
+class Want:
+    """States at boundary `depth`, or, with `position`, the features that are read there at the model's end."""
+
+    depth: int
+    position: str | None = None
+
+
+class WeightDigests:
+    """sha256 of everything below each boundary, and of the whole; every tensor is read once."""
+
+    def __init__(self, partition: Partition) -> None:
+        owned = {id(t) for module in [*partition.blocks, *partition.final_modules] for t in _tensors(module)}
+        outside = ((name, t) for name, t in _named(partition.body) if id(t) not in owned)
+        self._parts = [digest(outside)]
+        self._blocks = iter(partition.blocks)
+        self._partition = partition
+
+    def below(self, depth: int) -> str:
+        while len(self._parts) <= depth:
+            self._parts.append(digest(_named(next(self._blocks))))
+        return _joined(self._parts[: depth + 1])
+
+    def whole(self) -> str:
+        final = [digest(_named(module)) for module in self._partition.final_modules]
+        return _joined([self.below(len(self._partition)), *final])
+
+
+def _joined(parts: Iterable[str]) -> str:
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()
+
+
+def _named(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    yield from module.named_parameters()
+    yield from module.named_buffers()
+
+
+def _tensors(module: nn.Module) -> Iterator[Tensor]:
+    return (tensor for _, tensor in _named(module))
+
+
+def entry_key(
+    want: Want, texts: Texts, index: TextIndex, digests: WeightDigests, partition: Partition, how: Mapping[str, Any]
+) -> str:
+    """The name of an entry. `how`: precision, device type, whether the model is causal, kernels."""
+    import transformers
+
+    body: Any = partition.body
+    config = {k: v for k, v in body.config.to_dict().items() if k not in _OF_NO_MATTER and "drop" not in k}
+    rows = [(texts.lengths[row], texts.tokens[row]) for row in index.first]
+    return key_of(
+        depth=want.depth,
+        position=want.position,
+        weights=digests.whole() if want.position else digests.below(want.depth),
+        model=type(body).__name__,
+        config=config,
+        attention=body.config._attn_implementation,
+        texts=hashlib.sha256(repr(rows).encode()).hexdigest(),
+        rule=texts.rule,
+        masked=texts.masked,
+        torch=torch.__version__,
+        transformers=transformers.__version__,
+        **how,
+    )
+
+
+_OF_NO_MATTER = ("_name_or_path", "transformers_version", "use_cache", "dtype", "torch_dtype", "id2label", "label2id")
+
+
+@dataclass
+class Filled:
+    """States of one split for one want, with what they cost: as paid now, and alone."""
+
+    states: States
+    number: list[int]
+    seconds: float = 0.0
+    flops: int = 0
+    seconds_alone: float = 0.0
+    flops_alone: int = 0
+    made: bool = False
+
+    def fetch(self, rows: Sequence[int], packing: Packing | None, tokens: int) -> Tensor:
+        """States (B, T, D) of split rows, or (R, W, D) in packed rows."""
+        numbers = [self.number[row] for row in rows]
+        if packing is None:
+            return self.states.padded(numbers, tokens)
+        return self.states.packed(numbers, packing.row, packing.start, (packing.rows, packing.width))
+
+    def features(self, rows: Sequence[int]) -> Tensor:
+        return self.states.single([self.number[row] for row in rows])
+
+
+@dataclass
+class LowerPass:
+    """Computes and caches the states of splits.
+
+    `computer_above(boundary)` computes features from states that enter there (0: from the tokens).
+    `how` names what else the states depend on: precision, kind of device, kernels.
+    """
+
+    partition: Partition
+    computer_above: Callable[[int], FeatureComputer]
+    cache: ActivationCache
+    how: Mapping[str, Any]
+    precision: Callable[[], AbstractContextManager[object]]
+    device: torch.device
+    width: int
+    model_name: str
+    digests: WeightDigests = field(init=False)
+    _flops: dict[frozenset[Want], FlopModel] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.digests = WeightDigests(self.partition)
+
+    def fill(self, name: str, texts: Texts, want: Want, others: Iterable[Want] = ()) -> Filled:
+        """States of all `texts` for `want`; a pass that must be made keeps `others` too.
+
+        Raises `CacheUnavailable`.
+        """
+        index = TextIndex.of(texts)
+        every = sorted({want, *others}, key=lambda w: (w.depth, w.position or ""))
+        keys = {entry_key(w, texts, index, self.digests, self.partition, self.how): w for w in every}
+        mine = next(key for key, w in keys.items() if w == want)
+        ready = self.cache.get(mine)
+        if ready is not None:
+            about = ready.description
+            return Filled(ready, index.number, seconds_alone=about.seconds, flops_alone=about.flops)
+        wanted = {key: (self._lengths(w, texts, index), self.width, torch.float32) for key, w in keys.items()}
+        paid: dict[str, float] = {}
+
+        def make(writers: Mapping[str, Writer]) -> dict[str, Description]:
+            begin = time.perf_counter()
+            asked = {keys[key]: writer for key, writer in writers.items()}
+            self._compute(texts, index, asked)
+            paid["seconds"] = time.perf_counter() - begin
+            return self._describe(name, texts, {key: keys[key] for key in writers}, paid)
+
+        states, _ = self.cache.get_or_make(wanted, make)
+        about = states[mine].description
+        return Filled(
+            states[mine],
+            index.number,
+            seconds=paid.get("seconds", 0.0),
+            flops=int(paid.get("flops", 0)),
+            seconds_alone=about.seconds,
+            flops_alone=about.flops,
+            made=bool(paid),
+        )
+
+    def _lengths(self, want: Want, texts: Texts, index: TextIndex) -> Tensor:
+        if want.position:
+            return torch.ones(len(index.first), dtype=torch.long)
+        return torch.tensor([len(texts.tokens[row]) for row in index.first])
+
+    def _batches(self, texts: Texts, index: TextIndex) -> Iterator[Tensor]:
+        lengths = [len(texts.tokens[row]) for row in index.first]
+        return bucketed(lengths, PASS_TOKENS.get(self.device.type, PASS_TOKENS["cpu"]))
+
+    def _compute(self, texts: Texts, index: TextIndex, wanted: Mapping[Want, Writer]) -> None:
+        for numbers in self._batches(texts, index):
+            batch = texts.batch([index.first[number] for number in numbers.tolist()])
+            for want, states in self._pass(batch, wanted).items():
+                self._put(wanted[want], numbers, states, texts, index, single=want.position is not None)
+
+    def _pass(self, batch: Batch, wanted: Iterable[Want]) -> dict[Want, Tensor]:
+        """What one pass over `batch` gives for each want: states (B, T, D) or features (B, 1, D)."""
+        depths = sorted(want.depth for want in wanted if not want.position)
+        found: dict[Want, Tensor] = {}
+        with evaluating(self.partition.model), torch.no_grad(), self.precision():
+            inputs = keyword_inputs(batch, self.device)
+            states = self.partition.lower(depths, **inputs) if depths else {}
+            for want in wanted:
+                if not want.position:
+                    found[want] = states[want.depth]
+                elif depths and depths[-1]:
+                    found[want] = self.computer_above(depths[-1])(batch, _always(states[depths[-1]]))[:, None]
+                else:
+                    found[want] = self.computer_above(0)(batch)[:, None]
+        return found
+
+    def _put(
+        self, writer: Writer, numbers: Tensor, states: Tensor, texts: Texts, index: TextIndex, single: bool
+    ) -> None:
+        for number, rows in zip(numbers.tolist(), states.float().cpu(), strict=True):
+            writer.put(number, rows[: 1 if single else len(texts.tokens[index.first[number]])])
+
+    def operations(self, wanted: Iterable[Want], texts: Texts) -> int:
+        """Operations of a pass over `texts` that keeps `wanted`."""
+        index, wants = TextIndex.of(texts), frozenset(wanted)
+        if wants not in self._flops:
+            self._flops[wants] = FlopModel(lambda lengths: self._count(wants, lengths), padded_cells)
+        lengths = [len(texts.tokens[row]) for row in index.first]
+        return sum(self._flops[wants]([lengths[n] for n in batch.tolist()]) for batch in self._batches(texts, index))
+
+    def _count(self, wants: frozenset[Want], lengths: list[int]) -> int:
+        made_up = Texts("unpadded", [[3] * n for n in lengths], lengths, 0, masked=False)
+        return count_flops(lambda: sum_of(self._pass(made_up.batch(range(len(lengths))), wants).values()))
+
+    def _describe(
+        self, name: str, texts: Texts, keys: Mapping[str, Want], paid: dict[str, float]
+    ) -> dict[str, Description]:
+        paid["flops"] = whole = self.operations(keys.values(), texts)
+        alone = {key: self.operations([want], texts) for key, want in keys.items()}
+        return {
+            key: Description(
+                model=self.model_name,
+                depth=want.depth,
+                texts=f"{name}, {want.position or 'all tokens'}",
+                seconds=paid["seconds"] * (alone[key] / whole if whole else 1.0),
+                flops=alone[key],
+            )
+            for key, want in keys.items()
+        }
+
+
+def _always(states: Tensor) -> Callable[[Packing | None], Tensor]:
+    """A fetch that gives these padded states."""
+
+    def fetch(packing: Packing | None) -> Tensor:
+        assert packing is None
+        return states
+
+    return fetch
+
+
+def sum_of(tensors: Iterable[Tensor]) -> Tensor:
+    """One number that depends on all of `tensors`."""
+    return torch.stack([tensor.float().sum() for tensor in tensors]).sum()

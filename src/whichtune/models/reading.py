@@ -1,0 +1,164 @@
+"""What the head reads of a batch, computed with as little as is exact.
+
+`FeatureComputer` gives the features (B, D) that `Classifier.features` gives, along the route that a plan
+has chosen: from a boundary upwards, in packed rows, with the last block at the read positions alone.
+
+Shapes: B texts, T tokens of the longest, R rows of W tokens (packed), P read positions a row, D hidden size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from whichtune.models.heads import Batch, Classifier, pool
+from whichtune.models.packing import MaskKind, Packing, pack, packed_inputs
+from whichtune.models.partition import Partition, without_kv_cache
+from whichtune.models.pruning import LastBlock, Mode
+from whichtune.spec import TokenPosition
+
+# Rows are filled up to this many tokens: attention in a row costs the square of its width.
+PACKED_WIDTH = 512
+# Packing is worth its gathering only where it leaves out at least this share of the tokens.
+LEAST_SAVING = 0.1
+
+Fetch = Callable[["Packing | None"], Tensor]
+
+
+@dataclass(frozen=True)
+class Route:
+    """How features are computed. The default is the whole model, padded: the plain way.
+
+    `boundary`: states enter there (0: from the tokens). `pruning`: how the last block is computed at the
+    read positions alone. `masks`: how packed texts are kept apart; None: no packing. `twins`: activations
+    run as PyTorch's own kernel of the same formula.
+    """
+
+    boundary: int = 0
+    pruning: Mode | None = None
+    masks: MaskKind | None = None
+    twins: bool = False
+
+    def simpler(self) -> Route | None:
+        """The next route to try where this one does not equal the plain way; None after the plain way."""
+        if self.pruning == "absorbed":
+            return replace(self, pruning="kv")
+        if self.pruning is not None:
+            return replace(self, pruning=None)
+        if self.masks is not None:
+            return replace(self, masks=None)
+        if self.twins:
+            return replace(self, twins=False)
+        return replace(self, boundary=0) if self.boundary else None
+
+
+class FeatureComputer:
+    """Features of batches of `classifier` along `route`.
+
+    `position` is where the head reads in the batches given here, whose padding may be less than the
+    study's. `padding_matters`: batches come padded as the study says and must be computed so.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        partition: Partition,
+        route: Route,
+        position: TokenPosition,
+        padding_matters: bool,
+    ) -> None:
+        self.classifier, self.partition, self.route = classifier, partition, route
+        self.position: TokenPosition = position
+        self.padding_matters = padding_matters
+        self.model = classifier.backbone
+        self._last = LastBlock(partition, route.pruning) if route.pruning else None
+        self._twins = _twins_of(self.model) if route.twins else []
+
+    def __call__(self, batch: Batch, fetch: Fetch | None = None) -> Tensor:
+        """Features (B, D) of `batch`, whose tensors lie on the CPU.
+
+        `fetch` gives the states that enter at the boundary, padded (B, T, D) or in the given packing's
+        rows (R, W, D); it is needed when the route has a boundary.
+        """
+        device = next(self.classifier.head.parameters(), next(self.model.parameters())).device
+        packing = self.arrange(batch.lengths)
+        with self._prepared(fetch, packing, device):
+            return self._read(batch, packing, device)
+
+    def arrange(self, lengths: Tensor) -> Packing | None:
+        """How texts of these lengths lie in rows; None: one a row, padded."""
+        if self.route.masks is None or self.padding_matters or len(lengths) < 2:
+            return None
+        longest = int(lengths.max())
+        packing = pack(lengths, max(longest, PACKED_WIDTH))
+        worth = packing.rows * packing.width <= (1 - LEAST_SAVING) * len(lengths) * longest
+        return packing if worth else None
+
+    @contextmanager
+    def _prepared(self, fetch: Fetch | None, packing: Packing | None, device: torch.device) -> Iterator[None]:
+        with ExitStack() as stack:
+            for parent, name, own, twin in self._twins:
+                setattr(parent, name, twin)
+                stack.callback(setattr, parent, name, own)
+            if self.route.boundary:
+                assert fetch is not None
+                feed = stack.enter_context(self.partition.upper(self.route.boundary))
+                feed.hidden_states = fetch(packing).to(device, non_blocking=True)
+            else:
+                stack.enter_context(without_kv_cache(self.model))
+            yield
+
+    def _read(self, batch: Batch, packing: Packing | None, device: torch.device) -> Tensor:
+        if packing is not None:
+            assert self.route.masks is not None
+            ids = batch.input_ids.to(device)
+            inputs = packed_inputs(self.model, packing, ids, self.route.masks)
+        else:
+            inputs = keyword_inputs(batch, device)
+        place = self._place(batch)
+        if self._last is not None and place is not None:
+            columns, flat = packing.read_positions(place) if packing else (place[:, None], None)
+            rows = self._last.rows(columns, lambda: self.model(**inputs)).flatten(0, 1)
+            return rows if flat is None else rows[flat.to(device)]
+        states: Tensor = self.model(**inputs).last_hidden_state
+        if packing is not None:
+            states = packing.unpack(states, batch.input_ids.shape[1])
+        return pool(states, batch.lengths.to(device), self.position)
+
+    def _place(self, batch: Batch) -> Tensor | None:
+        """The token (B,) that is read of each text; None for a mean over several."""
+        if self.position == "first":
+            return torch.zeros_like(batch.lengths)
+        if self.position == "last_nonpad":
+            return batch.lengths - 1
+        if self.position == "last":
+            return torch.full_like(batch.lengths, batch.input_ids.shape[1] - 1)
+        return None
+
+
+def _twins_of(model: nn.Module) -> list[tuple[nn.Module, str, nn.Module, nn.Module]]:
+    """GPT-2's GELU, written out in single operations, beside PyTorch's kernel of the same formula."""
+    from transformers.activations import NewGELUActivation
+
+    found: list[tuple[nn.Module, str, nn.Module, nn.Module]] = []
+    for parent in model.modules():
+        for name, child in parent.named_children():
+            if type(child) is NewGELUActivation:
+                found.append((parent, name, child, nn.GELU(approximate="tanh")))
+    return found
+
+
+def has_twins(model: nn.Module) -> bool:
+    """Whether any activation of `model` has a kernel of the same formula."""
+    return bool(_twins_of(model))
+
+
+def keyword_inputs(batch: Batch, device: torch.device) -> dict[str, Any]:
+    """What the backbone is called with for `batch`."""
+    mask = None if batch.attention_mask is None else batch.attention_mask.to(device)
+    return {"input_ids": batch.input_ids.to(device), "attention_mask": mask}

@@ -1,0 +1,203 @@
+"""What must be computed: decided before a run starts, from its spec, model and texts alone.
+
+Each decision comes with its reason. `docs/plan.md` explains them; `planned.py` carries them out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from whichtune.errors import ModelError
+from whichtune.lower import TextRule, Texts
+from whichtune.models.causality import is_causal
+from whichtune.models.heads import Classifier
+from whichtune.models.packing import mask_kind
+from whichtune.models.partition import Partition
+from whichtune.models.reading import Route, has_twins
+from whichtune.spec import RunSpec, TokenPosition
+
+if TYPE_CHECKING:
+    from whichtune.data.encoding import Encoded
+
+UNPADDED: dict[TokenPosition, TokenPosition] = {"last": "last_nonpad", "mean": "mean_nonpad"}
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One decision: what it is about, what was decided, and why."""
+
+    about: str
+    decided: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What of a run is computed, once or each time.
+
+    `boundary`: the first block that trains (number of blocks: none does). `cached`: "states" at the boundary,
+    the "features" that the head reads, or "nothing". `position`: where the head reads in texts computed by
+    `text_rule`. `route` is what the self-check starts from. A plan that is off has no partition.
+    """
+
+    decisions: list[Decision]
+    partition: Partition | None = None
+    boundary: int = 0
+    cached: str = "nothing"
+    text_rule: TextRule = "padded"
+    position: TokenPosition = "last"
+    causal: bool = True
+    route: Route = field(default_factory=Route)
+
+    @property
+    def is_off(self) -> bool:
+        return self.partition is None
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """Each decision with its reason, for the record."""
+        return {d.about: f"{d.decided}: {d.reason}" if d.reason else d.decided for d in self.decisions}
+
+
+def make_plan(spec: RunSpec, classifier: Classifier, encoded: Encoded) -> Plan:
+    """The plan of a run whose method is attached to `classifier`."""
+    off = _why_off(spec, classifier)
+    if off:
+        return Plan([Decision("plan", "off", off)])
+    try:
+        partition = Partition(classifier.backbone)
+    except ModelError as error:
+        return Plan([Decision("plan", "off", str(error))])
+    causal = is_causal(classifier.backbone)
+    boundary, why_boundary = find_boundary(classifier, partition)
+    rule, why_rule = _text_rule(spec, encoded, causal)
+    position = spec.token_position or "last"
+    if rule != "padded":
+        position = UNPADDED.get(position, position)
+    cached, why_cached = _cached(boundary, len(partition), classifier)
+    pruning, why_pruning = _pruning(spec, position, cached)
+    masks, why_masks = _packing(classifier.backbone, rule, causal, cached)
+    twins = has_twins(classifier.backbone)
+    return Plan(
+        decisions=[
+            Decision("boundary", f"block {boundary} of {len(partition)}", why_boundary),
+            Decision("read position", position, f"the head reads {spec.token_position}"),
+            Decision("texts", rule, why_rule),
+            Decision("cache", cached, why_cached),
+            Decision("last block", pruning or "in full", why_pruning),
+            Decision("packing", masks or "none", why_masks),
+            Decision("activations", "one kernel" if twins else "as they are", "the same formula" if twins else ""),
+        ],
+        partition=partition,
+        boundary=boundary,
+        cached=cached,
+        text_rule=rule,
+        position=position,
+        causal=causal,
+        route=Route(
+            boundary=boundary if cached == "states" else 0,
+            pruning="absorbed" if pruning else None,
+            masks=masks,
+            twins=twins,
+        ),
+    )
+
+
+def _why_off(spec: RunSpec, classifier: Classifier) -> str | None:
+    if spec.plan == "off":
+        return "asked for"
+    if type(classifier) is not Classifier:
+        return "the method changes how the classifier computes"
+    known = {id(p) for module in (classifier.backbone, classifier.head) for p in module.parameters()}
+    if any(id(p) not in known for p in classifier.parameters()):
+        return "the method trains something outside the model and its head"
+    probability = largest_dropout(classifier)
+    if probability > 0:
+        return f"dropout {probability:g} draws anew at every step, and other shapes would draw other numbers"
+    return None
+
+
+def largest_dropout(classifier: Classifier) -> float:
+    """The largest dropout probability of any layer, adapters included, or of the model's configuration."""
+    layers = [float(module.p) for module in classifier.modules() if isinstance(module, nn.Dropout)]
+    config: Any = classifier.backbone.config
+    named = [
+        float(value)
+        for key, value in config.to_dict().items()
+        if "drop" in key and isinstance(value, (int, float)) and not isinstance(value, bool)
+    ]
+    # A classifier head's dropout in a configuration names a layer that is not there.
+    return max([0.0, *layers, *(named if not layers else [])])
+
+
+def find_boundary(classifier: Classifier, partition: Partition) -> tuple[int, str]:
+    """The first block with anything that trains, and what that is. A tied weight trains wherever it is used."""
+    trains = {id(p) for p in classifier.backbone.parameters() if p.requires_grad}
+    if not trains:
+        return len(partition), "nothing of the model trains"
+    above = {id(p) for module in [*partition.blocks, *partition.final_modules] for p in module.parameters()}
+    outside = [n for n, p in classifier.backbone.named_parameters() if id(p) in trains and id(p) not in above]
+    if outside:
+        return 0, f"{outside[0]} trains"
+    for number, block in enumerate(partition.blocks):
+        for name, parameter in block.named_parameters():
+            if id(parameter) in trains:
+                return number, f"{name} is the first to train"
+    return len(partition), "only what follows the last block trains"
+
+
+def _text_rule(spec: RunSpec, encoded: Encoded, causal: bool) -> tuple[TextRule, str]:
+    """How much of each text must be computed."""
+    position, padded = spec.token_position, encoded.padding == "right"
+    if position == "first" and causal:
+        return "first token", "the first token sees itself alone"
+    if position in ("last", "mean") and padded:
+        return "padded", f"{position} reads padding"
+    if causal:
+        return "unpadded", "real tokens see nothing of the padding after them"
+    if padded and encoded.attend_to_padding:
+        return "padded", "real tokens attend to padding"
+    return "unpadded", "padding is masked"
+
+
+def _cached(boundary: int, blocks: int, classifier: Classifier) -> tuple[str, str]:
+    if boundary == 0:
+        return "nothing", "the first block trains"
+    if not any(p.requires_grad for p in classifier.backbone.parameters()):
+        return "features", "nothing below the head trains"
+    return "states", f"blocks below {boundary} never change"
+
+
+def _pruning(spec: RunSpec, position: TokenPosition, cached: str) -> tuple[str | None, str]:
+    if position in ("mean", "mean_nonpad"):
+        return None, f"{position} reads every token"
+    if spec.gradient_checkpointing:
+        return None, "gradient checkpointing runs blocks again as a whole"
+    return "read position alone", "one position is read"
+
+
+def _packing(backbone: nn.Module, rule: TextRule, causal: bool, cached: str) -> tuple[Any, str]:
+    if rule != "unpadded":
+        return None, "all texts have one length"
+    if cached == "features":
+        return None, "the head reads cached features"
+    kind = mask_kind(backbone, causal)
+    if kind is None:
+        return None, "the model cannot keep texts of one row apart"
+    return kind, "texts in one row see only themselves"
+
+
+def texts_of(plan: Plan, encoded: Encoded, split: str) -> Texts:
+    """The texts of a split as the plan computes them."""
+    tokens = encoded.splits[split].tokens
+    lengths = [len(ids) for ids in tokens]
+    if plan.text_rule == "first token":
+        return Texts("first token", [ids[:1] for ids in tokens], [1] * len(tokens), encoded.pad_id, masked=False)
+    if plan.text_rule == "unpadded":
+        return Texts("unpadded", tokens, lengths, encoded.pad_id, masked=not plan.causal)
+    width = encoded.context_length
+    filled = [ids + [encoded.pad_id] * (width - len(ids)) for ids in tokens]
+    return Texts("padded", filled, lengths, encoded.pad_id, masked=not encoded.attend_to_padding)

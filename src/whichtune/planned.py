@@ -1,0 +1,201 @@
+"""Logits computed with as little as is exact: the forward pass that a plan describes.
+
+Before its first use a `PlannedForward` is compared with the plain way on a few ragged texts, logits and
+gradients. Where they differ by more than rounding, or a shortcut fails, the next simpler route is taken,
+down to the plain way itself, and `notes` says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from whichtune.cost import count_flops
+from whichtune.flops import Cells, FlopModel, rows_cells
+from whichtune.forward import PlainForward, autocast
+from whichtune.lower import Filled, Texts
+from whichtune.models.heads import Classifier
+from whichtune.models.packing import Packing
+from whichtune.models.partition import Partition
+from whichtune.models.reading import FeatureComputer, Route
+from whichtune.spec import TokenPosition
+
+if TYPE_CHECKING:
+    from whichtune.data.encoding import Encoded
+
+# Largest differences from the plain way that are rounding, relative to the largest logit and gradient.
+LOGIT_TOLERANCE = {"float32": 2e-5, "bf16": 5e-2, "fp16": 1e-2}
+GRADIENT_TOLERANCE = {"float32": 1e-4, "bf16": 1e-1, "fp16": 2e-2}
+CHECKED_TEXTS = 4
+
+
+class PlannedForward:
+    """Follows `route` for the texts of each split; `states` holds what the cache has below the boundary.
+
+    `features_cached`: the states are what the head reads, and nothing of the backbone is computed.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        encoded: Encoded,
+        device: torch.device,
+        precision: str,
+        partition: Partition,
+        texts: Mapping[str, Texts],
+        position: TokenPosition,
+        route: Route,
+        states: Mapping[str, Filled],
+        features_cached: bool,
+    ) -> None:
+        self.classifier, self.encoded = classifier, encoded
+        self.device, self.precision = device, precision
+        self.partition, self.texts, self.position = partition, texts, position
+        self.states, self.features_cached = states, features_cached
+        self.plain = PlainForward(classifier, encoded, device, precision)
+        self.notes: list[str] = []
+        self._take(route)
+        self._flops = FlopModel(self._count, self._cells, encoded.context_length)
+
+    def _take(self, route: Route) -> None:
+        padded = next(iter(self.texts.values())).rule == "padded"
+        self.route = route
+        self._computer = FeatureComputer(self.classifier, self.partition, route, self.position, padded)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing is left of the plan."""
+        return not self.features_cached and self.route == Route() and self._texts_are_plain
+
+    @property
+    def _texts_are_plain(self) -> bool:
+        return next(iter(self.texts.values())).rule == "padded"
+
+    def logits(self, split: str, rows: Sequence[int]) -> Tensor:
+        with autocast(self.precision, self.device):
+            return self.classifier.head(self.features(split, rows)).float()
+
+    def features(self, split: str, rows: Sequence[int]) -> Tensor:
+        """What the head reads (B, D)."""
+        if self.features_cached:
+            return self.states[split].features(rows).to(self.device)
+        batch = self.texts[split].batch(rows)
+        if not self.route.boundary:
+            return self._computer(batch)
+        width = batch.input_ids.shape[1]
+        return self._computer(batch, lambda packing: self.states[split].fetch(rows, packing, width))
+
+    # -- operations -------------------------------------------------------------------------------
+
+    def training_flops(self, rows: Sequence[int]) -> int:
+        tokens = self.texts["train"].tokens
+        return self._flops([len(tokens[row]) for row in rows])
+
+    def _cells(self, lengths: Sequence[int]) -> Cells:
+        if self.features_cached:
+            return (1, len(lengths), 0, 0, 0, 0)
+        packing = self._computer.arrange(torch.tensor(lengths))
+        if packing is None:
+            return rows_cells(len(lengths), len(lengths), max(lengths), 1)
+        read = int(torch.bincount(packing.row, minlength=packing.rows).max())
+        return rows_cells(len(lengths), packing.rows, packing.width, read)
+
+    def _count(self, lengths: list[int]) -> int:
+        """Operations of a training step over made-up texts of these lengths."""
+        return count_flops(lambda: self._loss_of(lengths))
+
+    def _loss_of(self, lengths: list[int]) -> Tensor:
+        body: Any = self.partition.body
+        width = int(body.config.hidden_size)
+        labels = torch.zeros(len(lengths), dtype=torch.long, device=self.device)
+        sample = self.texts["train"]
+        texts = replace(sample, tokens=[[3] * n for n in lengths], lengths=lengths)
+        batch = texts.batch(range(len(lengths)))
+
+        def made_up(packing: Packing | None) -> Tensor:
+            shape = batch.input_ids.shape if packing is None else (packing.rows, packing.width)
+            return torch.randn(*shape, width)
+
+        with autocast(self.precision, self.device):
+            if self.features_cached:
+                features = torch.randn(len(lengths), width, device=self.device)
+            else:
+                features = self._computer(batch, made_up if self.route.boundary else None)
+            return nn.functional.cross_entropy(self.classifier.head(features).float(), labels)
+
+    # -- the check ---------------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """Take the first route, from the planned one to simpler ones, that equals the plain way."""
+        rows = self._ragged_rows()
+        training = self.classifier.training
+        self.classifier.train()
+        try:
+            expected = self._logits_and_gradients(self.plain, rows)
+            while True:
+                reason = self._difference(rows, expected)
+                if reason is None:
+                    return
+                simpler = None if self.features_cached else self.route.simpler()
+                left = _what_is_left_out(self.route, simpler)
+                if simpler is None:
+                    if self.features_cached or not self._texts_are_plain:
+                        raise PlanFailedError(reason)
+                    return
+                self.notes.append(f"Self-check: {left} ({reason}).")
+                self._take(simpler)
+        finally:
+            self.classifier.train(training)
+
+    def _ragged_rows(self) -> list[int]:
+        """A few training texts of the most different lengths."""
+        lengths = self.texts["train"].lengths
+        order = sorted(range(len(lengths)), key=lambda row: lengths[row])
+        places = {round(i * (len(order) - 1) / max(1, CHECKED_TEXTS - 1)) for i in range(CHECKED_TEXTS)}
+        return [order[place] for place in sorted(places)]
+
+    def _difference(self, rows: Sequence[int], expected: tuple[Tensor, list[Tensor]]) -> str | None:
+        """Why this route is not the plain way; None where it is."""
+        try:
+            found = self._logits_and_gradients(self, rows)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:
+            return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+        scale = max(1.0, float(expected[0].abs().max()))
+        off = float((found[0] - expected[0]).abs().max()) / scale
+        if not off <= LOGIT_TOLERANCE[self.precision]:
+            return f"logits differ by {off:.1e} of the largest"
+        largest = max((float(g.abs().max()) for g in expected[1]), default=0.0)
+        pairs = zip(found[1], expected[1], strict=True)
+        away = max((float((a - b).abs().max()) for a, b in pairs), default=0.0)
+        if not away <= GRADIENT_TOLERANCE[self.precision] * max(largest, 1e-6):
+            return f"gradients differ by {away:.1e}, the largest is {largest:.1e}"
+        return None
+
+    def _logits_and_gradients(self, forward: Any, rows: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
+        parameters = [p for p in self.classifier.parameters() if p.requires_grad]
+        logits = forward.logits("train", rows)
+        labels = torch.as_tensor(self.encoded.splits["train"].labels[list(rows)], device=self.device)
+        loss = nn.functional.cross_entropy(logits, labels)
+        gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+        filled = [torch.zeros_like(p) if g is None else g for g, p in zip(gradients, parameters, strict=True)]
+        return logits.detach(), filled
+
+
+class PlanFailedError(Exception):
+    """Even the simplest route differs from the plain way; the message says how."""
+
+
+def _what_is_left_out(route: Route, simpler: Route | None) -> str:
+    if simpler is None:
+        return "no shortcut is used"
+    if route.pruning != simpler.pruning:
+        return "keys and values are formed" if simpler.pruning else "the last block is computed in full"
+    if route.masks != simpler.masks:
+        return "texts are padded, not packed"
+    return "activations run as the model has them" if route.twins != simpler.twins else "lower blocks run anew"

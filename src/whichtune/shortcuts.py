@@ -1,0 +1,176 @@
+"""From a plan to the forward pass of a run: the cache is filled, the route checked, the costs noted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from whichtune.cost import Timers
+from whichtune.forward import Forward, PlainForward, autocast
+from whichtune.lower import Filled, LowerPass, Want
+from whichtune.models.activations import ActivationCache, CacheUnavailable, default_root
+from whichtune.models.heads import Classifier
+from whichtune.models.reading import FeatureComputer, Route
+from whichtune.plan import Plan, make_plan, texts_of
+from whichtune.planned import PlanFailedError, PlannedForward
+from whichtune.spec import RunSpec
+
+if TYPE_CHECKING:
+    from whichtune.data.encoding import Encoded
+
+
+@dataclass(frozen=True)
+class CacheSettings:
+    """Where the cache is, the bytes it may take (None: a quarter of the free disk), and which boundaries the
+    other runs of the study have."""
+
+    folder: Path | None = None
+    limit: int | None = None
+    boundaries: tuple[int, ...] = ()
+
+    def open(self) -> ActivationCache:
+        return ActivationCache(self.folder or default_root(), self.limit)
+
+
+@dataclass
+class Prepared:
+    """A run's forward pass with what its record says of it."""
+
+    forward: Forward
+    shortcuts: dict[str, Any]
+    notes: list[str] = field(default_factory=list)
+    seconds: float = 0.0  # of the training split's lower blocks, as paid
+    seconds_alone: float = 0.0
+    flops: int = 0
+    flops_alone: int = 0
+
+
+def prepare_forward(
+    spec: RunSpec,
+    classifier: Classifier,
+    encoded: Encoded,
+    device: torch.device,
+    timers: Timers,
+    settings: CacheSettings,
+) -> Prepared:
+    """The forward pass that the run's plan allows. The training split's lower blocks count as phase `cache`,
+    those of the other splits as `evaluate`."""
+    plain = PlainForward(classifier, encoded, device, spec.precision)
+    with timers.phase("load"):
+        plan = make_plan(spec, classifier, encoded)
+    shortcuts: dict[str, Any] = {"plan": spec.plan, "decisions": plan.reasons}
+    if plan.is_off:
+        return Prepared(plain, shortcuts)
+    notes: list[str] = []
+    states, cached = _fill(spec, plan, classifier, encoded, device, timers, settings, notes)
+    route = plan.route if cached == plan.cached else replace(plan.route, boundary=0)
+    assert plan.partition is not None
+    forward = PlannedForward(
+        classifier,
+        encoded,
+        device,
+        spec.precision,
+        plan.partition,
+        {name: texts_of(plan, encoded, name) for name in encoded.splits},
+        plan.position,
+        route,
+        states,
+        features_cached=cached == "features",
+    )
+    with timers.phase("load"):
+        try:
+            forward.settle()
+        except PlanFailedError as error:
+            notes.append(f"Self-check: no shortcut is used ({error}).")
+            return Prepared(plain, {**shortcuts, "used": {"plain": True}}, notes)
+    notes += forward.notes
+    train = states.get("train")
+    used = {
+        "texts": plan.text_rule,
+        "cached": cached,
+        "cache_made": bool(train and train.made),
+        "boundary": forward.route.boundary,
+        "last_block": forward.route.pruning or "full",
+        "packing": forward.route.masks or "none",
+        "activation_kernel": forward.route.twins,
+        "fused_optimiser": True,
+    }
+    prepared = Prepared(forward, {**shortcuts, "used": used}, notes)
+    if train is not None and (forward.route.boundary or cached == "features"):
+        prepared.seconds, prepared.flops = train.seconds, train.flops
+        prepared.seconds_alone, prepared.flops_alone = train.seconds_alone, train.flops_alone
+    return prepared
+
+
+def _fill(
+    spec: RunSpec,
+    plan: Plan,
+    classifier: Classifier,
+    encoded: Encoded,
+    device: torch.device,
+    timers: Timers,
+    settings: CacheSettings,
+    notes: list[str],
+) -> tuple[dict[str, Filled], str]:
+    """States of every split from the cache, and what they are; nothing where the cache cannot hold them."""
+    if plan.cached == "nothing":
+        return {}, "nothing"
+    with timers.phase("cache"):
+        lower = lower_pass(spec, plan, classifier, device, settings.open())
+    want = Want(plan.boundary, plan.position if plan.cached == "features" else None)
+    others = wants_of(plan, settings.boundaries)
+    states: dict[str, Filled] = {}
+    try:
+        for name in encoded.splits:
+            with timers.phase("cache" if name == "train" else "evaluate"):
+                states[name] = lower.fill(name, texts_of(plan, encoded, name), want, others)
+    except CacheUnavailable as error:
+        notes.append(f"The cache is not used: {error}; lower blocks are computed at every step.")
+        return {}, "nothing"
+    return states, plan.cached
+
+
+def wants_of(plan: Plan, boundaries: Iterable[int]) -> list[Want]:
+    """What the other runs of a study will want of the same texts, given their boundaries."""
+    assert plan.partition is not None
+    blocks = len(plan.partition)
+    wants = {Want(b) for b in boundaries if 0 < b < blocks}
+    if blocks in boundaries:
+        wants.add(Want(blocks, plan.position))
+    return sorted(wants, key=lambda want: want.depth)
+
+
+def lower_pass(
+    spec: RunSpec, plan: Plan, classifier: Classifier, device: torch.device, cache: ActivationCache
+) -> LowerPass:
+    """What computes and caches states below the plan's boundary."""
+    assert plan.partition is not None
+    partition = plan.partition
+    padded = plan.text_rule == "padded"
+
+    def computer_above(boundary: int) -> FeatureComputer:
+        # Only layers that are never trained run here, and each way of pruning rounds by itself: keys and
+        # values formed by the block itself are the safe one.
+        route = Route(boundary=boundary, twins=plan.route.twins)
+        return FeatureComputer(classifier, partition, route, plan.position, padded)
+
+    body: Any = partition.body
+    return LowerPass(
+        partition=partition,
+        computer_above=computer_above,
+        cache=cache,
+        how={
+            "precision": spec.precision,
+            "device": device.type,
+            "causal": plan.causal,
+            "twins": plan.route.twins,
+        },
+        precision=lambda: autocast(spec.precision, device),
+        device=device,
+        width=int(body.config.hidden_size),
+        model_name=spec.model if spec.weights == "pretrained" else f"{spec.model} ({spec.weights})",
+    )
