@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -23,7 +23,7 @@ from whichtune.models.activations import ActivationCache, Description, States, W
 from whichtune.models.heads import Batch
 from whichtune.models.packing import Packing, bucketed
 from whichtune.models.partition import Partition, evaluating
-from whichtune.models.reading import FeatureComputer, keyword_inputs
+from whichtune.models.reading import FeatureComputer, Twins, keyword_inputs
 
 # Tokens in one batch of a lower pass.
 PASS_TOKENS = {"cpu": 2048, "cuda": 16384}
@@ -188,11 +188,15 @@ class LowerPass:
     device: torch.device
     width: int
     model_name: str
+    twins: bool
     digests: WeightDigests = field(init=False)
+    _twins: Twins | None = field(init=False)
+    counting_seconds: float = field(init=False, default=0.0)  # spent on measuring alone, in all
     _flops: dict[frozenset[Want], FlopModel] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.digests = WeightDigests(self.partition)
+        self._twins = Twins(self.partition.model) if self.twins else None
 
     def fill(self, name: str, texts: Texts, want: Want, others: Iterable[Want] = ()) -> Filled:
         """States of all `texts` for `want`; a pass that must be made keeps `others` too.
@@ -248,7 +252,11 @@ class LowerPass:
         """What one pass over `batch` gives for each want: states (B, T, D) or features (B, 1, D)."""
         depths = sorted(want.depth for want in wanted if not want.position)
         found: dict[Want, Tensor] = {}
-        with evaluating(self.partition.model), torch.no_grad(), self.precision():
+        with ExitStack() as stack:
+            for context in (evaluating(self.partition.model), torch.no_grad(), self.precision()):
+                stack.enter_context(context)
+            if self._twins is not None:
+                stack.enter_context(self._twins.in_place())
             inputs = keyword_inputs(batch, self.device)
             states = self.partition.lower(depths, **inputs) if depths else {}
             for want in wanted:
@@ -268,11 +276,14 @@ class LowerPass:
 
     def operations(self, wanted: Iterable[Want], texts: Texts) -> int:
         """Operations of a pass over `texts` that keeps `wanted`."""
+        begin = time.perf_counter()
         index, wants = TextIndex.of(texts), frozenset(wanted)
         if wants not in self._flops:
             self._flops[wants] = FlopModel(lambda lengths: self._count(wants, lengths), padded_cells)
         lengths = [len(texts.tokens[row]) for row in index.first]
-        return sum(self._flops[wants]([lengths[n] for n in batch.tolist()]) for batch in self._batches(texts, index))
+        total = sum(self._flops[wants]([lengths[n] for n in batch.tolist()]) for batch in self._batches(texts, index))
+        self.counting_seconds += time.perf_counter() - begin
+        return total
 
     def _count(self, wants: frozenset[Want], lengths: list[int]) -> int:
         made_up = Texts("unpadded", [[3] * n for n in lengths], lengths, 0, masked=False)

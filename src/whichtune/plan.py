@@ -127,10 +127,13 @@ def largest_dropout(classifier: Classifier) -> float:
     named = [
         float(value)
         for key, value in config.to_dict().items()
-        if "drop" in key and isinstance(value, (int, float)) and not isinstance(value, bool)
+        if "drop" in key and isinstance(value, (int, float)) and not key.startswith(_OF_OTHER_HEADS)
     ]
-    # A classifier head's dropout in a configuration names a layer that is not there.
-    return max([0.0, *layers, *(named if not layers else [])])
+    return max([0.0, *layers, *named])
+
+
+# Dropout of heads that transformers' own classifiers have and this one does not.
+_OF_OTHER_HEADS = ("classifier", "summary")
 
 
 def find_boundary(classifier: Classifier, partition: Partition) -> tuple[int, str]:

@@ -8,7 +8,7 @@ down to the plain way itself, and `notes` says so.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,6 +21,7 @@ from whichtune.lower import Filled, Texts
 from whichtune.models.heads import Classifier
 from whichtune.models.packing import Packing
 from whichtune.models.partition import Partition
+from whichtune.models.pruning import CannotPrune
 from whichtune.models.reading import FeatureComputer, Route
 from whichtune.spec import TokenPosition
 
@@ -58,6 +59,7 @@ class PlannedForward:
         self.states, self.features_cached = states, features_cached
         self.plain = PlainForward(classifier, encoded, device, precision)
         self.notes: list[str] = []
+        self.refused: list[str] = []  # shortcuts that do not apply to this model, with the reason
         self._take(route)
         self._flops = FlopModel(self._count, self._cells, encoded.context_length)
 
@@ -144,12 +146,18 @@ class PlannedForward:
                 left = _what_is_left_out(self.route, simpler)
                 if simpler is None:
                     if self.features_cached or not self._texts_are_plain:
-                        raise PlanFailedError(reason)
+                        raise PlanFailedError(reason.text)
                     return
-                self.notes.append(f"Self-check: {left} ({reason}).")
+                self._say(left, reason)
                 self._take(simpler)
         finally:
             self.classifier.train(training)
+
+    def _say(self, left_out: str, reason: _Reason) -> None:
+        if reason.expected:
+            self.refused.append(f"{left_out}: {reason.text}")
+        else:
+            self.notes.append(f"Self-check: {left_out} ({reason.text}).")
 
     def _ragged_rows(self) -> list[int]:
         """A few training texts of the most different lengths."""
@@ -158,23 +166,25 @@ class PlannedForward:
         places = {round(i * (len(order) - 1) / max(1, CHECKED_TEXTS - 1)) for i in range(CHECKED_TEXTS)}
         return [order[place] for place in sorted(places)]
 
-    def _difference(self, rows: Sequence[int], expected: tuple[Tensor, list[Tensor]]) -> str | None:
+    def _difference(self, rows: Sequence[int], expected: tuple[Tensor, list[Tensor]]) -> _Reason | None:
         """Why this route is not the plain way; None where it is."""
         try:
             found = self._logits_and_gradients(self, rows)
+        except CannotPrune as error:
+            return _Reason(str(error), expected=True)
         except torch.OutOfMemoryError:
             raise
         except Exception as error:
-            return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+            return _Reason(f"{type(error).__name__}: {' '.join(str(error).split())[:160]}")
         scale = max(1.0, float(expected[0].abs().max()))
         off = float((found[0] - expected[0]).abs().max()) / scale
         if not off <= LOGIT_TOLERANCE[self.precision]:
-            return f"logits differ by {off:.1e} of the largest"
+            return _Reason(f"logits differ by {off:.1e} of the largest")
         largest = max((float(g.abs().max()) for g in expected[1]), default=0.0)
         pairs = zip(found[1], expected[1], strict=True)
         away = max((float((a - b).abs().max()) for a, b in pairs), default=0.0)
         if not away <= GRADIENT_TOLERANCE[self.precision] * max(largest, 1e-6):
-            return f"gradients differ by {away:.1e}, the largest is {largest:.1e}"
+            return _Reason(f"gradients differ by {away:.1e}, the largest is {largest:.1e}")
         return None
 
     def _logits_and_gradients(self, forward: Any, rows: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
@@ -185,6 +195,14 @@ class PlannedForward:
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
         filled = [torch.zeros_like(p) if g is None else g for g, p in zip(gradients, parameters, strict=True)]
         return logits.detach(), filled
+
+
+@dataclass(frozen=True)
+class _Reason:
+    """Why a route was not taken; `expected` where it is known not to apply to such a model."""
+
+    text: str
+    expected: bool = False
 
 
 class PlanFailedError(Exception):

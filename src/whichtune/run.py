@@ -33,10 +33,16 @@ class RunResult:
     save: Callable[[Any], None] | None = None  # writes the trained state into a folder
 
 
-def run_one(spec: RunSpec, on_event: Listener = lambda event: None, memory_baseline: int = 0) -> RunResult:
+def run_one(
+    spec: RunSpec,
+    on_event: Listener = lambda event: None,
+    memory_baseline: int = 0,
+    cache: dict[str, Any] | None = None,
+) -> RunResult:
     """Load, train, evaluate and measure. Errors are raised; the executor turns them into records.
 
-    `memory_baseline` is the anonymous memory in bytes that this process began with.
+    `memory_baseline` is the anonymous memory in bytes that this process began with. `cache` says where the
+    states of lower blocks are kept (the fields of `shortcuts.CacheSettings`).
     """
     from whichtune.data.splits import load_dataset
 
@@ -47,7 +53,7 @@ def run_one(spec: RunSpec, on_event: Listener = lambda event: None, memory_basel
     if spec.role is Role.BASELINE:
         result = _run_baseline(spec, dataset, memory_baseline)
     else:
-        result = _run_method(spec, dataset, on_event, memory_baseline)
+        result = _run_method(spec, dataset, on_event, memory_baseline, cache or {})
     result.record = result.record.model_copy(
         update={
             "labels": dataset.labels,
@@ -171,14 +177,16 @@ def encode_for(spec: RunSpec, dataset: Dataset, tokenizer: Any, config: Any) -> 
     )
 
 
-def _run_method(spec: RunSpec, dataset: Dataset, on_event: Listener, memory_baseline: int) -> RunResult:
+def _run_method(
+    spec: RunSpec, dataset: Dataset, on_event: Listener, memory_baseline: int, cache: dict[str, Any]
+) -> RunResult:
     import torch
 
     from whichtune.cost import MemoryMonitor, Timers, count_parameters
     from whichtune.environment import environment
     from whichtune.evaluate import predict_split
-    from whichtune.forward import PlainForward
     from whichtune.models.saving import trained_state
+    from whichtune.shortcuts import CacheSettings, prepare_forward
     from whichtune.train import Trainer
 
     device = torch.device(spec.device)
@@ -188,10 +196,11 @@ def _run_method(spec: RunSpec, dataset: Dataset, on_event: Listener, memory_base
         classifier, tokenizer = build_classifier(spec, len(dataset.labels))
         encoded = encode_for(spec, dataset, tokenizer, classifier.backbone.config)
         classifier.to(device)
-    forward = PlainForward(classifier, encoded, device, spec.precision)
     trainable, total = count_parameters(classifier)
     on_event({"event": "phase", "phase": "train"})
     with MemoryMonitor(device, memory_baseline) as memory:
+        prepared = prepare_forward(spec, classifier, encoded, device, timers, CacheSettings(**cache))
+        forward = prepared.forward
         training = (
             _solve(classifier, forward, timers)
             if _is_closed_form(spec)
@@ -207,6 +216,10 @@ def _run_method(spec: RunSpec, dataset: Dataset, on_event: Listener, memory_base
     state = trained_state(classifier)
     cost = _cost(training, timers.seconds, trainable, total).model_copy(
         update={
+            "cache_seconds_alone": prepared.seconds_alone,
+            "flops": training.flops + prepared.flops,
+            "cache_flops": prepared.flops,
+            "cache_flops_alone": prepared.flops_alone,
             "peak_memory_bytes": memory.peak,
             "peak_memory_reserved_bytes": memory.peak_reserved,
             "adapter_bytes": sum(t.numel() * t.element_size() for t in state.values()),
@@ -218,10 +231,10 @@ def _run_method(spec: RunSpec, dataset: Dataset, on_event: Listener, memory_base
         RunStatus.COMPLETED,
         metrics=metrics,
         cost=cost,
-        shortcuts={"plan": spec.plan},
+        shortcuts=prepared.shortcuts,
         context_length=encoded.context_length,
         environment=environment(spec.device),
-        notes=_notes(encoded),
+        notes=_notes(encoded) + prepared.notes,
     )
     from safetensors.torch import save_file
 
@@ -276,14 +289,10 @@ def _cost(training: Any, seconds: dict[str, float], trainable: int, total: int) 
         total_parameters=total,
         load_seconds=seconds.get("load"),
         cache_seconds=seconds.get("cache", 0.0),
-        cache_seconds_alone=seconds.get("cache", 0.0),
         train_seconds=busy,
         evaluate_seconds=seconds.get("evaluate"),
         max_epoch_seconds=max(training.epoch_seconds, default=None),
         curve_seconds=training.curve_seconds,
-        flops=training.flops,
-        cache_flops=0,
-        cache_flops_alone=0,
         real_tokens_per_second=training.real_tokens / busy if busy else None,
         padding_tokens_per_second=training.padding_tokens / busy if busy else None,
         optimiser_steps=training.steps,

@@ -28,12 +28,12 @@ class CacheSettings:
     """Where the cache is, the bytes it may take (None: a quarter of the free disk), and which boundaries the
     other runs of the study have."""
 
-    folder: Path | None = None
+    folder: Path | str | None = None
     limit: int | None = None
     boundaries: tuple[int, ...] = ()
 
     def open(self) -> ActivationCache:
-        return ActivationCache(self.folder or default_root(), self.limit)
+        return ActivationCache(Path(self.folder) if self.folder else default_root(), self.limit)
 
 
 @dataclass
@@ -89,16 +89,18 @@ def prepare_forward(
             return Prepared(plain, {**shortcuts, "used": {"plain": True}}, notes)
     notes += forward.notes
     train = states.get("train")
-    used = {
+    used: dict[str, Any] = {
         "texts": plan.text_rule,
         "cached": cached,
-        "cache_made": bool(train and train.made),
+        "cache_made": train is not None and train.made,
         "boundary": forward.route.boundary,
-        "last_block": forward.route.pruning or "full",
+        "last_block": "not computed" if cached == "features" else forward.route.pruning or "full",
         "packing": forward.route.masks or "none",
         "activation_kernel": forward.route.twins,
         "fused_optimiser": True,
     }
+    if forward.refused:
+        used["not_for_this_model"] = forward.refused
     prepared = Prepared(forward, {**shortcuts, "used": used}, notes)
     if train is not None and (forward.route.boundary or cached == "features"):
         prepared.seconds, prepared.flops = train.seconds, train.flops
@@ -126,8 +128,10 @@ def _fill(
     states: dict[str, Filled] = {}
     try:
         for name in encoded.splits:
-            with timers.phase("cache" if name == "train" else "evaluate"):
+            phase, counting = "cache" if name == "train" else "evaluate", lower.counting_seconds
+            with timers.phase(phase):
                 states[name] = lower.fill(name, texts_of(plan, encoded, name), want, others)
+            timers.seconds[phase] -= lower.counting_seconds - counting
     except CacheUnavailable as error:
         notes.append(f"The cache is not used: {error}; lower blocks are computed at every step.")
         return {}, "nothing"
@@ -153,9 +157,7 @@ def lower_pass(
     padded = plan.text_rule == "padded"
 
     def computer_above(boundary: int) -> FeatureComputer:
-        # Only layers that are never trained run here, and each way of pruning rounds by itself: keys and
-        # values formed by the block itself are the safe one.
-        route = Route(boundary=boundary, twins=plan.route.twins)
+        route = Route(boundary=boundary)
         return FeatureComputer(classifier, partition, route, plan.position, padded)
 
     body: Any = partition.body
@@ -172,5 +174,6 @@ def lower_pass(
         precision=lambda: autocast(spec.precision, device),
         device=device,
         width=int(body.config.hidden_size),
+        twins=plan.route.twins,
         model_name=spec.model if spec.weights == "pretrained" else f"{spec.model} ({spec.weights})",
     )

@@ -77,7 +77,7 @@ class FeatureComputer:
         self.padding_matters = padding_matters
         self.model = classifier.backbone
         self._last = LastBlock(partition, route.pruning) if route.pruning else None
-        self._twins = _twins_of(self.model) if route.twins else []
+        self._twins = Twins(self.model) if route.twins else None
 
     def __call__(self, batch: Batch, fetch: Fetch | None = None) -> Tensor:
         """Features (B, D) of `batch`, whose tensors lie on the CPU.
@@ -102,9 +102,8 @@ class FeatureComputer:
     @contextmanager
     def _prepared(self, fetch: Fetch | None, packing: Packing | None, device: torch.device) -> Iterator[None]:
         with ExitStack() as stack:
-            for parent, name, own, twin in self._twins:
-                setattr(parent, name, twin)
-                stack.callback(setattr, parent, name, own)
+            if self._twins is not None:
+                stack.enter_context(self._twins.in_place())
             if self.route.boundary:
                 assert fetch is not None
                 feed = stack.enter_context(self.partition.upper(self.route.boundary))
@@ -141,21 +140,36 @@ class FeatureComputer:
         return None
 
 
-def _twins_of(model: nn.Module) -> list[tuple[nn.Module, str, nn.Module, nn.Module]]:
-    """GPT-2's GELU, written out in single operations, beside PyTorch's kernel of the same formula."""
-    from transformers.activations import NewGELUActivation
+class Twins:
+    """GPT-2's GELU, which is written out in single operations, run as PyTorch's kernel of the same formula."""
 
-    found: list[tuple[nn.Module, str, nn.Module, nn.Module]] = []
-    for parent in model.modules():
-        for name, child in parent.named_children():
-            if type(child) is NewGELUActivation:
-                found.append((parent, name, child, nn.GELU(approximate="tanh")))
-    return found
+    def __init__(self, model: nn.Module) -> None:
+        from transformers.activations import NewGELUActivation
+
+        self._found: list[tuple[nn.Module, str, nn.Module, nn.Module]] = []
+        for parent in model.modules():
+            for name, child in parent.named_children():
+                if type(child) is NewGELUActivation:
+                    self._found.append((parent, name, child, nn.GELU(approximate="tanh")))
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """The kernels run instead of the model's own activations inside."""
+        for parent, name, _, twin in self._found:
+            setattr(parent, name, twin)
+        try:
+            yield
+        finally:
+            for parent, name, own, _ in self._found:
+                setattr(parent, name, own)
 
 
 def has_twins(model: nn.Module) -> bool:
     """Whether any activation of `model` has a kernel of the same formula."""
-    return bool(_twins_of(model))
+    return len(Twins(model)) > 0
 
 
 def keyword_inputs(batch: Batch, device: torch.device) -> dict[str, Any]:

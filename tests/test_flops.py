@@ -1,0 +1,33 @@
+"""Operations by lengths: equal to torch's count of the very batch, to the last one."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from planned_runs import Cell, made_up_texts, make_classifier, make_spec
+from whichtune.cost import Timers, count_flops
+from whichtune.planned import PlannedForward
+from whichtune.shortcuts import CacheSettings, prepare_forward
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama", "bert"])
+@pytest.mark.parametrize("method", ["head_only", "last_block", "last_two_blocks", "full", "lora"])
+def test_operations_of_a_step_are_counted_exactly(tmp_path: Path, family: str, method: str) -> None:
+    for position, padding in (("last_nonpad", "dynamic"), ("mean", "right")):
+        cell = Cell(family, method, position, padding, False)
+        classifier = make_classifier(cell)
+        encoded = made_up_texts(0, padding)
+        spec, device = make_spec(cell, "auto"), torch.device("cpu")
+        forward = prepare_forward(spec, classifier, encoded, device, Timers(device), CacheSettings(tmp_path)).forward
+        assert isinstance(forward, PlannedForward)
+        for rows in ([0, 1, 2, 3, 4, 5], [7, 9], [11]):
+            assert forward.training_flops(rows) == count_flops(partial(_loss, forward, rows))
+
+
+def _loss(forward: PlannedForward, rows: list[int]) -> torch.Tensor:
+    labels = torch.zeros(len(rows), dtype=torch.long)
+    return torch.nn.functional.cross_entropy(forward.logits("train", rows), labels)
