@@ -50,6 +50,16 @@ def test_packed_states_equal_padded_ones(family: str, attention: str) -> None:
             torch.testing.assert_close(_real(found, batch), _real(expected, batch), rtol=0, atol=1e-5)
 
 
+def test_rows_may_be_wider_than_the_model_has_positions() -> None:
+    """Also where a row is not full: what fills it takes no position that the model lacks."""
+    model = tiny_model("gpt2", n_positions=24)
+    batch = ragged_batch(model, True, lengths=(24, 23, 22, 21, 2))
+    with torch.no_grad():
+        expected = model(**batch.inputs).last_hidden_state
+        found = _packed_states(model, batch, "positions", width=60)
+    torch.testing.assert_close(_real(found, batch), _real(expected, batch), rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("family", ["gpt2", "gpt_neo", "qwen2", "bert", "modernbert"])
 def test_packed_gradients_equal_padded_ones(family: str) -> None:
     model, head = tiny_model(family), new_head()

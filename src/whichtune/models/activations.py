@@ -340,7 +340,10 @@ def stored_bytes(lengths: Tensor, width: int, dtype: torch.dtype) -> int:
 
 
 def default_root() -> Path:
-    """The user's cache folder (`XDG_CACHE_HOME` or `~/.cache`) with `whichtune/states` in it."""
+    """`WHICHTUNE_CACHE`, else `whichtune/states` in the user's cache folder (`XDG_CACHE_HOME` or `~/.cache`)."""
+    named = os.environ.get("WHICHTUNE_CACHE")
+    if named:
+        return Path(named)
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "whichtune" / "states"
 

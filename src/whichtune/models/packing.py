@@ -175,14 +175,11 @@ def _has_windows(model: nn.Module) -> bool:
 def _own_positions(model: nn.Module, packing: Packing, input_ids: Tensor) -> Tensor:
     """Position ids (R, W) that start again with each text, as `model` itself would number its tokens.
 
-    Places beyond the last text count from zero again: a text of their own, which nobody reads.
+    Every place beyond a row's last text has position zero: a text of its own, which nobody reads.
     """
     numbering = _numbering(model, input_ids)
     place, text, token = packing.gather_index()
     positions = torch.zeros(packing.rows, packing.width, dtype=torch.long)
-    filled = torch.zeros(packing.rows, dtype=torch.long).index_add_(0, packing.row, packing.lengths)
-    column = torch.arange(packing.width)[None]
-    positions = torch.where(column >= filled[:, None], column - filled[:, None], positions)
     positions.view(-1)[place] = numbering[text, token]
     return positions
 
