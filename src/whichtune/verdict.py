@@ -10,7 +10,7 @@ from whichtune.report import interpret
 from whichtune.stats.answers import Row, TestSet, common_seeds
 from whichtune.stats.comparing import ALPHA, POINT, compare_metric
 from whichtune.stats.pairs import PairTest, StudyNoise
-from whichtune.stats.results import CandidateFigures, Comparison, Verdict
+from whichtune.stats.results import CandidateFigures, Comparison, Verdict, in_text
 from whichtune.stats.selection import Candidate, Selection, best_on_validation, select
 
 
@@ -120,7 +120,7 @@ def _against_baseline(best: str, baseline: str | None, comparisons: Sequence[Com
     if baseline is None:
         return None
     if best == baseline:
-        return f"{baseline}, the baseline, is itself the best on validation."
+        return f"{in_text(baseline)}, the baseline, is itself the best on validation."
     for comparison in comparisons:
         if {comparison.a, comparison.b} == {best, baseline}:
             return comparison.sentence
@@ -135,7 +135,9 @@ def _warnings(
     failed = [row for row in rows.values() if row.failed]
     for row in failed:
         total = len(row.failed) + len(row.completed)
-        warnings.append(f"{len(row.failed)} of {interpret.count(total, 'run')} of {row.label} did not complete.")
+        warnings.append(
+            f"{len(row.failed)} of {interpret.count(total, 'run')} of {in_text(row.label)} did not complete."
+        )
     if test is None:
         return warnings
     seeds = max((len(row.predictions) for row in rows.values() if not row.deterministic), default=0)
@@ -169,7 +171,7 @@ def _limits(rows: Mapping[str, Row], tests: Mapping[str, PairTest], best: str, c
         limits.append("Statements about methods hold for new seeds and new examples, with this training split.")
     limits.append("Another training split, data set or model may order the rows differently.")
     untuned = [
-        row.label
+        in_text(row.label)
         for row in rows.values()
         if row.role is not Role.BASELINE
         and any(run.spec.get("learning_rate_source") == "card" for run in row.completed.values())
@@ -181,7 +183,7 @@ def _limits(rows: Mapping[str, Row], tests: Mapping[str, PairTest], best: str, c
         )
     if len(chosen.candidates) > 1:
         limits.append(
-            f"{best} was picked by its validation figures, so its test figure may owe a little to lucky "
+            f"{in_text(best)} was picked by its validation figures, so its test figure may owe a little to lucky "
             "seeds; "
             "this makes it harder, not easier, for a cheaper row to be recommended."
         )

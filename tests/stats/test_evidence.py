@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from studies import StudyOnDisk, answers, study_on_disk
+from study_files import StudyOnDisk, answers, study_on_disk
 
 from whichtune.errors import DataError, SettingError
 from whichtune.evidence import judge

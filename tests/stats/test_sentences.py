@@ -75,7 +75,7 @@ CASES: list[tuple[str, dict[str, Any], list[str], list[str]]] = [
         {"power": Power(alpha=0.0125, detectable=2.4, examples_needed=1234, seeds_needed=11)},
         [
             "Verdict: undecided, since neither a difference nor equivalence within 1 point is shown.",
-            "A true difference of about 2.4 points or more would probably (80 %) have been shown",
+            "A true difference of about 2.4 points or more would probably have been shown",
             "one of 1 point would need about 1,300 test examples or about 11 seeds.",
         ],
         ["better", "worse", "Alone this pair"],
@@ -267,6 +267,12 @@ def test_number_words() -> None:
     assert listing(["a", "b", "c"]) == "a, b and c"
     assert number(-0.04) == "0.0"
     assert [probability(p) for p in (1e-9, 0.034, 0.999)] == ["p < 0.001", "p = 0.034", "p > 0.99"]
+
+
+def test_labels_that_need_it_are_quoted() -> None:
+    text = paragraph(a="full, random weights", verdict="better")
+    assert "'full, random weights' against full" in text
+    assert "Verdict: 'full, random weights' is better than full." in text
 
 
 def test_headlines() -> None:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 
 from whichtune.stats.costs import COSTS
-from whichtune.stats.results import Comparison
+from whichtune.stats.results import Comparison, in_text
 
 ABOUT_EQUAL = 0.05
 METRIC_NAMES = {"accuracy": "accuracy", "f1_macro": "macro F1", "loss": "loss"}
@@ -86,7 +86,7 @@ def _figure(result: Comparison, value: float) -> str:
 
 
 def _what(result: Comparison) -> str:
-    text = f"{result.a} against {result.b}"
+    text = f"{in_text(result.a)} against {in_text(result.b)}"
     if result.factor and result.differs:
         mine = next((d for d in result.differs if d.startswith(f"{result.factor} (")), None)
         return f"{text}: {mine or result.factor}."
@@ -138,8 +138,7 @@ def _too_small(result: Comparison) -> str:
 
 def _decision(result: Comparison, alpha: float) -> str:
     models = result.holds_for == "models"
-    subject = f"this model of {result.a}" if models else result.a
-    other = f"this model of {result.b}" if models else result.b
+    subject, other = (f"{'this model of ' if models else ''}{in_text(label)}" for label in (result.a, result.b))
     margin = f"{result.margin:g} {'point' if result.margin == 1 else 'points'}" if result.margin else ""
     if result.verdict in ("better", "worse"):
         text = f"Verdict: {subject} is {result.verdict} than {other}"
@@ -160,7 +159,7 @@ def _power(result: Comparison) -> str:
     if power is None or result.verdict != "undecided" or power.detectable is None:
         return ""
     detectable = _amount(result, power.detectable)
-    text = f"A true difference of about {detectable} or more would probably (80 %) have been shown"
+    text = f"A true difference of about {detectable} or more would probably have been shown"
     needs = []
     if power.examples_needed is not None:
         needs.append(f"about {count(_rounded(power.examples_needed), 'test example')}")
@@ -230,7 +229,7 @@ def _costs(result: Comparison) -> str:
         for key, value in result.cost_ratios.items()
         if value is not None and key in COSTS and key != "flops"
     ]
-    return f"{result.a} costs {listing(parts)} of {result.b}." if parts else ""
+    return f"{in_text(result.a)} costs {listing(parts)} of {in_text(result.b)}." if parts else ""
 
 
 def _published(result: Comparison) -> str:
@@ -268,6 +267,7 @@ def rule_text(selection_cost: str, margin: float) -> str:
 
 def headline(recommended: str, best: str, undecided: Sequence[str], margin: float) -> str:
     """The one sentence to read."""
+    recommended, best, undecided = in_text(recommended), in_text(best), [in_text(label) for label in undecided]
     if recommended != best:
         return (
             f"Use {recommended}: it is the cheapest row shown to be no worse than {best}, the best on "
@@ -285,7 +285,7 @@ def headline(recommended: str, best: str, undecided: Sequence[str], margin: floa
 def candidate_sentence(label: str, standing: str, best: str, difference: float | None, margin: float) -> str:
     """Why a row was or was not recommended."""
     by = "" if difference is None else f" ({'+' if difference > 0 else ''}{number(difference, 2)} points on test)"
-    limit = points(margin)
+    label, best, limit = in_text(label), in_text(best), points(margin)
     sentences = {
         "best": f"{label} is the best on validation.",
         "shown no worse": f"{label} is cheaper and shown to be less than {limit} worse than {best}{by}.",

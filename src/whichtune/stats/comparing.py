@@ -13,7 +13,7 @@ from whichtune.stats.answers import Row, TestSet, common_seeds
 from whichtune.stats.confounds import Differences, find_differences
 from whichtune.stats.costs import cost_ratios
 from whichtune.stats.pairs import TEST_NAMES, PairTest, StudyNoise, compare_scores
-from whichtune.stats.results import Comparison, Power, Verdict4
+from whichtune.stats.results import Comparison, Power, Verdict4, in_text
 from whichtune.stats.scores import Scores
 
 ALPHA = 0.05
@@ -160,7 +160,9 @@ def _why_not(a: Row, b: Row) -> str:
         reason = next((r.error for r in row.failed if r.error), None)
         status = {str(r.status).replace("_", " ") for r in row.failed}
         ended = f"{run} ended as {' and '.join(sorted(status))}" if row.failed else "it has no run"
-        parts.append(f"{row.label} has no result, since {ended}" + (f" ({reason.rstrip('.')})" if reason else ""))
+        parts.append(
+            f"{in_text(row.label)} has no result, since {ended}" + (f" ({reason.rstrip('.')})" if reason else "")
+        )
     if not parts:
         return "Not compared: the two have no seed in common."
     return f"Not compared: {'; '.join(parts)}."
@@ -171,17 +173,17 @@ def _seed_notes(a: Row, b: Row, seeds: list[int | None], result: PairTest, metri
     for row in (a, b):
         if row.failed:
             total = len(row.failed) + len(row.completed)
-            notes.append(f"{len(row.failed)} of {total} runs of {row.label} did not complete.")
+            notes.append(f"{len(row.failed)} of {total} runs of {in_text(row.label)} did not complete.")
     if not a.deterministic and not b.deterministic and (len(a.seeds), len(b.seeds)) != (len(seeds),) * 2:
         which = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {', '.join(str(s) for s in seeds)}"
         notes.append(f"Only {which}, which both have, {'is' if len(seeds) == 1 else 'are'} compared.")
     for row, other in ((a, b), (b, a)):
         if row.deterministic and not other.deterministic:
-            notes.append(f"{row.label} draws nothing, so it is the same for every seed.")
+            notes.append(f"{in_text(row.label)} draws nothing, so it is the same for every seed.")
     if len(seeds) == 2:
         scale, unit = (1.0, "nats") if metric == "loss" else (100.0, "%")
         values = [
-            f"{row.label} {' and '.join(f'{scale * v:.1f}' for v in by_seed)} {unit}"
+            f"{in_text(row.label)} {' and '.join(f'{scale * v:.1f}' for v in by_seed)} {unit}"
             for row, by_seed in ((a, result.a_by_seed), (b, result.b_by_seed))
         ]
         notes.append(f"By seed: {', '.join(values)}. Two seeds are too few for an interval or a test.")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 Interval = tuple[float, float]
 
-RESAMPLES = 4999
+RESAMPLES = 1999
 BOOTSTRAP_SEED = 20240
 
 

@@ -14,6 +14,11 @@ Verdict4 = Literal["better", "worse", "equivalent", "undecided", "not_tested"]
 Span = tuple[float, float]
 
 
+def in_text(label: str) -> str:
+    """A label as it stands in a sentence: quoted where a comma or a space would make it unclear."""
+    return f"'{label}'" if any(mark in label for mark in " ,;:") else label
+
+
 class _Result(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -54,7 +59,7 @@ class MethodFigures(_Result):
 
 
 class Power(_Result):
-    """What could have been shown, in points, with a chance of 80 % at the corrected level `alpha`."""
+    """What could have been shown, in points, with a chance of 70 to 80 % at the corrected level `alpha`."""
 
     alpha: float
     detectable: float | None = Field(default=None, description="smallest true difference that would be shown")
