@@ -29,6 +29,29 @@ def test_mean_squares_are_those_of_a_two_way_analysis_of_variance() -> None:
     )
 
 
+def test_satterthwaite_agrees_with_r() -> None:
+    # Davies and Goldsmith (1972), table 6.6 (`Penicillin` in R's lme4): growth of 24 plates (columns) with 6
+    # samples (rows), in mm. R 4.2.2, lmerTest 3.1-3: lmer(diameter ~ 1 + (1 | plate) + (1 | sample)) has the
+    # mean 22.97222, its standard error 0.80859536, 5.48659 degrees of freedom, and variances 0.71690514 (plate),
+    # 3.73113184 (sample) and 0.30241496 (residual); its optimiser stops within 0.01 % of the exact solution.
+    rows = [
+        "27 27 25 26 25 24 24 26 24 24 26 25 26 26 26 25 25 25 24 26 25 25 24 24",
+        "23 23 21 23 22 22 20 22 21 21 23 22 24 23 23 22 21 22 21 23 21 22 21 21",
+        "26 26 25 25 26 25 23 26 24 24 26 26 26 26 25 25 24 24 23 26 24 25 24 24",
+        "23 23 24 23 22 23 21 24 22 23 24 24 24 23 24 23 23 23 21 24 22 22 22 22",
+        "23 23 24 23 23 22 22 24 22 22 24 24 25 23 24 23 23 23 21 24 22 22 24 21",
+        "21 21 20 20 20 19 19 21 20 19 21 20 22 20 22 20 20 19 19 21 18 20 19 18",
+    ]
+    squares = stats.mean_squares([[int(x) for x in row.split()] for row in rows])
+    error, df = stats.satterthwaite(squares)
+    assert float(squares.mean) == pytest.approx(22.97222, abs=1e-5)
+    assert float(error) == pytest.approx(0.80859536, rel=1e-4)
+    assert float(df) == pytest.approx(5.48659, rel=1e-3)
+    assert float(squares.residual) == pytest.approx(0.30241496, rel=1e-3)
+    assert float((squares.seed - squares.residual) / 24) == pytest.approx(3.73113184, rel=1e-3)
+    assert float((squares.example - squares.residual) / 6) == pytest.approx(0.71690514, rel=1e-3)
+
+
 def test_satterthwaite_reduces_to_welch() -> None:
     # Welch's degrees of freedom are Satterthwaite's for two variances: no example-by-seed residual
     # left, the sum MS_seed + MS_example stands for s1^2/n1 + s2^2/n2.
