@@ -74,8 +74,9 @@ def _estimate(spec: RunSpec, dataset: Dataset, speed: float) -> Estimate:
     from whichtune.cost import FlopCurve, count_parameters
     from whichtune.methods import METHODS
     from whichtune.models.loading import load_config, load_tokenizer, locate
+    from whichtune.random_streams import epoch_batches
     from whichtune.run import encode_for
-    from whichtune.train import epoch_batches, steps_in_total
+    from whichtune.train import steps_in_total
 
     path = locate(spec.model, spec.revision, spec.weights)
     config = load_config(path, spec.remote_code)

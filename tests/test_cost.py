@@ -1,0 +1,88 @@
+"""Costs are what they say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from test_oracle import spec_of
+
+from whichtune.cost import FlopCurve, MemoryMonitor, anonymous_bytes, count_flops, count_parameters
+from whichtune.data.splits import load_dataset
+from whichtune.estimate import estimate_runs
+from whichtune.forward import PlainForward
+from whichtune.run import build_classifier, encode_for, run_one
+
+
+def plain_forward(model: Path, mail: Path, **changes: object) -> PlainForward:
+    spec = spec_of(model, mail, "off", **changes)
+    dataset = load_dataset(spec.data)
+    classifier, tokenizer = build_classifier(spec, 2)
+    encoded = encode_for(spec, dataset, tokenizer, classifier.backbone.config)
+    return PlainForward(classifier, encoded, torch.device("cpu"), "float32")
+
+
+@pytest.mark.parametrize("method", ["head_only", "last_block", "full", "lora"])
+@pytest.mark.parametrize("padding", ["dynamic", "right", "none"])
+def test_flops_of_a_step_are_those_of_torchs_counter(tiny_gpt2: Path, mail: Path, method: str, padding: str) -> None:
+    """The curve from three short texts equals counting the real batch, forward and backward."""
+    forward = plain_forward(tiny_gpt2, mail, method=method, padding=padding, method_settings={})
+    rows = [0, 3, 5, 7]
+    labels = torch.tensor(forward.encoded.splits["train"].labels[rows])
+
+    def loss() -> torch.Tensor:
+        return torch.nn.functional.cross_entropy(forward.logits("train", rows), labels)
+
+    assert forward.training_flops(rows) == count_flops(loss) > 0
+
+
+def test_a_curve_that_is_no_parabola_is_counted_length_by_length() -> None:
+    calls = []
+
+    def loss(length: int) -> torch.Tensor:
+        calls.append(length)
+        side = length**2
+        return (torch.ones(side, 1) @ torch.ones(1, side)).sum()
+
+    curve = FlopCurve(loss, limit=100)
+    assert curve(10) == 2 * 10**4
+    assert 10 in calls
+
+
+def test_peak_memory_sees_what_comes_and_goes() -> None:
+    with MemoryMonitor(torch.device("cpu"), anonymous_bytes()) as quiet:
+        pass
+    with MemoryMonitor(torch.device("cpu"), anonymous_bytes()) as busy:
+        for _ in range(5):
+            block = torch.ones(50_000_000)  # 200 MB
+            block.add_(1)
+            del block
+    assert quiet.peak < 20e6
+    assert 195e6 < busy.peak < 260e6
+
+
+def test_tied_weights_count_once() -> None:
+    one = torch.nn.Linear(10, 10, bias=False)
+    two = torch.nn.Linear(10, 10, bias=False)
+    two.weight = one.weight
+    assert count_parameters(torch.nn.ModuleList([one, two])) == (100, 100)
+
+
+def test_every_cost_of_a_run_is_filled(tiny_gpt2: Path, mail: Path) -> None:
+    cost = run_one(spec_of(tiny_gpt2, mail, "off", method="lora")).record.cost
+    empty = [name for name, value in cost.model_dump().items() if value is None]
+    assert empty == ["peak_memory_reserved_bytes"]  # CUDA only
+    assert cost.optimiser_steps == 20
+    assert cost.examples_seen == 20 * 8 - 7  # 105 training examples: each epoch's last batch has one
+    assert cost.max_epoch_seconds <= cost.train_seconds
+
+
+def test_a_dry_run_predicts_operations_and_parameters(tiny_gpt2: Path, mail: Path) -> None:
+    """Predicted without the model's weights; the shuffle differs, so the padding does by a little."""
+    spec = spec_of(tiny_gpt2, mail, "off", method="last_two_blocks", max_steps=None, epochs=2)
+    (guess,) = estimate_runs([spec], load_dataset(spec.data)).values()
+    record = run_one(spec).record
+    assert guess.trainable_parameters == record.cost.trainable_parameters
+    assert guess.flops == pytest.approx(record.cost.flops, rel=0.05)
+    assert guess.memory_bytes > 0

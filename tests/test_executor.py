@@ -1,0 +1,232 @@
+"""Runs in processes of their own: failures are rows, kills cost one run, and resuming starts only what is left."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from whichtune.compare import Comparison, compare
+from whichtune.executors.local import LocalExecutor
+from whichtune.load import parse_study
+from whichtune.records import RunStatus
+from whichtune.spec import Study
+from whichtune.store import StudyFolder
+
+# What differs between two identical runs: clocks, memory, and who made them when.
+MOVING = ("cost", "started_at", "finished_at", "environment", "intervals", "comparisons", "verdict")
+
+
+def study_of(mail: Path, model: Path, **keys: object) -> Study:
+    settings = {"epochs": 1, "context_length": 40}
+    value = {"data": str(mail), "model": str(model), "methods": ["head_only", "last_block"], "seeds": [0, 1]}
+    return parse_study({**value, "baselines": ["majority"], "settings": settings, **keys}, "test")
+
+
+def steady(comparison: Comparison | dict) -> list[dict]:
+    """The runs of a summary without what moves."""
+    summary = comparison if isinstance(comparison, dict) else comparison.summary
+    return [{k: v for k, v in run.items() if k not in MOVING} for run in summary["runs"]]
+
+
+def test_a_study_runs_and_resumes_with_nothing_to_do(tiny_gpt2: Path, mail: Path, tmp_path: Path) -> None:
+    study = study_of(mail, tiny_gpt2)
+    events: list[dict] = []
+    first = compare(study, tmp_path / "s", threads=1, on_event=events.append)
+    assert first.started == 5
+    assert [r.status for r in first.records] == [RunStatus.COMPLETED] * 5
+    assert {"study", "start", "phase", "step", "end"} <= {event["event"] for event in events}
+    again = compare(study, tmp_path / "s", threads=1)
+    assert again.started == 0
+    assert again.summary["runs"] == first.summary["runs"]
+    for name in ("study.json", "summary.json", "table.md", "table.csv", "examples.parquet"):
+        assert (tmp_path / "s" / name).is_file()
+    for record in first.records:
+        folder = tmp_path / "s" / "runs" / record.run_id
+        assert {"run.json", "curves.jsonl", "predictions.parquet"} <= {f.name for f in folder.iterdir()}
+    more = compare(study_of(mail, tiny_gpt2, methods=["head_only", "last_block", "linear_probe"]), tmp_path / "s")
+    assert more.started == 2  # one method more: only its seeds
+
+
+def test_the_same_seed_gives_the_same_run(tiny_gpt2: Path, mail: Path, tmp_path: Path) -> None:
+    study = study_of(mail, tiny_gpt2, methods=["lora"], seeds=[3], baselines=[])
+    one = compare(study, tmp_path / "a", threads=1)
+    two = compare(study, tmp_path / "b", threads=1)
+    assert steady(one) == steady(two)
+    folders = [StudyFolder(c.folder) for c in (one, two)]
+    left, right = (f.predictions(one.records[0].run_id) for f in folders)
+    assert (left["logits"].map(tuple) == right["logits"].map(tuple)).all()
+    other = compare(study_of(mail, tiny_gpt2, methods=["lora"], seeds=[4], baselines=[]), tmp_path / "a")
+    assert other.records[0].metrics.train != one.records[0].metrics.train
+
+
+def test_a_failing_run_is_a_row_and_the_study_goes_on(tiny_gpt2: Path, mail: Path, tmp_path: Path) -> None:
+    runs = [
+        {"method": "last_blocks", "label": "too deep", "blocks": 9},
+        {"method": "lora", "label": "no such layer", "lora_targets": ["q_prj"]},
+        {"method": "head_only", "label": "fine"},
+    ]
+    result = compare(study_of(mail, tiny_gpt2, methods=[], runs=runs, seeds=[0]), tmp_path / "s", threads=1)
+    by_label = {record.label: record for record in result.records}
+    assert by_label["too deep"].status is RunStatus.FAILED
+    assert "has 3 blocks" in by_label["too deep"].error
+    assert "did you mean 'q_proj'" in by_label["no such layer"].error
+    assert by_label["fine"].status is RunStatus.COMPLETED
+    assert "1 of 1 failed" in result.table
+    assert "has 3 blocks" in result.table
+    assert compare(study_of(mail, tiny_gpt2, methods=[], runs=runs, seeds=[0]), tmp_path / "s").started == 2
+
+
+def test_running_out_of_memory_is_a_row(mail: Path, tiny_gpt2: Path, tmp_path: Path) -> None:
+    """A model whose embeddings need 8 TB: the allocator refuses, on any machine."""
+    model = shutil.copytree(tiny_gpt2, tmp_path / "huge")
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, "vocab_size": 2**31 * 30, "n_embd": 32}))
+    study = study_of(mail, model, methods=["full"], seeds=[0], settings={"weights": "random"})
+    full, majority = compare(study, tmp_path / "s", threads=1).records
+    assert full.status is RunStatus.OUT_OF_MEMORY
+    assert "memory" in full.error
+    assert majority.status is RunStatus.COMPLETED
+
+
+def wait_for(condition, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.02)
+
+
+def test_a_run_killed_by_the_system_is_a_row(tiny_gpt2: Path, mail: Path, tmp_path: Path) -> None:
+    """As the out-of-memory killer does it: SIGKILL to the run's own process."""
+    killed = []
+
+    def kill_the_run(event: dict) -> None:
+        if event["event"] == "step" and not killed:
+            (server,) = psutil.Process().children()
+            (run,) = server.children()
+            killed.append(run.pid)
+            run.kill()
+
+    study = study_of(mail, tiny_gpt2, seeds=[0])
+    result = compare(study, tmp_path / "s", threads=1, on_event=kill_the_run)
+    assert [r.status for r in result.records] == [RunStatus.OUT_OF_MEMORY, RunStatus.COMPLETED, RunStatus.COMPLETED]
+    assert "SIGKILL" in result.records[0].error
+    assert compare(study, tmp_path / "s", threads=1).started == 1
+
+
+def start_cli(study_file: Path, out: Path) -> subprocess.Popen:
+    command = [sys.executable, "-m", "whichtune", "compare", str(study_file), "--out", str(out), "--threads", "1"]
+    source = str(Path(__file__).parents[1] / "src")
+    environment = {**os.environ, "PYTHONPATH": source, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, text=True)
+
+
+def write_study(mail: Path, model: Path, folder: Path) -> Path:
+    file = folder / "study.yaml"
+    file.write_text(
+        f"data: {mail}\nmodel: {model}\nmethods: [head_only, last_block, full]\nseeds: [0, 1]\n"
+        "baselines: [majority]\nsettings: {epochs: 4, context_length: 40}\n",
+        encoding="utf-8",
+    )
+    return file
+
+
+def test_interrupting_keeps_what_is_complete(tiny_gpt2: Path, mail: Path, tmp_path: Path) -> None:
+    file, out = write_study(mail, tiny_gpt2, tmp_path), tmp_path / "s"
+    process = start_cli(file, out)
+    wait_for(lambda: len(list(out.glob("runs/*/run.json"))) >= 2)
+    process.send_signal(signal.SIGINT)
+    text, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command resumes" in text
+    assert "Traceback" not in text
+    statuses = [run["status"] for run in json.loads((out / "summary.json").read_text())["runs"]]
+    assert statuses.count("completed") >= 2
+    assert "interrupted" in statuses
+    resumed = start_cli(file, out)
+    text, _ = resumed.communicate(timeout=120)
+    assert resumed.returncode == 0, text
+    assert "complete, kept" in text
+
+
+def kill_and_resume(mail: Path, model: Path, folder: Path, kills: int) -> None:
+    file, out = write_study(mail, model, folder), folder / "killed"
+    chance = random.Random(0)
+    for _ in range(kills):
+        process = start_cli(file, out)
+        time.sleep(chance.uniform(1.0, 9.0))
+        process.kill()
+        process.wait()
+        for record in out.glob("runs/*/run.json"):  # whatever is there is whole
+            assert json.loads(record.read_text())["status"] == "completed"
+            assert (record.parent / "predictions.parquet").stat().st_size > 0
+    last = start_cli(file, out)
+    text, _ = last.communicate(timeout=240)
+    assert last.returncode == 0, text
+    calm = start_cli(file, folder / "calm")
+    assert calm.wait(timeout=240) == 0
+    summaries = [json.loads((place / "summary.json").read_text()) for place in (out, folder / "calm")]
+    assert steady(summaries[0]) == steady(summaries[1])
+    assert not list(out.glob("runs/.*"))
+
+
+def test_killed_at_random_moments(tiny_gpt2: Path, mail: Path, tmp_path: Path) -> None:
+    kill_and_resume(mail, tiny_gpt2, tmp_path, kills=3)
+
+
+@pytest.mark.slow
+def test_killed_twenty_times(tiny_gpt2: Path, mail: Path, tmp_path: Path) -> None:
+    kill_and_resume(mail, tiny_gpt2, tmp_path, kills=20)
+
+
+def test_a_killed_command_takes_its_run_along(tiny_gpt2: Path, mail: Path, tmp_path: Path) -> None:
+    process = start_cli(write_study(mail, tiny_gpt2, tmp_path), tmp_path / "s")
+    me = psutil.Process(process.pid)
+    wait_for(lambda: any(child.children() for child in me.children()))
+    family = me.children(recursive=True)
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert not [p for p in alive if p.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_two_commands_share_one_folder(tiny_gpt2: Path, mail: Path, tmp_path: Path) -> None:
+    """Every run is made once, by either; both end with the whole summary."""
+    file, out = write_study(mail, tiny_gpt2, tmp_path), tmp_path / "s"
+    both = [start_cli(file, out) for _ in range(2)]
+    texts = [process.communicate(timeout=240)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], texts
+    made = sum(int(text.split(" runs made.")[0].split()[-1]) for text in texts)
+    assert made == 7
+    assert len(json.loads((out / "summary.json").read_text())["runs"]) == 7
+
+
+def test_without_fork_every_run_has_a_fresh_process(tiny_gpt2: Path, mail: Path, tmp_path: Path) -> None:
+    from whichtune.compare import prepare
+
+    specs = prepare(study_of(mail, tiny_gpt2, methods=["head_only"]))[0].specs
+    folder = StudyFolder(tmp_path / "s", create=True)
+    assert LocalExecutor(fork=False, threads=1).execute(specs, folder, False, lambda event: None) == 3
+    assert all(folder.is_complete(spec.run_id) for spec in specs)
+
+
+def test_data_that_change_under_a_study_fail_its_runs(tiny_gpt2: Path, mail: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copy(mail, tmp_path / "mail.csv"))
+
+    def change(event: dict) -> None:
+        if event["event"] == "study":
+            with copy.open("a", encoding="utf-8") as handle:
+                handle.write("late,spam\n")
+
+    result = compare(study_of(copy, tiny_gpt2, seeds=[0]), tmp_path / "s", threads=1, on_event=change)
+    assert {r.status for r in result.records} == {RunStatus.FAILED}
+    assert "changed after the study began" in result.records[0].error
