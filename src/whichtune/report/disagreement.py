@@ -16,6 +16,7 @@ MOST_EXAMPLES = 12
 MOST_WRONG = 8
 MOST_NAMES = 8
 LONGEST_TEXT = 600
+COLUMNS = ["split", "example_id", "label", "prediction"]
 
 
 def disagreements(view: View, folder: StudyFolder) -> dict[str, Any] | None:
@@ -90,13 +91,13 @@ def _read(folder: StudyFolder, run_id: str) -> tuple[list[str], np.ndarray, np.n
     if not path.is_file():
         return None
     try:
-        table = pyarrow.parquet.read_table(path, columns=["split", "example_id", "label", "prediction"])
+        table = pyarrow.parquet.ParquetFile(path).read(columns=COLUMNS)
     except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
         raise StoreError(f"'{path}' cannot be read: {error}.") from error
-    test = np.flatnonzero(np.asarray(table["split"].to_pylist(), dtype=object) == "test")
-    table = table.take(test)
-    labels, answers = (table[key].to_numpy().astype(np.int64) for key in ("label", "prediction"))
-    return [str(example) for example in table["example_id"].to_pylist()], labels, answers
+    # ParquetFile and lists, since pyarrow's read_table, take and to_numpy import pandas: longer than all the rest.
+    split, ids, labels, answers = (table[key].to_pylist() for key in COLUMNS)
+    test = [i for i, name in enumerate(split) if name == "test"]
+    return [str(ids[i]) for i in test], np.array([labels[i] for i in test]), np.array([answers[i] for i in test])
 
 
 def _texts(folder: StudyFolder) -> dict[str, str]:
@@ -105,7 +106,7 @@ def _texts(folder: StudyFolder) -> dict[str, str]:
     path = folder.path / "examples.parquet"
     if not path.is_file():
         return {}
-    table = pyarrow.parquet.read_table(path, columns=["split", "example_id", "text"])
+    table = pyarrow.parquet.ParquetFile(path).read(columns=["split", "example_id", "text"])
     columns = (table[key].to_pylist() for key in ("split", "example_id", "text"))
     return {str(example): str(text) for split, example, text in zip(*columns, strict=True) if split == "test"}
 

@@ -158,9 +158,10 @@ def _range(view: View, row: dict[str, Any], key: str) -> str:
         return f"{interval[0]:.2f} to {interval[1]:.2f}"
     low, high = row.get(f"{key}_range") or (None, None)
     mixed = bool(view.intervals) and key == f"test_{view.metric}"  # an interval for some, a range for others
-    if low is None or high is None or low == high or mixed:
+    if low is None or high is None or mixed:
         return ""
-    return f"{scale * low:.{digits}f} to {scale * high:.{digits}f}"
+    ends = [f"{scale * end:.{digits}f}" for end in (low, high)]
+    return "" if ends[0] == ends[1] else " to ".join(ends)
 
 
 def comparison_rows(view: View) -> list[dict[str, Any]]:

@@ -1,0 +1,306 @@
+"""Studies on disk for the tests of the report: records, curves and predictions as the store writes them,
+without training. What they claim is made up; their form is not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from whichtune.evidence import judge
+from whichtune.records import Cost, Environment, Metrics, MetricsBySplit, Role, RunRecord, RunStatus
+from whichtune.report.summary import build_summary
+from whichtune.store import StudyFolder
+
+HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\"> \" ' & </td>"
+ENVIRONMENT = Environment(
+    whichtune="0.1.0",
+    python="3.11.7",
+    platform="Linux-6.1-x86_64",
+    processor="Some CPU",
+    cores=2,
+    threads=1,
+    device="cpu",
+    memory_bytes=25 * 2**30,
+    packages={"torch": "2.13.0", "transformers": "5.23.0"},
+)
+
+
+class MadeStudy:
+    """Collects runs, then writes the study's summary."""
+
+    def __init__(
+        self,
+        folder: Path,
+        labels: Sequence[str] = ("ham", "spam"),
+        texts: Sequence[str] | None = None,
+        n: int = 120,
+        **study: Any,
+    ) -> None:
+        self.folder = StudyFolder(folder, create=True)
+        self.random = np.random.default_rng(7)
+        self.names = list(labels)
+        texts = list(texts) if texts else [f"message number {i} of the test split" for i in range(n)]
+        self.texts = texts
+        self.truth = np.arange(len(texts)) % len(self.names)
+        # Hard examples are hard for every run, as in life; without this no two runs would agree.
+        self.hardness = self.random.beta(0.7, 0.7, len(texts))
+        self.records: list[RunRecord] = []
+        self.study: dict[str, Any] = {
+            "name": "made",
+            "task": "classification",
+            "data": {"source": "messages", "split_seed": 0},
+            "model": "embedded",
+            "seeds": [0, 1, 2],
+            "labels": self.names,
+            "baseline": None,
+            "pairs": [],
+            "primary_metric": "accuracy",
+            "margin": 1.0,
+            "selection_cost": "train_seconds",
+            "published": None,
+            "notes": [],
+            "command": "whichtune compare --data messages --seeds 0,1,2",
+            **study,
+        }
+        frame = pd.DataFrame({"split": "test", "example_id": self.ids, "text": texts, "label": self.truth})
+        self.folder.write_examples(frame)
+
+    @property
+    def ids(self) -> list[str]:
+        return [f"t{i}" for i in range(len(self.truth))]
+
+    def add(
+        self,
+        label: str,
+        accuracy: float = 0.9,
+        seeds: Sequence[int | None] = (0, 1, 2),
+        role: Role = Role.RUN,
+        method: str = "lora",
+        seconds: float = 10.0,
+        parameters: int = 70_000,
+        points: int = 5,
+        note: str | None = None,
+    ) -> None:
+        """Completed runs of one row, right on about this share of the test examples."""
+        for seed in seeds:
+            answers = self._answers(accuracy)
+            metrics = self._metrics(answers)
+            record = RunRecord(
+                run_id=f"{len(self.records):016x}",
+                label=label,
+                role=role,
+                status=RunStatus.COMPLETED,
+                seed=seed,
+                method=method,
+                spec={"method": method, "epochs": 3, "learning_rate": 5e-4, "method_settings": {"rank": 8}},
+                metrics=MetricsBySplit(train=metrics, validation=metrics, test=metrics),
+                cost=Cost(
+                    trainable_parameters=parameters,
+                    total_parameters=3_000_000,
+                    train_seconds=seconds * self.random.uniform(0.9, 1.1),
+                    max_epoch_seconds=seconds / 3,
+                    peak_memory_bytes=int(2e8 * self.random.uniform(0.8, 1.2)),
+                    flops=int(1e10 * seconds),
+                    adapter_bytes=4 * parameters,
+                    inference_ms=self.random.uniform(5, 9),
+                ),
+                notes=[note] if note else [],
+                environment=ENVIRONMENT,
+                labels=self.names,
+                context_length=64,
+                fingerprints={"data": "ab" * 32, "weights": "cd" * 32},
+                started_at="2026-11-20T10:00:00+00:00",
+                finished_at="2026-11-20T10:01:00+00:00",
+            )
+            curves = [] if role is Role.BASELINE else self._curves(points, accuracy)
+            self.folder.write_run(record, curves, self._predictions(answers))
+            self.records.append(record)
+
+    def fail(
+        self, label: str, error: str, seed: int | None = 0, status: RunStatus = RunStatus.FAILED, method: str = "full"
+    ) -> None:
+        record = RunRecord(
+            run_id=f"{len(self.records):016x}",
+            label=label,
+            status=status,
+            seed=seed,
+            method=method,
+            spec={"method": method, "epochs": 3},
+            error=error,
+            environment=ENVIRONMENT,
+            labels=self.names,
+        )
+        self.folder.write_run(record)
+        self.records.append(record)
+
+    def finish(self, verdict: bool = True) -> StudyFolder:
+        """Write study.json and summary.json; the evidence is what the statistics say of these runs."""
+        self.folder.write_json("study.json", self.study)
+        evidence = judge(self.study, self.records, self.folder.predictions)
+        summary = build_summary(self.study, self.records, evidence)
+        if not verdict:
+            for key in ("comparisons", "verdict", "intervals"):
+                summary.pop(key)
+        self.folder.write_json("summary.json", summary)
+        return self.folder
+
+    def _answers(self, accuracy: float) -> np.ndarray:
+        noise = 0.7 * self.hardness + 0.3 * self.random.random(len(self.truth))
+        right = noise <= np.quantile(noise, min(1.0, max(0.05, accuracy + self.random.normal(0, 0.015))))
+        shifted = (self.truth + 1 + self.random.integers(0, max(1, len(self.names) - 1), len(self.truth))) % len(
+            self.names
+        )
+        return np.where(right, self.truth, shifted)
+
+    def _metrics(self, answers: np.ndarray) -> Metrics:
+        from sklearn.metrics import confusion_matrix, f1_score
+
+        names = range(len(self.names))
+        return Metrics(
+            accuracy=float((answers == self.truth).mean()),
+            f1_macro=float(f1_score(self.truth, answers, labels=list(names), average="macro", zero_division=0)),
+            loss=float(1.1 - (answers == self.truth).mean()),
+            n=len(answers),
+            confusion_matrix=confusion_matrix(self.truth, answers, labels=list(names)).tolist(),
+        )
+
+    def _curves(self, points: int, accuracy: float) -> list[dict[str, Any]]:
+        found = []
+        for i in range(1, points + 1):
+            done = 1 - 0.5 ** (4 * i / points)
+            found.append(
+                {
+                    "step": 10 * i,
+                    "epoch": 3 * i / points,
+                    "train_loss": 0.7 - 0.6 * done + float(self.random.normal(0, 0.01)),
+                    "train_accuracy": 0.5 + (accuracy - 0.48) * done,
+                    "validation_loss": 0.7 - 0.5 * done + float(self.random.normal(0, 0.01)),
+                    "validation_accuracy": 0.5 + (accuracy - 0.5) * done,
+                    "validation_f1_macro": 0.5 + (accuracy - 0.51) * done,
+                    "learning_rate": 5e-4 * (1 - i / points),
+                    "seconds": float(i),
+                }
+            )
+        return found
+
+    def _predictions(self, answers: np.ndarray) -> pd.DataFrame:
+        return pd.DataFrame(
+            {
+                "split": "test",
+                "example_id": self.ids,
+                "label": self.truth,
+                "prediction": answers,
+                "loss": np.where(answers == self.truth, 0.1, 2.0),
+                "logits": None,
+                "duplicate_of_train": False,
+            }
+        )
+
+
+def ordinary(folder: Path) -> StudyFolder:
+    """Four methods, a baseline, a row with a failed seed and published figures."""
+    study = MadeStudy(
+        folder,
+        pairs=[
+            {
+                "a": "lora",
+                "b": "head_only",
+                "factor": "method",
+                "claim": "LoRA is better",
+                "published": {"a": 95.0, "b": 72.0},
+            },
+        ],
+        published={
+            "source": "A study of 2024",
+            "rows": [{"label": "lora", "test_accuracy": 95.0, "train_minutes": 2.5}],
+        },
+    )
+    study.add("head_only", 0.6, seconds=2, parameters=514, method="head_only")
+    study.add("last_block", 0.85, seconds=6, parameters=197_000, method="last_block")
+    study.add("lora", 0.92, seconds=14, note="The cache was not used: dropout 0.1 below the boundary.")
+    study.add("full", 0.93, seeds=(0, 1), seconds=30, parameters=3_000_000, method="full")
+    study.fail("full", "The loss became infinite at step 12.", seed=2)
+    study.add(
+        "tfidf_char", 0.88, seeds=(None,), role=Role.BASELINE, method="tfidf_char", seconds=0.4, parameters=20_000
+    )
+    return study.finish()
+
+
+def one_run(folder: Path) -> StudyFolder:
+    study = MadeStudy(folder)
+    study.add("lora", 0.9, seeds=(0,))
+    return study.finish()
+
+
+def hundred_runs(folder: Path) -> StudyFolder:
+    """Twenty rows of five seeds, thirty points a curve."""
+    study = MadeStudy(folder, n=300, seeds=[0, 1, 2, 3, 4])
+    for i in range(20):
+        study.add(
+            f"lora lora_rank={2**i}",
+            0.6 + 0.018 * i,
+            seeds=range(5),
+            seconds=1.5**i,
+            parameters=500 * 2**i,
+            points=30,
+        )
+    return study.finish()
+
+
+def only_failures(folder: Path) -> StudyFolder:
+    study = MadeStudy(folder)
+    study.fail("full", "The system killed the run (SIGKILL).", status=RunStatus.OUT_OF_MEMORY)
+    study.fail("lora", "The run was not made: the study was interrupted.", status=RunStatus.INTERRUPTED)
+    return study.finish()
+
+
+def thirty_classes(folder: Path) -> StudyFolder:
+    study = MadeStudy(folder, labels=[f"intent_{i:02d}" for i in range(30)], n=600)
+    study.add("head_only", 0.55, method="head_only")
+    study.add("lora", 0.8)
+    study.add("tfidf_word", 0.7, seeds=(None,), role=Role.BASELINE, method="tfidf_word")
+    return study.finish()
+
+
+def many_tongues(folder: Path) -> StudyFolder:
+    """Class names, texts and row labels in Chinese, Arabic and emoji."""
+    texts = ["恭喜您中奖了！请立即点击领取", "明天下午三点开会，别忘了", "🎉🎉 免费 🎁", "مرحبا كيف حالك"] * 30
+    study = MadeStudy(folder, labels=["正常邮件", "垃圾邮件 🚫", "😀"], texts=texts, name="短信分类 📱")
+    study.add("微调全部 🔥", 0.9)
+    study.add("仅分类头", 0.6, method="head_only")
+    study.add("基线", 0.8, seeds=(None,), role=Role.BASELINE, method="tfidf_char")
+    return study.finish()
+
+
+def hostile(folder: Path) -> StudyFolder:
+    """A script tag wherever a user's own text can stand."""
+    study = MadeStudy(
+        folder,
+        labels=[f"{HOSTILE} one", f"{HOSTILE} two"],
+        texts=[f"{HOSTILE} {i}" for i in range(80)],
+        name=HOSTILE,
+        command=f"whichtune compare --out {HOSTILE}",
+        notes=[HOSTILE],
+        model=HOSTILE,
+        published={"source": HOSTILE, "rows": [{"label": f"lora {HOSTILE}", "test_accuracy": 90.0}]},
+        pairs=[{"a": f"lora {HOSTILE}", "b": f"head {HOSTILE}", "factor": None, "claim": HOSTILE, "published": None}],
+    )
+    study.add(f"lora {HOSTILE}", 0.9, note=HOSTILE)
+    study.add(f"head {HOSTILE}", 0.6)
+    study.fail(f"broken {HOSTILE}", HOSTILE)
+    return study.finish()
+
+
+ALL = {
+    "ordinary": ordinary,
+    "one_run": one_run,
+    "hundred_runs": hundred_runs,
+    "only_failures": only_failures,
+    "thirty_classes": thirty_classes,
+    "many_tongues": many_tongues,
+    "hostile": hostile,
+}
