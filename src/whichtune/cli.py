@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -54,6 +55,10 @@ def compare(
     save: Annotated[str, typer.Option(help="Trained weights to keep: none, best or all.")] = "best",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the runs with predicted cost; run none.")] = False,
     out: Annotated[Path | None, typer.Option(help="The study's folder [default: whichtune-NAME].")] = None,
+    logger: Annotated[
+        list[str] | None, typer.Option(help="Send curves and table to tensorboard or mlflow; may be repeated.")
+    ] = None,
+    figures: Annotated[bool, typer.Option(help="Write the report's figures as PNG and SVG files, too.")] = True,
     json_: Annotated[bool, typer.Option("--json", help="Print summary.json instead of the table.")] = False,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of a run [default: torch's choice].")] = None,
 ) -> None:
@@ -65,22 +70,27 @@ def compare(
     if dry_run:
         _dry_run(chosen, out)
         return
-    _compare(chosen, out, save, threads, json_)
+    _compare(chosen, out, json_, logger or [], save=save, threads=threads, figures=figures)
 
 
-def _compare(study: Any, out: Path | None, save: Any, threads: int | None, as_json: bool) -> None:
+def _compare(study: Any, out: Path | None, as_json: bool, logger_names: list[str], **options: Any) -> None:
     """Run a study with live progress, print its table, and exit with 1 where a run failed."""
     from whichtune.compare import compare as run_study
+    from whichtune.loggers import Sender
     from whichtune.progress import Progress
 
     screen = console(stderr=as_json)
     with Progress(screen, _debug()) as progress:
-        result = run_study(study, out, save=save, threads=threads, on_event=progress)
+        sender = Sender(logger_names, progress)
+        command = shlex.join(["whichtune", *sys.argv[1:]])
+        result = run_study(study, out, on_event=sender, command=command, **options)
+        sender.finish()
     if as_json:
         print((result.folder / "summary.json").read_text(encoding="utf-8"))
     else:
         _print_summary(result.summary, screen)
-        screen.print(f"{result.started} runs made. Everything is in {result.folder}", highlight=False, soft_wrap=True)
+        where = f"{result.started} runs made. Everything is in {result.folder}; open report.html there."
+        screen.print(where, highlight=False, markup=False, soft_wrap=True)
     if any(run["status"] != "completed" for run in result.summary["runs"]):
         raise typer.Exit(1)
 

@@ -17,7 +17,7 @@ from whichtune.executors.local import LocalExecutor
 from whichtune.expand import Expansion, check_names, expand
 from whichtune.records import Role, RunRecord, RunStatus
 from whichtune.report.summary import build_summary
-from whichtune.report.tables import markdown_table, runs_csv
+from whichtune.report.write import write_report
 from whichtune.spec import RunSpec, Study
 from whichtune.store import StudyFolder
 
@@ -53,21 +53,32 @@ def compare(
     save: Save = "best",
     threads: int | None = None,
     on_event: Listener = lambda event: None,
+    figures: bool = False,
+    command: str | None = None,
 ) -> Comparison:
-    """Run what the study's folder does not hold yet, then write its summary and tables.
+    """Run what the study's folder does not hold yet, then write its summary and its report.
 
     `out` defaults to `whichtune-<name>` in the working directory. `save` keeps the trained weights of no run, of
-    the run that is best on validation, or of all. Raises a WhichtuneError for anything a user can put right,
+    the run that is best on validation, or of all. `figures` writes those of the report as PNG and SVG, too.
+    `command` is kept in study.json, for the report's reader. Raises a WhichtuneError for anything a user can put right,
     before the first run starts; a run that fails is a row of the table. After Ctrl-C the summary holds what
     is complete, and the same call resumes.
     """
     expansion, dataset = prepare(study)
     folder = StudyFolder(out or f"whichtune-{study.name}", create=True)
-    folder.write_json("study.json", resolved(expansion))
+    folder.write_json("study.json", resolved(expansion, command))
     folder.write_examples(_examples(dataset))
     if save == "all":
         _forget_unsaved(folder, expansion.specs)
-    on_event({"event": "study", "runs": len(expansion.specs), "complete": _complete(folder, expansion)})
+    on_event(
+        {
+            "event": "study",
+            "name": study.name,
+            "folder": str(folder.path),
+            "runs": len(expansion.specs),
+            "complete": _complete(folder, expansion),
+        }
+    )
     keeper = _BestKeeper(folder, expansion) if save == "best" else None
 
     def listen(event: dict[str, Any]) -> None:
@@ -80,7 +91,8 @@ def compare(
         executor = LocalExecutor(threads=threads)
         started = executor.execute(expansion.specs, folder, save != "none", listen)
     finally:  # after Ctrl-C too: what is complete is worth a table
-        summary = write_summary(folder, expansion)
+        summary = write_summary(folder, expansion, command)
+        write_report(folder, figures)
     return Comparison(folder.path, summary, started)
 
 
@@ -126,7 +138,7 @@ def choose_device(wanted: str) -> str:
     return "cpu"
 
 
-def resolved(expansion: Expansion) -> dict[str, Any]:
+def resolved(expansion: Expansion, command: str | None = None) -> dict[str, Any]:
     """The study as it is stored: every default filled in, every run with its id."""
     runs = [{"run_id": spec.run_id, "label": spec.label, "seed": spec.seed} for spec in expansion.specs]
     return {
@@ -135,18 +147,17 @@ def resolved(expansion: Expansion) -> dict[str, Any]:
         "labels": expansion.labels,
         "runs_resolved": runs,
         "notes": expansion.notes,
+        "command": command,
     }
 
 
-def write_summary(folder: StudyFolder, expansion: Expansion) -> dict[str, Any]:
-    """summary.json, table.md and table.csv from the records and predictions that the folder holds."""
+def write_summary(folder: StudyFolder, expansion: Expansion, command: str | None = None) -> dict[str, Any]:
+    """summary.json from the records and predictions that the folder holds."""
     records = [_record_of(folder, spec) for spec in expansion.specs]
-    study = resolved(expansion)
+    study = resolved(expansion, command)
     evidence = judge(study, records, folder.predictions)
     summary = build_summary(study, records, evidence)
     folder.write_json("summary.json", summary)
-    folder.write_text("table.md", markdown_table(summary))
-    folder.write_text("table.csv", runs_csv(summary))
     return summary
 
 

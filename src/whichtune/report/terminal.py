@@ -19,20 +19,87 @@ def _table(header: list[str], rows: list[list[str]], left: int = 1) -> Any:
 
     table = Table(box=box.SIMPLE, pad_edge=False, header_style="bold")
     for i, name in enumerate(header):
-        table.add_column(Text(name), justify="left" if i < left else "right", overflow="fold")
+        table.add_column(Text(name), justify="left" if i < left else "right", overflow="fold", vertical="top")
     for row in rows:
         table.add_row(*[Text(cell) for cell in row])
     return table
 
 
+# Columns of the table from the most important to the least; a narrow terminal shows the first that fit.
+IMPORTANCE = [
+    "run",
+    "test accuracy %",
+    "train s",
+    "trainable parameters",
+    "peak memory MiB",
+    "test macro F1 %",
+    "test loss",
+    "ms/text",
+    "validation accuracy %",
+    "seeds",
+    "GFLOP",
+    "train accuracy %",
+    "longest epoch s",
+]
+FILE_WIDTH = 250  # where the output is no terminal
+
+
 def print_summary(summary: dict[str, Any], console: Console) -> None:
-    """The study's table with its notes. Where the output is no terminal the columns keep their width."""
+    """Verdict, table and a plot of score against cost. Where the output is no terminal all columns are there."""
+    from whichtune.report.figures_data import cost_figures
+    from whichtune.report.textplot import text_scatter
+    from whichtune.report.view import View
+
+    wide = console.width if console.is_terminal else max(console.width, FILE_WIDTH)
     header, rows = tables.cells(summary)
-    if not console.is_terminal:
-        console.width = max(console.width, 250)
-    console.print(_table(header, rows))
-    for note in [*tables.footnotes(summary), "", *tables.verdict_lines(summary)]:
+    shown = fitting_columns(header, rows, wide)
+    console.width = wide
+    _print_verdict(summary, console)
+    console.print(_table([header[i] for i in shown], [[row[i] for i in shown] for row in rows]))
+    notes = tables.footnotes(summary)
+    if len(shown) < len(header):
+        notes.append(f"{len(header) - len(shown)} more columns are in table.md and report.html.")
+    for note in notes:
         console.print(note, markup=False, highlight=False, soft_wrap=True)
+    figures = cost_figures(View(summary))
+    if figures and len(figures[0]["points"]) > 1:
+        console.print()
+        for line in text_scatter(figures[0], min(wide, 88)):
+            console.print(line, markup=False, highlight=False, no_wrap=True, overflow="crop")
+
+
+def _print_verdict(summary: dict[str, Any], console: Console) -> None:
+    """What to read before the verdict, the verdict, why, and what it does not show."""
+    verdict = summary.get("verdict")
+    if not verdict:
+        return
+
+    def say(text: str, style: str = "") -> None:
+        console.print(text, style=style, markup=False, highlight=False, soft_wrap=not console.is_terminal)
+
+    say(verdict["headline"], "bold")
+    for kind, lines in (("Read first", "warnings"), ("Why", "reasons"), ("Not shown", "does_not_show")):
+        for line in verdict.get(lines) or []:
+            say(f"{kind}: {line}", "yellow" if kind == "Read first" else "")
+
+
+def fitting_columns(header: list[str], rows: list[list[str]], width: int) -> list[int]:
+    """Places of the columns that fit side by side, the most important taken first, in the table's order."""
+    from whichtune.report.scales import text_units
+
+    needed = [0] * len(header)
+    # A heading folds at its spaces, the figures under it do not.
+    for i, name in enumerate(header):
+        body = max((text_units(row[i]) for row in rows), default=0)
+        needed[i] = max(body, *(text_units(word) for word in name.split())) + 3
+    taken: list[int] = []
+    left = width
+    order = [header.index(name) for name in IMPORTANCE if name in header]
+    for i in [*order, *(i for i in range(len(header)) if i not in order)]:
+        if needed[i] <= left or not taken:
+            taken.append(i)
+            left -= needed[i]
+    return sorted(taken)
 
 
 def print_estimates(expansion: Any, estimates: dict[str, Any], free: int, console: Console) -> None:
