@@ -3,6 +3,7 @@
 Only the random draws (data order, initial head) come from whichtune's streams, so that both start alike.
 """
 
+# fmt: off
 import math
 
 import torch
@@ -31,7 +32,7 @@ def hidden(model, ids, real, causal, attend_to_padding, lora):
         h = F.layer_norm(x, x.shape[-1:], block.ln_1.weight, block.ln_1.bias, 1e-5)
         fused = h @ block.attn.c_attn.weight + block.attn.c_attn.bias
         parts = list(fused.split(x.shape[-1], dim=-1))
-        parts = [p + adapt(lora, f"h.{i}.attn.c_attn.{n}_proj", h) for p, n in zip(parts, "qkv")]
+        parts = [p + adapt(lora, f"h.{i}.attn.c_attn.{n}_proj", h) for p, n in zip(parts, "qkv", strict=True)]
         q, k, v = (p.view(B, T, H, -1).transpose(1, 2) for p in parts)
         scores = (q @ k.transpose(-1, -2)) / math.sqrt(q.shape[-1])
         a = (scores.masked_fill(~allowed, -1e30).softmax(-1) @ v).transpose(1, 2).reshape(B, T, -1)
@@ -96,7 +97,7 @@ def train(model, classes, texts, labels, *, seed, steps, batch, lr, trains, posi
             loss = F.cross_entropy(logits([texts[r] for r in group]), labels[group])
             grads = torch.autograd.grad(loss, params, allow_unused=True)
             losses.append(loss.item())
-            for i, (p, grad) in enumerate(zip(params, grads)):
+            for i, (p, grad) in enumerate(zip(params, grads, strict=True)):
                 grad = torch.zeros_like(p) if grad is None else grad
                 first[i] = 0.9 * first[i] + 0.1 * grad
                 second[i] = 0.999 * second[i] + 0.001 * grad**2

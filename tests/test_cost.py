@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_oracle import spec_of
 
+from test_oracle import spec_of
 from whichtune.cost import FlopCurve, MemoryMonitor, anonymous_bytes, count_flops, count_parameters
 from whichtune.data.splits import load_dataset
 from whichtune.estimate import estimate_runs

@@ -75,9 +75,7 @@ def loss_and_gradients(
     return logits.detach(), filled
 
 
-def largest_difference(
-    one: tuple[Tensor, list[Tensor]], other: tuple[Tensor, list[Tensor]]
-) -> tuple[float, float]:
+def largest_difference(one: tuple[Tensor, list[Tensor]], other: tuple[Tensor, list[Tensor]]) -> tuple[float, float]:
     """Largest absolute difference of the logits, and of any gradient."""
     logits = float((one[0] - other[0]).abs().max())
     gradients = [float((a - b).abs().max()) for a, b in zip(one[1], other[1], strict=True)]

@@ -1,0 +1,124 @@
+"""The command as users meet it: real processes, exit codes, one sentence for bad input."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def run(*words: str, cwd: Path | None = None, code: int = 0) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1] / "src")}
+    result = subprocess.run(
+        [sys.executable, "-m", "whichtune", *words],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == code, result.stdout + result.stderr
+    return result
+
+
+def test_compare_show_and_predict(tiny_gpt2: Path, mail: Path, tmp_path: Path) -> None:
+    words = ["compare", "--data", str(mail), "--model", str(tiny_gpt2), "--methods", "head_only,tfidf_word"]
+    words += ["--seeds", "0,1", "--set", "epochs=1", "--out", "out", "--threads", "1"]
+    planned = run(*words, "--dry-run", cwd=tmp_path)
+    assert "Nothing was run" in planned.stdout
+    assert not (tmp_path / "out").exists()
+    first = run(*words, cwd=tmp_path)
+    assert "3 runs made" in first.stdout
+    assert "head_only" in first.stdout
+    again = run(*words, "--json", cwd=tmp_path)
+    summary = json.loads(again.stdout)
+    assert [r["label"] for r in summary["runs"]] == ["head_only", "head_only", "tfidf_word"]
+    assert summary["schema_version"] == 1
+    assert summary["verdict"]["headline"]
+    assert summary["runs"][0]["spec"]["method"] == "head_only"
+    table = run("show", "out", cwd=tmp_path).stdout
+    assert "tfidf_word" in table
+    assert "confusion matrix" in run("show", "out", "head_only:1", cwd=tmp_path).stdout
+    assert json.loads(run("show", "out", "head_only:1", "--json", cwd=tmp_path).stdout)["seed"] == 1
+    (tmp_path / "new.txt").write_text("call me\nyou have won\n", encoding="utf-8")
+    rows = run("predict", "out", "head_only", "new.txt", cwd=tmp_path).stdout.splitlines()
+    assert rows[0].startswith("text,prediction,")
+    assert len(rows) == 3
+
+
+def test_a_study_file(tiny_gpt2: Path, mail: Path, tmp_path: Path) -> None:
+    text = f"data: {mail}\nmodel: {tiny_gpt2}\nmethods: [{{method: lora, label: small, lora_rank: 2}}]\nbaselines: []\n"
+    (tmp_path / "mine.yaml").write_text(text + "settings: {max_steps: 2}\n", encoding="utf-8")
+    run("compare", "mine.yaml", "--seeds", "5", "--threads", "1", cwd=tmp_path)
+    summary = json.loads((tmp_path / "whichtune-mine" / "summary.json").read_text())
+    assert [(r["label"], r["seed"]) for r in summary["runs"]] == [("small", 5)]
+    assert summary["runs"][0]["spec"]["method_settings"]["lora_rank"] == 2
+    assert summary["runs"][0]["cost"]["optimiser_steps"] == 2
+
+
+def test_a_failed_run_gives_exit_code_1(tiny_gpt2: Path, mail: Path, tmp_path: Path) -> None:
+    words = ["compare", "--data", str(mail), "--model", str(tiny_gpt2), "--methods", "last_blocks,majority"]
+    result = run(*words, "--seeds", "0", "--set", "blocks=7", "--out", "out", "--threads", "1", cwd=tmp_path, code=1)
+    assert "has 3 blocks" in result.stdout
+
+
+BAD = {
+    "unknown method": (["--methods", "hed_only"], "did you mean 'head_only'"),
+    "unknown setting": (["--set", "epoch=2"], "did you mean 'epochs'"),
+    "wrong value": (["--set", "epochs=many"], "'epochs'"),
+    "no assignment": (["--set", "epochs"], "--set key=value"),
+    "wrong seeds": (["--seeds", "a"], "whole numbers"),
+    "missing column": (["--text-column", "txt"], "did you mean 'text'"),
+    "no such data": (["--data", "nothing.csv"], "There is no data file"),
+    "no such model": (["--model", "./nothing"], "There is no model folder"),
+    "context too long": (["--set", "context_length=5000"], "more than the 128 tokens"),
+    "no CUDA": (["--device", "cuda"], "There is no CUDA device"),
+    "wrong save": (["--save", "some"], "--save some"),
+    "wrong plan": (["--plan", "maybe"], "'plan'"),
+    "no such study": (["study.yaml"], "There is no study file"),
+    "a factor that contradicts": (["--set", "token_position=last", "--set", "padding=dynamic"], "depend on its batch"),
+    "unwritable folder": (["--out", "/proc/nothing"], "cannot be written"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input(case: str, tiny_gpt2: Path, mail: Path, tmp_path: Path) -> None:
+    """One sentence on standard error, exit code 2, nothing written."""
+    if case == "no CUDA":
+        import torch
+
+        if torch.cuda.is_available():
+            pytest.skip("this machine has CUDA")
+    words, message = BAD[case]
+    defaults = {"--data": str(mail), "--model": str(tiny_gpt2), "--methods": "head_only"}
+    given = [w for key, value in defaults.items() if key not in words for w in (key, value)]
+    result = run("compare", *words, *given, cwd=tmp_path, code=2)
+    assert message in result.stderr
+    assert result.stderr.startswith("Error: ")
+    assert result.stderr.count("\n") == 1
+    assert result.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bad_folders(tmp_path: Path) -> None:
+    assert "no study folder" in run("show", "nothing", cwd=tmp_path, code=2).stderr
+    (tmp_path / "empty").mkdir()
+    assert "holds no summary.json" in run("show", "empty", cwd=tmp_path, code=2).stderr
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    assert "Traceback" in run("show", "nothing", "--debug", cwd=tmp_path, code=1).stderr
+
+
+def test_methods_doctor_and_version() -> None:
+    listing = run("methods").stdout
+    assert "linear_probe" in listing
+    assert "tfidf_char" in listing
+    assert "lora_rank" in run("methods", "lora").stdout
+    assert "did you mean 'lora'" in run("methods", "lra", code=2).stderr
+    assert "PROBLEM" not in run("doctor").stdout
+    assert run("--version").stdout.startswith("whichtune ")
