@@ -50,16 +50,14 @@ def adapt(lora, name, x):
 
 def new_lora(model, seed, rank, alpha):
     """A uniform in +-1/sqrt(width), B zero, drawn in the order of the model's layers."""
-    D = model.config.n_embd
+    D, lora = model.config.n_embd, {"scale": alpha / rank}
     sizes = {"attn.c_attn.q_proj": (D, D), "attn.c_attn.k_proj": (D, D), "attn.c_attn.v_proj": (D, D)}
     sizes |= {"attn.c_proj": (D, D), "mlp.c_fc": (D, 4 * D), "mlp.c_proj": (4 * D, D)}
     seed_global(seed, ADAPTER)
-    lora = {"scale": alpha / rank}
     for i in range(len(model.h)):
         for name, (width, out) in sizes.items():
-            # A layer draws A twice over: a Linear initialises itself, then PEFT does so again.
-            torch.nn.init.kaiming_uniform_(torch.empty(rank, width), a=math.sqrt(5))
-            torch.nn.init.kaiming_uniform_(torch.empty(out, rank), a=math.sqrt(5))
+            for shape in ((rank, width), (out, rank)):  # its two Linears initialise themselves, then PEFT draws A
+                torch.nn.init.kaiming_uniform_(torch.empty(shape), a=math.sqrt(5))
             A = torch.nn.init.kaiming_uniform_(torch.empty(rank, width), a=math.sqrt(5))
             lora[f"h.{i}.{name}"] = (A.requires_grad_(), torch.zeros(out, rank, requires_grad=True))
     return lora
@@ -69,9 +67,8 @@ def train(model, classes, texts, labels, *, seed, steps, batch, lr, trains, posi
           causal=True, attend_to_padding=False, accumulate=1, rank=4, alpha=8.0, epochs=50):
     """Loss of each of `steps` optimiser steps, and a function from token ids to logits with the trained weights."""
     D = model.config.n_embd
-    g = generator(seed, HEAD)
-    W = torch.empty(classes, D).uniform_(-(D**-0.5), D**-0.5, generator=g).requires_grad_()
-    b = torch.empty(classes).uniform_(-(D**-0.5), D**-0.5, generator=g).requires_grad_()
+    g, shapes = generator(seed, HEAD), [(classes, D), (classes,)]
+    W, b = (torch.empty(s).uniform_(-(D**-0.5), D**-0.5, generator=g).requires_grad_() for s in shapes)
     lora = new_lora(model, seed, rank, alpha) if trains == "lora" else None
     chosen = {"head_only": [], "last_block": [*model.h[-1].parameters(), *model.ln_f.parameters()]}
     chosen["full"] = list(model.parameters())
