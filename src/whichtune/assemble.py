@@ -12,6 +12,17 @@ from whichtune.methods import METHODS
 from whichtune.registry import did_you_mean
 from whichtune.spec import DataSettings, Study
 
+# Keys of a study that --set can change; all others are settings of runs.
+STUDY_KEYS = (
+    "baseline",
+    "baselines",
+    "margin",
+    "name",
+    "primary_metric",
+    "remote_code",
+    "revision",
+    "selection_cost",
+)
 DEMO = Path(__file__).parent / "studies" / "demo.yaml"
 
 

@@ -10,6 +10,29 @@ from typing import Any
 from whichtune.report.summary import table_rows
 
 NOTHING = "–"
+SHOWN_SETTINGS = (
+    "token_position",
+    "context_length",
+    "padding",
+    "attend_to_padding",
+    "causal_mask",
+    "weights",
+    "dropout",
+    "epochs",
+    "max_steps",
+    "batch_size",
+    "accumulation_steps",
+    "optimiser",
+    "learning_rate",
+    "weight_decay",
+    "schedule",
+    "warmup_steps",
+    "warmup_ratio",
+    "gradient_clip",
+    "precision",
+    "device",
+    "plan",
+)
 Cell = Callable[[dict[str, Any]], str]
 
 
@@ -197,9 +220,28 @@ def footnotes(summary: dict[str, Any]) -> list[str]:
                 )
                 + "."
             )
+    notes += common_settings(summary)
     for row in table_rows(summary):
         notes += [f"{row['label']}: {error}" for error in row["errors"]]
     return notes
+
+
+def common_settings(summary: dict[str, Any]) -> list[str]:
+    """One sentence with the settings that all trained runs share, defaults included."""
+    specs = [run["spec"] for run in summary["runs"] if run["role"] != "baseline"]
+    if not specs:
+        return []
+    same = {
+        key: value
+        for key, value in specs[0].items()
+        if key in SHOWN_SETTINGS and value is not None and all(spec.get(key) == value for spec in specs)
+    }
+    return [f"All runs: {', '.join(f'{key} {setting_text(value)}' for key, value in same.items())}."] if same else []
+
+
+def setting_text(value: Any) -> str:
+    """A setting's value as it is written in a study file."""
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def runs_csv(summary: dict[str, Any]) -> str:
