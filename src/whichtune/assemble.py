@@ -57,7 +57,7 @@ def assemble_study(
     if seeds is not None:
         value["seeds"] = parse_seeds(seeds)
     if assignments:
-        value = _with_assignments(value, assignments, where)
+        value = with_assignments(value, assignments, where)
     return parse_study(value, where)
 
 
@@ -95,7 +95,7 @@ def parse_seeds(text: str) -> list[int]:
         raise SettingError(f"--seeds {text}: write whole numbers separated by commas, such as 0,1,2.") from error
 
 
-def _with_assignments(value: dict[str, Any], assignments: list[str], where: str) -> dict[str, Any]:
+def with_assignments(value: dict[str, Any], assignments: list[str], where: str) -> dict[str, Any]:
     """`--set`: settings of runs, or keys of the study itself and of its data (`data.split=given`)."""
     settings, data = dict(value.get("settings") or {}), dict(value.get("data") or {})
     for text in assignments:

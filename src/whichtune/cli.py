@@ -213,6 +213,12 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _add_commands() -> None:
+    from whichtune.commands import published
+
+    published.add_to(app)
+
+
 @app.callback()
 def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks (allowed after a command, too).")] = False,
@@ -254,6 +260,8 @@ def main() -> None:
             raise
         _fail(f"whichtune failed: {type(error).__name__}: {error} (--debug shows where).", 1)
 
+
+_add_commands()
 
 if __name__ == "__main__":
     main()

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from whichtune.errors import SettingError
+from whichtune.errors import ModelError, SettingError
 from whichtune.evidence import judge
 from whichtune.executors.local import LocalExecutor
-from whichtune.expand import Expansion, check_names, expand
+from whichtune.expand import Expansion, ModelKey, check_names, expand, model_keys
 from whichtune.records import Role, RunRecord, RunStatus
 from whichtune.report.summary import build_summary
 from whichtune.report.write import write_report
@@ -23,6 +23,7 @@ from whichtune.store import StudyFolder
 
 if TYPE_CHECKING:
     from whichtune.data.splits import Dataset
+    from whichtune.models.loading import ModelInfo
 
 Save = Literal["none", "best", "all"]
 Listener = Callable[[dict[str, Any]], None]
@@ -52,6 +53,7 @@ def compare(
     *,
     save: Save = "best",
     threads: int | None = None,
+    lenient: bool = False,
     on_event: Listener = lambda event: None,
     figures: bool = False,
     command: str | None = None,
@@ -59,12 +61,13 @@ def compare(
     """Run what the study's folder does not hold yet, then write its summary and its report.
 
     `out` defaults to `whichtune-<name>` in the working directory. `save` keeps the trained weights of no run, of
-    the run that is best on validation, or of all. `figures` writes those of the report as PNG and SVG, too.
-    `command` is kept in study.json, for the report's reader. Raises a WhichtuneError for anything a user can put right,
-    before the first run starts; a run that fails is a row of the table. After Ctrl-C the summary holds what
-    is complete, and the same call resumes.
+    the run that is best on validation, or of all. With `lenient`, runs whose model cannot be had are failed
+    rows instead of an error, and several lines may mean the same run. `figures` writes those of the report as PNG
+    and SVG, too. `command` is kept in study.json, for the report's reader. Raises a WhichtuneError for anything a
+    user can put right, before the first run starts; a run that fails is a row of the table. After Ctrl-C the
+    summary holds what is complete, and the same call resumes.
     """
-    expansion, dataset = prepare(study)
+    expansion, dataset = prepare(study, lenient)
     folder = StudyFolder(out or f"whichtune-{study.name}", create=True)
     folder.write_json("study.json", resolved(expansion, command))
     folder.write_examples(_examples(dataset))
@@ -87,17 +90,22 @@ def compare(
         on_event(event)
 
     started = 0
+    possible = _record_missing(folder, expansion)
     try:
         executor = LocalExecutor(threads=threads)
-        started = executor.execute(expansion.specs, folder, save != "none", listen)
+        started = executor.execute(possible, folder, save != "none", listen)
     finally:  # after Ctrl-C too: what is complete is worth a table
         summary = write_summary(folder, expansion, command)
         write_report(folder, figures)
     return Comparison(folder.path, summary, started)
 
 
-def prepare(study: Study) -> tuple[Expansion, Dataset]:
-    """Everything that can go wrong before a run starts: names, data, model, settings, device."""
+def prepare(study: Study, lenient: bool = False) -> tuple[Expansion, Dataset]:
+    """Everything that can go wrong before a run starts: names, data, models, settings, device.
+
+    With `lenient` a model that cannot be had stops only the runs that need it, and several lines may come to
+    the same run, as a study's model sizes do when all are run on one model.
+    """
     from whichtune.data.splits import load_dataset
 
     check_names(study)
@@ -105,24 +113,35 @@ def prepare(study: Study) -> tuple[Expansion, Dataset]:
         raise SettingError("The study has nothing to run: name methods, runs or baselines.")
     device = choose_device(study.device)
     dataset = load_dataset(study.data)
-    infos: dict[str, Any] = {"pretrained": None, "random": None}
-    if study.methods or study.runs:
-        from whichtune.models.loading import inspect_model
-
-        for weights in _weights_used(study):
-            infos[weights] = inspect_model(study.model, study.revision, weights, study.remote_code)
-    info = infos["pretrained"] or infos["random"]
-    return expand(study, dataset, info, device, infos["random"]), dataset
+    models = _inspect_models(study, lenient)
+    return expand(study, dataset, models, device, allow_twins=lenient), dataset
 
 
-def _weights_used(study: Study) -> set[str]:
-    """Which kinds of weights the study's lines ask for, so that no weights are looked for in vain."""
-    lines = [*study.methods, *study.runs]
-    crossed = study.factors.get("weights", [])
-    default = study.settings.get("weights", "pretrained")
-    used = {str(entry.settings.get("weights", default)) for entry in lines} if not crossed else set(map(str, crossed))
-    used |= {str(v) for k, v in study.settings.items() if k.endswith(".weights")}
-    return used & {"pretrained", "random"} or {"pretrained"}
+def _inspect_models(study: Study, lenient: bool) -> dict[ModelKey, ModelInfo | str]:
+    """What is known of each model that the study's lines need; no weights are looked for in vain."""
+    if not study.methods and not study.runs:
+        return {}
+    from whichtune.models.loading import inspect_model
+
+    found: dict[ModelKey, ModelInfo | str] = {}
+    for key in model_keys(study):
+        try:
+            found[key] = inspect_model(key.model, key.revision, key.weights, study.remote_code)
+        except ModelError as error:
+            if not lenient:
+                raise
+            found[key] = str(error)
+    return found
+
+
+def _record_missing(folder: StudyFolder, expansion: Expansion) -> list[RunSpec]:
+    """Write a failed record for each run whose model cannot be had; gives the runs that can be made."""
+    from whichtune.run import base_record
+
+    for spec in expansion.specs:
+        if reason := expansion.missing.get(spec.run_id):
+            folder.write_run(base_record(spec, RunStatus.FAILED, error=reason))
+    return [spec for spec in expansion.specs if spec.run_id not in expansion.missing]
 
 
 def choose_device(wanted: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,17 @@ if TYPE_CHECKING:
     from whichtune.models.loading import ModelInfo
 
 READS_PADDING = ("last", "mean")
+# A line of a study may name a model of its own beside its settings.
+MODEL_KEYS = ("model", "revision")
+
+
+@dataclass(frozen=True)
+class ModelKey:
+    """What must be known of a model to inspect it."""
+
+    model: str
+    revision: str | None
+    weights: str
 
 
 @dataclass(frozen=True)
@@ -31,11 +43,12 @@ class Expansion:
     primary_metric: str
     labels: list[str]
     notes: list[str] = field(default_factory=list)
+    missing: dict[str, str] = field(default_factory=dict)  # run id -> why its model cannot be had
 
 
 def setting_names() -> dict[str, list[str]]:
     """Every setting's name and the methods that have it; an empty list for the settings of all runs."""
-    names: dict[str, list[str]] = {name: [] for name in Settings.model_fields}
+    names: dict[str, list[str]] = {name: [] for name in (*Settings.model_fields, *MODEL_KEYS)}
     for name, method in METHODS.items():
         for key in method.Settings.model_fields:
             names.setdefault(key, []).append(name)
@@ -92,21 +105,43 @@ def check_names(study: Study) -> None:
             raise SettingError(f"The setting '{key}' is for {method}, which this study does not run.")
 
 
-def expand(study: Study, dataset: Dataset, info: ModelInfo | None, device: str, random_info: Any = None) -> Expansion:
-    """All runs of a study, resolved. `info` is None where only baselines run.
+def model_keys(study: Study) -> list[ModelKey]:
+    """The models that a study's lines need, each once, in the order of the lines."""
+    return list(dict.fromkeys(_model_key(study, merged_settings(study, *line)) for line in entries(study)))
 
-    `random_info` is the model's information for runs with random weights, when some have them.
+
+def _model_key(study: Study, merged: dict[str, Any]) -> ModelKey:
+    model = str(merged.get("model") or study.model)
+    revision = merged.get("revision") or (study.revision if model == study.model else None)
+    return ModelKey(model, revision, str(merged.get("weights") or "pretrained"))
+
+
+def expand(
+    study: Study, dataset: Dataset, models: Mapping[ModelKey, ModelInfo | str], device: str, allow_twins: bool = False
+) -> Expansion:
+    """All runs of a study, resolved.
+
+    `models` holds what is known of each of `model_keys`: where a sentence stands instead, the model cannot be
+    had and the runs that need it are listed as missing.
     """
     check_names(study)
     specs: list[RunSpec] = []
+    missing: dict[str, str] = {}
     for entry, factor in entries(study):
+        merged = merged_settings(study, entry, factor)
+        key = _model_key(study, merged)
+        found = models[key]
+        info = None if isinstance(found, str) else found
         for seed in study.seeds:
-            specs.append(_resolve(study, entry, factor, seed, dataset, info, device))
-    specs = [_with_fingerprints(spec, dataset, random_info if spec.weights == "random" else info) for spec in specs]
+            spec = _with_fingerprints(_resolve(study, entry, merged, seed, key, info, device), dataset, info)
+            specs.append(spec)
+            if isinstance(found, str):
+                missing[spec.run_id] = found
     specs += [_baseline(study, name, dataset) for name in study.baselines]
-    _refuse_twins(specs)
+    if not allow_twins:
+        _refuse_twins(specs)
     _check_pairs(study, specs)
-    return Expansion(study, specs, primary_metric(study, dataset), dataset.labels)
+    return Expansion(study, specs, primary_metric(study, dataset), dataset.labels, missing=missing)
 
 
 def primary_metric(study: Study, dataset: Dataset) -> str:
@@ -119,14 +154,14 @@ def primary_metric(study: Study, dataset: Dataset) -> str:
 def _resolve(
     study: Study,
     entry: RunEntry,
-    factor: dict[str, Any],
+    merged: dict[str, Any],
     seed: int,
-    dataset: Dataset,
+    key: ModelKey,
     info: ModelInfo | None,
     device: str,
 ) -> RunSpec:
     method = METHODS[entry.method]
-    merged = _merge(study, entry, factor)
+    merged = {name: value for name, value in merged.items() if name not in MODEL_KEYS}
     own = {key: merged.pop(key) for key in list(merged) if key in method.Settings.model_fields}
     where = f"Settings of '{entry.label}'"
     foreign = [key for key in merged if key not in Settings.model_fields]
@@ -147,8 +182,8 @@ def _resolve(
         learning_rate_source=_rate_source(method, rate),
         label=entry.label or entry.method,
         data=study.data,
-        model=study.model,
-        revision=study.revision,
+        model=key.model,
+        revision=key.revision,
         remote_code=study.remote_code,
         method=entry.method,
         method_settings=method_settings,
@@ -158,12 +193,12 @@ def _resolve(
     )
 
 
-def _merge(study: Study, entry: RunEntry, factor: dict[str, Any]) -> dict[str, Any]:
+def merged_settings(study: Study, entry: RunEntry, factor: dict[str, Any] | None = None) -> dict[str, Any]:
     """Shared settings that apply, then the method's own, then the factor's, then the line's: later ones win."""
     merged = {k: v for k, v in study.settings.items() if "." not in k and _applies(k, entry.method)}
     prefix = f"{entry.method}."
     merged |= {k.removeprefix(prefix): v for k, v in study.settings.items() if k.startswith(prefix)}
-    return {**merged, **factor, **entry.settings}
+    return {**merged, **(factor or {}), **entry.settings}
 
 
 def _validate(model: type[BaseModel], values: dict[str, Any], where: str) -> Any:
@@ -211,7 +246,8 @@ def _check_consistent(settings: Settings, info: ModelInfo | None, where: str, de
 
 
 def _with_fingerprints(spec: RunSpec, dataset: Dataset, info: ModelInfo | None) -> RunSpec:
-    prints = {"data": dataset.fingerprint, **(info.fingerprints if info else {})}
+    known = info.fingerprints if info else {"weights": f"not to be had: {spec.model}"}
+    prints = {"data": dataset.fingerprint, **known}
     return spec.model_copy(update={"fingerprints": prints})
 
 

@@ -33,13 +33,13 @@ class ReferenceCurves:
         interval = self.spec.evaluation_interval
         if interval == "epoch" or self.batch % int(interval) != 0:
             return None
-        return self._point()
+        return self._point(end_of_epoch=False)
 
     def after_epoch(self) -> dict[str, Any]:
         """The point at an epoch's end: its accuracies are what the script prints."""
-        return self._point() | {"end_of_epoch": True}
+        return self._point(end_of_epoch=True)
 
-    def _point(self) -> dict[str, Any]:
+    def _point(self, end_of_epoch: bool) -> dict[str, Any]:
         splits = self.forward.encoded.splits
         train_loss, train = self._figures("train", self.streams.train_batches(len(splits["train"])))
         validation_loss, validation = self._figures(
@@ -53,6 +53,7 @@ class ReferenceCurves:
             "validation_loss": validation_loss,
             "validation_accuracy": validation.accuracy,
             "validation_f1_macro": validation.f1_macro,
+            "end_of_epoch": end_of_epoch,
         }
 
     def _figures(self, split: str, batches: list[list[int]]) -> tuple[float, Any]:

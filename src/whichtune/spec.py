@@ -143,6 +143,9 @@ class DataSettings(Frozen):
     train_limit: int | None = Field(None, ge=2, description="use only so many training examples, class shares kept")
     validation_limit: int | None = Field(None, ge=2, description="the same for validation")
     test_limit: int | None = Field(None, ge=2, description="the same for test")
+    duplicates: Literal["keep", "drop"] = Field(
+        "keep", description="`drop` leaves out validation and test texts that stand verbatim in train"
+    )
 
     @model_validator(mode="after")
     def _leaves_training_data(self) -> DataSettings:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 SEED = 123
-EVERY, BATCHES = 50, 5
+BATCHES = 5
 
 
 @dataclass
@@ -41,6 +41,7 @@ class Options:
     alpha: float = 8.0
     epochs: int = 5
     seed: int = SEED
+    every: int = 50
 
 
 @dataclass
@@ -181,7 +182,7 @@ def train(
                 optimiser.zero_grad()
                 outcome.step_losses.append(total)
                 total = 0.0
-            if done % EVERY == 0:
+            if done % options.every == 0:
                 pair = [judge(model, loader, options.position, BATCHES)[0] for loader in (learn, check)]
                 outcome.interval_losses.append((pair[0], pair[1]))
             done += 1

@@ -58,6 +58,8 @@ def load_dataset(settings: DataSettings) -> Dataset:
     splits = {}
     for split in SPLITS:
         frame = parts[split]
+        if settings.duplicates == "drop" and split != "train":
+            frame = _without_repeats(frame, train_texts, split, source.name)
         repeated = frame["text"].isin(train_texts).to_numpy()
         splits[split] = Split(
             ids=[str(value) for value in frame["id"]],
@@ -163,6 +165,13 @@ def reference_split(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
     both = pd.concat([ham, spam]).sample(frac=1, random_state=123).sample(frac=1, random_state=123)
     first, second = int(len(both) * 0.7), int(len(both) * 0.7) + int(len(both) * 0.1)
     return {"train": both[:first], "validation": both[first:second], "test": both[second:]}
+
+
+def _without_repeats(frame: pd.DataFrame, train_texts: set[str], split: str, place: str) -> pd.DataFrame:
+    kept = frame[~frame["text"].isin(train_texts)]
+    if kept.empty:
+        raise DataError(f"Every {split} text of {place} stands in train too: keep the duplicates, or split anew.")
+    return kept
 
 
 def _label_names(parts: dict[str, pd.DataFrame], place: str) -> list[str]:

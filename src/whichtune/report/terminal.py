@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from whichtune.records import RunRecord
-from whichtune.report import tables
+from whichtune.report import reproduction, tables
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -100,6 +100,25 @@ def fitting_columns(header: list[str], rows: list[list[str]], width: int) -> lis
             taken.append(i)
             left -= needed[i]
     return sorted(taken)
+
+
+def print_reproduction(summary: dict[str, Any], console: Console) -> None:
+    """Measured beside published, with what the table is and what it is not."""
+    header, rows = reproduction.reproduction_table(summary)
+    if not console.is_terminal:
+        console.width = max(console.width, 250)
+    for line in reproduction.heading(summary):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.print(_table(header, rows))
+    for note in reproduction.footnotes(summary):
+        console.print(note, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_lines(header: list[str], rows: list[list[str]], console: Console, left: int = 1) -> None:
+    """Any table of texts."""
+    if not console.is_terminal:
+        console.width = max(console.width, 250)
+    console.print(_table(header, rows, left))
 
 
 def print_estimates(expansion: Any, estimates: dict[str, Any], free: int, console: Console) -> None:

@@ -1,0 +1,227 @@
+"""`whichtune reproduce`, `experiment` and `studies`: published studies, again and in full."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from whichtune.errors import SettingError
+
+EXPERIMENT_NOTE = (
+    "The flags and their defaults are those of the published SMS-spam script, and so is what they mean: padding is "
+    "attended to, and the seed is 123. `whichtune compare` has better defaults."
+)
+
+
+def reproduce(
+    study: Annotated[str, typer.Argument(help="sms-spam, sms-spam-v100 or sms-spam-clean; see `whichtune studies`.")],
+    rows: Annotated[str | None, typer.Option(help="Rows to make, separated by commas [default: all].")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Seeds instead of the published one; not the split's.")] = None,
+    data: Annotated[str | None, typer.Option(help="A local copy of the data, or other data.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Make all rows on this model: embedded, a Hub id, a folder.")
+    ] = None,
+    weights: Annotated[str | None, typer.Option(help="Make all rows with `random` weights.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="A setting, key=value; may be repeated.")] = None,
+    plan: Annotated[str | None, typer.Option(help="`auto` computes only what is needed, `off` everything.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    save: Annotated[str, typer.Option(help="Trained weights to keep: none, best or all.")] = "none",
+    out: Annotated[Path | None, typer.Option(help="The study's folder [default: whichtune-NAME].")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of a run [default: torch's choice].")] = None,
+) -> None:
+    """Run a published study again and print measured beside published."""
+    from whichtune.assemble import check_choice
+    from whichtune.cli import console
+    from whichtune.progress import Progress
+    from whichtune.report.terminal import print_reproduction
+    from whichtune.reproduce import reproduce as run_study
+    from whichtune.reproduce import reproduction_study
+
+    check_choice("--save", save, ("none", "best", "all"))
+    chosen = reproduction_study(
+        study,
+        rows=None if rows is None else _numbers(rows),
+        seeds=seeds,
+        data=data,
+        model=model,
+        weights=weights,
+        assignments=set_,
+        plan=plan,
+        device=device,
+    )
+    screen = console()
+    with Progress(screen, _debug()) as progress:
+        result = run_study(chosen, out, save=save, threads=threads, on_event=progress)  # type: ignore[arg-type]
+    print_reproduction(result.summary, screen)
+    screen.print(f"{result.started} runs made. Everything is in {result.folder}", highlight=False, soft_wrap=True)
+    if any(run["status"] != "completed" for run in result.summary["runs"]):
+        raise typer.Exit(1)
+
+
+def experiment(
+    model_size: Annotated[str, typer.Option("--model_size", help="As published, or its first word.")] = (
+        "gpt2-small (124M)"
+    ),
+    weights: Annotated[str, typer.Option("--weights", help="pretrained or random.")] = "pretrained",
+    trainable_layers: Annotated[
+        str,
+        typer.Option(
+            "--trainable_layers", help="all, last_block, last_two_blocks, last_layer, lora or lora_alternative."
+        ),
+    ] = "last_block",
+    trainable_token_pos: Annotated[
+        str, typer.Option("--trainable_token_pos", "--trainable_token", help="first, last or flexible.")
+    ] = "last",
+    average_embeddings: Annotated[
+        bool, typer.Option("--average_embeddings", help="Average the outputs over all positions.")
+    ] = False,
+    context_length: Annotated[
+        str,
+        typer.Option("--context_length", help="longest_training_example, model_context_length or a number."),
+    ] = "longest_training_example",
+    lora_rank: Annotated[int, typer.Option("--lora_rank")] = 8,
+    lora_alpha: Annotated[int, typer.Option("--lora_alpha", help="The update is multiplied by it.")] = 8,
+    no_padding: Annotated[bool, typer.Option("--no_padding", help="Each text alone; needs --batch_size 1.")] = False,
+    num_epochs: Annotated[int, typer.Option("--num_epochs")] = 5,
+    batch_size: Annotated[int, typer.Option("--batch_size")] = 8,
+    accumulation_steps: Annotated[int, typer.Option("--accumulation_steps")] = 1,
+    disable_causal_mask: Annotated[bool, typer.Option("--disable_causal_mask")] = False,
+    ignore_index: Annotated[int, typer.Option("--ignore_index", help="Label without a loss.")] = -100,
+    model: Annotated[str | None, typer.Option(help="A folder or Hub id instead of --model_size.")] = None,
+    data: Annotated[str, typer.Option(help="A local copy of the data, or other data.")] = "sms_spam",
+    seed: Annotated[int, typer.Option(help="The published seed is 123.")] = 123,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    out: Annotated[Path | None, typer.Option(help="The run's folder [default: whichtune-experiment].")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads [default: torch's choice].")] = None,
+) -> None:
+    """Make one run by the published script's flags."""
+    from whichtune.cli import console
+    from whichtune.compare import compare
+    from whichtune.experiment import Flags, experiment_study, final_lines, loss_line
+
+    flags = Flags(
+        model_size=model_size,
+        weights=weights,
+        trainable_layers=trainable_layers,
+        trainable_token_pos=trainable_token_pos,
+        average_embeddings=average_embeddings,
+        context_length=context_length,
+        lora_rank=lora_rank,
+        lora_alpha=lora_alpha,
+        no_padding=no_padding,
+        num_epochs=num_epochs,
+        batch_size=batch_size,
+        accumulation_steps=accumulation_steps,
+        disable_causal_mask=disable_causal_mask,
+        ignore_index=ignore_index,
+        model=model,
+        data=data,
+        seed=seed,
+    )
+    screen = console()
+
+    def tell(event: dict[str, Any]) -> None:
+        line = loss_line(event)
+        if line is not None:
+            screen.print(line, markup=False, highlight=False, soft_wrap=True)
+        elif event["event"] == "traceback" and _debug():
+            screen.print(event["text"], markup=False, highlight=False, soft_wrap=True)
+
+    study = experiment_study(flags).model_copy(update={"device": device})
+    result = compare(study, out, save="none", threads=threads, on_event=tell)
+    run = result.summary["runs"][0]
+    if run["status"] != "completed":
+        screen.print(f"The run failed: {run['error']}", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(1)
+    if not result.started:
+        screen.print(f"This run is already in {result.folder}.", markup=False, highlight=False, soft_wrap=True)
+    for line in final_lines(run):
+        screen.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def studies(
+    name: Annotated[str | None, typer.Argument(help="A study, in full.")] = None,
+    row: Annotated[int | None, typer.Option(help="One row, with every setting.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="What the published counts can show by themselves.")] = False,
+) -> None:
+    """List the package's studies, or show one: its rows, one row in full, or a check of what was published."""
+    import yaml
+
+    from whichtune.cli import console
+    from whichtune.report.terminal import print_lines
+    from whichtune.studies.presets import load_preset, preset_names, row_in_full
+
+    screen = console()
+    if name is None:
+        if row is not None or check:
+            raise SettingError("Name the study: whichtune studies NAME --row N, or --check.")
+        rows = [[each, *_study_line(load_preset(each))] for each in preset_names()]
+        print_lines(["study", "runs", "seeds", "data", "published"], rows, screen, left=5)
+        print("whichtune studies NAME shows one; whichtune reproduce NAME runs it.")
+        return
+    study = load_preset(name)
+    if check:
+        _print_check(name, screen)
+    elif row is not None:
+        print(yaml.safe_dump(row_in_full(study, row), sort_keys=False, allow_unicode=True, width=120), end="")
+    else:
+        _print_study(study, screen)
+
+
+def _study_line(study: Any) -> list[str]:
+    source = (study.published or {}).get("source", "")
+    seeds = ", ".join(map(str, study.seeds))
+    return [str(len(study.runs) + len(study.methods)), seeds, study.data.source, source]
+
+
+def _print_study(study: Any, screen: Any) -> None:
+    from whichtune.report.terminal import print_lines
+    from whichtune.studies.presets import rows_of
+
+    figures = (study.published or {}).get("rows", {})
+    rows = []
+    for number, entry in rows_of(study).items():
+        own = ", ".join(f"{key}={value}" for key, value in entry.settings.items())
+        facts = figures.get(entry.label, {})
+        published = [f"{facts[key]:.2f}" if facts else "" for key in ("train", "validation", "test", "minutes")]
+        rows.append([str(number), str(entry.label), entry.method, own, *published])
+    header = ["row", "label", "method", "own settings", "train %", "validation %", "test %", "minutes"]
+    print_lines(header, rows, screen, left=4)
+    shared = ", ".join(f"{key}={value}" for key, value in study.settings.items())
+    lines = [f"All rows: model {study.model}, data {study.data.source}, {shared}"]
+    lines += [f"{pair.a} against {pair.b}: {pair.claim}" for pair in study.pairs]
+    for line in lines:
+        screen.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _print_check(name: str, screen: Any) -> None:
+    from whichtune.report.terminal import print_lines
+    from whichtune.studies.claims import check_published
+
+    found = check_published(name)
+    print_lines(*found.row_table(), screen)
+    print_lines(*found.claim_table(), screen)
+    for line in [found.summary, *found.notes, f"Published: {found.source}, {found.url}"]:
+        screen.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise SettingError(f"--rows {text}: write numbers separated by commas, such as 1,2,10.") from error
+
+
+def _debug() -> bool:
+    from whichtune.cli import _debug as debug
+
+    return debug()
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.command()(reproduce)
+    app.command(epilog=EXPERIMENT_NOTE)(experiment)
+    app.command()(studies)

@@ -1,0 +1,169 @@
+"""Run a published study again, and say what of it is a reproduction.
+
+A row is a reproduction where model, weights, data and settings are the published ones. On another model,
+other data or with other settings the same rows are an experiment of their own, and the table says so.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from whichtune.assemble import parse_seeds, with_assignments
+from whichtune.compare import Comparison, Listener, Save, compare
+from whichtune.errors import ModelError, SettingError
+from whichtune.load import parse_study
+from whichtune.report.reproduction import reproduction_csv, reproduction_markdown
+from whichtune.spec import RunEntry, Study, sha256_file
+from whichtune.studies.presets import only_rows, read_preset, with_claims
+
+# The vocabulary of GPT-2 (50,257 tokens) and what of its configuration decides what is computed.
+GPT2_VOCABULARY = "e35a33a0b2250c93"
+GPT2_ARCHITECTURE = (
+    "vocab_size",
+    "n_positions",
+    "n_embd",
+    "n_layer",
+    "n_head",
+    "n_inner",
+    "layer_norm_epsilon",
+    "scale_attn_weights",
+    "scale_attn_by_inverse_layer_idx",
+)
+TANH_GELU = ("gelu_new", "gelu_pytorch_tanh")
+
+
+def reproduction_study(
+    name: str,
+    *,
+    rows: list[int] | None = None,
+    seeds: str | None = None,
+    data: str | None = None,
+    model: str | None = None,
+    weights: str | None = None,
+    assignments: list[str] | None = None,
+    plan: str | None = None,
+    device: str | None = None,
+) -> Study:
+    """A preset with the command's changes. Each published row is marked as a reproduction or as none, with why.
+
+    `seeds` replaces the published seed, never the split's. Raises a WhichtuneError for unknown names or rows.
+    """
+    value = read_preset(name)
+    given = value.get("data") or {}
+    value["data"] = {"source": given} if isinstance(given, str) else dict(given)
+    if data is not None:
+        value["data"]["source"] = local_copy(data)
+    if seeds is not None:
+        value["seeds"] = parse_seeds(seeds)
+    for key, chosen in (("plan", plan), ("device", device)):
+        if chosen is not None:
+            value[key] = chosen
+    value = with_assignments(value, assignments or [], name)
+    study = only_rows(with_claims(parse_study(value, name), name), rows)
+    runs = [_on_other_model(entry, model, weights) for entry in study.runs]
+    changed = study.model_copy(update={"runs": runs, "model": model or study.model})
+    return _marked(changed, original=study, assignments=assignments or [])
+
+
+def reproduce(
+    study: Study,
+    out: Path | str | None = None,
+    *,
+    save: Save = "none",
+    threads: int | None = None,
+    on_event: Listener = lambda event: None,
+) -> Comparison:
+    """Make the runs and write reproduction.md and reproduction.csv beside the study's other files.
+
+    A row whose model cannot be had is a failed row with the reason.
+    """
+    result = compare(study, out, save=save, threads=threads, lenient=True, on_event=on_event)
+    (result.folder / "reproduction.md").write_text(reproduction_markdown(result.summary), encoding="utf-8")
+    (result.folder / "reproduction.csv").write_text(reproduction_csv(result.summary), encoding="utf-8")
+    return result
+
+
+def local_copy(data: str) -> str:
+    """A bare file is a local copy of the published data set; tables of one's own have a suffix that says so."""
+    path = Path(data).expanduser()
+    is_copy = path.is_file() and path.suffix.lower() in ("", ".tsv", ".txt")
+    return f"sms_spam={data}" if is_copy else data
+
+
+def _on_other_model(entry: RunEntry, model: str | None, weights: str | None) -> RunEntry:
+    settings = {key: value for key, value in entry.settings.items() if key != "model" or model is None}
+    if weights is not None:
+        if weights not in ("pretrained", "random"):
+            raise SettingError(f"--weights {weights}: choose pretrained or random.")
+        settings = {**settings, "weights": settings.get("weights", weights)}
+    return entry.model_copy(update={"settings": settings})
+
+
+def _marked(study: Study, original: Study, assignments: list[str]) -> Study:
+    """Write into the published figures which rows are reproduced, and why others are not."""
+    if study.published is None:
+        return study
+    common = _data_differs(study.data.source)
+    if common is None and assignments:
+        common = f"settings were changed ({', '.join(assignments)})"
+    rows = dict(study.published["rows"])
+    for entry, planned in zip(study.runs, original.runs, strict=True):
+        why = common or _model_differs(study, original, entry, planned)
+        rows[str(entry.label)] = {**rows[str(entry.label)], "reproduced": why is None, "why_not": why}
+    return study.model_copy(update={"published": {**study.published, "rows": rows}})
+
+
+def _data_differs(source: str) -> str | None:
+    from whichtune.data.named import SmsSpam
+
+    name, _, place = source.partition("=")
+    if name != "sms_spam":
+        return f"the data are {source}"
+    path = Path(place).expanduser()
+    if place and path.is_file() and sha256_file(path) != SmsSpam.sha256:
+        return f"{path.name} is not the published file (its sha256 differs)"
+    return None
+
+
+def _model_differs(study: Study, original: Study, entry: RunEntry, planned: RunEntry) -> str | None:
+    wanted = str(planned.settings.get("model", original.model))
+    model = str(entry.settings.get("model", study.model))
+    weights = str(entry.settings.get("weights", "pretrained"))
+    if weights != str(planned.settings.get("weights", "pretrained")):
+        return f"the weights are {weights}"
+    if model in (wanted, wanted.removeprefix("openai-community/")):
+        return None
+    if weights == "random" and wanted == "openai-community/gpt2":
+        return _differs_from_gpt2(model)
+    return f"the model is {model}"
+
+
+def _differs_from_gpt2(model: str) -> str | None:
+    """Whether a folder's configuration and vocabulary are those of GPT-2 small: with random weights that is all."""
+    from whichtune.models.loading import load_config, load_tokenizer, locate
+
+    try:
+        path = locate(model, None, "random")
+        config, tokenizer = load_config(path), load_tokenizer(path)
+    except ModelError:
+        return f"the model is {model}"
+    from transformers import GPT2Config
+
+    if config.model_type != "gpt2" or any(
+        getattr(config, key, None) != getattr(GPT2Config(), key) for key in GPT2_ARCHITECTURE
+    ):
+        return f"the configuration of {model} is not that of GPT-2 small"
+    if config.activation_function not in TANH_GELU:
+        return f"the activation function of {model} is not that of GPT-2"
+    if vocabulary_fingerprint(tokenizer) != GPT2_VOCABULARY:
+        return f"the vocabulary of {model} is not that of GPT-2"
+    return None
+
+
+def vocabulary_fingerprint(tokenizer: Any) -> str:
+    """16 hex digits over the tokens in the order of their ids, which in byte-pair encoding is that of the merges."""
+    import hashlib
+
+    tokens = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
+    return hashlib.sha256("\n".join(token for token, _ in tokens).encode()).hexdigest()[:16]

@@ -1,0 +1,110 @@
+"""Studies that the package holds: YAML files, with the published figures and claims beside them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from whichtune.errors import SettingError, UnknownNameError
+from whichtune.load import parse_study, read_yaml
+from whichtune.registry import did_you_mean
+from whichtune.spec import RunEntry, Settings, Study
+from whichtune.studies.claims import SUFFIX, declared_pairs, load_published, published_names
+
+FOLDER = Path(__file__).parent
+ROW = re.compile(r"row (\d+)\b")
+
+
+def preset_names() -> list[str]:
+    """The studies of the package."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml") if not path.name.endswith(SUFFIX))
+
+
+def read_preset(name: str) -> dict[str, Any]:
+    """A preset's plain values. Raises UnknownNameError for a name that is none."""
+    if name not in preset_names():
+        raise UnknownNameError(f"There is no study '{name}': {did_you_mean(name, preset_names())}")
+    return read_yaml(FOLDER / f"{name}.yaml")
+
+
+def load_preset(name: str) -> Study:
+    """A preset as a study: its published claims are its pairs."""
+    return with_claims(parse_study(read_preset(name), name), name)
+
+
+def rows_of(study: Study) -> dict[int, RunEntry]:
+    """The study's lines by number: that of the published row, or the line's place."""
+    found: dict[int, RunEntry] = {}
+    for place, entry in enumerate(study.runs, start=1):
+        match = ROW.match(entry.label or "")
+        found[int(match.group(1)) if match else place] = entry
+    return found
+
+
+def with_claims(study: Study, name: str) -> Study:
+    """The published claims as pairs, and the published figures, for the lines that the study has."""
+    if name not in published_names():
+        return study
+    facts = load_published(name)
+    labels = {number: str(entry.label) for number, entry in rows_of(study).items()}
+    figures = {
+        label: facts.row(number).model_dump(include={"row", "train", "validation", "test", "minutes"})
+        for number, label in labels.items()
+    }
+    published = {"study": name, **facts.model_dump(include={"source", "url", "device", "notes"}), "rows": figures}
+    return Study.model_validate(
+        {
+            **study.model_dump(),
+            "pairs": declared_pairs(name, labels),
+            "published": published,
+            "baseline": labels.get(facts.baseline_row),
+        }
+    )
+
+
+def only_rows(study: Study, numbers: list[int] | None) -> Study:
+    """The study with only some of its lines, in the study's order. Raises SettingError for an unknown number.
+
+    Pairs, and the baseline, are kept where their lines are.
+    """
+    if numbers is None:
+        return study
+    known = rows_of(study)
+    for number in numbers:
+        if number not in known:
+            raise SettingError(f"--rows {number}: '{study.name}' has the rows {min(known)} to {max(known)}.")
+    runs = [entry for number, entry in known.items() if number in numbers]
+    labels = {entry.label for entry in runs} | set(study.baselines)
+    return study.model_copy(
+        update={
+            "runs": runs,
+            "pairs": [pair for pair in study.pairs if {pair.a, pair.b} <= labels],
+            "baseline": study.baseline if study.baseline in labels else None,
+        }
+    )
+
+
+def row_in_full(study: Study, number: int) -> dict[str, Any]:
+    """Every setting of one line, defaults filled in, with its published figures and the claims about it."""
+    from whichtune.expand import merged_settings
+    from whichtune.methods import METHODS
+
+    entry = rows_of(only_rows(study, [number]))[number]
+    merged = merged_settings(study, entry)
+    method = METHODS[entry.method]
+    own = {key: merged.pop(key) for key in list(merged) if key in method.Settings.model_fields}
+    model = merged.pop("model", study.model)
+    settings = Settings(**merged).model_dump(mode="json")
+    shown = {
+        "label": entry.label,
+        "method": entry.method,
+        "method_settings": method.Settings(**own).model_dump(mode="json"),
+        "model": model,
+        "data": study.data.model_dump(mode="json", exclude_none=True),
+        "seeds": study.seeds,
+        "settings": settings,
+    }
+    published = (study.published or {}).get("rows", {}).get(entry.label)
+    claims = [f"{pair.a} against {pair.b}: {pair.claim}" for pair in study.pairs if entry.label in (pair.a, pair.b)]
+    return shown | ({"published": published} if published else {}) | ({"claims": claims} if claims else {})
