@@ -7,9 +7,10 @@ machine that has the study's folder. How each figure is computed: `docs/statisti
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from whichtune.records import RunRecord
+from whichtune.records import Role, RunRecord
 from whichtune.report import interpret
 from whichtune.stats import comparing, holm_with_equivalence
 from whichtune.stats.answers import ReadPredictions, Row, TestSet, group, load_answers
@@ -31,16 +32,18 @@ def judge(study: Mapping[str, Any], records: Sequence[RunRecord], read_predictio
     classes = len(study.get("labels") or []) or None
     test = load_answers(rows.values(), read_predictions, classes)
     metric = primary_metric(study, test)
-    best = best_row(rows.values(), metric, str(study.get("selection_cost") or "train_seconds"))
-    declared, others = declared_pairs(study, rows, best)
+    cost = str(study.get("selection_cost") or "train_seconds")
+    best, baseline = best_row(rows.values(), metric, cost), find_baseline(study, rows, metric, cost)
     margin = float(study.get("margin") or 1.0)
     noise = comparing.study_noise(rows.values(), metric, test)
-    tested = [comparing.run_declared(pair, rows, test, metric, margin, noise) for pair in declared]
-    comparisons = _corrected(tested, others)
+    comparisons = []
+    for family in families(study, rows, best, baseline):
+        tested = [comparing.run_declared(pair, rows, test, metric, margin, noise) for pair in family.pairs]
+        comparisons += _corrected(tested, family.others)
     figures = [method_figures(row, test, metric, noise) for row in rows.values()]
     return Evidence(
         comparisons=comparisons,
-        verdict=make_verdict(study, rows, test, metric, best, comparisons, noise),
+        verdict=make_verdict(study, rows, test, metric, best, baseline, comparisons, noise),
         runs=[] if test is None else [f for row in rows.values() for f in run_figures(row, test)],
         per_method=figures,
     )
@@ -57,42 +60,55 @@ def primary_metric(study: Mapping[str, Any], test: TestSet | None) -> str:
     return "f1_macro" if largest > 0.6 else "accuracy"
 
 
-def declared_pairs(study: Mapping[str, Any], rows: Mapping[str, Row], best: str | None) -> tuple[list[Declared], int]:
-    """The pairs to compare, and how many more could have been chosen after seeing validation.
+@dataclass(frozen=True)
+class Family:
+    """Pairs that are corrected together; `others` counts those that could have been picked instead."""
 
-    Those the study declares; otherwise every row against its baseline; otherwise the best row on
+    pairs: list[Declared]
+    others: int = 0
+
+
+def families(study: Mapping[str, Any], rows: Mapping[str, Row], best: str | None, baseline: str | None) -> list[Family]:
+    """The pairs to compare.
+
+    Those that the study declares; otherwise every row against its baseline; otherwise the best row on
     validation against every other, which counts all pairs of rows since any row could have been best.
-    Best against the baseline is added where it is not among them.
+    Best against the baseline follows as a question of its own where it is not among them.
     """
-    baseline = study.get("baseline")
-    given = [Declared.of(pair) for pair in study.get("pairs") or []]
-    if given:
-        return _with_best_against_baseline(given, rows, best, baseline)
-    if baseline is not None:
-        return [Declared(label, baseline) for label in rows if label != baseline], 0
+    declared = [Declared.of(pair) for pair in study.get("pairs") or []]
+    named = study.get("baseline")
+    if not declared and named is not None:
+        declared = [Declared(label, named) for label in rows if label != named]
+    if declared:
+        return [Family(declared), *_best_against_baseline(declared, rows, best, baseline, named is not None)]
     if best is None:
-        return [], 0
-    chosen = [Declared(best, label, chosen=True) for label in rows if label != best]
+        return []
     able = sum(1 for row in rows.values() if row.predictions)
-    return chosen, max(0, able * (able - 1) // 2 - (able - 1))
+    picked = [Declared(best, label, chosen=True) for label in rows if label != best]
+    return [Family(picked, max(0, able * (able - 1) // 2 - (able - 1)))]
 
 
-def _with_best_against_baseline(
-    given: list[Declared], rows: Mapping[str, Row], best: str | None, baseline: str | None
-) -> tuple[list[Declared], int]:
-    known = {frozenset((pair.a, pair.b)) for pair in given}
+def _best_against_baseline(
+    declared: list[Declared], rows: Mapping[str, Row], best: str | None, baseline: str | None, named: bool
+) -> list[Family]:
+    known = {frozenset((pair.a, pair.b)) for pair in declared}
     if best is None or baseline not in rows or baseline == best or frozenset((best, baseline)) in known:
-        return given, 0
-    could_be_best = [
-        label
-        for label, row in rows.items()
-        if row.predictions and label != baseline and frozenset((label, baseline)) not in known
-    ]
-    return [*given, Declared(best, str(baseline), declared=False, chosen=True)], max(0, len(could_be_best) - 1)
+        return []
+    able = [row for row in rows.values() if row.predictions]
+    free = sum(row.role is Role.BASELINE for row in able)
+    choices = len(able) - 1 if named else free * (len(able) - free)
+    return [Family([Declared(best, str(baseline), declared=False, chosen=True)], max(0, choices - 1))]
+
+
+def find_baseline(study: Mapping[str, Any], rows: Mapping[str, Row], metric: str, cost: str) -> str | None:
+    """The study's baseline; where it names none, the model-free row that is best on validation."""
+    if study.get("baseline") is not None:
+        return str(study["baseline"])
+    return best_row([row for row in rows.values() if row.role is Role.BASELINE], metric, cost)
 
 
 def _corrected(tested: Sequence[Tested], others: int) -> list[Comparison]:
-    """All claims of a study in one family, then each pair's verdict and paragraph."""
+    """All claims of a family together, then each pair's verdict and paragraph."""
     differences, equivalences = holm_with_equivalence(
         [t.comparison.p for t in tested], [t.comparison.p_equivalence for t in tested], others
     )

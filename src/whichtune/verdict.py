@@ -37,13 +37,13 @@ def make_verdict(
     test: TestSet | None,
     metric: str,
     best: str | None,
+    baseline: str | None,
     comparisons: Sequence[Comparison],
     noise: StudyNoise,
 ) -> Verdict:
     """Apply the selection rule and put the sentences together."""
     cost = str(study.get("selection_cost") or "train_seconds")
     margin = float(study.get("margin") or 1.0)
-    baseline = study.get("baseline")
     common: dict[str, Any] = {
         "best": best,
         "baseline": baseline,
@@ -72,7 +72,7 @@ def make_verdict(
         ],
         candidates=figures,
         undecided_cheaper=undecided if chosen.recommended == best else [],
-        against_baseline=_against_baseline(best, baseline, comparisons),
+        against_baseline=_against_baseline(best, baseline, rows, comparisons),
         does_not_show=_limits(rows, tests, best, chosen),
         **common,
     )
@@ -116,11 +116,14 @@ def _candidate_figures(
     return sorted(figures, key=lambda f: (infinite if f.cost is None else f.cost, f.label))
 
 
-def _against_baseline(best: str, baseline: str | None, comparisons: Sequence[Comparison]) -> str | None:
+def _against_baseline(
+    best: str, baseline: str | None, rows: Mapping[str, Row], comparisons: Sequence[Comparison]
+) -> str | None:
     if baseline is None:
         return None
     if best == baseline:
-        return f"{in_text(baseline)}, the baseline, is itself the best on validation."
+        kind = "a row without a language model" if rows[best].role is Role.BASELINE else "the baseline"
+        return f"{in_text(best)}, {kind}, is itself the best on validation."
     for comparison in comparisons:
         if {comparison.a, comparison.b} == {best, baseline}:
             return comparison.sentence

@@ -320,9 +320,31 @@ def test_best_against_the_baseline_is_added_and_has_its_paragraph(tmp_path: Path
         study.add(label, seeds_of(rng, 0.05), validation=validation)
     result = evidence(study)
     assert [(c.a, c.b, c.declared) for c in result.comparisons] == [("x", "y", True), ("x", "base", False)]
-    assert result.comparisons[0].family == 3  # x-y, and x or y against base
+    assert [c.family for c in result.comparisons] == [1, 2]  # a question of its own: x or y against base
     assert result.verdict.against_baseline == result.comparisons[1].sentence
     assert result.verdict.paragraphs == [result.comparisons[0].sentence]
+
+
+def test_without_a_named_baseline_the_best_model_free_row_is_it(tmp_path: Path) -> None:
+    rng = np.random.default_rng(23)
+    study = study_on_disk(tmp_path, pairs=[{"a": "x", "b": "y"}])
+    study.add("x", seeds_of(rng, 0.02), validation=0.97)
+    study.add("y", seeds_of(rng, 0.05), validation=0.95)
+    for label, wrong, validation in (("majority", 0.5, 0.5), ("tfidf", 0.2, 0.9)):
+        study.add(label, seeds_of(rng, wrong, 1), seeds=[None], role=Role.BASELINE, validation=validation)
+    result = evidence(study)
+    assert result.verdict.baseline == "tfidf"
+    assert [(c.a, c.b, c.family) for c in result.comparisons] == [("x", "y", 1), ("x", "tfidf", 4)]
+    assert "x is better than tfidf" in (result.verdict.against_baseline or "")
+
+
+def test_a_model_free_row_that_is_best_is_named_as_such(tmp_path: Path) -> None:
+    rng = np.random.default_rng(24)
+    study = study_on_disk(tmp_path, pairs=[{"a": "x", "b": "tfidf"}])
+    study.add("x", seeds_of(rng, 0.05), validation=0.90)
+    study.add("tfidf", seeds_of(rng, 0.02, 1), seeds=[None], role=Role.BASELINE, validation=0.97)
+    verdict = evidence(study).verdict
+    assert verdict.against_baseline == "tfidf, a row without a language model, is itself the best on validation."
 
 
 def test_macro_f1_has_the_figure_of_scikit_learn(tmp_path: Path) -> None:
