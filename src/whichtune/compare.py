@@ -54,6 +54,7 @@ def compare(
     save: Save = "best",
     threads: int | None = None,
     lenient: bool = False,
+    cache_limit: int | None = None,
     on_event: Listener = lambda event: None,
     figures: bool = False,
     command: str | None = None,
@@ -61,7 +62,8 @@ def compare(
     """Run what the study's folder does not hold yet, then write its summary and its report.
 
     `out` defaults to `whichtune-<name>` in the working directory. `save` keeps the trained weights of no run, of
-    the run that is best on validation, or of all. With `lenient`, runs whose model cannot be had are failed
+    the run that is best on validation, or of all. `cache_limit` is the bytes that states of frozen blocks may
+    take on disk; None: a quarter of what is free. With `lenient`, runs whose model cannot be had are failed
     rows instead of an error, and several lines may mean the same run. `figures` writes those of the report as PNG
     and SVG, too. `command` is kept in study.json, for the report's reader. Raises a WhichtuneError for anything a
     user can put right, before the first run starts; a run that fails is a row of the table. After Ctrl-C the
@@ -92,7 +94,7 @@ def compare(
     started = 0
     possible = _record_missing(folder, expansion)
     try:
-        executor = LocalExecutor(threads=threads)
+        executor = LocalExecutor(threads=threads, cache_limit=cache_limit)
         started = executor.execute(possible, folder, save != "none", listen)
     finally:  # after Ctrl-C too: what is complete is worth a table
         summary = write_summary(folder, expansion, command)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from whichtune.cost import count_flops
 from whichtune.data.encoding import make_batch
 from whichtune.flops import FlopModel, padded_cells
-from whichtune.models.activations import ActivationCache, Description, States, Writer, digest, key_of
+from whichtune.models.activations import ActivationCache, CacheUnavailable, Description, States, Writer, digest, key_of
 from whichtune.models.heads import Batch
 from whichtune.models.packing import Packing, bucketed
 from whichtune.models.partition import Partition, evaluating
@@ -198,19 +198,18 @@ class LowerPass:
         self.digests = WeightDigests(self.partition)
         self._twins = Twins(self.partition.model) if self.twins else None
 
-    def fill(self, name: str, texts: Texts, want: Want, others: Iterable[Want] = ()) -> Filled:
-        """States of all `texts` for `want`; a pass that must be made keeps `others` too.
+    def fill(self, name: str, texts: Texts, want: Want, others: Callable[[], Iterable[Want]] = tuple) -> Filled:
+        """States of all `texts` for `want`; a pass that must be made keeps what `others()` names, too.
 
         Raises `CacheUnavailable`.
         """
         index = TextIndex.of(texts)
-        every = sorted({want, *others}, key=lambda w: (w.depth, w.position or ""))
-        keys = {entry_key(w, texts, index, self.digests, self.partition, self.how): w for w in every}
-        mine = next(key for key, w in keys.items() if w == want)
+        mine = self._key(want, texts, index)
         ready = self.cache.get(mine)
         if ready is not None:
             about = ready.description
             return Filled(ready, index.number, seconds_alone=about.seconds, flops_alone=about.flops)
+        keys = {self._key(w, texts, index): w for w in {want, *others()}}
         wanted = {key: (self._lengths(w, texts, index), self.width, torch.float32) for key, w in keys.items()}
         paid: dict[str, float] = {}
 
@@ -221,7 +220,12 @@ class LowerPass:
             paid["seconds"] = time.perf_counter() - begin
             return self._describe(name, texts, {key: keys[key] for key in writers}, paid)
 
-        states, _ = self.cache.get_or_make(wanted, make)
+        try:
+            states, _ = self.cache.get_or_make(wanted, make)
+        except CacheUnavailable:
+            if len(wanted) == 1:
+                raise
+            return self.fill(name, texts, want)  # what others want may be too much; this run's own may fit
         about = states[mine].description
         return Filled(
             states[mine],
@@ -232,6 +236,9 @@ class LowerPass:
             flops_alone=about.flops,
             made=bool(paid),
         )
+
+    def _key(self, want: Want, texts: Texts, index: TextIndex) -> str:
+        return entry_key(want, texts, index, self.digests, self.partition, self.how)
 
     def _lengths(self, want: Want, texts: Texts, index: TextIndex) -> Tensor:
         if want.position:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from whichtune.lower import Filled, LowerPass, Want
 from whichtune.models.activations import ActivationCache, CacheUnavailable, default_root
 from whichtune.models.heads import Classifier
 from whichtune.models.reading import FeatureComputer, Route
-from whichtune.plan import Plan, make_plan, texts_of
+from whichtune.plan import Plan, boundary_of_method, make_plan, texts_of
 from whichtune.planned import PlanFailedError, PlannedForward
 from whichtune.spec import RunSpec
 
@@ -25,12 +25,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CacheSettings:
-    """Where the cache is, the bytes it may take (None: a quarter of the free disk), and which boundaries the
-    other runs of the study have."""
+    """Where the cache is, and the bytes it may take (None: a quarter of the free disk).
+
+    `siblings`: methods with their settings that the study runs on the same texts, model and read position. A
+    pass over the lower blocks keeps what they will want, too.
+    """
 
     folder: Path | str | None = None
     limit: int | None = None
-    boundaries: tuple[int, ...] = ()
+    siblings: Sequence[tuple[str, dict[str, Any]]] = ()
 
     def open(self) -> ActivationCache:
         return ActivationCache(Path(self.folder) if self.folder else default_root(), self.limit)
@@ -124,7 +127,10 @@ def _fill(
     with timers.phase("cache"):
         lower = lower_pass(spec, plan, classifier, device, settings.open())
     want = Want(plan.boundary, plan.position if plan.cached == "features" else None)
-    others = wants_of(plan, settings.boundaries)
+
+    def others() -> list[Want]:
+        return wants_of(plan, settings)
+
     states: dict[str, Filled] = {}
     try:
         for name in encoded.splits:
@@ -138,13 +144,16 @@ def _fill(
     return states, plan.cached
 
 
-def wants_of(plan: Plan, boundaries: Iterable[int]) -> list[Want]:
-    """What the other runs of a study will want of the same texts, given their boundaries."""
+def wants_of(plan: Plan, settings: CacheSettings) -> list[Want]:
+    """What the other runs of the study will want of the same texts."""
     assert plan.partition is not None
     blocks = len(plan.partition)
-    wants = {Want(b) for b in boundaries if 0 < b < blocks}
-    if blocks in boundaries:
-        wants.add(Want(blocks, plan.position))
+    body: Any = plan.partition.body
+    wants = set()
+    for method, own in settings.siblings:
+        boundary = boundary_of_method(method, own, body.config)
+        if boundary is not None and 0 < boundary <= blocks:
+            wants.add(Want(boundary, plan.position if boundary == blocks else None))
     return sorted(wants, key=lambda want: want.depth)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import IO, Any
 
 from whichtune.executors.base import Event
-from whichtune.records import RunStatus
+from whichtune.records import Role, RunStatus
 from whichtune.spec import RunSpec
 from whichtune.store import StudyFolder
 
@@ -82,13 +82,15 @@ class RunServer:
 class LocalExecutor:
     """Skips complete runs and lets processes on one folder share the work: each run is made by one of them."""
 
-    def __init__(self, fork: bool = True, threads: int | None = None) -> None:
-        self.fork, self.threads = fork, threads
+    def __init__(self, fork: bool = True, threads: int | None = None, cache_limit: int | None = None) -> None:
+        self.fork, self.threads, self.cache_limit = fork, threads, cache_limit
+        self._siblings: dict[str, list[tuple[str, dict[str, Any]]]] = {}
 
     def execute(
         self, specs: Sequence[RunSpec], folder: StudyFolder, save: bool, on_event: Callable[[Event], None]
     ) -> int:
         folder.sweep()
+        self._siblings = siblings(specs)
         started = 0
         waiting = [spec for spec in specs if not folder.is_complete(spec.run_id)]
         with RunServer(self.fork) as server:
@@ -120,6 +122,7 @@ class LocalExecutor:
             "folder": str(folder.path),
             "save": save,
             "threads": self.threads,
+            "cache": {"limit": self.cache_limit, "siblings": self._siblings.get(spec.run_id, [])},
         }
         folder.discard(spec.run_id)  # the record of an earlier attempt that failed
         code = server.run(request, on_event)
@@ -128,6 +131,26 @@ class LocalExecutor:
             record = _died(spec, code)
             folder.write_run(record)
         on_event({"event": "end", "run_id": spec.run_id, "status": record.status, "error": record.error})
+
+
+def siblings(specs: Sequence[RunSpec]) -> dict[str, list[tuple[str, dict[str, Any]]]]:
+    """By run id: methods, with their settings, of the runs that read the same texts by the same frozen model.
+
+    What such runs need of the lower blocks can be kept in one pass.
+    """
+    groups: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {}
+    chosen = [spec for spec in specs if spec.role is not Role.BASELINE and spec.plan == "auto"]
+    for spec in chosen:
+        own = json.dumps([spec.method, spec.method_settings], sort_keys=True)
+        groups.setdefault(_shared(spec), {})[own] = (spec.method, spec.method_settings)
+    return {spec.run_id: list(groups[_shared(spec)].values()) for spec in chosen}
+
+
+def _shared(spec: RunSpec) -> str:
+    """What runs must have in common to share the states of lower blocks."""
+    names = ("model", "revision", "weights", "context_length", "precision", "causal_mask", "attend_to_padding")
+    parts = [getattr(spec, name) for name in (*names, "padding", "token_position", "dropout", "device")]
+    return repr([*parts, spec.data, spec.seed if spec.weights == "random" else None])
 
 
 def _died(spec: RunSpec, code: int) -> Any:

@@ -60,7 +60,7 @@ def execute(request: dict[str, Any], out: TextIO) -> None:
 
         torch.set_num_threads(threads)
     try:
-        result = run_one(spec, emit, baseline)
+        result = run_one(spec, emit, baseline, request.get("cache"))
         folder.write_run(result.record, result.curves, result.predictions, result.save if request.get("save") else None)
     except Exception as error:
         status, reason = explain(error)
