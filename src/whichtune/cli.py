@@ -61,16 +61,35 @@ def compare(
     figures: Annotated[bool, typer.Option(help="Write the report's figures as PNG and SVG files, too.")] = True,
     json_: Annotated[bool, typer.Option("--json", help="Print summary.json instead of the table.")] = False,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of a run [default: torch's choice].")] = None,
+    cache_limit: Annotated[
+        str | None,
+        typer.Option(help="Disk for states of frozen blocks, as 20GB [default: a quarter of the free]."),
+    ] = None,
 ) -> None:
     """Compare ways of fine-tuning a model on your data."""
     from whichtune.assemble import assemble_study, check_choice
 
     check_choice("--save", save, ("none", "best", "all"))
     chosen = assemble_study(study, data, text_column, label_column, model, methods, seeds, set_ or [], plan, device)
+    limit = parse_bytes("--cache-limit", cache_limit)
     if dry_run:
         _dry_run(chosen, out)
         return
-    _compare(chosen, out, json_, logger or [], save=save, threads=threads, figures=figures)
+    _compare(chosen, out, json_, logger or [], save=save, threads=threads, figures=figures, cache_limit=limit)
+
+
+def parse_bytes(option: str, text: str | None) -> int | None:
+    """`20GB`, `500 MB` or a number of bytes; raises SettingError for anything else."""
+    import re
+
+    from whichtune.errors import SettingError
+
+    if text is None:
+        return None
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)b?\s*", text.lower())
+    if found is None:
+        raise SettingError(f"{option} {text} is no size: write a number with kB, MB, GB or TB.")
+    return int(float(found[1]) * 1000 ** " kmgt".index(found[2] or " "))
 
 
 def _compare(study: Any, out: Path | None, as_json: bool, logger_names: list[str], **options: Any) -> None:
@@ -109,6 +128,42 @@ def _dry_run(study: Any, out: Path | None) -> None:
     expansion, dataset = prepare(study)
     folder = out or Path(f"whichtune-{study.name}")
     print_estimates(expansion, estimate_runs(expansion.specs, dataset), free_disk(folder), console())
+
+
+@app.command()
+def plan(
+    study: Annotated[Path | None, typer.Argument(help="A study file in YAML; options override it.")] = None,
+    data: Annotated[str | None, typer.Option(help="File, folder, named set, NAME=FILE, or Hub dataset id.")] = None,
+    model: Annotated[str | None, typer.Option(help="`embedded`, a Hub id, or a folder.")] = None,
+    methods: Annotated[str | None, typer.Option(help="Methods, separated by commas.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="A setting, key=value; may be repeated.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+) -> None:
+    """Show what a study will compute, why, and how much that saves; run nothing."""
+    from whichtune.assemble import assemble_study
+    from whichtune.compare import prepare
+    from whichtune.preview import preview_study
+    from whichtune.report.terminal import print_plan
+
+    expansion, dataset = prepare(
+        assemble_study(study, data, None, None, model, methods, None, set_ or [], None, device)
+    )
+    print_plan(preview_study(expansion.specs, dataset), console())
+
+
+@app.command()
+def cache(
+    clear: Annotated[bool, typer.Option("--clear", help="Remove every entry that is not being written.")] = False,
+) -> None:
+    """List or clear the stored states of frozen blocks."""
+    from whichtune.models.activations import ActivationCache, default_root
+    from whichtune.report.terminal import print_cache
+
+    place = ActivationCache(default_root())
+    if clear:
+        print(f"{place.clear() / 1e6:.1f} MB freed in {place.root}")
+    else:
+        print_cache(place.entries(), place.root, place.limit, console())
 
 
 @app.command()

@@ -47,9 +47,8 @@ class Texts:
     def batch(self, rows: Sequence[int]) -> Batch:
         """Right-padded batch of these texts, on the CPU; no labels."""
         chosen = [self.tokens[row] for row in rows]
-        batch = make_batch(
-            chosen, torch.zeros(len(rows), dtype=torch.long), pad_id=self.pad_id, attend_to_padding=not self.masked
-        )
+        no_labels = [0] * len(rows)
+        batch = make_batch(chosen, no_labels, pad_id=self.pad_id, attend_to_padding=not self.masked)
         if self.rule != "padded":
             return batch
         lengths = torch.tensor([self.lengths[row] for row in rows])
@@ -189,6 +188,7 @@ class LowerPass:
     width: int
     model_name: str
     twins: bool
+    dtype: torch.dtype = torch.float32
     digests: WeightDigests = field(init=False)
     _twins: Twins | None = field(init=False)
     counting_seconds: float = field(init=False, default=0.0)  # spent on measuring alone, in all
@@ -210,7 +210,7 @@ class LowerPass:
             about = ready.description
             return Filled(ready, index.number, seconds_alone=about.seconds, flops_alone=about.flops)
         keys = {self._key(w, texts, index): w for w in {want, *others()}}
-        wanted = {key: (self._lengths(w, texts, index), self.width, torch.float32) for key, w in keys.items()}
+        wanted = {key: (self.lengths(w, texts, index), self.width, self.dtype) for key, w in keys.items()}
         paid: dict[str, float] = {}
 
         def make(writers: Mapping[str, Writer]) -> dict[str, Description]:
@@ -240,7 +240,7 @@ class LowerPass:
     def _key(self, want: Want, texts: Texts, index: TextIndex) -> str:
         return entry_key(want, texts, index, self.digests, self.partition, self.how)
 
-    def _lengths(self, want: Want, texts: Texts, index: TextIndex) -> Tensor:
+    def lengths(self, want: Want, texts: Texts, index: TextIndex) -> Tensor:
         if want.position:
             return torch.ones(len(index.first), dtype=torch.long)
         return torch.tensor([len(texts.tokens[row]) for row in index.first])

@@ -23,6 +23,7 @@ from whichtune.models.packing import Packing
 from whichtune.models.partition import Partition
 from whichtune.models.pruning import CannotPrune
 from whichtune.models.reading import FeatureComputer, Route
+from whichtune.plan import Decision
 from whichtune.spec import TokenPosition
 
 if TYPE_CHECKING:
@@ -90,6 +91,10 @@ class PlannedForward:
             return self._computer(batch)
         width = batch.input_ids.shape[1]
         return self._computer(batch, lambda packing: self.states[split].fetch(rows, packing, width))
+
+    def as_decisions(self) -> list[Decision]:
+        """What the check has decided beyond the plan."""
+        return [Decision("check", text.split(":")[0], text.partition(": ")[2]) for text in [*self.refused, *self.notes]]
 
     # -- operations -------------------------------------------------------------------------------
 

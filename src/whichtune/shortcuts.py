@@ -61,7 +61,20 @@ def prepare_forward(
     settings: CacheSettings,
 ) -> Prepared:
     """The forward pass that the run's plan allows. The training split's lower blocks count as phase `cache`,
-    those of the other splits as `evaluate`."""
+    those of the other splits as `evaluate`. torch's random streams are left where they were."""
+    devices = [torch.cuda.current_device()] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        return _prepare(spec, classifier, encoded, device, timers, settings)
+
+
+def _prepare(
+    spec: RunSpec,
+    classifier: Classifier,
+    encoded: Encoded,
+    device: torch.device,
+    timers: Timers,
+    settings: CacheSettings,
+) -> Prepared:
     plain = PlainForward(classifier, encoded, device, spec.precision)
     with timers.phase("load"):
         plan = make_plan(spec, classifier, encoded)

@@ -8,6 +8,8 @@ from whichtune.records import RunRecord
 from whichtune.report import reproduction, tables
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
 
@@ -199,3 +201,55 @@ def print_run(record: RunRecord, curves: list[dict[str, Any]], console: Console)
         header = list(curves[0])
         body = [[f"{v:.4g}" if isinstance(v, float) else str(v) for v in point.values()] for point in curves]
         console.print(_table(header, body))
+
+
+def print_plan(previews: Sequence[Any], console: Console) -> None:
+    """`plan`: operations of every line with and without its plan, then each decision with its reason."""
+    rows = [
+        [
+            preview.label,
+            f"{preview.flops_plain:.3g}",
+            f"{preview.flops_alone:.3g}",
+            f"{preview.saving_alone:,.1f}",
+            f"{preview.saving_shared:,.1f}",
+            f"{preview.cache_bytes / 1e6:,.1f}",
+        ]
+        for preview in previews
+    ]
+    header = ["line", "operations, plain way", "with its plan", "times fewer", "cache shared", "cache MB"]
+    console.print(_table(header, rows))
+    for preview in previews:
+        console.print(f"\n{preview.label}", highlight=False, markup=False)
+        for decision in preview.decisions:
+            reason = f" ({decision.reason})" if decision.reason else ""
+            text = f"  {decision.about:13} {decision.decided}{reason}"
+            console.print(text, highlight=False, markup=False, soft_wrap=True)
+    console.print(
+        "\nOperations are those of training. Every run is compared with the plain way on a few texts first; "
+        "--plan off computes everything.",
+        highlight=False,
+    )
+
+
+def print_cache(entries: Sequence[Any], root: Any, limit: int, console: Console) -> None:
+    """`cache`: what is stored, most recently used first."""
+    import datetime
+
+    rows = [
+        [
+            entry.description.model,
+            str(entry.description.depth),
+            entry.description.texts,
+            f"{entry.bytes / 1e6:,.1f}",
+            datetime.datetime.fromtimestamp(entry.last_used).strftime("%Y-%m-%d %H:%M"),
+        ]
+        for entry in entries
+    ]
+    if rows:
+        console.print(_table(["model", "below block", "texts", "MB", "last used"], rows))
+    total = sum(entry.bytes for entry in entries)
+    console.print(
+        f"{len(entries)} entries, {total / 1e6:,.1f} MB of at most {limit / 1e6:,.0f} MB, in {root}",
+        highlight=False,
+        soft_wrap=True,
+    )

@@ -1,0 +1,128 @@
+"""`whichtune plan`: what each line of a study will compute, why, and how many operations that saves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from whichtune.records import Role
+from whichtune.spec import RunSpec
+
+if TYPE_CHECKING:
+    from whichtune.data.splits import Dataset
+    from whichtune.plan import Decision
+
+
+@dataclass(frozen=True)
+class Preview:
+    """One line of a study. Operations are of training, evaluation apart: the plain way, with this run's own
+    pass over the lower blocks, and with a pass that another run has made."""
+
+    label: str
+    decisions: list[Decision]
+    cache_bytes: int
+    flops_plain: int
+    flops_alone: int
+    flops_shared: int
+
+    @property
+    def saving_alone(self) -> float:
+        """How many times fewer operations, the run's own cache included."""
+        return self.flops_plain / max(1, self.flops_alone)
+
+    @property
+    def saving_shared(self) -> float:
+        """The same where another run has filled the cache."""
+        return self.flops_plain / max(1, self.flops_shared)
+
+
+def preview_study(specs: Sequence[RunSpec], dataset: Dataset) -> list[Preview]:
+    """A preview of each label's first run. Loads the model for each, as the run will; computes a few tokens."""
+    first: dict[str, RunSpec] = {}
+    for spec in specs:
+        if spec.role is not Role.BASELINE:
+            first.setdefault(spec.label, spec)
+    return [preview_run(spec, dataset) for spec in first.values()]
+
+
+def preview_run(spec: RunSpec, dataset: Dataset) -> Preview:
+    """The plan of one run with its predicted operations and cache size."""
+    import torch
+
+    from whichtune.plan import make_plan
+    from whichtune.run import build_classifier, encode_for
+
+    classifier, tokenizer = build_classifier(spec, len(dataset.labels))
+    encoded = encode_for(spec, dataset, tokenizer, classifier.backbone.config)
+    device = torch.device(spec.device)
+    classifier.to(device)
+    plan = make_plan(spec, classifier, encoded)
+    return describe_plan(spec, plan, classifier, encoded, device)
+
+
+def describe_plan(spec: RunSpec, plan: Any, classifier: Any, encoded: Any, device: Any) -> Preview:
+    """Predicted operations and cache size of a plan; nothing of the data is computed but a few texts' check."""
+    from whichtune.forward import PlainForward
+    from whichtune.lower import TextIndex, Want
+    from whichtune.models.activations import ActivationCache, default_root, stored_bytes
+    from whichtune.plan import texts_of
+    from whichtune.planned import PlanFailedError, PlannedForward
+    from whichtune.shortcuts import lower_pass
+
+    plain = PlainForward(classifier, encoded, device, spec.precision)
+    batches = training_batches(spec, len(encoded.splits["train"]))
+    flops_plain = training_operations(spec, plain, batches)
+    if plan.is_off:
+        return Preview(spec.label, plan.decisions, 0, flops_plain, flops_plain, flops_plain)
+    texts = {name: texts_of(plan, encoded, name) for name in encoded.splits}
+
+    def planned(route: Any, features_cached: bool) -> PlannedForward:
+        arguments = (classifier, encoded, device, spec.precision, plan.partition, texts, plan.position)
+        return PlannedForward(*arguments, route, {}, features_cached)
+
+    whole = planned(replace(plan.route, boundary=0), False)
+    try:
+        whole.settle()
+    except PlanFailedError:
+        return Preview(spec.label, plan.decisions, 0, flops_plain, flops_plain, flops_plain)
+    route = replace(whole.route, boundary=plan.route.boundary)
+    shared = training_operations(spec, planned(route, plan.cached == "features"), batches)
+    lower_flops = cache_bytes = 0
+    if plan.cached != "nothing":
+        want = Want(plan.boundary, plan.position if plan.cached == "features" else None)
+        lower = lower_pass(spec, plan, classifier, device, ActivationCache(default_root()))
+        lower_flops = lower.operations([want], texts["train"])
+        for part in texts.values():
+            lengths = lower.lengths(want, part, TextIndex.of(part))
+            cache_bytes += stored_bytes(lengths, lower.width, lower.dtype)
+    decisions = [*plan.decisions, *whole.as_decisions()]
+    return Preview(spec.label, decisions, cache_bytes, flops_plain, shared + lower_flops, shared)
+
+
+def training_batches(spec: RunSpec, texts: int) -> list[list[int]]:
+    """The batches of a run's first epoch; one batch of everything for a closed form."""
+    from whichtune.methods import METHODS
+    from whichtune.random_streams import epoch_batches
+    from whichtune.seeding import DATA_ORDER, generator
+
+    if METHODS[spec.method].closed_form:
+        return [list(range(texts))]
+    return epoch_batches(texts, spec.batch_size, spec.drop_last, generator(spec.seed or 0, DATA_ORDER))
+
+
+def training_operations(spec: RunSpec, forward: Any, batches: Sequence[Sequence[int]]) -> int:
+    """Operations of a run's training: those of the first epoch's batches, times its epochs."""
+    from whichtune.methods import METHODS
+    from whichtune.train import steps_in_total
+
+    if METHODS[spec.method].closed_form:
+        tokens = forward.encoded.splits["train"].tokens
+        order = sorted(range(len(tokens)), key=lambda row: -len(tokens[row]))
+        import torch
+
+        with torch.no_grad():
+            return sum(forward.training_flops(order[at : at + 32]) for at in range(0, len(order), 32))
+    epoch = sum(forward.training_flops(list(batch)) for batch in batches)
+    steps = steps_in_total(len(forward.encoded.splits["train"]), spec)
+    return round(epoch * steps * spec.accumulation_steps / max(1, len(batches)))
