@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from whichtune.methods import METHODS
 from whichtune.models.causality import remove_causal_mask
 from whichtune.models.heads import Classifier, new_head
 from whichtune.models.partition import blocks_of
+from whichtune.models.unfuse import unfuse
 from whichtune.seeding import HEAD, generator
 from whichtune.shortcuts import CacheSettings, Prepared, prepare_forward
 from whichtune.spec import DataSettings, RunSpec
@@ -118,8 +120,11 @@ def make_classifier(cell: Cell, causal_mask: bool = True, seed: int = 0, **confi
 
 
 def _linear_of_last_block(backbone: torch.nn.Module) -> list[str]:
-    names = {id(module): name for name, module in backbone.named_modules()}
-    linear = [m for m in blocks_of(backbone)[-1].modules() if type(m).__name__ in ("Linear", "Conv1D")]
+    """Full names, as they are once fused layers are split, which the method does first."""
+    split = copy.deepcopy(backbone)
+    unfuse(split)
+    names = {id(module): name for name, module in split.named_modules()}
+    linear = [m for m in blocks_of(split)[-1].modules() if type(m).__name__ in ("Linear", "Conv1D")]
     return [names[id(module)] for module in linear]
 
 

@@ -167,7 +167,7 @@ def test_dropout_means_the_plain_way(tmp_path: Path) -> None:
     planned = run(cell, "auto", tmp_path, make_classifier(cell, resid_pdrop=0.1))
     assert planned.prepared is not None
     assert "dropout 0.1" in planned.prepared.shortcuts["decisions"]["plan"]
-    assert planned.difference(run(cell, "off", tmp_path, make_classifier(cell, resid_pdrop=0.1))) == 0
+    assert planned.difference(run(cell, "off", tmp_path, make_classifier(cell, resid_pdrop=0.1))) < 1e-5
 
 
 def test_a_wrong_state_in_the_cache_is_noticed(tmp_path: Path) -> None:

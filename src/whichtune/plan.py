@@ -127,13 +127,13 @@ def largest_dropout(classifier: Classifier) -> float:
     named = [
         float(value)
         for key, value in config.to_dict().items()
-        if "drop" in key and isinstance(value, (int, float)) and not key.startswith(_OF_OTHER_HEADS)
+        if "drop" in key and isinstance(value, (int, float)) and not any(word in key for word in _OF_OTHER_HEADS)
     ]
     return max([0.0, *layers, *named])
 
 
 # Dropout of heads that transformers' own classifiers have and this one does not.
-_OF_OTHER_HEADS = ("classifier", "summary")
+_OF_OTHER_HEADS = ("classif", "summary", "qa_")
 
 
 def find_boundary(classifier: Classifier, partition: Partition) -> tuple[int, str]:

@@ -340,12 +340,10 @@ def stored_bytes(lengths: Tensor, width: int, dtype: torch.dtype) -> int:
 
 
 def default_root() -> Path:
-    """`WHICHTUNE_CACHE`, else `whichtune/states` in the user's cache folder (`XDG_CACHE_HOME` or `~/.cache`)."""
+    """`states` in `WHICHTUNE_CACHE`, or in `whichtune` in the user's cache folder."""
     named = os.environ.get("WHICHTUNE_CACHE")
-    if named:
-        return Path(named)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "whichtune" / "states"
+    base = os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")
+    return (Path(named).expanduser() if named else Path(base) / "whichtune") / "states"
 
 
 def key_of(**parts: Any) -> str:

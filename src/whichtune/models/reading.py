@@ -76,6 +76,10 @@ class FeatureComputer:
         self.position: TokenPosition = position
         self.padding_matters = padding_matters
         self.model = classifier.backbone
+        # Some models keep a mask of as many tokens as they have positions: no row may be wider.
+        config: Any = partition.body.config
+        positions = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
+        self._packed_width = min(PACKED_WIDTH, positions or PACKED_WIDTH)
         self._last = LastBlock(partition, route.pruning) if route.pruning else None
         self._twins = Twins(self.model) if route.twins else None
 
@@ -95,7 +99,7 @@ class FeatureComputer:
         if self.route.masks is None or self.padding_matters or len(lengths) < 2:
             return None
         longest = int(lengths.max())
-        packing = pack(lengths, max(longest, PACKED_WIDTH))
+        packing = pack(lengths, max(longest, self._packed_width))
         worth = packing.rows * packing.width <= (1 - LEAST_SAVING) * len(lengths) * longest
         return packing if worth else None
 
