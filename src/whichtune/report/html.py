@@ -12,7 +12,7 @@ from whichtune.report.disagreement import disagreements
 from whichtune.report.view import MARKS, View
 from whichtune.store import StudyFolder
 
-FIRST_COST = "train_seconds"
+NO_VERDICT: dict[str, Any] = {"headline": "", "warnings": [], "reasons": [], "does_not_show": [], "rule": ""}
 
 
 def render_page(view: View, folder: StudyFolder, figures: list[dict[str, Any]] | None = None) -> str:
@@ -44,8 +44,7 @@ def page_content(view: View, folder: StudyFolder, figures: list[dict[str, Any]] 
     return {
         "name": view.study.get("name", "study"),
         "facts": headline_facts(view),
-        "verdict": view.verdict,
-        "reasons": list(view.verdict.get("reasons", [])),
+        "verdict": {**NO_VERDICT, **view.verdict} if view.verdict else None,
         "table": study_table(view),
         "failed": details.failed_runs(view),
         "footnotes": [note for note in tables.footnotes(view.summary) if not _is_reason(view, note)],

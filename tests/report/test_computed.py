@@ -1,0 +1,158 @@
+"""What figures hold, computed from records: against plain computations."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from whichtune.report import figures_data, matrices, scales
+from whichtune.report.terminal import fitting_columns, print_summary
+from whichtune.report.textplot import text_scatter
+from whichtune.report.view import View
+from whichtune.report.write import load_view
+
+
+@given(st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), min_size=1, max_size=12))
+def test_pareto_front_is_what_no_other_point_beats(pairs):
+    points = [{"x": x, "y": y} for x, y in pairs]
+    front = {(p["x"], p["y"]) for p in figures_data.pareto(points)}
+    beaten = {
+        (p["x"], p["y"])
+        for p in points
+        for q in points
+        if q["x"] <= p["x"] and q["y"] >= p["y"] and (q["x"], q["y"]) != (p["x"], p["y"])
+    }
+    assert front == set(pairs) - beaten
+
+
+def test_class_scores_agree_with_sklearn():
+    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+    random = np.random.default_rng(3)
+    truth, said = random.integers(0, 4, 200), random.integers(0, 4, 200)
+    ours = matrices.class_scores(confusion_matrix(truth, said))
+    theirs = precision_recall_fscore_support(truth, said)
+    for key, values in zip(("precision", "recall", "f1"), theirs[:3], strict=True):
+        np.testing.assert_allclose(ours[key], values)
+
+
+def test_cost_axes_and_marks(made):
+    view = load_view(made("ordinary"))
+    figures = {figure["cost"]: figure for figure in figures_data.cost_figures(view)}
+    assert list(figures)[:4] == ["train_seconds", "peak_memory_bytes", "trainable_parameters", "inference_ms"]
+    parameters = {point["label"]: point for point in figures["trainable_parameters"]["points"]}
+    assert parameters["full"]["x"] == 3_000_000
+    assert figures["trainable_parameters"]["log"]
+    assert not figures["inference_ms"]["log"]
+    marks = {row["label"]: view.mark(row["label"]) for row in view.rows}
+    assert marks["tfidf_char"] == "baseline"
+    assert marks[view.verdict["recommended"]] == "recommended"
+
+
+def test_interval_and_mean_are_those_of_the_statistics(made):
+    view = load_view(made("ordinary"))
+    rows = {row["label"]: row for row in figures_data.score_dots(view)["rows"]}
+    for figures in view.summary["intervals"]["methods"]:
+        assert rows[figures["label"]]["mean"] == pytest.approx(100 * figures["test"])
+        if figures["interval"]:
+            assert rows[figures["label"]]["low"] == pytest.approx(100 * figures["interval"][0])
+
+
+def test_many_rows_share_one_panel_of_curves(made):
+    view = load_view(made("hundred_runs"))
+    assert len(figures_data.curve_figures(view)[0]["panels"]) == 20
+    doubled = [{**run, "label": f"{run['label']} again"} for run in view.summary["runs"]]
+    more = View({**view.summary, "runs": [*view.summary["runs"], *doubled]}, view.curves)
+    figure = figures_data.curve_figures(more)[0]
+    assert [panel["title"] for panel in figure["panels"]] == ["All rows"]
+    assert len(figure["panels"][0]["lines"]) == 200
+
+
+def test_draws_of_a_search_are_no_rows(made):
+    view = load_view(made("ordinary"))
+    runs = [{**run, "role": "draw"} if run["label"] == "lora" else run for run in view.summary["runs"]]
+    assert "lora" not in View({**view.summary, "runs": runs}).groups
+
+
+@given(st.floats(-1e3, 1e3), st.floats(1e-3, 1e3), st.integers(3, 9))
+def test_ticks_lie_within_their_range_and_are_few(low, room, most):
+    ticks = scales.nice_ticks(low, low + room, most)
+    assert 1 <= len(ticks) <= most
+    assert all(low - 1e-6 * room <= tick <= low + room + 1e-6 * room for tick in ticks)
+
+
+@given(st.floats(1e-5, 1e3), st.floats(1.1, 1e9))
+def test_logarithmic_ticks_lie_within_their_range(low, ratio):
+    ticks = scales.log_ticks(low, low * ratio)
+    assert ticks
+    assert all(low * 0.999 <= tick <= low * ratio * 1.001 for tick in ticks)
+    assert len(ticks) <= 14
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 500), st.floats(0, 300), st.text("abcdef", min_size=1, max_size=20)), max_size=25)
+)
+def test_labels_in_a_plot_never_overlap(points):
+    frame = (0.0, 0.0, 500.0, 300.0)
+    boxes = []
+    for spot, (_, _, text) in zip(scales.place_labels(points, frame), points, strict=True):
+        if spot is not None:
+            width = scales.text_units(text) * 12 * 0.58
+            left = spot[0] - {"start": 0, "end": width, "middle": width / 2}[spot[2]]
+            boxes.append((left, spot[1] - 12 * 0.85, left + width, spot[1] + 12 * 0.25))
+    for i, a in enumerate(boxes):
+        assert a[0] >= -0.01
+        assert a[2] <= 500.01
+        for b in boxes[:i]:
+            assert a[2] <= b[0] + 0.01 or b[2] <= a[0] + 0.01 or a[3] <= b[1] + 0.01 or b[3] <= a[1] + 0.01
+
+
+def test_wide_signs_count_twice():
+    assert scales.text_units("微调🔥a") == 7
+    assert scales.clip("微调全部模型", 7) == "微调全…"
+    assert scales.clip("short", 7) == "short"
+
+
+def terminal(summary, width):
+    screen = Console(file=io.StringIO(), force_terminal=True, width=width, color_system=None)
+    print_summary(summary, screen)
+    return screen.file.getvalue()
+
+
+@pytest.mark.parametrize("width", [40, 80, 120, 300])
+def test_terminal_shows_verdict_table_and_plot_within_its_width(made, width):
+    summary = made("ordinary").read_json("summary.json")
+    shown = terminal(summary, width)
+    assert "test accuracy" in " ".join(shown.split()) or width < 80
+    for label in ("head_only", "last_block", "lora", "full"):
+        assert label in shown
+    assert summary["verdict"]["headline"].split(":")[0] in " ".join(shown.split())
+    assert ("more columns are in table.md" in shown) == (width < 300)
+    table = [line for line in shown.splitlines() if line.startswith(" ")]
+    assert max(map(scales.text_units, table)) <= width
+
+
+def test_columns_are_taken_by_importance_and_kept_in_order():
+    header = ["run", "seeds", "test accuracy %", "train s"]
+    rows = [["lora", "0, 1, 2", "97.33", "12"]]
+    assert fitting_columns(header, rows, 200) == [0, 1, 2, 3]
+    assert fitting_columns(header, rows, 30) == [0, 2, 3]
+    assert fitting_columns(header, rows, 5) == [0]
+
+
+def test_text_plot_puts_the_better_higher_and_the_dearer_to_the_right(made):
+    figure = figures_data.cost_figures(load_view(made("ordinary")))[0]
+    lines = text_scatter(figure, 80)
+    named = {
+        p["label"]: letter for letter, p in zip("ABCDE", sorted(figure["points"], key=lambda p: -p["y"]), strict=True)
+    }
+    plot = [line.split("│", 1)[-1] if "│" in line else line.split("┤", 1)[-1] for line in lines[1:12]]
+    at = {label: next((r, row.index(x)) for r, row in enumerate(plot) if x in row) for label, x in named.items()}
+    assert at["lora"][0] < at["head_only"][0]
+    assert at["full"][1] > at["lora"][1] > at["last_block"][1] > at["head_only"][1] > at["tfidf_char"][1]
+    assert max(map(len, lines)) <= 90

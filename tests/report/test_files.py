@@ -1,0 +1,162 @@
+"""Tables and figures as files, the command, and what a report may load."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+from typer.testing import CliRunner
+
+from report.conftest import places
+from report.made_studies import HOSTILE, many_tongues, one_run, ordinary
+from whichtune.cli import app, main
+from whichtune.errors import StoreError
+from whichtune.report.tables import latex_escape
+from whichtune.report.write import write_report
+from whichtune.store import StudyFolder
+
+FIGURES = {
+    "scores", "cost-train_seconds", "cost-peak_memory_bytes", "cost-trainable_parameters", "cost-inference_ms",
+    "cost-flops", "cost-adapter_bytes", "curves-loss", "curves-score", "bars", "differences", "classes", "confusion",
+}  # fmt: skip
+
+
+def test_every_figure_is_written_as_png_and_svg(tmp_path):
+    import matplotlib.image
+
+    folder = ordinary(tmp_path)
+    report = write_report(folder)
+    assert places(tmp_path / "figures") == {f"{name}.{kind}" for name in FIGURES for kind in ("png", "svg")}
+    assert {path.name for path in report.figures} == places(tmp_path / "figures")
+    for path in report.figures:
+        if path.suffix == ".png":
+            image = matplotlib.image.imread(path)[..., :3]
+            assert image.std() > 0.02, f"{path.name} is blank"
+        else:
+            ElementTree.parse(path)
+    text = "".join(ElementTree.parse(tmp_path / "figures" / "scores.svg").getroot().itertext())
+    assert "last_block" in text
+
+
+def test_figures_of_an_earlier_report_do_not_stay(tmp_path):
+    folder = one_run(tmp_path)
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "differences.png").write_bytes(b"old")
+    write_report(folder)
+    assert "differences.png" not in places(tmp_path / "figures")
+    assert "scores.png" in places(tmp_path / "figures")
+
+
+def test_figures_with_chinese_emoji_and_formula_signs_are_drawn(tmp_path, recwarn):
+    folder = many_tongues(tmp_path)
+    summary = folder.read_json("summary.json")
+    for run in summary["runs"]:
+        run["label"] = f"{run['label']} $\\frac{{$ _x_"
+    folder.write_json("summary.json", summary | {"verdict": None})
+    write_report(folder)
+    text = "".join(ElementTree.parse(tmp_path / "figures" / "scores.svg").getroot().itertext())
+    assert "微调全部" in text
+    assert "$\\frac{$" in text
+    assert not [w for w in recwarn if "Glyph" in str(w.message)]
+
+
+def test_latex_table_is_escaped_and_complete(made):
+    text = (made("ordinary").path / "table.tex").read_text(encoding="utf-8")
+    assert r"head\_only" in text
+    assert text.count(r"\\") == 6  # the header and five rows
+    assert text.count("{") == text.count("}")
+    assert latex_escape("50 % of a_b & c$ {x} \\ #~^<") == (
+        r"50 \% of a\_b \& c\$ \{x\} \textbackslash{} \#\textasciitilde{}\textasciicircum{}\textless{}"
+    )
+
+
+def test_markdown_table_shows_a_hostile_text_as_text(made):
+    text = (made("hostile").path / "table.md").read_text(encoding="utf-8")
+    assert "<script>" not in text
+    assert "&lt;script&gt;" in text
+    header, rule, *rows = [line for line in text.splitlines() if line.startswith("|")]
+    for row in rows:
+        assert row.replace("\\|", "").count("|") == rule.count("|") == header.count("|")
+
+
+def test_csv_has_every_run_unrounded(made):
+    folder = made("ordinary")
+    with (folder.path / "table.csv").open(encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    runs = folder.read_json("summary.json")["runs"]
+    assert [line["run_id"] for line in lines] == [run["run_id"] for run in runs]
+    assert float(lines[3]["test_accuracy"]) == runs[3]["metrics"]["test"]["accuracy"]
+
+
+def test_report_loads_neither_torch_nor_what_it_does_not_draw_with(made):
+    code = (
+        "import sys, whichtune.report, whichtune.report.html, whichtune.report.terminal, whichtune.report.reference\n"
+        "from whichtune.store import StudyFolder\n"
+        "from whichtune.report.write import write_report\n"
+        f"write_report(StudyFolder({str(made('ordinary').path)!r}), figures=False)\n"
+        "print([m for m in ('torch', 'transformers', 'pandas', 'scipy', 'sklearn', 'matplotlib') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_report_is_written_where_torch_cannot_be_imported(made):
+    """As on a machine without torch: any import of it ends the program."""
+    code = (
+        "import sys\n"
+        "sys.modules['torch'] = sys.modules['transformers'] = None\n"
+        "from whichtune.cli import main\n"
+        f"sys.argv = ['whichtune', 'report', {str(made('ordinary').path)!r}]\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "report.html" in done.stdout
+
+
+def test_command_writes_the_report_and_prints_paths_as_json(tmp_path):
+    folder = one_run(tmp_path)
+    done = CliRunner().invoke(app, ["report", str(folder.path), "--no-figures", "--json"])
+    assert done.exit_code == 0, done.output
+    written = json.loads(done.stdout)
+    assert written["page"] == str(tmp_path / "report.html")
+    assert {"report.html", "table.md", "table.csv", "table.tex"} <= places(tmp_path)
+    assert not (tmp_path / "figures").exists()
+
+
+@pytest.mark.parametrize(
+    ("broken", "wanted"),
+    [
+        (None, "holds no summary.json"),
+        ("[]", "is no summary of a study"),
+        ("{", "cannot be read"),
+        ('{"schema_version": 99, "runs": [], "study": {}}', "schema version 99"),
+    ],
+)
+def test_a_folder_that_is_no_study_is_one_sentence(tmp_path, monkeypatch, capsys, broken, wanted):
+    if broken is not None:
+        (tmp_path / "summary.json").write_text(broken)
+    monkeypatch.setattr(sys, "argv", ["whichtune", "report", str(tmp_path)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    message = capsys.readouterr().err
+    assert wanted in message
+    assert message.count("\n") == 1
+
+
+def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path):
+    folder = one_run(tmp_path)
+    (tmp_path / "figures").write_text("a file stands where the figures should go")
+    with pytest.raises(StoreError, match="figures"):
+        write_report(StudyFolder(folder.path))
+
+
+def test_hostile_text_is_no_markup_in_the_terminal(made):
+    done = CliRunner().invoke(app, ["report", str(made("hostile").path), "--no-figures"])
+    assert done.exit_code == 0, done.output
+    assert HOSTILE.split()[0] in done.stdout
