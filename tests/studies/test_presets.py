@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import csv
-import os
 import shlex
-import subprocess
-import sys
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from whichtune.compare import prepare
+from whichtune.compare import Comparison, prepare
 from whichtune.errors import SettingError, UnknownNameError
 from whichtune.experiment import MODEL_SIZES, Flags, experiment_study
-from whichtune.load import parse_study
 from whichtune.report.reproduction import reproduction_rows
 from whichtune.reproduce import reproduce, reproduction_study
 from whichtune.spec import Study
 from whichtune.studies.claims import load_published
-from whichtune.studies.presets import load_preset, preset_names, read_preset, row_in_full, rows_of, with_claims
+from whichtune.studies.presets import load_preset, preset_names, row_in_full, rows_of
 
 # The published usage lines without their first two words, the two misprints read as they were meant.
 USAGE = {
@@ -59,40 +56,52 @@ def on_mini(name: str, mini: Path, collection: Path, rows: list[int] | None = No
     )
 
 
+@pytest.fixture(scope="module")
+def all_rows(mini: Path, collection: Path, tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+    """All 19 rows, made once."""
+    return reproduce(on_mini("sms-spam", mini, collection), tmp_path_factory.mktemp("all") / "out", threads=1)
+
+
 @pytest.mark.parametrize("name", ["sms-spam", "sms-spam-v100"])
 def test_all_rows_run_on_another_model_and_the_table_says_so(
-    name: str, mini: Path, collection: Path, tmp_path: Path
+    name: str, all_rows: Comparison, mini: Path, collection: Path, tmp_path: Path
 ) -> None:
-    result = reproduce(on_mini(name, mini, collection), tmp_path / "out", threads=1)
+    """The 8 rows of the older table are made from the 19: the same settings are the same runs."""
+    if name == "sms-spam":
+        result = all_rows
+    else:
+        shutil.copytree(all_rows.folder, tmp_path / "out")
+        result = reproduce(on_mini(name, mini, collection), tmp_path / "out", threads=1)
+        assert result.started == 0
     facts = load_published(name)
     assert {run["status"] for run in result.summary["runs"]} == {"completed"}
     rows = [row for row in reproduction_rows(result.summary) if row["published"]]
     assert [row["published"]["test"] for row in rows] == [row.test for row in facts.rows]
     assert [row["agrees"] for row in rows] == [None] * len(facts.rows)
-    text = (tmp_path / "out" / "reproduction.md").read_text(encoding="utf-8")
+    text = (result.folder / "reproduction.md").read_text(encoding="utf-8")
     assert "This is not a reproduction of the published figures" in text
-    table = list(csv.DictReader((tmp_path / "out" / "reproduction.csv").open(encoding="utf-8")))
+    table = list(csv.DictReader((result.folder / "reproduction.csv").open(encoding="utf-8")))
     assert len(table) == len(facts.rows) + 3  # the baselines
     assert table[0]["published time"] == f"{facts.rows[0].minutes:.2f} min, {facts.device}"
     claimed = {(pair.a, pair.b) for claim in facts.claims for pair in claim.comparisons}
     assert len(result.summary["comparisons"]) >= len(claimed)
 
 
-def test_row_18_is_row_1_by_construction(mini: Path, collection: Path, tmp_path: Path) -> None:
-    result = reproduce(on_mini("sms-spam", mini, collection, [1, 18]), tmp_path / "out", threads=1)
-    one, eighteen = (run for run in result.summary["runs"] if run["role"] == "run")
+def test_row_18_is_row_1_by_construction(all_rows: Comparison) -> None:
+    by_label = {run["label"]: run for run in all_rows.summary["runs"]}
+    one, eighteen = by_label["row 1, last block"], by_label["row 18, ignore_index"]
     assert one["run_id"] != eighteen["run_id"]
     assert one["metrics"] == eighteen["metrics"]
 
 
 def test_a_row_whose_model_cannot_be_had_stays_in_the_table_with_the_reason(
-    mini: Path, collection: Path, tmp_path: Path
+    all_rows: Comparison, mini: Path, collection: Path, tmp_path: Path
 ) -> None:
-    value = read_preset("sms-spam")
-    value |= {"data": f"sms_spam={collection}", "model": str(mini), "baselines": ["majority"], "device": "cpu"}
-    value["settings"] |= {"weights": "random", "max_steps": 1}
-    value["runs"] = [value["runs"][0], value["runs"][5] | {"model": "./nowhere/gpt2-medium"}]
-    result = reproduce(with_claims(parse_study(value, "test"), "sms-spam"), tmp_path / "out", threads=1)
+    """Row 1 is there already, from the 19 rows; row 6 needs a model that is nowhere."""
+    shutil.copytree(all_rows.folder, tmp_path / "out")
+    study = on_mini("sms-spam", mini, collection, [1, 6])
+    lost = _with(study.runs[1], {"model": "./nowhere/gpt2-medium"})
+    result = reproduce(study.model_copy(update={"runs": [study.runs[0], lost]}), tmp_path / "out", threads=1)
     row = {run["label"]: run for run in result.summary["runs"]}
     assert row["row 1, last block"]["status"] == "completed"
     assert row["row 6, medium"]["status"] == "failed"
@@ -139,7 +148,7 @@ def test_the_experiment_prints_losses_and_three_accuracies(mini: Path, collectio
         f"--model {mini} --data {collection} --device cpu --threads 1 --out {tmp_path / 'out'}"
     )
     done = _command(line)
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.output
     lines = done.stdout.splitlines()
     assert lines[0].startswith("epoch 1, batch 000000: train loss ")
     assert lines[1].startswith("epoch 1 done: train accuracy ")
@@ -149,16 +158,12 @@ def test_the_experiment_prints_losses_and_three_accuracies(mini: Path, collectio
     assert again.stdout.splitlines()[-4:] == lines[-4:]
 
 
-def _command(line: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "HF_HUB_OFFLINE": "1"}
-    return subprocess.run(
-        [sys.executable, "-m", "whichtune", *shlex.split(line)],
-        capture_output=True,
-        text=True,
-        env=environment,
-        check=False,
-        timeout=300,
-    )
+def _command(line: str) -> Any:
+    from typer.testing import CliRunner
+
+    from whichtune.cli import app
+
+    return CliRunner().invoke(app, shlex.split(line))
 
 
 @pytest.mark.parametrize(
