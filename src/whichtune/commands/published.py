@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,7 +55,7 @@ def reproduce(
     )
     screen = console()
     with Progress(screen, _debug()) as progress:
-        result = run_study(chosen, out, save=save, threads=threads, on_event=progress)  # type: ignore[arg-type]
+        result = run_study(chosen, out, save=save, threads=threads, on_event=progress, command=_given())  # type: ignore[arg-type]
     print_reproduction(result.summary, screen)
     screen.print(f"{result.started} runs made. Everything is in {result.folder}", highlight=False, soft_wrap=True)
     if any(run["status"] != "completed" for run in result.summary["runs"]):
@@ -130,7 +132,7 @@ def experiment(
             screen.print(event["text"], markup=False, highlight=False, soft_wrap=True)
 
     study = experiment_study(flags).model_copy(update={"device": device})
-    result = compare(study, out, save="none", threads=threads, on_event=tell)
+    result = compare(study, out, save="none", threads=threads, on_event=tell, command=_given())
     run = result.summary["runs"][0]
     if run["status"] != "completed":
         screen.print(f"The run failed: {run['error']}", markup=False, highlight=False, soft_wrap=True)
@@ -212,6 +214,11 @@ def _numbers(text: str) -> list[int]:
         return [int(part) for part in text.split(",")]
     except ValueError as error:
         raise SettingError(f"--rows {text}: write numbers separated by commas, such as 1,2,10.") from error
+
+
+def _given() -> str:
+    """The command as it was typed, for the report's reader."""
+    return shlex.join(["whichtune", *sys.argv[1:]])
 
 
 def _debug() -> bool:
