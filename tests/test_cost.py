@@ -62,6 +62,21 @@ def test_peak_memory_sees_what_comes_and_goes() -> None:
     assert 195e6 < busy.peak < 260e6
 
 
+@pytest.mark.parametrize("masked", [False, True])
+def test_attention_on_a_cpu_is_counted(masked: bool) -> None:
+    """Two products of (T, D) and (T, T) forward, five backward, the scores' recomputation among them."""
+    q = torch.randn(1, 4, 40, 8, requires_grad=True)
+    mask = torch.zeros(1, 1, 40, 40) if masked else None
+
+    def attend() -> torch.Tensor:
+        return torch.nn.functional.scaled_dot_product_attention(q, q, q, attn_mask=mask).sum()
+
+    product = 2 * 4 * 40 * 40 * 8
+    assert count_flops(attend) == 7 * product
+    with torch.no_grad():
+        assert count_flops(attend) == 2 * product
+
+
 def test_tied_weights_count_once() -> None:
     one = torch.nn.Linear(10, 10, bias=False)
     two = torch.nn.Linear(10, 10, bias=False)

@@ -110,13 +110,32 @@ def count_flops(loss: Callable[[], Tensor]) -> int:
     """
     from torch.utils.flop_counter import FlopCounterMode
 
+    # Torch's counter knows the attention kernels of GPUs; the CPU's is the same computation and would count 0.
+    cpu_attention = {
+        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
+        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward_flops,
+    }
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
-    with torch.random.fork_rng(devices=devices), FlopCounterMode(display=False) as counter:
+    counter = FlopCounterMode(display=False, custom_mapping=cpu_attention)
+    with torch.random.fork_rng(devices=devices), counter:
         value = loss()
         if value.requires_grad:
             leaves = [p for p in _leaves(value) if p.requires_grad]
             torch.autograd.grad(value, leaves, allow_unused=True)
     return int(counter.get_total_flops())
+
+
+def _attention_flops(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+    """By torch's formula for the kernels it knows; the arguments are shapes."""
+    from torch.utils.flop_counter import sdpa_flop_count
+
+    return int(sdpa_flop_count(query, key, value))
+
+
+def _attention_backward_flops(gradient: Any, query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+    from torch.utils.flop_counter import sdpa_backward_flop_count
+
+    return int(sdpa_backward_flop_count(gradient, query, key, value))
 
 
 def _leaves(value: Tensor) -> list[Tensor]:
