@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -152,9 +153,13 @@ class Bench:
     def seconds(self, line: Line, repeats: int, cache: Path, with_trainer: bool) -> dict[str, float]:
         """Seconds of a line's training, from medians of single steps taken in turn."""
         spec = spec_of(line)
-        encoded = self.encoded(spec)
-        batches = training_batches(spec, len(encoded.splits["train"]))
-        planned, lower_seconds = self._planned_trainer(spec, encoded, cache)
+        whole = self.encoded(spec)
+        count = len(whole.splits["train"])
+        size = spec.batch_size
+        rows = [row for batch in training_batches(spec, count)[: repeats + 1] for row in batch]
+        encoded = replace(whole, splits={"train": whole.splits["train"].take(rows)})
+        batches = [list(range(at, at + size)) for at in range(0, len(rows), size)]
+        planned, lower_seconds = self._planned_trainer(spec, encoded, whole, cache)
         off = spec.model_copy(update={"plan": "off"})
         classifier = self.classifier(off)
         plain = Trainer(classifier, PlainForward(classifier, encoded, self.device, "float32"), off, Timers(self.device))
@@ -174,19 +179,20 @@ class Bench:
                 step(batches[turn])
                 if turn:  # the first is a warm-up
                     measured[name].append(time.perf_counter() - begin)
-        steps = steps_in_total(len(encoded.splits["train"]), spec)
+        steps = steps_in_total(count, spec)
         step_seconds = {name: statistics.median(values) for name, values in measured.items()}
         found = {f"step_{name}": value for name, value in step_seconds.items()}
         found["cache"] = lower_seconds
         for name in ("plain", "trainer"):
             if name in step_seconds:
-                whole = steps * step_seconds[name]
-                found[f"times_{name}_run_1"] = whole / (lower_seconds + steps * step_seconds["planned"])
-                found[f"times_{name}_run_2"] = whole / (steps * step_seconds["planned"])
+                all_steps = steps * step_seconds[name]
+                found[f"times_{name}_run_1"] = all_steps / (lower_seconds + steps * step_seconds["planned"])
+                found[f"times_{name}_run_2"] = all_steps / (steps * step_seconds["planned"])
         return found
 
-    def _planned_trainer(self, spec: RunSpec, encoded: Any, cache: Path) -> tuple[Trainer, float]:
-        """A trainer along the plan, and the seconds of the pass over the training split's lower blocks."""
+    def _planned_trainer(self, spec: RunSpec, encoded: Any, whole: Any, cache: Path) -> tuple[Trainer, float]:
+        """A trainer along the plan for the measured batches' texts, and the seconds of the pass over the lower
+        blocks of the whole training split: those of the measured texts, extended by operations."""
         classifier = self.classifier(spec)
         plan = make_plan(spec, classifier, encoded)
         assert plan.partition is not None
@@ -196,7 +202,9 @@ class Bench:
             lower = lower_pass(spec, plan, classifier, self.device, ActivationCache(cache))
             want = Want(plan.boundary, plan.position if plan.cached == "features" else None)
             states["train"] = lower.fill("train", texts_of(plan, encoded, "train"), want)
+            few, every = texts_of(plan, encoded, "train"), texts_of(plan, whole, "train")
             seconds = states["train"].seconds_alone
+            seconds *= lower.operations([want], every) / lower.operations([want], few)
         texts = {"train": texts_of(plan, encoded, "train")}
         arguments = (classifier, encoded, self.device, "float32", plan.partition, texts, plan.position)
         forward = PlannedForward(*arguments, plan.route, states, plan.cached == "features")
@@ -227,6 +235,7 @@ class Bench:
         arguments = TrainingArguments(tempfile.mkdtemp(), learning_rate=5e-5, weight_decay=0.1, report_to=[])
         trainer = HuggingFaceTrainer(WithLoss(), arguments)
         trainer.create_optimizer()
+        trainer.current_gradient_accumulation_steps = 1
 
         def step(rows: list[int]) -> None:
             batch = encoded.batch("train", rows)
@@ -282,6 +291,7 @@ def main() -> None:
             continue
         row = bench.operations(line)
         if arguments.times:
+            shutil.rmtree(arguments.cache, ignore_errors=True)
             row |= bench.seconds(line, arguments.times, arguments.cache, arguments.trainer)
         print(json.dumps(row), flush=True)
         found.append(row)
