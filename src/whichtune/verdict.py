@@ -64,7 +64,9 @@ def make_verdict(
     figures = _candidate_figures(chosen, rows, test, metric, tests)
     return Verdict(
         recommended=chosen.recommended,
-        headline=interpret.headline(chosen.recommended, best, undecided, margin),
+        headline=interpret.headline(
+            chosen.recommended, best, undecided, margin, any(j.standing == "shown worse" for j in chosen.candidates)
+        ),
         reasons=[
             interpret.candidate_sentence(f.label, f.standing, best, f.difference, margin)
             for f in figures

@@ -275,7 +275,7 @@ def test_the_cheapest_row_shown_to_be_no_worse_is_recommended(tmp_path: Path) ->
     assert {c.label: c.standing for c in verdict.candidates} == {
         "best": "best",
         "cheap": "shown no worse",
-        "cheapest but worse": "undecided",
+        "cheapest but worse": "shown worse",
         "dear": "not cheaper",
     }
     assert [c.label for c in verdict.candidates] == ["cheapest but worse", "cheap", "best", "dear"]

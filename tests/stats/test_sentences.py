@@ -6,7 +6,16 @@ from typing import Any
 
 import pytest
 
-from whichtune.report.interpret import comparison_paragraph, count, headline, listing, number, points, probability
+from whichtune.report.interpret import (
+    candidate_sentence,
+    comparison_paragraph,
+    count,
+    headline,
+    listing,
+    number,
+    points,
+    probability,
+)
 from whichtune.stats.results import Comparison, Power
 
 FULL: dict[str, Any] = {
@@ -280,3 +289,10 @@ def test_headlines() -> None:
     assert "1 cheaper row is undecided (head)" in headline("full", "full", ["head"], 1.0)
     assert "2 cheaper rows are undecided (head and lora)" in headline("full", "full", ["head", "lora"], 1.0)
     assert headline("full", "full", [], 1.0) == "Use full, the best on validation: no other row costs less."
+
+
+def test_cheaper_rows_that_are_shown_to_be_worse_are_not_called_undecided() -> None:
+    assert "every cheaper row is shown to be 1 point or more worse" in headline("full", "full", [], 1.0, worse=True)
+    assert "shown to be 1 point or more worse than full (-20" in candidate_sentence(
+        "head", "shown worse", "full", -20, 1
+    )

@@ -265,8 +265,8 @@ def rule_text(selection_cost: str, margin: float) -> str:
     )
 
 
-def headline(recommended: str, best: str, undecided: Sequence[str], margin: float) -> str:
-    """The one sentence to read."""
+def headline(recommended: str, best: str, undecided: Sequence[str], margin: float, worse: bool = False) -> str:
+    """The one sentence to read. `worse`: some cheaper row is shown to lose the margin or more."""
     recommended, best, undecided = in_text(recommended), in_text(best), [in_text(label) for label in undecided]
     if recommended != best:
         return (
@@ -279,6 +279,8 @@ def headline(recommended: str, best: str, undecided: Sequence[str], margin: floa
             f"Use {best}, the best on validation: no cheaper row is shown to be as good to within "
             f"{points(margin)}, but {rows} undecided ({listing(list(undecided))})."
         )
+    if worse:
+        return f"Use {best}, the best on validation: every cheaper row is shown to be {points(margin)} or more worse."
     return f"Use {best}, the best on validation: no other row costs less."
 
 
@@ -289,6 +291,7 @@ def candidate_sentence(label: str, standing: str, best: str, difference: float |
     sentences = {
         "best": f"{label} is the best on validation.",
         "shown no worse": f"{label} is cheaper and shown to be less than {limit} worse than {best}{by}.",
+        "shown worse": f"{label} is cheaper, but shown to be {limit} or more worse than {best}{by}.",
         "undecided": f"{label} is cheaper, but may be {limit} or more worse than {best}{by}: undecided.",
         "not tested": f"{label} is cheaper, but too few seeds allow no test against {best}{by}.",
         "not cheaper": f"{label} costs no less than {best}{by}.",

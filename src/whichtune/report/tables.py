@@ -196,7 +196,8 @@ def verdict_lines(summary: dict[str, Any]) -> list[str]:
     verdict = summary.get("verdict")
     if not verdict:
         return ["No verdict is stored with this study."]
-    reasons = [*verdict["warnings"], verdict["headline"], *verdict["reasons"]]
+    reasons = [*verdict["warnings"], verdict["headline"], verdict["rule"], *verdict["reasons"]]
+    reasons += verdict["paragraphs"] or [text for text in [verdict["against_baseline"]] if text]
     return reasons + [f"Not shown: {text}" for text in verdict["does_not_show"]]
 
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 from whichtune.stats.correction import holm
 
-Standing = Literal["best", "shown no worse", "undecided", "not tested", "not cheaper", "no cost"]
+Standing = Literal["best", "shown no worse", "shown worse", "undecided", "not tested", "not cheaper", "no cost"]
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,11 @@ def best_on_validation(candidates: Sequence[Candidate]) -> Candidate:
 
 
 def select(candidates: Sequence[Candidate], p_not_worse: Mapping[str, float | None], alpha: float = 0.05) -> Selection:
-    """Apply the rule. `p_not_worse[label]`: one-sided p against the best, None where nothing was tested."""
+    """Apply the rule. `p_not_worse[label]`: one-sided p against the best, None where nothing was tested.
+
+    A cheaper row is "shown worse" where the same test, turned round, shows that it loses the margin or more
+    (Holm over the cheaper rows, too); it is then not among the undecided. This decides no recommendation.
+    """
     best = best_on_validation(candidates)
     cheaper = [
         c
@@ -64,9 +68,12 @@ def select(candidates: Sequence[Candidate], p_not_worse: Mapping[str, float | No
     ]
     tested = [(c.label, p) for c in cheaper if (p := p_not_worse.get(c.label)) is not None]
     adjusted = dict(zip([name for name, _ in tested], holm([p for _, p in tested]), strict=True))
+    turned = dict(zip([name for name, _ in tested], holm([1 - p for _, p in tested]), strict=True))
     judged = []
     for candidate in candidates:
         standing = _standing(candidate, best, candidate in cheaper, adjusted.get(candidate.label), alpha)
+        if standing == "undecided" and turned[candidate.label] <= alpha:
+            standing = "shown worse"
         p = p_not_worse.get(candidate.label) if candidate in cheaper else None
         judged.append(
             Judged(
