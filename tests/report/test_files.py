@@ -160,3 +160,28 @@ def test_hostile_text_is_no_markup_in_the_terminal(made):
     done = CliRunner().invoke(app, ["report", str(made("hostile").path), "--no-figures"])
     assert done.exit_code == 0, done.output
     assert HOSTILE.split()[0] in done.stdout
+
+
+def test_a_broken_curve_is_one_sentence_that_names_its_file(tmp_path):
+    folder = one_run(tmp_path)
+    run_id = folder.read_json("summary.json")["runs"][0]["run_id"]
+    (folder.run_folder(run_id) / "curves.jsonl").write_text('{"step": 1')
+    with pytest.raises(StoreError, match=r"curves\.jsonl' cannot be read"):
+        write_report(folder)
+
+
+def test_a_loss_that_became_infinite_is_left_out_of_the_drawings(tmp_path):
+    folder = one_run(tmp_path)
+    summary = folder.read_json("summary.json")
+    run = summary["runs"][0]
+    run["metrics"]["test"]["loss"] = float("nan")
+    folder.write_json("summary.json", summary)
+    curve = folder.run_folder(run["run_id"]) / "curves.jsonl"
+    points = [json.loads(line) for line in curve.read_text().splitlines()]
+    points[2]["validation_loss"] = float("inf")
+    curve.write_text("".join(json.dumps(point) + "\n" for point in points))
+    write_report(folder)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    drawings = page[page.index('id="curves"') : page.index('id="record"')]
+    assert "inf," not in drawings
+    assert "nan" not in drawings.split('class="panels')[1].split("</div>")[0]

@@ -6,6 +6,7 @@ words) and `table` (`header` and `rows` of its data); the other keys belong to i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -173,6 +174,11 @@ def _cost_figure(view: View, key: str) -> Figure | None:
     }
 
 
+def finite(value: float | None) -> bool:
+    """Whether it can be drawn: a loss may have become infinite."""
+    return value is not None and math.isfinite(value)
+
+
 def thin(points: list[list[float]], most: int = MOST_POINTS) -> list[list[float]]:
     """At most so many points, the first and the last among them."""
     if len(points) <= most:
@@ -182,7 +188,7 @@ def thin(points: list[list[float]], most: int = MOST_POINTS) -> list[list[float]
 
 def _line(curve: list[dict[str, Any]], key: str, scale: float = 1) -> list[list[float]]:
     across = "epoch" if all(p.get("epoch") is not None for p in curve) else "step"
-    found = [[float(p[across]), scale * p[key]] for p in curve if p.get(key) is not None and p.get(across) is not None]
+    found = [[float(p[across]), scale * p[key]] for p in curve if p.get(across) is not None and finite(p.get(key))]
     return thin(found)
 
 
@@ -285,7 +291,7 @@ def cost_bars(view: View) -> Figure | None:
                 "text": show(row[key]),
             }
             for row in rows
-            if row.get(key) is not None
+            if finite(row.get(key))
         ]
         if bars and any(bar["value"] for bar in bars):
             panels.append({"title": title, "bars": bars})

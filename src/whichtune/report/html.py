@@ -47,7 +47,7 @@ def page_content(view: View, folder: StudyFolder, figures: list[dict[str, Any]] 
         "verdict": {**NO_VERDICT, **view.verdict} if view.verdict else None,
         "table": study_table(view),
         "failed": details.failed_runs(view),
-        "footnotes": [note for note in tables.footnotes(view.summary) if not _is_reason(view, note)],
+        "footnotes": [note for note in tables.footnotes(view.summary) if not _elsewhere(view, note)],
         "legend": [(svg.legend_mark(key), name) for key, name in MARKS.items() if key in _marks_used(view)],
         "scores": [_two_sizes(f, svg.dots) for f in by_kind.get("dots", [])],
         "costs": [_two_sizes(f, svg.scatter) for f in by_kind.get("scatter", [])],
@@ -73,9 +73,11 @@ def page_content(view: View, folder: StudyFolder, figures: list[dict[str, Any]] 
     }
 
 
-def _is_reason(view: View, note: str) -> bool:
-    """The reasons of failed runs have a table of their own on the page."""
-    return any(note == f"{row['label']}: {error}" for row in view.rows for error in row["errors"])
+def _elsewhere(view: View, note: str) -> bool:
+    """Shared settings and the reasons of failed runs have tables of their own on the page."""
+    return note.startswith("All runs: ") or any(
+        note == f"{row['label']}: {error}" for row in view.rows for error in row["errors"]
+    )
 
 
 def _marks_used(view: View) -> set[str]:

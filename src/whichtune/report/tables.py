@@ -59,7 +59,9 @@ def mebibytes(value: float | None) -> str:
 
 def mebibytes_fine(value: float | None) -> str:
     """As `mebibytes`, with what a small file needs to be told from none."""
-    return mebibytes(value) if value is None or value >= 2**24 else f"{value / 2**20:.3g}"
+    if value is None or value >= 2**24:
+        return mebibytes(value)
+    return f"{value / 2**20:.2g}" if value >= 2**20 / 100 else "<0.01"
 
 
 def plural(n: int, noun: str, many: str | None = None) -> str:

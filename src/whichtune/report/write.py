@@ -63,7 +63,11 @@ def load_view(folder: StudyFolder) -> View:
         )
     curves: dict[str, list[dict[str, Any]]] = {}
     for run in summary["runs"]:
-        curve = folder.curves(run["run_id"])
+        try:
+            curve = folder.curves(run["run_id"])
+        except ValueError as error:
+            path = folder.run_folder(run["run_id"]) / "curves.jsonl"
+            raise StoreError(f"'{path}' cannot be read: {error}.") from error
         if curve:
             curves[run["run_id"]] = curve
     return View(summary, curves)
