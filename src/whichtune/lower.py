@@ -25,8 +25,8 @@ from whichtune.models.packing import Packing, bucketed
 from whichtune.models.partition import Partition, evaluating
 from whichtune.models.reading import FeatureComputer, Twins, keyword_inputs
 
-# Tokens in one batch of a lower pass.
-PASS_TOKENS = {"cpu": 2048, "cuda": 16384}
+# Tokens in one batch of a lower pass: few enough that its memory stays below that of a training step.
+PASS_TOKENS = {"cpu": 1024, "cuda": 16384}
 
 TextRule = Literal["first token", "unpadded", "padded"]
 
