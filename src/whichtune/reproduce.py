@@ -120,7 +120,7 @@ def _data_differs(source: str) -> str | None:
 
     name, _, place = source.partition("=")
     if name != "sms_spam":
-        return f"the data are {source}"
+        return f"the data are '{source}'"
     path = Path(place).expanduser()
     if place and path.is_file() and sha256_file(path) != SmsSpam.sha256:
         return f"{path.name} is not the published file (its sha256 differs)"
@@ -137,7 +137,7 @@ def _model_differs(study: Study, original: Study, entry: RunEntry, planned: RunE
         return None
     if weights == "random" and wanted == "openai-community/gpt2":
         return _differs_from_gpt2(model)
-    return f"the model is {model}"
+    return f"the model is '{model}'"
 
 
 def _differs_from_gpt2(model: str) -> str | None:
@@ -148,7 +148,7 @@ def _differs_from_gpt2(model: str) -> str | None:
         path = locate(model, None, "random")
         config, tokenizer = load_config(path), load_tokenizer(path)
     except ModelError:
-        return f"the model is {model}"
+        return f"the model is '{model}'"
     from transformers import GPT2Config
 
     if config.model_type != "gpt2" or any(

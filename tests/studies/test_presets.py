@@ -257,7 +257,7 @@ def test_random_weights_on_gpt2s_configuration_are_the_published_row(gpt2_small:
     assert mark(model="gpt2")["reproduced"] is True
     assert "configuration" in mark(model=str(mini))["why_not"]
     assert "settings were changed" in mark(assignments=["epochs=1"])["why_not"]
-    assert "data are messages" in mark(data="messages")["why_not"]
+    assert "the data are 'messages'" in mark(data="messages")["why_not"]
     first = reproduction_study("sms-spam", rows=[1], data=f"sms_spam={SMS}", model=str(gpt2_small))
     assert first.published is not None
     assert "the model is" in first.published["rows"]["row 1, last block"]["why_not"]
