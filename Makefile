@@ -30,6 +30,7 @@ test-slow: $(STAMP)
 test-network: $(STAMP)
 	$(BIN)/pytest -m network
 
+# Needs Chromium and npm (apt-get install chromium npm); skips with the reason where they are missing.
 test-browser: $(STAMP)
 	$(BIN)/pytest -m browser
 
