@@ -101,7 +101,10 @@ def inspect_model(model: str, revision: str | None, weights: str, remote_code: b
 def load_config(path: Path, remote_code: bool = False) -> Any:
     """The model's configuration; raises ModelError where transformers does not know its type."""
     from transformers import AutoConfig
+    from transformers.utils import logging
 
+    logging.set_verbosity_error()  # its remarks on configurations and loading are not for users of whichtune
+    logging.disable_progress_bar()
     try:
         return AutoConfig.from_pretrained(path, trust_remote_code=remote_code, local_files_only=True)
     except (ValueError, OSError, KeyError) as error:
@@ -156,14 +159,10 @@ def load_backbone(spec: RunSpec, path: Path) -> Any:
     """The base model in float32, without a head or pooler, with the spec's dropout and attention mask."""
     import torch
     from transformers import AutoModel
-    from transformers.utils import logging
-
     from whichtune.models.causality import remove_causal_mask
     from whichtune.models.reference_weights import draw_pytorch_defaults
     from whichtune.random_streams import streams_of
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
     config = load_config(path, spec.remote_code)
     if spec.dropout != "model":
         set_dropout(config, float(spec.dropout))
