@@ -159,6 +159,7 @@ def load_backbone(spec: RunSpec, path: Path) -> Any:
     """The base model in float32, without a head or pooler, with the spec's dropout and attention mask."""
     import torch
     from transformers import AutoModel
+
     from whichtune.models.causality import remove_causal_mask
     from whichtune.models.reference_weights import draw_pytorch_defaults
     from whichtune.random_streams import streams_of
