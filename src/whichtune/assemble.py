@@ -10,7 +10,7 @@ from whichtune.errors import SettingError, UnknownNameError
 from whichtune.load import parse_assignment, parse_study, read_yaml
 from whichtune.methods import METHODS
 from whichtune.registry import did_you_mean
-from whichtune.spec import DataSettings, Study
+from whichtune.spec import EMBEDDED, DataSettings, Study
 
 # Keys of a study that --set can change; all others are settings of runs.
 STUDY_KEYS = (
@@ -50,7 +50,9 @@ def assemble_study(
         demo = read_yaml(DEMO)
         if file is None and data is None and model is None:
             value["name"] = demo["name"]
-        value = {**{k: demo[k] for k in ("runs", "pairs") if k in demo}, **value}
+        value = {**{k: demo[k] for k in ("runs", "pairs")}, **value}
+        if (model or value.get("model") or EMBEDDED) == EMBEDDED:  # its learning rates are for that model
+            value["settings"] = {**demo["settings"], **(value.get("settings") or {})}
     for key, chosen in (("model", model), ("plan", plan), ("device", device)):
         if chosen is not None:
             value[key] = chosen

@@ -1,0 +1,54 @@
+"""The demo tells the story that the README shows."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> dict:
+    out = tmp_path_factory.mktemp("demo") / "s"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "WHICHTUNE_CACHE": str(out.parent / "cache")}
+    command = [sys.executable, "-m", "whichtune", "compare", "--seeds", "0", "--out", str(out)]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert (out / "report.html").stat().st_size > 10_000
+    return json.loads((out / "summary.json").read_text(encoding="utf-8"))
+
+
+def readme_rows() -> dict[str, float]:
+    """Label to test accuracy in percent, from the README's table."""
+    block = (ROOT / "README.md").read_text(encoding="utf-8").split("<!-- demo -->")[1].split("<!-- /demo -->")[0]
+    rows = re.findall(r"^\| ([^|]+?)(?: \(baseline\))? \| ([0-9.]+) \|", block, re.MULTILINE)
+    return {label: float(accuracy) for label, accuracy in rows}
+
+
+def test_the_readme_shows_what_the_demo_gives(demo: dict) -> None:
+    """The same rows; accuracies to 4 points, since sums in float32 depend on the machine."""
+    shown = readme_rows()
+    made = {run["label"]: 100 * run["metrics"]["test"]["accuracy"] for run in demo["runs"]}
+    assert set(shown) == set(made)
+    for label, accuracy in made.items():
+        assert shown[label] == pytest.approx(accuracy, abs=4), label
+
+
+def test_the_demo_has_its_rows_and_says_that_one_seed_is_one(demo: dict) -> None:
+    trained = [run for run in demo["runs"] if run["role"] == "run"]
+    assert len(trained) == 8
+    assert {run["label"] for run in demo["runs"] if run["role"] == "baseline"} == {
+        "majority",
+        "tfidf_char",
+        "tfidf_word",
+    }
+    assert all(run["status"] == "completed" for run in demo["runs"])
+    assert "One seed" in demo["verdict"]["warnings"][0]
+    assert len(demo["comparisons"]) >= 8
