@@ -82,7 +82,10 @@ def seed(value: int | None) -> str:
 
 
 def giga_operations(value: float | None) -> str:
-    return NOTHING if not value else f"{value / 1e9:,.0f}" if value >= 1e10 else f"{value / 1e9:.2g}"
+    """Operations in thousands of millions; 0 where a run found all it needed in the cache."""
+    if value is None or value == 0:
+        return NOTHING if value is None else "0"
+    return f"{value / 1e9:,.0f}" if value >= 1e10 else f"{value / 1e9:.2g}"
 
 
 def _score(split: str, figure: str) -> Cell:
