@@ -15,15 +15,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-SHARED = Path(__file__).parents[2] / "shared"
-
-
-def shared(place: str) -> Path:
-    """A file or folder of real data beside the checkout; the test skips where it is absent."""
-    path = SHARED / place
-    if not path.exists():
-        pytest.skip(f"the real data {place} are not beside this checkout")
-    return path
+from realdata import shared
 
 
 @pytest.fixture(scope="session")

@@ -103,7 +103,7 @@ def test_the_reference_split_of_the_sms_study(sms_file: Path) -> None:
 def test_the_longest_training_message_has_120_gpt2_tokens(sms_file: Path) -> None:
     from transformers import GPT2Tokenizer
 
-    from conftest import shared
+    from realdata import shared
     from whichtune.data.encoding import encode
 
     tokenizer = GPT2Tokenizer.from_pretrained(shared("data/gpt2-tokenizer"))
@@ -120,7 +120,7 @@ def test_the_longest_training_message_has_120_gpt2_tokens(sms_file: Path) -> Non
 
 
 def test_imdb_from_a_local_copy() -> None:
-    from conftest import shared
+    from realdata import shared
 
     dataset = load(f"imdb={shared('data/imdb')}", train_limit=100)
     assert dataset.labels == ["neg", "pos"]

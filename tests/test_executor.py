@@ -127,7 +127,15 @@ def start_cli(study_file: Path, out: Path) -> subprocess.Popen:
     command = [sys.executable, "-m", "whichtune", "compare", str(study_file), "--out", str(out), "--threads", "1"]
     source = str(Path(__file__).parents[1] / "src")
     environment = {**os.environ, "PYTHONPATH": source, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, text=True)
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environment,
+        text=True,
+        # A shell starts background jobs with Ctrl-C switched off; a user's terminal does not.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
 
 
 def write_study(mail: Path, model: Path, folder: Path) -> Path:

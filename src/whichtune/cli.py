@@ -300,20 +300,24 @@ def main() -> None:
         os.environ["WHICHTUNE_DEBUG"] = "1"
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
-        app()
+        code = app(standalone_mode=False)
     except WhichtuneError as error:
         if _debug():
             raise
         _fail(f"Error: {error}", 2)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):  # the parser turns Ctrl-C into its own exception
         _fail("Interrupted. What is complete is kept; the same command resumes.", 130)
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone; nothing is left to say
         raise SystemExit(1) from None
     except Exception as error:
+        if hasattr(error, "show"):  # the parser's own errors know how to print themselves
+            error.show()
+            raise SystemExit(error.exit_code) from None  # type: ignore[attr-defined]
         if _debug():
             raise
         _fail(f"whichtune failed: {type(error).__name__}: {error} (--debug shows where).", 1)
+    raise SystemExit(code or 0)
 
 
 _add_commands()

@@ -62,6 +62,8 @@ class RunServer:
         for line in self.process.stdout:
             event = json.loads(line)
             if event["event"] == "exit":
+                if not self.fork:  # it answers one request and leaves
+                    self.process.wait()
                 return int(event["code"])
             on_event(event)
         return self.process.wait() or 1  # the server itself died
