@@ -21,6 +21,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+INTERRUPTED = 130
 DEFAULTS = (
     "Defaults: seeds 0, 1, 2; last_nonpad for decoders, mean_nonpad for encoders; dynamic padding, not attended to; "
     "3 epochs, batch 16; AdamW with each method's own learning rate (head_only 5e-4, last blocks 2e-4, full 5e-5, "
@@ -305,8 +306,8 @@ def main() -> None:
         if _debug():
             raise
         _fail(f"Error: {error}", 2)
-    except (KeyboardInterrupt, typer.Abort):  # the parser turns Ctrl-C into its own exception
-        _fail("Interrupted. What is complete is kept; the same command resumes.", 130)
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone; nothing is left to say
         raise SystemExit(1) from None
@@ -317,6 +318,8 @@ def main() -> None:
         if _debug():
             raise
         _fail(f"whichtune failed: {type(error).__name__}: {error} (--debug shows where).", 1)
+    if code == INTERRUPTED:  # the parser turns Ctrl-C into this code
+        _fail("Interrupted. What is complete is kept; the same command resumes.", INTERRUPTED)
     raise SystemExit(code or 0)
 
 
