@@ -6,6 +6,7 @@ python scripts/write_demo.py [FOLDER]    # FOLDER: a demo that has been made alr
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,8 @@ COLUMNS = (
     "ms/text",
 )
 
+FIGURES = ("scores", "cost-train_seconds")
+
 
 def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(tempfile.mkdtemp()) / "demo"
@@ -37,8 +40,12 @@ def main() -> None:
     text = (
         "What `make demo` prints (`whichtune compare --seeds 0`: the embedded model, 2.7 million parameters, on 1,000\n"
         f"generated messages whose word order decides; the best possible is 98 %):\n\n{short}\n\n"
-        f"> {headline} One seed: how much another seed would change the figures is unknown.\n"
+        f"> {headline} One seed: how much another seed would change the figures is unknown.\n\n"
+        "![Test accuracy of every row with its interval](docs/images/demo-scores.png)\n"
+        "![Test accuracy against training time](docs/images/demo-cost-train_seconds.png)\n"
     )
+    for name in FIGURES:
+        shutil.copy(folder / "figures" / f"{name}.png", README.parent / "docs" / "images" / f"demo-{name}.png")
     readme = README.read_text(encoding="utf-8")
     new = re.sub(r"<!-- demo -->.*<!-- /demo -->", lambda _: f"<!-- demo -->\n{text}<!-- /demo -->", readme, flags=re.S)
     README.write_text(new, encoding="utf-8")

@@ -114,6 +114,25 @@ def test_published_figures_stand_beside_measured_ones(parsed):
     assert "agrees" in text_of(section)
 
 
+def test_published_figures_in_the_form_of_the_presets(tmp_path):
+    """The figures that `whichtune reproduce` stores stand on the page, and why a row is no reproduction."""
+    from types import SimpleNamespace
+    from typing import Any, cast
+
+    from whichtune.report.details import published_table
+    from whichtune.studies.presets import load_preset
+
+    study = load_preset("sms-spam").model_dump(mode="json")
+    label, figures = next(iter(study["published"]["rows"].items()))
+    figures |= {"reproduced": False, "why_not": "the model is another"}
+    view = SimpleNamespace(study=study, rows=[{"label": label, "test_accuracy": 0.94}], metric="accuracy", intervals={})
+    lines = published_table(cast(Any, view))["rows"]
+    test_line = next(line for line in lines if line[0] == label and line[1] == "test accuracy %")
+    assert test_line[2:5] == ["95.00", "94.00", "−1.00"]
+    assert test_line[6] == "no: the model is another"
+    assert sum(line[1] == "test accuracy %" for line in lines) == 19
+
+
 def test_record_has_command_machine_versions_and_fingerprints(parsed):
     shown = text_of(by_id(parsed("ordinary"), "record"))
     for wanted in ("whichtune compare --data messages", "Some CPU", "2.13.0", "ab" * 32, "learning_rate", "cache was"):

@@ -25,6 +25,12 @@ PUBLISHED_FIGURES = {
     "test_loss": ("test loss", "test_loss", 1),
     "train_minutes": ("training minutes", "train_seconds", 60),
 }
+SHORT_NAMES = {
+    "test": "test_accuracy",
+    "validation": "validation_accuracy",
+    "train": "train_accuracy",
+    "minutes": "train_minutes",
+}
 
 
 def failed_runs(view: View) -> list[dict[str, str]]:
@@ -148,8 +154,15 @@ def published_rows(view: View) -> list[dict[str, Any]]:
     published = view.study.get("published")
     if not isinstance(published, dict):
         return []
-    if isinstance(published.get("rows"), list):
-        return [row for row in published["rows"] if isinstance(row, dict) and "label" in row]
+    rows = published.get("rows")
+    if isinstance(rows, list):
+        return [row for row in rows if isinstance(row, dict) and "label" in row]
+    if isinstance(rows, dict):  # as presets hold them: label to figures under short names
+        return [
+            {"label": label, **{SHORT_NAMES.get(str(key), str(key)): value for key, value in row.items()}}
+            for label, row in rows.items()
+            if isinstance(row, dict)
+        ]
     return [{"label": label, **row} for label, row in published.items() if isinstance(row, dict)]
 
 
@@ -163,15 +176,23 @@ def published_table(view: View) -> dict[str, Any] | None:
             value = published.get(key)
             if not isinstance(value, (int, float)):
                 continue
-            lines.append(_published_line(view, rows.get(label), label, name, measured_key, divisor, float(value)))
+            line = _published_line(view, rows.get(label), label, name, measured_key, divisor, float(value))
+            lines.append([*line, _reproduced(published)])
     if not lines:
         return None
     source = view.study["published"].get("source")
     return {
         "source": str(source) if isinstance(source, str) else "",
-        "header": ["run", "figure", "published", "measured", "difference", "measured 95 % interval"],
+        "header": ["run", "figure", "published", "measured", "difference", "measured 95 % interval", "reproduction"],
         "rows": lines,
     }
+
+
+def _reproduced(published: dict[str, Any]) -> str:
+    """Whether the row was run as it was published, and if not why."""
+    if published.get("reproduced") is None:
+        return tables.NOTHING
+    return "yes" if published["reproduced"] else f"no: {published.get('why_not') or 'it differs'}"
 
 
 def _published_line(
