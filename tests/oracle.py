@@ -11,13 +11,11 @@ import torch.nn.functional as F
 
 from whichtune.seeding import ADAPTER, DATA_ORDER, HEAD, generator, seed_global
 
-
 def pad(texts, width, pad_id=0):
     width = width or max(map(len, texts))
     ids = torch.tensor([t + [pad_id] * (width - len(t)) for t in texts])
     real = torch.tensor([[1] * len(t) + [0] * (width - len(t)) for t in texts], dtype=torch.bool)
     return ids, real
-
 
 def hidden(model, ids, real, causal, attend_to_padding, lora):
     """GPT-2 by hand: (B, T) token ids to (B, T, D)."""
@@ -43,10 +41,8 @@ def hidden(model, ids, real, causal, attend_to_padding, lora):
         x = x + m @ block.mlp.c_proj.weight + block.mlp.c_proj.bias + adapt(lora, f"h.{i}.mlp.c_proj", m)
     return F.layer_norm(x, x.shape[-1:], model.ln_f.weight, model.ln_f.bias, 1e-5)
 
-
 def adapt(lora, name, x):
     return 0 if lora is None else (x @ lora[name][0].t() @ lora[name][1].t()) * lora["scale"]
-
 
 def new_lora(model, seed, rank, alpha):
     """A uniform in +-1/sqrt(width), B zero, drawn in the order of the model's layers."""
@@ -61,7 +57,6 @@ def new_lora(model, seed, rank, alpha):
             A = torch.nn.init.kaiming_uniform_(torch.empty(rank, width), a=math.sqrt(5))
             lora[f"h.{i}.{name}"] = (A.requires_grad_(), torch.zeros(out, rank, requires_grad=True))
     return lora
-
 
 def train(model, classes, texts, labels, *, seed, steps, batch, lr, trains, position="last_nonpad", width=None,
           causal=True, attend_to_padding=False, accumulate=1, rank=4, alpha=8.0, epochs=50):
