@@ -11,6 +11,7 @@ import torch.nn.functional as F
 
 from whichtune.seeding import ADAPTER, DATA_ORDER, HEAD, generator, seed_global
 
+
 def pad(texts, width, pad_id=0):
     width = width or max(map(len, texts))
     ids = torch.tensor([t + [pad_id] * (width - len(t)) for t in texts])
@@ -19,8 +20,7 @@ def pad(texts, width, pad_id=0):
 
 def hidden(model, ids, real, causal, attend_to_padding, lora):
     """GPT-2 by hand: (B, T) token ids to (B, T, D)."""
-    B, T = ids.shape
-    H = model.config.n_head
+    (B, T), H = ids.shape, model.config.n_head
     x = model.wte.weight[ids] + model.wpe.weight[:T]
     allowed = torch.ones(T, T, dtype=torch.bool).tril() if causal else torch.ones(T, T, dtype=torch.bool)
     allowed = allowed.expand(B, 1, T, T)
