@@ -7,6 +7,7 @@ import os
 import urllib.error
 import urllib.request
 import zipfile
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,13 +21,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class NamedSet:
+class NamedSet(ABC):
     """Subclasses read themselves from a local copy, or fetch what they need when `place` is None."""
 
     title: str
 
+    @abstractmethod
     def read(self, place: Path | None, settings: DataSettings) -> Source:
-        raise NotImplementedError
+        """The set's tables; raises DataError where they cannot be had."""
 
 
 NAMED_SETS: Registry[NamedSet] = Registry("named data set")
