@@ -7,11 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from models.tiny_families import FAMILIES
+from planned_runs import Cell, make_classifier, make_spec
 from test_oracle import spec_of
 from whichtune.cost import FlopCurve, MemoryMonitor, anonymous_bytes, count_flops, count_parameters
 from whichtune.data.splits import load_dataset
-from whichtune.estimate import estimate_runs
+from whichtune.estimate import estimate_runs, meta_classifier, meta_loss
 from whichtune.forward import PlainForward
+from whichtune.models.heads import Batch
 from whichtune.run import build_classifier, encode_for, run_one
 
 
@@ -101,3 +104,18 @@ def test_a_dry_run_predicts_operations_and_parameters(tiny_gpt2: Path, mail: Pat
     assert guess.trainable_parameters == record.cost.trainable_parameters
     assert guess.flops == pytest.approx(record.cost.flops, rel=0.05)
     assert guess.memory_bytes > 0
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_operations_are_known_without_weights(family: str) -> None:
+    """Counted without storage, as a dry run does, they are those of the real model, but for the scores that fused
+    attention computes again in its backward pass."""
+    cell = Cell(family, "last_block", "first", "right", True)
+    real = make_classifier(cell)
+    ids, length = torch.full((1, 9), 3), torch.tensor([9])
+    classifier = meta_classifier(make_spec(cell, "off"), real.backbone.config, 2)
+
+    def loss() -> torch.Tensor:
+        return torch.nn.functional.cross_entropy(real(Batch(ids, length, length)), torch.tensor([0]))
+
+    assert count_flops(lambda: meta_loss(classifier, 9)) == pytest.approx(count_flops(loss), rel=0.005)

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from planned_runs import Cell, made_up_texts, make_classifier, make_spec, run
 from whichtune.cli import app, parse_bytes
-from whichtune.errors import SettingError
+from whichtune.errors import ModelError, SettingError
 from whichtune.executors.local import siblings
 from whichtune.models.heads import Classifier
 from whichtune.plan import Plan, boundary_of_method, find_boundary, make_plan
@@ -47,7 +47,8 @@ def test_a_sibling_s_boundary_is_known_without_weights() -> None:
     config = classifier.backbone.config
     found = {name: boundary_of_method(name, {}, config) for name in ("head_only", "last_block", "full", "lora")}
     assert found == {"head_only": 4, "last_block": 3, "full": 0, "lora": 0}
-    assert boundary_of_method("last_blocks", {"blocks": 99}, config) is None
+    with pytest.raises(ModelError, match="99"):
+        boundary_of_method("last_blocks", {"blocks": 99}, config)
 
 
 def test_a_tied_weight_trains_wherever_it_is_used() -> None:

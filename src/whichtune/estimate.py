@@ -83,9 +83,9 @@ def _estimate(spec: RunSpec, dataset: Dataset, speed: float) -> Estimate:
     encoded = encode_for(spec, dataset, load_tokenizer(path, spec.remote_code), config)
     classifier = meta_classifier(spec, config, len(dataset.labels))
     trainable, total = count_parameters(classifier)
-    train = FlopCurve(lambda length: _meta_loss(classifier, length), encoded.context_length)
+    train = FlopCurve(lambda length: meta_loss(classifier, length), encoded.context_length)
     with torch.no_grad():
-        infer = FlopCurve(lambda length: _meta_loss(classifier, length).detach(), encoded.context_length)
+        infer = FlopCurve(lambda length: meta_loss(classifier, length).detach(), encoded.context_length)
         reading = sum(infer(len(ids)) for part in encoded.splits.values() for ids in part.tokens)
     lengths = [len(ids) for ids in encoded.splits["train"].tokens]
     order = torch.Generator().manual_seed(0)
@@ -138,17 +138,20 @@ def meta_classifier(spec: RunSpec, config: Any, classes: int) -> Classifier:
     return classifier.to("meta").train()
 
 
-def _meta_loss(classifier: Classifier, length: int, batch: int = 1) -> torch.Tensor:
+def meta_loss(classifier: Classifier, length: int, batch: int = 1) -> torch.Tensor:
     import torch
 
     from whichtune.models.heads import Batch
+    from whichtune.models.partition import without_values
 
     ids = torch.zeros(batch, length, dtype=torch.long, device="meta")
     labels = torch.zeros(batch, dtype=torch.long, device="meta")
     lengths = torch.full((batch,), length, device="meta")
-    # A mask in its final form (B, 1, T, T): models look into a plain one, and here there is nothing to see.
-    mask = torch.zeros(batch, 1, length, length, device="meta")
-    return torch.nn.functional.cross_entropy(classifier(Batch(ids, lengths, labels, mask)), labels)
+
+    def loss(mask: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.cross_entropy(classifier(Batch(ids, lengths, labels, mask)), labels)
+
+    return without_values(classifier.backbone, batch, length, loss)
 
 
 def _saved_bytes(classifier: Classifier, batch: int, length: int) -> int:
@@ -167,7 +170,7 @@ def _saved_bytes(classifier: Classifier, batch: int, length: int) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        _meta_loss(classifier, length, batch)
+        meta_loss(classifier, length, batch)
     return sum(sizes.values())
 
 

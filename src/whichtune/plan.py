@@ -152,8 +152,11 @@ def find_boundary(classifier: Classifier, partition: Partition) -> tuple[int, st
     return len(partition), "only what follows the last block trains"
 
 
-def boundary_of_method(name: str, settings: dict[str, Any], config: Any) -> int | None:
-    """The boundary of a method on a model of this configuration, found without weights; None if it cannot be."""
+def boundary_of_method(name: str, settings: dict[str, Any], config: Any) -> int:
+    """The boundary of a method on a model of this configuration, found without weights.
+
+    Raises whatever a model may raise that cannot be built or run without storage.
+    """
     import copy
 
     import torch
@@ -161,17 +164,14 @@ def boundary_of_method(name: str, settings: dict[str, Any], config: Any) -> int 
 
     from whichtune.methods import METHODS
 
-    try:
-        with torch.device("meta"):
-            backbone = AutoModel.from_config(copy.deepcopy(config))
-            if getattr(backbone, "pooler", None) is not None:
-                backbone.pooler = None
-            classifier = Classifier(backbone, nn.Linear(config.hidden_size, 2), "last")
-            method = METHODS[name]
-            method.attach(classifier, method.Settings(**settings), 0)
-        return find_boundary(classifier, Partition(backbone))[0]
-    except Exception:  # a hint for sharing alone: without it, that run makes its own pass
-        return None
+    with torch.device("meta"):
+        backbone = AutoModel.from_config(copy.deepcopy(config))
+        if getattr(backbone, "pooler", None) is not None:
+            backbone.pooler = None
+        classifier = Classifier(backbone, nn.Linear(config.hidden_size, 2), "last")
+        method = METHODS[name]
+        method.attach(classifier, method.Settings(**settings), 0)
+    return find_boundary(classifier, Partition(backbone))[0]
 
 
 def _text_rule(spec: RunSpec, encoded: Encoded, causal: bool) -> tuple[TextRule, str]:

@@ -142,7 +142,7 @@ def _fill(
     want = Want(plan.boundary, plan.position if plan.cached == "features" else None)
 
     def others() -> list[Want]:
-        return wants_of(plan, settings)
+        return wants_of(plan, settings, notes)
 
     states: dict[str, Filled] = {}
     try:
@@ -157,15 +157,19 @@ def _fill(
     return states, plan.cached
 
 
-def wants_of(plan: Plan, settings: CacheSettings) -> list[Want]:
-    """What the other runs of the study will want of the same texts."""
+def wants_of(plan: Plan, settings: CacheSettings, notes: list[str]) -> list[Want]:
+    """What the other runs of the study will want of the same texts; `notes` tells of those it cannot be said of."""
     assert plan.partition is not None
     blocks = len(plan.partition)
     body: Any = plan.partition.body
     wants = set()
     for method, own in settings.siblings:
-        boundary = boundary_of_method(method, own, body.config)
-        if boundary is not None and 0 < boundary <= blocks:
+        try:
+            boundary = boundary_of_method(method, own, body.config)
+        except Exception as error:  # of a model's own code; that run then makes its own pass
+            notes.append(f"The lower blocks are not computed for {method} too ({type(error).__name__}: {error}).")
+            continue
+        if 0 < boundary <= blocks:
             wants.add(Want(boundary, plan.position if boundary == blocks else None))
     return sorted(wants, key=lambda want: want.depth)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.tiny_families import FAMILIES, tiny_model
+from models.tiny_families import FAMILIES, VOCABULARY, tiny_model
 from whichtune.errors import ModelError
 from whichtune.models.partition import blocks_of, final_modules, probe
 
@@ -30,6 +30,20 @@ def test_blocks_and_final_modules(family: str) -> None:
     assert len(blocks_of(model)) == 4
     assert [names[id(module)] for module in final_modules(model)] == FINAL[family]
     assert probe(model).in_order
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_model_without_storage_gives_the_same(family: str) -> None:
+    """The dry run and the sharing of passes look at a model on the meta device."""
+    configuration, kind, settings = FAMILIES[family]
+    with torch.device("meta"):
+        model = kind(configuration(vocab_size=VOCABULARY, **settings))
+        model.pooler = None
+    attention = model.config._attn_implementation
+    names = {id(module): name for name, module in model.named_modules()}
+    assert [names[id(module)] for module in final_modules(model)] == FINAL[family]
+    assert probe(model).in_order
+    assert model.config._attn_implementation == attention
 
 
 def test_probe_leaves_the_model_as_it_was() -> None:

@@ -95,6 +95,9 @@ def probe(model: nn.Module) -> Probe:
     last_output: list[Any] = []
 
     def note(module: nn.Module, arguments: Any) -> None:
+        if module is body:  # a pass begins: what one that failed has noted is forgotten
+            for noted in (order, before, after, last_output):
+                noted.clear()
         if id(module) in place:
             order.append(place[id(module)])
         elif any(True for _ in module.parameters(recurse=False)):
@@ -148,16 +151,32 @@ def _run_tiny(body: nn.Module) -> Tensor:
     """Hidden state (1, 2, D), or logits where the model gives no hidden state, of two tokens."""
     device = next(body.parameters()).device
     tokens = torch.tensor([[3, 4]], device=device)
-    mask = torch.ones_like(tokens)
-    if device.type == "meta":  # no values to look into: a mask in its final form (1, 1, 2, 2)
-        mask = torch.zeros(1, 1, 2, 2, device=device)
     with without_kv_cache(body):
-        output = body(input_ids=tokens, attention_mask=mask)
+        if device.type == "meta":
+            output = without_values(body, 1, 2, lambda mask: body(input_ids=tokens, attention_mask=mask))
+        else:
+            output = body(input_ids=tokens, attention_mask=torch.ones_like(tokens))
     if isinstance(output, Tensor):
         return output
     if isinstance(output, tuple):
         return output[0]
     return output["last_hidden_state"] if "last_hidden_state" in output else output["logits"]
+
+
+def without_values(body: Any, texts: int, tokens: int, run: Callable[[Tensor], Any]) -> Any:
+    """What `run(attention_mask)` gives on a model without storage (torch's meta device).
+
+    Most models look into a plain mask (B, T), where there is nothing to see, but take one in its final form
+    (B, 1, T, T); some count positions from a plain mask and look into it only for fused attention.
+    """
+    own = body.config._attn_implementation
+    try:
+        return run(torch.zeros(texts, 1, tokens, tokens, device="meta"))
+    except (ValueError, RuntimeError):
+        body.config._attn_implementation = "eager"
+        return run(torch.ones(texts, tokens, dtype=torch.long, device="meta"))
+    finally:
+        body.config._attn_implementation = own
 
 
 def _innermost(model: nn.Module, blocks: nn.ModuleList) -> nn.Module:
