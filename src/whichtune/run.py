@@ -186,6 +186,7 @@ def _run_method(
     from whichtune.environment import environment
     from whichtune.evaluate import predict_split
     from whichtune.models.saving import trained_state
+    from whichtune.precision import changed_predictions
     from whichtune.shortcuts import CacheSettings, prepare_forward
     from whichtune.train import Trainer
 
@@ -213,6 +214,7 @@ def _run_method(
         logits = {name: predict_split(classifier, forward, name, rows) for name, rows in judged.items()}
     splits = {name: encoded.splits[name].take(rows) for name, rows in judged.items()}
     metrics, predictions = _figures(logits, splits, spec.ignore_index)
+    changed = changed_predictions(classifier, encoded, device, logits, spec.precision)
     state = trained_state(classifier)
     cost = _cost(training, timers.seconds, trainable, total).model_copy(
         update={
@@ -234,7 +236,7 @@ def _run_method(
         shortcuts=prepared.shortcuts,
         context_length=encoded.context_length,
         environment=environment(spec.device),
-        notes=_notes(encoded) + prepared.notes,
+        notes=_notes(encoded) + prepared.notes + changed,
     )
     from safetensors.torch import save_file
 

@@ -79,7 +79,9 @@ class Settings(Frozen):
         None, ge=1, description="batches of validation at each point of the curves; null: all of it"
     )
     precision: Literal["float32", "bf16", "fp16"] = Field(
-        "float32", description="autocast of the training and evaluation passes; fp16 on CUDA only"
+        "float32",
+        description="autocast of all passes, cached lower blocks included; the record says how many predictions it "
+        "changes against float32; fp16 on CUDA only",
     )
     gradient_checkpointing: bool = Field(False, description="recompute activations in the backward pass")
     random_streams: Literal["named", "reference"] = Field(
