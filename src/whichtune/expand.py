@@ -125,6 +125,7 @@ def expand(
     had and the runs that need it are listed as missing.
     """
     check_names(study)
+    metric = primary_metric(study, dataset)
     specs: list[RunSpec] = []
     missing: dict[str, str] = {}
     for entry, factor in entries(study):
@@ -133,7 +134,7 @@ def expand(
         found = models[key]
         info = None if isinstance(found, str) else found
         for seed in study.seeds:
-            spec = _with_fingerprints(_resolve(study, entry, merged, seed, key, info, device), dataset, info)
+            spec = _with_fingerprints(_resolve(study, entry, merged, seed, key, info, device, metric), dataset, info)
             specs.append(spec)
             if isinstance(found, str):
                 missing[spec.run_id] = found
@@ -141,7 +142,7 @@ def expand(
     if not allow_twins:
         _refuse_twins(specs)
     _check_pairs(study, specs)
-    return Expansion(study, specs, primary_metric(study, dataset), dataset.labels, missing=missing)
+    return Expansion(study, specs, metric, dataset.labels, missing=missing)
 
 
 def primary_metric(study: Study, dataset: Dataset) -> str:
@@ -159,6 +160,7 @@ def _resolve(
     key: ModelKey,
     info: ModelInfo | None,
     device: str,
+    metric: str,
 ) -> RunSpec:
     method = METHODS[entry.method]
     merged = {name: value for name, value in merged.items() if name not in MODEL_KEYS}
@@ -178,6 +180,7 @@ def _resolve(
             "token_position": settings.token_position or default_position(info),
             "padding": settings.padding or default_padding(settings),
             "learning_rate": rate if rate is not None else method.card.learning_rate,
+            "early_stopping": metric if settings.early_stopping == "primary" else settings.early_stopping,
         },
         learning_rate_source=_rate_source(method, rate),
         label=entry.label or entry.method,
@@ -233,6 +236,11 @@ def _check_consistent(settings: Settings, info: ModelInfo | None, where: str, de
         raise SettingError(
             f"{where}: dynamic padding with {reader} would make a text's result depend on its batch: "
             "use padding right or none."
+        )
+    if settings.early_stopping != "none" and settings.random_streams == "reference":
+        raise SettingError(
+            f"{where}: early_stopping does not go with random_streams=reference, in which evaluations decide what is "
+            "drawn next: use random_streams=named."
         )
     if settings.precision == "fp16" and device != "cuda":
         raise SettingError(f"{where}: precision fp16 needs CUDA: use bf16 or float32 on a CPU.")

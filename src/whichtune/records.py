@@ -84,6 +84,20 @@ class Cost(_Record):
     epochs: float | None = None
 
 
+class Stopping(_Record):
+    """What early stopping did. The run's weights and figures are those of the best point."""
+
+    on: str = Field(description="what was watched on validation: loss, accuracy or f1_macro")
+    best: float | None = Field(description="its value at the best point; null where no point had a figure")
+    best_step: int | None = Field(description="optimiser steps at the best point; null: the last weights were kept")
+    best_epoch: float | None
+    last_step: int = Field(description="optimiser steps that were made")
+    last_epoch: float
+    planned_steps: int = Field(description="optimiser steps of the whole schedule")
+    planned_epochs: float
+    stopped: bool = Field(description="false where training ran to its end")
+
+
 class Environment(_Record):
     """Where and with what a run was made."""
 
@@ -111,6 +125,7 @@ class RunRecord(_Record):
     spec: dict[str, Any]
     metrics: MetricsBySplit = MetricsBySplit()
     cost: Cost = Cost()
+    stopping: Stopping | None = Field(None, description="null without early stopping")
     error: str | None = None
     notes: list[str] = Field([], description="what the run wants its reader to know, such as a fallback")
     shortcuts: dict[str, Any] = Field({}, description="which parts of the plan were used, and why not others")

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from whichtune.data.splits import Dataset
     from whichtune.models.heads import Classifier
 
+# A warm-up that takes more than this share of the steps is worth a warning.
+LONG_WARMUP = 0.2
+
 Event = dict[str, Any]
 Listener = Callable[[Event], None]
 
@@ -236,7 +239,8 @@ def _run_method(
         shortcuts=prepared.shortcuts,
         context_length=encoded.context_length,
         environment=environment(spec.device),
-        notes=_notes(encoded) + prepared.notes + changed,
+        notes=_notes(encoded, training) + prepared.notes + changed,
+        stopping=training.stopping,
     )
     from safetensors.torch import save_file
 
@@ -335,9 +339,16 @@ def _latencies(spec: RunSpec, classifier: Classifier, forward: Any) -> dict[str,
     return figures
 
 
-def _notes(encoded: Any) -> list[str]:
+def _notes(encoded: Any, training: Any) -> list[str]:
+    notes = []
     cut = {name: part.truncated for name, part in encoded.splits.items() if part.truncated}
-    if not cut:
-        return []
-    counts = ", ".join(f"{count} in {name}" for name, count in cut.items())
-    return [f"Texts cut to {encoded.context_length} tokens: {counts}."]
+    if cut:
+        counts = ", ".join(f"{count} in {name}" for name, count in cut.items())
+        notes.append(f"Texts cut to {encoded.context_length} tokens: {counts}.")
+    if training.warmup_steps > LONG_WARMUP * training.planned_steps:
+        steps, total = min(training.warmup_steps, training.planned_steps), training.planned_steps
+        notes.append(
+            f"Warm-up takes {steps:,} of {total:,} steps ({100 * steps / total:.0f} %): the learning rate is below its "
+            "set value for that long. Set a smaller warmup_steps, or warmup_ratio."
+        )
+    return notes

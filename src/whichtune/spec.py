@@ -20,6 +20,9 @@ EMBEDDED = "embedded"
 ALL_BASELINES = ("majority", "tfidf_char", "tfidf_word")
 # What changes where a run's input lies or how it is called, but not what is computed.
 NOT_HASHED = ("label", "role", "model", "revision", "learning_rate_source")
+# Settings that came after the first release. At their default they are left out of the hash, so that runs made
+# before them keep their identity.
+ADDED_SETTINGS: dict[str, Any] = {"early_stopping": "none", "patience": 2, "min_delta": 0.0}
 
 
 class Frozen(BaseModel):
@@ -77,6 +80,17 @@ class Settings(Frozen):
     )
     evaluation_batches: int | None = Field(
         None, ge=1, description="batches of validation at each point of the curves; null: all of it"
+    )
+    early_stopping: Literal["none", "loss", "primary", "accuracy", "f1_macro"] = Field(
+        "none",
+        description="stop when the validation loss, or a validation score (`primary`: the study's primary metric), no "
+        "longer improves, and restore the weights of the best point of the curves",
+    )
+    patience: int = Field(
+        2, ge=1, description="early stopping: points of the curves in a row without improvement before training stops"
+    )
+    min_delta: float = Field(
+        0.0, ge=0, description="early stopping: least improvement that counts, in nats of loss or as a share of 1"
     )
     precision: Literal["float32", "bf16", "fp16"] = Field(
         "float32",
@@ -178,6 +192,9 @@ class RunSpec(Settings):
     def canonical(self) -> dict[str, Any]:
         """What the run's result depends on. Names and places are left out: their contents are hashed."""
         spec = self.model_dump(mode="json", exclude=set(NOT_HASHED))
+        for name, default in ADDED_SETTINGS.items():
+            if spec[name] == default:
+                spec.pop(name)
         for place in ("source", "revision"):
             spec["data"].pop(place)
         if self.role is Role.BASELINE:  # a baseline reads no model

@@ -15,12 +15,14 @@ from whichtune.evaluate import measure, predict_split
 from whichtune.random_streams import ReferenceStreams, streams_of
 from whichtune.reference_curves import ReferenceCurves
 from whichtune.spec import RunSpec
+from whichtune.stopping import EarlyStopping
 
 if TYPE_CHECKING:
     import numpy as np
 
     from whichtune.forward import Forward
     from whichtune.models.heads import Classifier
+    from whichtune.records import Stopping
 
 Event = dict[str, Any]
 
@@ -39,6 +41,9 @@ class Training:
     epochs: float = 0.0
     curve_seconds: float = 0.0
     final_train_rows: list[int] | None = None  # judged at the end; None: all
+    planned_steps: int = 0
+    warmup_steps: int = 0
+    stopping: Stopping | None = None
 
 
 @dataclass
@@ -64,9 +69,14 @@ def step_groups(batches: list[list[int]], accumulation: int) -> Iterator[list[li
 
 def steps_in_total(n: int, spec: RunSpec) -> int:
     """Optimiser steps of a whole run over `n` training examples."""
-    batches = n // spec.batch_size if spec.drop_last else -(-n // spec.batch_size)
-    steps = spec.epochs * -(-batches // spec.accumulation_steps)
+    steps = spec.epochs * steps_of_epoch(n, spec)
     return min(steps, spec.max_steps) if spec.max_steps else steps
+
+
+def steps_of_epoch(n: int, spec: RunSpec) -> int:
+    """Optimiser steps of one pass over `n` training examples."""
+    batches = n // spec.batch_size if spec.drop_last else -(-n // spec.batch_size)
+    return -(-batches // spec.accumulation_steps)
 
 
 def learning_rate_factor(step: int, total: int, warmup: int, schedule: str) -> float:
@@ -120,12 +130,20 @@ class Trainer:
             if isinstance(self.streams, ReferenceStreams)
             else None
         )
-        self.result = Training()
+        self.stopping = (
+            EarlyStopping(classifier, spec.early_stopping, spec.patience, spec.min_delta)
+            if spec.early_stopping != "none"
+            else None
+        )
+        self.result = Training(planned_steps=self.total, warmup_steps=self.warmup)
         self.window = _Window()
         self.seconds_of_epoch = 0.0
 
     def train(self) -> Training:
-        """All epochs, or `max_steps` steps; the curves get a point at every evaluation interval and at the end."""
+        """All epochs, or `max_steps` steps, or until early stopping ends it.
+
+        The curves get a point at every evaluation interval and at the end.
+        """
         spec, result = self.spec, self.result
         self.streams.begin_training()
         self.classifier.train()
@@ -137,13 +155,20 @@ class Trainer:
                 self.step(group)
                 result.epochs = epoch + position / len(groups)
                 self._after_step(end_of_epoch=position == len(groups))
-                if result.steps >= self.total:
+                if self._is_over:
                     break
             result.epoch_seconds.append(self.seconds_of_epoch)
-            if result.steps >= self.total:
+            if self._is_over:
                 break
+        if self.stopping is not None:
+            planned = self.total / max(1, steps_of_epoch(len(self.split), spec))
+            result.stopping = self.stopping.finish(result.steps, result.epochs, self.total, round(planned, 6))
         result.final_train_rows = self.streams.final_train_rows(len(self.split))
         return result
+
+    @property
+    def _is_over(self) -> bool:
+        return self.result.steps >= self.total or (self.stopping is not None and self.stopping.is_over)
 
     def step(self, group: list[list[int]]) -> None:
         """One optimiser step over a group of batches, weighted so that it equals one large batch."""
@@ -215,6 +240,9 @@ class Trainer:
         if due or steps == self.total:
             point = self._point()
             self.result.curves.append(point)
+            if self.stopping is not None:
+                with self._evaluation():  # copying the best weights is part of watching, not of training
+                    self.stopping.see(point)
             event |= {"train_loss": point["train_loss"], "validation_accuracy": point["validation_accuracy"]}
         elif self.forward.device.type == "cpu":
             event["train_loss"] = float(self.window.loss[-1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from whichtune.errors import StoreError
@@ -25,14 +26,20 @@ def trained_state(classifier: Classifier) -> dict[str, Tensor]:
 
 def load_trained_state(classifier: Classifier, file: Path) -> None:
     """Put a saved state into a classifier built from the same spec; raises StoreError where it does not fit."""
-    import torch
     from safetensors.torch import load_file
 
     state = load_file(file)
-    parameters = {name: p for name, p in classifier.named_parameters() if p.requires_grad}
-    if set(state) != set(parameters):
-        odd = sorted(set(state) ^ set(parameters))[0]
-        raise StoreError(f"The saved weights in {file.parent.name} do not fit the run's model (parameter {odd}).")
+    odd = sorted(set(state) ^ {name for name, p in classifier.named_parameters() if p.requires_grad})
+    if odd:
+        raise StoreError(f"The saved weights in {file.parent.name} do not fit the run's model (parameter {odd[0]}).")
+    restore_trained_state(classifier, state)
+
+
+def restore_trained_state(classifier: Classifier, state: Mapping[str, Tensor]) -> None:
+    """Give the parameters that train the values of `trained_state`, in place."""
+    import torch
+
+    parameters = dict(classifier.named_parameters())
     with torch.no_grad():
         for name, value in state.items():
             parameters[name].copy_(value)

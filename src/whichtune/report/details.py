@@ -135,20 +135,6 @@ def data_facts(view: View) -> list[tuple[str, str]]:
     return facts
 
 
-def notes(view: View) -> list[str]:
-    """What the study and its runs want their reader to know, each once with the rows that say it."""
-    found: dict[str, list[str]] = {}
-    for label, runs in view.groups.items():
-        for note in (note for run in runs for note in run["notes"]):
-            names = found.setdefault(note, [])
-            if label not in names:
-                names.append(label)
-    return [
-        *map(str, view.study.get("notes") or []),
-        *(f"{tables.few(names)}: {note}" for note, names in found.items()),
-    ]
-
-
 def published_rows(view: View) -> list[dict[str, Any]]:
     """Rows of `study.published` as a mapping of figures under a `label`, however they were written down."""
     published = view.study.get("published")

@@ -253,6 +253,9 @@ def _curves(axes: Axes, panel: Figure, joined: bool) -> None:
             marker="o" if len(line["points"]) <= 8 and not joined else None,
             markersize=2.5,
         )
+        if line.get("best") and not faint:
+            across, up = line["best"]
+            axes.plot([across], [up], "o", color=COLOURS[mark], markerfacecolor="none", markersize=6, linewidth=0)
 
 
 def draw_bars(figure: Figure) -> Canvas:

@@ -192,6 +192,19 @@ def _line(curve: list[dict[str, Any]], key: str, scale: float = 1) -> list[list[
     return thin(found)
 
 
+def _best(run: dict[str, Any], curve: list[dict[str, Any]], key: str, scale: float) -> list[float] | None:
+    """The point [x, y] of a validation line whose weights early stopping kept; without it, the best one."""
+    able = [point for point in curve if finite(point.get(key))]
+    stopping = run.get("stopping")
+    if stopping and stopping["best_step"] is not None:
+        able = [point for point in able if point.get("step") == stopping["best_step"]]
+    if not able:
+        return None
+    best = (min if scale == 1 else max)(able, key=lambda point: point[key])
+    found = _line([best], key, scale)
+    return found[0] if found else None
+
+
 def curve_figures(view: View) -> list[Figure]:
     """Loss, and the primary metric, over training: a panel a label, a line a seed."""
     wanted = {
@@ -221,7 +234,8 @@ def _curves(view: View, name: str, title: str, axis: str, series: dict[str, str]
             for split, key in series.items():
                 points = _line(curve, key, scale)
                 if points:
-                    lines.append({"series": split, "seed": run["seed"], "points": points})
+                    best = _best(run, curve, key, scale) if split == "validation" else None
+                    lines.append({"series": split, "seed": run["seed"], "points": points, "best": best})
         if lines:
             panels.append({"title": label, "mark": view.mark(label), "lines": lines})
     if not panels:
@@ -233,7 +247,9 @@ def _curves(view: View, name: str, title: str, axis: str, series: dict[str, str]
         for best, last in [_best_and_last(line["points"], lowest=scale == 1)]
     ]
     across = "epoch" if all("epoch" in p for curve in view.curves.values() for p in curve) else "step"
-    caption = "Dashed: train, while it was trained. Solid: validation. One line a seed."
+    caption = "Dashed: train, while it was trained. Solid: validation. One line a seed. The ring is validation's best"
+    stopped = any(run.get("stopping") for runs in view.groups.values() for run in runs)
+    caption += " point; with early stopping, the point whose weights were kept." if stopped else " point."
     if len(panels) > MOST_PANELS:
         panels = [_joined(panels)]
         caption = "Validation only, one line a run; the recommended row and the best on validation stand out."

@@ -9,6 +9,7 @@ from typing import Any
 
 from whichtune.report import details, figures_data, matrices, svg, tables
 from whichtune.report.disagreement import disagreements
+from whichtune.report.run_notes import run_notes
 from whichtune.report.view import MARKS, View
 from whichtune.store import StudyFolder
 
@@ -67,7 +68,7 @@ def page_content(view: View, folder: StudyFolder, figures: list[dict[str, Any]] 
         "machines": details.machine_tables(view),
         "fingerprints": details.fingerprints(view),
         "data": details.data_facts(view),
-        "notes": details.notes(view),
+        "notes": run_notes(view.summary),
         "command": view.study.get("command"),
         "tint": tint,
     }
@@ -127,6 +128,8 @@ def study_table(view: View) -> dict[str, Any]:
         ("stored MiB", "adapter_bytes", tables.mebibytes_fine),
         ("ms a text", "inference_ms", tables.seconds),
     ]
+    if tables.has_stopping(view.summary):
+        columns.append(("epochs", "epochs", tables.seconds))
     rows = []
     for row in view.rows:
         cells = []

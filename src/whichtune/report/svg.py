@@ -209,6 +209,10 @@ def _curve_panel(figure: dict[str, Any], panel: dict[str, Any], bounds: tuple[fl
         if len(drawn) <= 8:
             for a, b in drawn:
                 canvas.add("circle", cx=a, cy=b, r=2.2, class_=f"point c-{mark} {line['series']}")
+        if line.get("best") and not faint:
+            across, up = line["best"]
+            where = f"best point: {tick_text(across)} {figure['axis_x']}, {up:.4g}"
+            canvas.add("circle", "", where, cx=x(across), cy=y(up), r=4.4, class_=f"best-point c-{mark}")
     return canvas.finish()
 
 

@@ -7,6 +7,7 @@ import io
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from whichtune.report.run_notes import run_notes, stopping_notes
 from whichtune.report.summary import table_rows
 
 NOTHING = "–"
@@ -128,13 +129,19 @@ COLUMNS: dict[str, Cell] = {
 
 def cells(summary: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     """The header and the rows of the table as text; what did not complete is said beside the label."""
+    columns = {**COLUMNS, "epochs": _plain("epochs", seconds)} if has_stopping(summary) else COLUMNS
     rows = []
     for row in table_rows(summary):
-        line = [cell(row) for cell in COLUMNS.values()]
+        line = [cell(row) for cell in columns.values()]
         if row["completed"] < row["runs"]:
             line[0] += f" [{row['runs'] - row['completed']} of {row['runs']} {' and '.join(row['statuses'])}]"
         rows.append(line)
-    return list(COLUMNS), rows
+    return list(columns), rows
+
+
+def has_stopping(summary: dict[str, Any]) -> bool:
+    """Whether any run was trained with early stopping: how many epochs were run is then worth a column."""
+    return any(run.get("stopping") for run in summary["runs"])
 
 
 def markdown_table(summary: dict[str, Any]) -> str:
@@ -143,7 +150,7 @@ def markdown_table(summary: dict[str, Any]) -> str:
     lines = ["| " + " | ".join(_escape(cell) for cell in line) + " |" for line in [header, *rows]]
     lines.insert(1, "| --- " * len(header) + "|")
     lines += ["", "## Verdict", "", *(f"{_escape(line)}\n" for line in verdict_lines(summary))]
-    lines += ["## Notes", "", *(f"{_escape(note)}\n" for note in footnotes(summary))]
+    lines += ["## Notes", "", *(f"{_escape(note)}\n" for note in [*footnotes(summary), *run_notes(summary)])]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -226,7 +233,7 @@ def footnotes(summary: dict[str, Any]) -> list[str]:
                 )
                 + "."
             )
-    notes += common_settings(summary)
+    notes += [*stopping_notes(summary), *common_settings(summary)]
     for row in table_rows(summary):
         notes += [f"{row['label']}: {error}" for error in row["errors"]]
     return notes

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from whichtune.records import RunRecord
 from whichtune.report import reproduction, tables
+from whichtune.report.run_notes import run_notes, stopping_notes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +43,7 @@ IMPORTANCE = [
     "GFLOP",
     "train accuracy %",
     "longest epoch s",
+    "epochs",
 ]
 FILE_WIDTH = 250  # where the output is no terminal
 
@@ -58,7 +60,7 @@ def print_summary(summary: dict[str, Any], console: Console) -> None:
     console.width = wide
     _print_verdict(summary, console)
     console.print(_table([header[i] for i in shown], [[row[i] for i in shown] for row in rows]))
-    notes = tables.footnotes(summary)
+    notes = [*tables.footnotes(summary), *run_notes(summary)]
     if len(shown) < len(header):
         notes.append(f"{len(header) - len(shown)} more columns are in table.md and report.html.")
     for note in notes:
@@ -112,7 +114,7 @@ def print_reproduction(summary: dict[str, Any], console: Console) -> None:
     for line in reproduction.heading(summary):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     console.print(_table(header, rows))
-    for note in reproduction.footnotes(summary):
+    for note in [*reproduction.footnotes(summary), *stopping_notes(summary), *run_notes(summary)]:
         console.print(note, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -194,6 +196,8 @@ def print_run(record: RunRecord, curves: list[dict[str, Any]], console: Console)
             )
             rows.append(["", f"confusion matrix (rows: true {', '.join(record.labels)}) {metrics.confusion_matrix}"])
     rows += [[key, str(value)] for key, value in record.cost.model_dump().items() if value is not None]
+    if record.stopping is not None:
+        rows += [[f"early stopping {key}", str(value)] for key, value in record.stopping.model_dump().items()]
     rows += [["note", note] for note in record.notes]
     rows += [[f"setting {key}", str(value)] for key, value in record.spec.items()]
     console.print(_table(["", ""], rows, left=2))

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from whichtune.spec import ADDED_SETTINGS
+
 IGNORED = {
     "seed",
     "label",
@@ -34,6 +36,7 @@ NAMES = {
     "learning_rate": "learning rate",
     "weight_decay": "weight decay",
     "max_steps": "step limit",
+    "min_delta": "least improvement",
     "warmup_ratio": "warm-up share",
     "warmup_steps": "warm-up steps",
     "gradient_clip": "gradient clipping",
@@ -50,6 +53,9 @@ NAMES = {
 FOLLOWS = {
     "epochs": {"optimiser_steps", "examples_seen"},
     "max_steps": {"optimiser_steps", "examples_seen"},
+    "early_stopping": {"optimiser_steps", "examples_seen", "patience", "min_delta"},
+    "patience": {"optimiser_steps", "examples_seen"},
+    "min_delta": {"optimiser_steps", "examples_seen"},
     "batch_size": {"effective_batch", "optimiser_steps", "accumulation_steps"},
     "accumulation_steps": {"effective_batch", "optimiser_steps", "batch_size"},
     "schedule": {"warmup_steps", "warmup_ratio"},
@@ -80,7 +86,7 @@ def find_differences(
     """Compare two rows' settings and realised counts (`optimiser_steps`, `examples_seen`).
 
     Everything that differs beside the factor and what follows from it is a confound, except a learning
-    rate that is each method's own (from its card, or tuned).
+    rate that is each method's own (from its card, or tuned), and steps that early stopping has left out.
     """
     left, right = _flat(a, a_counts), _flat(b, b_counts)
     differing = {
@@ -92,6 +98,8 @@ def find_differences(
     explained = _explained(key, differing)
     own_rate = {a.get("learning_rate_source"), b.get("learning_rate_source")} <= {"card", "tuned"}
     named = {"learning_rate"} if own_rate and key != "learning_rate" else set()
+    if left["early_stopping"] == right["early_stopping"] != "none":  # both end where they are best
+        named |= {"optimiser_steps", "examples_seen"}
     words = {k: f"{name(k)} ({_value(x)} against {_value(y)})" for k, (x, y) in differing.items()}
     values = differing.get(key) if key else None
     return Differences(
@@ -110,6 +118,7 @@ def name(key: str) -> str:
 
 
 def _flat(spec: Mapping[str, Any], counts: Mapping[str, float | None]) -> dict[str, Any]:
+    spec = {**ADDED_SETTINGS, **spec}  # records of an earlier version lack these
     flat = {k: v for k, v in spec.items() if k not in IGNORED and k not in ("method_settings", "data")}
     flat |= {f"method_settings.{k}": v for k, v in (spec.get("method_settings") or {}).items()}
     if spec.get("data") is not None:
