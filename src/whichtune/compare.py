@@ -20,10 +20,11 @@ from whichtune.report.summary import build_summary
 from whichtune.report.write import write_report
 from whichtune.spec import RunSpec, Study
 from whichtune.store import StudyFolder
+from whichtune.tasks import task_of
 
 if TYPE_CHECKING:
-    from whichtune.data.splits import Dataset
     from whichtune.models.loading import ModelInfo
+    from whichtune.tasks.base import AnyDataset
 
 Save = Literal["none", "best", "all"]
 Listener = Callable[[dict[str, Any]], None]
@@ -72,7 +73,7 @@ def compare(
     expansion, dataset = prepare(study, lenient)
     folder = StudyFolder(out or f"whichtune-{study.name}", create=True)
     folder.write_json("study.json", resolved(expansion, command))
-    folder.write_examples(_examples(dataset))
+    folder.write_examples(task_of(study).examples(dataset))
     if save == "all":
         _forget_unsaved(folder, expansion.specs)
     on_event(
@@ -102,19 +103,17 @@ def compare(
     return Comparison(folder.path, summary, started)
 
 
-def prepare(study: Study, lenient: bool = False) -> tuple[Expansion, Dataset]:
+def prepare(study: Study, lenient: bool = False) -> tuple[Expansion, AnyDataset]:
     """Everything that can go wrong before a run starts: names, data, models, settings, device.
 
     With `lenient` a model that cannot be had stops only the runs that need it, and several lines may come to
     the same run, as a study's model sizes do when all are run on one model.
     """
-    from whichtune.data.splits import load_dataset
-
     check_names(study)
     if not study.methods and not study.runs and not study.baselines:
         raise SettingError("The study has nothing to run: name methods, runs or baselines.")
     device = choose_device(study.device)
-    dataset = load_dataset(study.data)
+    dataset = task_of(study).load(study.data)
     models = _inspect_models(study, lenient)
     return expand(study, dataset, models, device, allow_twins=lenient), dataset
 
@@ -196,19 +195,6 @@ def _complete(folder: StudyFolder, expansion: Expansion) -> int:
     return sum(folder.is_complete(spec.run_id) for spec in expansion.specs)
 
 
-def _examples(dataset: Dataset) -> Any:
-    import pandas as pd
-
-    return pd.concat(
-        [
-            pd.DataFrame({"split": name, "example_id": part.ids, "text": part.texts, "label": part.labels})
-            for name, part in dataset.splits.items()
-            if name != "train"
-        ],
-        ignore_index=True,
-    )
-
-
 def _forget_unsaved(folder: StudyFolder, specs: list[RunSpec]) -> None:
     """`--save all` makes runs again whose weights an earlier call did not keep."""
     for spec in specs:
@@ -221,6 +207,7 @@ class _BestKeeper:
 
     def __init__(self, folder: StudyFolder, expansion: Expansion) -> None:
         self.folder, self.metric = folder, expansion.primary_metric
+        self.higher_is_better = task_of(expansion.study).figures[self.metric]
         self.ids = [spec.run_id for spec in expansion.specs if spec.role is not Role.BASELINE]
 
     def keep(self) -> None:
@@ -230,7 +217,8 @@ class _BestKeeper:
             if record is None or record.metrics.validation is None or not self.folder.weight_files(run_id):
                 continue
             validation = record.metrics.validation
-            scored.append((getattr(validation, self.metric), -(validation.loss or 0.0), run_id))
+            sign = 1 if self.higher_is_better else -1
+            scored.append((sign * getattr(validation, self.metric), -(validation.loss or 0.0), run_id))
         scored.sort()
         for _, _, run_id in scored[:-1]:
             for file in self.folder.weight_files(run_id):

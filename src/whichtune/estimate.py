@@ -19,8 +19,8 @@ from whichtune.spec import RunSpec
 if TYPE_CHECKING:
     import torch
 
-    from whichtune.data.splits import Dataset
     from whichtune.models.heads import Classifier
+    from whichtune.tasks.base import AnyDataset
 
 # Small operations, Python and the optimiser: real steps run below the speed of large matrix products.
 EFFICIENCY = 0.5
@@ -40,7 +40,7 @@ class Estimate:
     trainable_parameters: int
 
 
-def estimate_runs(specs: Sequence[RunSpec], dataset: Dataset) -> dict[str, Estimate]:
+def estimate_runs(specs: Sequence[RunSpec], dataset: AnyDataset) -> dict[str, Estimate]:
     """An estimate for each run id; baselines are left out (they take seconds). Seeds cost the same."""
     speed = machine_speed(specs[0].device if specs else "cpu")
     known: dict[str, Estimate] = {}
@@ -68,19 +68,19 @@ def machine_speed(device: str) -> float:
     return 2 * 1024**3 / best
 
 
-def _estimate(spec: RunSpec, dataset: Dataset, speed: float) -> Estimate:
+def _estimate(spec: RunSpec, dataset: AnyDataset, speed: float) -> Estimate:
     import torch
 
     from whichtune.cost import FlopCurve, count_parameters
     from whichtune.methods import METHODS
     from whichtune.models.loading import load_config, load_tokenizer, locate
     from whichtune.random_streams import epoch_batches
-    from whichtune.run import encode_for
+    from whichtune.tasks import task_of
     from whichtune.train import steps_in_total
 
     path = locate(spec.model, spec.revision, spec.weights)
     config = load_config(path, spec.remote_code)
-    encoded = encode_for(spec, dataset, load_tokenizer(path, spec.remote_code), config)
+    encoded = task_of(spec).encode(spec, dataset, load_tokenizer(path, spec.remote_code), config)
     classifier = meta_classifier(spec, config, len(dataset.labels))
     trainable, total = count_parameters(classifier)
     train = FlopCurve(lambda length: meta_loss(classifier, length), encoded.context_length)

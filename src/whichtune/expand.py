@@ -15,12 +15,12 @@ from whichtune.methods import METHODS, Method
 from whichtune.records import Role
 from whichtune.registry import did_you_mean
 from whichtune.spec import RunEntry, RunSpec, Settings, Study, explain_validation
+from whichtune.tasks import task_of
 
 if TYPE_CHECKING:
-    from whichtune.data.splits import Dataset
     from whichtune.models.loading import ModelInfo
+    from whichtune.tasks.base import AnyDataset
 
-READS_PADDING = ("last", "mean")
 # A line of a study may name a model of its own beside its settings.
 MODEL_KEYS = ("model", "revision")
 
@@ -117,7 +117,11 @@ def _model_key(study: Study, merged: dict[str, Any]) -> ModelKey:
 
 
 def expand(
-    study: Study, dataset: Dataset, models: Mapping[ModelKey, ModelInfo | str], device: str, allow_twins: bool = False
+    study: Study,
+    dataset: AnyDataset,
+    models: Mapping[ModelKey, ModelInfo | str],
+    device: str,
+    allow_twins: bool = False,
 ) -> Expansion:
     """All runs of a study, resolved.
 
@@ -145,11 +149,11 @@ def expand(
     return Expansion(study, specs, metric, dataset.labels, missing=missing)
 
 
-def primary_metric(study: Study, dataset: Dataset) -> str:
-    """Accuracy, or macro F1 where the largest class exceeds 60 %, unless the study names one."""
+def primary_metric(study: Study, dataset: AnyDataset) -> str:
+    """The study's, or what the task takes for these data where it names none."""
     if study.primary_metric != "auto":
         return study.primary_metric
-    return "f1_macro" if dataset.largest_class_share > 0.6 else "accuracy"
+    return task_of(study).primary_metric(dataset)
 
 
 def _resolve(
@@ -173,12 +177,12 @@ def _resolve(
     settings = _validate(Settings, merged, where)
     method_settings = _validate(method.Settings, own, where).model_dump(mode="json")
     _check_consistent(settings, info, where, device)
+    resolved = task_of(study).resolve(settings, info, where)
     rate = settings.learning_rate
     return RunSpec(
         **{
             **settings.model_dump(),
-            "token_position": settings.token_position or default_position(info),
-            "padding": settings.padding or default_padding(settings),
+            **resolved,
             "learning_rate": rate if rate is not None else method.card.learning_rate,
             "early_stopping": metric if settings.early_stopping == "primary" else settings.early_stopping,
         },
@@ -217,26 +221,8 @@ def _rate_source(method: Method, rate: float | None) -> Any:
     return "card" if method.card.learning_rate is not None else None
 
 
-def default_position(info: ModelInfo | None) -> str:
-    """The last real token of a decoder, which alone has seen the whole text; the mean of an encoder's."""
-    return "mean_nonpad" if info is not None and info.kind == "encoder" else "last_nonpad"
-
-
-def default_padding(settings: Settings) -> str:
-    """Dynamic, but a fixed width where padding is read or attended to: else a text's result would depend
-    on the texts that share its batch."""
-    reads = settings.token_position in READS_PADDING or settings.attend_to_padding
-    return "right" if reads else "dynamic"
-
-
 def _check_consistent(settings: Settings, info: ModelInfo | None, where: str, device: str) -> None:
-    """Raise SettingError for settings that contradict each other, the model or the device."""
-    if settings.padding == "dynamic" and default_padding(settings) == "right":
-        reader = "attend_to_padding" if settings.attend_to_padding else f"token_position={settings.token_position}"
-        raise SettingError(
-            f"{where}: dynamic padding with {reader} would make a text's result depend on its batch: "
-            "use padding right or none."
-        )
+    """Raise SettingError for settings that contradict the model or the device; the task checks the rest."""
     if settings.early_stopping != "none" and settings.random_streams == "reference":
         raise SettingError(
             f"{where}: early_stopping does not go with random_streams=reference, in which evaluations decide what is "
@@ -244,8 +230,6 @@ def _check_consistent(settings: Settings, info: ModelInfo | None, where: str, de
         )
     if settings.precision == "fp16" and device != "cuda":
         raise SettingError(f"{where}: precision fp16 needs CUDA: use bf16 or float32 on a CPU.")
-    if not settings.causal_mask and info is not None and info.kind == "encoder":
-        raise SettingError(f"{where}: causal_mask=false is for decoders: {info.model_type} has no causal mask.")
     length = settings.context_length
     if isinstance(length, int) and info is not None and info.max_length and length > info.max_length:
         raise SettingError(
@@ -253,13 +237,13 @@ def _check_consistent(settings: Settings, info: ModelInfo | None, where: str, de
         )
 
 
-def _with_fingerprints(spec: RunSpec, dataset: Dataset, info: ModelInfo | None) -> RunSpec:
+def _with_fingerprints(spec: RunSpec, dataset: AnyDataset, info: ModelInfo | None) -> RunSpec:
     known = info.fingerprints if info else {"weights": f"not to be had: {spec.model}"}
     prints = {"data": dataset.fingerprint, **known}
     return spec.model_copy(update={"fingerprints": prints})
 
 
-def _baseline(study: Study, name: str, dataset: Dataset) -> RunSpec:
+def _baseline(study: Study, name: str, dataset: AnyDataset) -> RunSpec:
     return RunSpec(
         label=name,
         role=Role.BASELINE,

@@ -10,8 +10,8 @@ from whichtune.records import Role
 from whichtune.spec import RunSpec
 
 if TYPE_CHECKING:
-    from whichtune.data.splits import Dataset
     from whichtune.plan import Decision
+    from whichtune.tasks.base import AnyDataset
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Preview:
         return self.flops_plain / max(1, self.flops_shared)
 
 
-def preview_study(specs: Sequence[RunSpec], dataset: Dataset) -> list[Preview]:
+def preview_study(specs: Sequence[RunSpec], dataset: AnyDataset) -> list[Preview]:
     """A preview of each label's first run. Loads the model for each, as the run will; computes a few tokens."""
     first: dict[str, RunSpec] = {}
     for spec in specs:
@@ -46,15 +46,16 @@ def preview_study(specs: Sequence[RunSpec], dataset: Dataset) -> list[Preview]:
     return [preview_run(spec, dataset) for spec in first.values()]
 
 
-def preview_run(spec: RunSpec, dataset: Dataset) -> Preview:
+def preview_run(spec: RunSpec, dataset: AnyDataset) -> Preview:
     """The plan of one run with its predicted operations and cache size."""
     import torch
 
     from whichtune.plan import make_plan
-    from whichtune.run import build_classifier, encode_for
+    from whichtune.tasks import task_of
 
-    classifier, tokenizer = build_classifier(spec, len(dataset.labels))
-    encoded = encode_for(spec, dataset, tokenizer, classifier.backbone.config)
+    task = task_of(spec)
+    classifier, tokenizer = task.build(spec, dataset)
+    encoded = task.encode(spec, dataset, tokenizer, classifier.backbone.config)
     device = torch.device(spec.device)
     classifier.to(device)
     plan = make_plan(spec, classifier, encoded)

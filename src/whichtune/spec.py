@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from whichtune.errors import SettingError
 from whichtune.records import SCHEMA_VERSION, Role
 
+TaskName = Literal["classification", "text_to_text", "summarisation"]
 TokenPosition = Literal["first", "last", "last_nonpad", "mean", "mean_nonpad"]
 EMBEDDED = "embedded"
 ALL_BASELINES = ("majority", "tfidf_char", "tfidf_word")
@@ -141,14 +142,19 @@ class DataSettings(Frozen):
     source: str = Field(
         "messages",
         description="a file (CSV, TSV, JSONL, Parquet, also .gz), a folder of train/validation/test files, a "
-        "named set, NAME=FILE (a named set from a local copy), or a dataset id of the Hugging Face Hub",
+        "named set, NAME=FILE (a named set from a local copy), or a dataset id of the Hugging Face Hub "
+        "(ID:CONFIGURATION where it has several)",
     )
     revision: str | None = Field(None, description="revision of a Hub dataset")
     text_column: str | None = Field(None, description="column of the texts; default: the first usual name")
     label_column: str | None = Field(None, description="column of the labels; default: the first usual name")
+    target_column: str | None = Field(
+        None, description="column of the target texts (text_to_text, summarisation); default: the first usual name"
+    )
     split: Literal["auto", "given", "stratified", "reference"] = Field(
         "auto",
-        description="`given` keeps the source's own splits, `stratified` draws them, `reference` is the balanced "
+        description="`given` keeps the source's own splits, `stratified` draws them (class shares kept where there "
+        "are classes), `reference` is the balanced "
         "70/10/20 split of the published SMS study; `auto`: given if there are splits, a named set's own rule, "
         "else stratified",
     )
@@ -175,7 +181,8 @@ class RunSpec(Settings):
 
     label: str
     role: Role = Role.RUN
-    task: Literal["classification"] = "classification"
+    task: TaskName = "classification"
+    task_settings: dict[str, Any] = {}
     data: DataSettings
     model: str
     revision: str | None = None
@@ -197,9 +204,12 @@ class RunSpec(Settings):
                 spec.pop(name)
         for place in ("source", "revision"):
             spec["data"].pop(place)
+        if self.task == "classification":  # it was the only one once, and its runs keep their identity
+            spec.pop("task_settings")
+            spec["data"].pop("target_column")
         if self.role is Role.BASELINE:  # a baseline reads no model
-            keep = ("task", "data", "method", "method_settings", "seed")
-            spec = {key: spec[key] for key in keep}
+            keep = ("task", "task_settings", "data", "method", "method_settings", "seed")
+            spec = {key: spec[key] for key in keep if key in spec}
             spec["fingerprints"] = {"data": self.fingerprints.get("data", "")}
         return {"schema_version": SCHEMA_VERSION, **spec}
 

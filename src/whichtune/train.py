@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from whichtune.cost import Timers
-from whichtune.evaluate import measure, predict_split
 from whichtune.random_streams import ReferenceStreams, streams_of
 from whichtune.reference_curves import ReferenceCurves
 from whichtune.spec import RunSpec
 from whichtune.stopping import EarlyStopping
+from whichtune.tasks.objective import ClassificationObjective, Objective
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,11 +54,13 @@ class _Window:
     correct: list[Tensor] = field(default_factory=list)
     examples: int = 0
 
-    def close(self) -> tuple[float, float]:
-        loss = float(torch.stack(self.loss).mean())
-        accuracy = float(torch.stack(self.correct).sum()) / max(1, self.examples)
+    def close(self) -> dict[str, float]:
+        """The mean loss, and the accuracy where it was counted."""
+        figures = {"train_loss": float(torch.stack(self.loss).mean())}
+        if self.correct:
+            figures["train_accuracy"] = float(torch.stack(self.correct).sum()) / max(1, self.examples)
         self.loss, self.correct, self.examples = [], [], 0
-        return loss, accuracy
+        return figures
 
 
 def step_groups(batches: list[list[int]], accumulation: int) -> Iterator[list[list[int]]]:
@@ -114,11 +116,12 @@ class Trainer:
         spec: RunSpec,
         timers: Timers,
         on_event: Callable[[Event], None] = lambda event: None,
+        objective: Objective | None = None,
     ) -> None:
         self.classifier, self.forward, self.spec = classifier, forward, spec
         self.timers, self.on_event = timers, on_event
         self.split = forward.encoded.splits["train"]
-        self.labels = torch.tensor(self.split.labels, device=forward.device)
+        self.objective = objective or ClassificationObjective(classifier, forward, spec)
         self.total = steps_in_total(len(self.split), spec)
         warmup = spec.warmup_steps
         self.warmup = round(self.total * spec.warmup_ratio) if warmup is None else warmup
@@ -184,14 +187,12 @@ class Trainer:
         for index, (rows, divisor) in enumerate(zip(group, self._divisors(group), strict=True)):
             if index > 0 and self.reference is not None:
                 self._reference_point(self.reference.after_batch)
-            labels = self.labels[rows]
-            logits = self.forward.logits("train", rows)
-            ignored = -100 if spec.ignore_index is None else spec.ignore_index
-            summed = nn.functional.cross_entropy(logits, labels, reduction="sum", ignore_index=ignored)
+            summed, correct = self.objective.loss(rows)
             loss = summed / divisor
             self.scaler.scale(loss).backward()
             losses.append(loss.detach())
-            self.window.correct.append((logits.detach().argmax(1) == labels).sum())
+            if correct is not None:
+                self.window.correct.append(correct)
         if spec.gradient_clip is not None:
             self.scaler.unscale_(self.optimiser)
             trained = [p for p in self.classifier.parameters() if p.grad is not None]
@@ -207,9 +208,8 @@ class Trainer:
         self._count(group)
 
     def _divisors(self, group: list[list[int]]) -> list[int]:
-        """By what each batch's summed loss is divided, so that a step's loss is a mean over its examples."""
-        ignored = self.spec.ignore_index
-        counts = [len(rows) if ignored is None else int((self.labels[rows] != ignored).sum()) for rows in group]
+        """By what each batch's summed loss is divided, so that a step's loss is a mean over what has a loss."""
+        counts = [self.objective.weight(rows) for rows in group]
         if self.spec.accumulation_tail == "reference":
             return [max(1, count) * self.spec.accumulation_steps for count in counts]
         return [max(1, sum(counts))] * len(group)
@@ -243,7 +243,8 @@ class Trainer:
             if self.stopping is not None:
                 with self._evaluation():  # copying the best weights is part of watching, not of training
                     self.stopping.see(point)
-            event |= {"train_loss": point["train_loss"], "validation_accuracy": point["validation_accuracy"]}
+            told = ("train_loss", "validation_loss", "validation_accuracy")
+            event |= {key: point[key] for key in told if key in point}
         elif self.forward.device.type == "cpu":
             event["train_loss"] = float(self.window.loss[-1])
         self.on_event(event)
@@ -270,21 +271,17 @@ class Trainer:
     def _point(self) -> dict[str, Any]:
         """One point of the curves: training figures since the last point, validation figures now."""
         spec = self.spec
-        train_loss, train_accuracy = self.window.close()
+        train = self.window.close()
         part = self.forward.encoded.splits["validation"]
         limit = None if spec.evaluation_batches is None else spec.evaluation_batches * spec.batch_size
         rows = range(min(len(part), limit or len(part)))
         with self._evaluation():
-            logits = predict_split(self.classifier, self.forward, "validation", rows)
-        metrics = measure(logits, part.labels[: len(rows)])
+            validation = self.objective.point(rows)
         return {
             "step": self.result.steps,
             "epoch": round(self.result.epochs, 6),
-            "train_loss": train_loss,
-            "train_accuracy": train_accuracy,
-            "validation_loss": metrics.loss,
-            "validation_accuracy": metrics.accuracy,
-            "validation_f1_macro": metrics.f1_macro,
+            **train,
+            **validation,
             "learning_rate": self.optimiser.param_groups[0]["lr"],
             "seconds": self.timers.seconds.get("train", 0.0),
         }

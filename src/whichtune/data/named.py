@@ -12,7 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from whichtune.data.sources import Source, make_source, read_hub, read_table, split_files
+from whichtune.data.sources import (
+    LABELLED,
+    PAIRED,
+    Source,
+    Usual,
+    make_source,
+    read_hub,
+    read_table,
+    split_files,
+)
 from whichtune.errors import DataError
 from whichtune.registry import Registry
 from whichtune.spec import DataSettings, sha256_file
@@ -25,6 +34,14 @@ class NamedSet(ABC):
     """Subclasses read themselves from a local copy, or fetch what they need when `place` is None."""
 
     title: str
+    usual: Usual = LABELLED
+
+    def read_for(self, usual: Usual, place: Path | None, settings: DataSettings) -> Source:
+        """The tables for a task that reads such columns. Raises DataError where the set is of another kind."""
+        if usual.answer != self.usual.answer:
+            kinds = {"label": "labels, for classification", "target": "target texts, for text_to_text"}
+            raise DataError(f"The data set '{settings.source}' has {kinds[self.usual.answer]}: choose another.")
+        return self.read(place, settings)
 
     @abstractmethod
     def read(self, place: Path | None, settings: DataSettings) -> Source:
@@ -116,15 +133,16 @@ class SplitFolder(NamedSet):
     title: str
     hub_id: str
     rename: dict[str, str]
+    usual: Usual = LABELLED
 
     def read(self, place: Path | None, settings: DataSettings) -> Source:
         if place is None:
-            return read_hub(settings.model_copy(update={"source": self.hub_id}))
+            return read_hub(settings.model_copy(update={"source": self.hub_id}), self.usual)
         if not place.is_dir():
             raise DataError(f"{place} is a file: give the folder of the train, validation and test files.")
         files = split_files(place)
         tables = {split: self._named(read_table(file)) for split, file in files.items()}
-        return make_source(place.name, tables, files, settings, split_rule="given")
+        return make_source(place.name, tables, files, settings, split_rule="given", usual=self.usual)
 
     def _named(self, frame: pd.DataFrame) -> pd.DataFrame:
         if "label" in frame.columns:
@@ -150,6 +168,9 @@ class Embedded(NamedSet):
 NAMED_SETS.register("sms_spam")(SmsSpam())
 NAMED_SETS.register("imdb")(
     SplitFolder("IMDB reviews (Maas et al. 2011)", "stanfordnlp/imdb", {"0": "neg", "1": "pos"})
+)
+NAMED_SETS.register("cnn_dailymail")(
+    SplitFolder("CNN/DailyMail 3.0.0 (Hermann et al. 2015, See et al. 2017)", "abisee/cnn_dailymail:3.0.0", {}, PAIRED)
 )
 NAMED_SETS.register("messages")(Embedded("generated messages, spam or not", "messages"))
 NAMED_SETS.register("support_requests")(Embedded("generated support requests, five departments", "support_requests"))

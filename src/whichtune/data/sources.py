@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from whichtune.errors import DataError, UnknownNameError
 from whichtune.registry import did_you_mean
@@ -16,14 +16,42 @@ if TYPE_CHECKING:
 
 TEXT_NAMES = ("text", "sentence", "message", "content", "review", "document")
 LABEL_NAMES = ("label", "labels", "category", "class", "target", "sentiment")
+SOURCE_NAMES = ("document", "article", "text", "source", "input", "dialogue", "prompt", "content")
+TARGET_NAMES = ("summary", "highlights", "target", "output", "response", "answer", "completion")
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
 SPLITS = ("train", "validation", "test")
 SPLIT_ALIASES = {"dev": "validation", "val": "validation", "valid": "validation", "eval": "validation"}
 
 
 @dataclass(frozen=True)
+class Usual:
+    """The columns that a kind of task reads: usual names of the texts' and of the answers' column.
+
+    `answer` is what the second column is called in messages and, with `_column`, in the data's settings.
+    """
+
+    texts: tuple[str, ...]
+    answers: tuple[str, ...]
+    answer: Literal["label", "target"]
+
+    def text_column(self, settings: DataSettings, columns: list[str], place: str) -> str:
+        return choose_column("text", settings.text_column, self.texts, columns, place)
+
+    def answer_column(self, settings: DataSettings, columns: list[str], place: str) -> str:
+        wanted = getattr(settings, f"{self.answer}_column")
+        return choose_column(self.answer, wanted, self.answers, columns, place)
+
+
+LABELLED = Usual(TEXT_NAMES, LABEL_NAMES, "label")
+PAIRED = Usual(SOURCE_NAMES, TARGET_NAMES, "target")
+
+
+@dataclass(frozen=True)
 class Source:
-    """Tables as read. `tables` has one entry named "all", or one for each split that the source gives."""
+    """Tables as read. `tables` has one entry named "all", or one for each split that the source gives.
+
+    `label_column` holds the answers: labels, or target texts.
+    """
 
     name: str
     tables: dict[str, pd.DataFrame]
@@ -34,22 +62,22 @@ class Source:
     places: dict[str, str] = field(default_factory=dict)  # table -> file name, for messages
 
 
-def read_source(settings: DataSettings) -> Source:
+def read_source(settings: DataSettings, usual: Usual = LABELLED) -> Source:
     """Read what `settings.source` names. Raises DataError with one sentence for whatever is wrong with it."""
     from whichtune.data.named import NAMED_SETS
 
     text = settings.source
     name, _, place = text.partition("=")
     if place and not Path(text).exists():
-        return NAMED_SETS[name].read(_existing(place), settings)
+        return NAMED_SETS[name].read_for(usual, _existing(place), settings)
     if Path(text).expanduser().exists():
-        return _read_path(Path(text).expanduser(), settings)
+        return _read_path(Path(text).expanduser(), settings, usual)
     if text in NAMED_SETS:
-        return NAMED_SETS[text].read(None, settings)
+        return NAMED_SETS[text].read_for(usual, None, settings)
     if text.endswith((*SUFFIXES, ".gz")) or text.startswith((".", "/", "~")):
         raise DataError(f"There is no data file '{text}': check the path.")
     if "/" in text:
-        return read_hub(settings)
+        return read_hub(settings, usual)
     raise UnknownNameError(f"There is no file, folder or named data set '{text}': {did_you_mean(text, NAMED_SETS)}")
 
 
@@ -60,14 +88,14 @@ def _existing(place: str) -> Path:
     return path
 
 
-def _read_path(path: Path, settings: DataSettings) -> Source:
+def _read_path(path: Path, settings: DataSettings, usual: Usual) -> Source:
     if path.is_dir():
         files = split_files(path)
         tables = {split: read_table(file) for split, file in files.items()}
     else:
         files = {"all": path}
         tables = {"all": read_table(path)}
-    return make_source(path.name, tables, files, settings)
+    return make_source(path.name, tables, files, settings, usual=usual)
 
 
 def split_files(folder: Path) -> dict[str, Path]:
@@ -123,13 +151,14 @@ def make_source(
     files: dict[str, Path],
     settings: DataSettings,
     split_rule: str | None = None,
+    usual: Usual = LABELLED,
 ) -> Source:
     """Choose the columns, split by `split_column` where one is set, and hash the files."""
     places = {table: file.name for table, file in files.items()}
     first = next(iter(tables))
     columns = [str(column) for column in tables[first].columns]
-    text_column = choose_column("text", settings.text_column, TEXT_NAMES, columns, places.get(first, name))
-    label_column = choose_column("label", settings.label_column, LABEL_NAMES, columns, places.get(first, name))
+    text_column = usual.text_column(settings, columns, places.get(first, name))
+    label_column = usual.answer_column(settings, columns, places.get(first, name))
     for table, frame in tables.items():
         for column in (text_column, label_column):
             if column not in frame.columns:
@@ -165,20 +194,24 @@ def _by_split_column(frame: pd.DataFrame, column: str, place: str) -> dict[str, 
     return {split: frame[names == split] for split in SPLITS if (names == split).any()}
 
 
-def read_hub(settings: DataSettings) -> Source:
-    """A dataset of the Hugging Face Hub (or a local folder in its layout), its own splits kept."""
+def read_hub(settings: DataSettings, usual: Usual = LABELLED) -> Source:
+    """A dataset of the Hugging Face Hub (or a local folder in its layout), its own splits kept.
+
+    `ID:CONFIGURATION` names one of a data set's configurations.
+    """
     import datasets
 
     datasets.disable_progress_bars()
+    name, _, configuration = settings.source.partition(":")
     try:
-        loaded: Any = datasets.load_dataset(settings.source, revision=settings.revision)
+        loaded: Any = datasets.load_dataset(name, configuration or None, revision=settings.revision)
     except (OSError, ValueError, RuntimeError) as error:  # hub, HTTP and format errors derive from these
         reason = str(error).strip().splitlines()[0][:200]
         raise DataError(f"The data set '{settings.source}' cannot be had from the Hub: {reason}") from error
-    return from_datasets(loaded, settings)
+    return from_datasets(loaded, settings, usual)
 
 
-def from_datasets(loaded: Any, settings: DataSettings) -> Source:
+def from_datasets(loaded: Any, settings: DataSettings, usual: Usual = LABELLED) -> Source:
     """Tables of a `datasets.DatasetDict`; class labels become their names."""
     import datasets
     import pandas as pd
@@ -202,7 +235,7 @@ def from_datasets(loaded: Any, settings: DataSettings) -> Source:
         name=settings.source,
         tables=tables,
         fingerprint=hashlib.sha256("\n".join(sorted(parts)).encode()).hexdigest(),
-        text_column=choose_column("text", settings.text_column, TEXT_NAMES, columns, settings.source),
-        label_column=choose_column("label", settings.label_column, LABEL_NAMES, columns, settings.source),
+        text_column=usual.text_column(settings, columns, settings.source),
+        label_column=usual.answer_column(settings, columns, settings.source),
         places=dict.fromkeys(tables, settings.source),
     )

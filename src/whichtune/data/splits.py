@@ -50,7 +50,7 @@ def load_dataset(settings: DataSettings) -> Dataset:
     """Read, check and split. Raises DataError for empty text, one class, or a label unseen in train."""
     source = read_source(settings)
     frames = {table: _clean(source, table, frame) for table, frame in source.tables.items()}
-    rule = _rule(settings, source)
+    rule = split_rule(settings, source)
     parts = _split(frames, rule, settings)
     names = _label_names(parts, source.name)
     parts = {split: _limit(frame, getattr(settings, f"{split}_limit"), settings) for split, frame in parts.items()}
@@ -59,7 +59,7 @@ def load_dataset(settings: DataSettings) -> Dataset:
     for split in SPLITS:
         frame = parts[split]
         if settings.duplicates == "drop" and split != "train":
-            frame = _without_repeats(frame, train_texts, split, source.name)
+            frame = without_repeats(frame, train_texts, split, source.name)
         repeated = frame["text"].isin(train_texts).to_numpy()
         splits[split] = Split(
             ids=[str(value) for value in frame["id"]],
@@ -79,8 +79,8 @@ def _clean(source: Source, table: str, frame: pd.DataFrame) -> pd.DataFrame:
     clean = pd.DataFrame(
         {
             "id": [f"{prefix}{row}" for row in range(len(frame))],
-            "text": ["" if _missing(v) else str(v) for v in frame[source.text_column]],
-            "label": ["" if _missing(v) else _label_text(v) for v in frame[source.label_column]],
+            "text": ["" if is_missing(v) else str(v) for v in frame[source.text_column]],
+            "label": ["" if is_missing(v) else _label_text(v) for v in frame[source.label_column]],
         }
     )
     for column, name in (("text", source.text_column), ("label", source.label_column)):
@@ -93,7 +93,8 @@ def _clean(source: Source, table: str, frame: pd.DataFrame) -> pd.DataFrame:
     return clean
 
 
-def _missing(value: Any) -> bool:
+def is_missing(value: Any) -> bool:
+    """Whether a cell is empty, as tables say it: None or NaN."""
     return value is None or (isinstance(value, float) and value != value)
 
 
@@ -104,7 +105,8 @@ def _label_text(value: Any) -> str:
     return str(value)
 
 
-def _rule(settings: DataSettings, source: Source) -> str:
+def split_rule(settings: DataSettings, source: Source) -> str:
+    """`given`, `stratified` or `reference`; raises DataError where given splits are asked for and missing."""
     if settings.split == "auto":
         return source.split_rule or ("given" if "all" not in source.tables else "stratified")
     if settings.split == "given" and "all" in source.tables:
@@ -167,7 +169,8 @@ def reference_split(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {"train": both[:first], "validation": both[first:second], "test": both[second:]}
 
 
-def _without_repeats(frame: pd.DataFrame, train_texts: set[str], split: str, place: str) -> pd.DataFrame:
+def without_repeats(frame: pd.DataFrame, train_texts: set[str], split: str, place: str) -> pd.DataFrame:
+    """The rows whose text does not stand in train; raises DataError where none is left."""
     kept = frame[~frame["text"].isin(train_texts)]
     if kept.empty:
         raise DataError(f"Every {split} text of {place} stands in train too: keep the duplicates, or split anew.")

@@ -1,0 +1,152 @@
+"""What a task is: how its data are read, its model built, its loss formed and its answers judged.
+
+Everything else (runs, training loop, costs, statistics, report) is the same for all tasks. Importing this
+loads no torch.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from whichtune.registry import Registry
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+
+    from whichtune.cost import Timers
+    from whichtune.data.pairs import PairDataset
+    from whichtune.data.splits import Dataset
+    from whichtune.models.loading import ModelInfo
+    from whichtune.records import MetricsBySplit
+    from whichtune.shortcuts import CacheSettings, Prepared
+    from whichtune.spec import DataSettings, RunSpec
+    from whichtune.spec import Settings as RunSettings
+    from whichtune.tasks.objective import Objective
+
+    AnyDataset = Dataset | PairDataset
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the evaluation of a run gives: figures, rows of predictions.parquet, and what to know of them."""
+
+    metrics: MetricsBySplit
+    predictions: pd.DataFrame
+    notes: list[str] = field(default_factory=list)
+
+
+class NoTaskSettings(BaseModel):
+    """A task without settings of its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Task(ABC):
+    """One kind of question. Instances are registered in TASKS and hold no state of a run.
+
+    `figures` are the scores of a split by which runs can be judged, each with whether more is better.
+    `unused` are settings of runs that mean nothing here: setting one is an error. `default_methods` and
+    `default_baselines` are what is compared where a study names none.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    Settings: ClassVar[type[BaseModel]] = NoTaskSettings
+    figures: ClassVar[Mapping[str, bool]]
+    unused: ClassVar[tuple[str, ...]] = ()
+    default_methods: ClassVar[tuple[str, ...]] = ()
+    default_baselines: ClassVar[tuple[str, ...]] = ()
+
+    # -- before a run ------------------------------------------------------------------------------
+
+    @abstractmethod
+    def load(self, data: DataSettings) -> AnyDataset:
+        """Read, check and split the data. Raises DataError."""
+
+    @abstractmethod
+    def examples(self, dataset: Any) -> pd.DataFrame:
+        """Validation and test examples, as they are kept beside a study's runs."""
+
+    @abstractmethod
+    def primary_metric(self, dataset: Any) -> str:
+        """What `auto` means for these data: a key of `figures`."""
+
+    @abstractmethod
+    def resolve(self, settings: RunSettings, info: ModelInfo | None, where: str) -> dict[str, Any]:
+        """Settings of a run whose defaults depend on the model. Raises SettingError for contradictions."""
+
+    # -- a run -------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def build(self, spec: RunSpec, dataset: Any) -> tuple[Any, Any]:
+        """The model with its method attached, in float32 on the CPU, and its tokenizer."""
+
+    @abstractmethod
+    def encode(self, spec: RunSpec, dataset: Any, tokenizer: Any, config: Any) -> Any:
+        """The data as tokens."""
+
+    @abstractmethod
+    def prepare(
+        self, spec: RunSpec, model: Any, encoded: Any, device: torch.device, timers: Timers, cache: CacheSettings
+    ) -> Prepared:
+        """The forward pass that the run's plan allows."""
+
+    @abstractmethod
+    def objective(self, spec: RunSpec, model: Any, forward: Any) -> Objective:
+        """What the training loop minimises."""
+
+    @abstractmethod
+    def evaluate(
+        self, spec: RunSpec, model: Any, forward: Any, training: Any, tokenizer: Any, timers: Timers
+    ) -> Judged:
+        """Judge the trained model. What counts as evaluation is timed as phase `evaluate`."""
+
+    @abstractmethod
+    def latencies(self, spec: RunSpec, model: Any, forward: Any) -> dict[str, float]:
+        """Costs of using the trained model. Called last: merging adapters moves the weights by rounding."""
+
+    @abstractmethod
+    def notes(self, encoded: Any) -> list[str]:
+        """What a reader must know of how the data were encoded."""
+
+    @abstractmethod
+    def fit_baseline(self, spec: RunSpec, dataset: Any) -> FittedBaseline:
+        """Fit a baseline row on the training split."""
+
+
+class FittedBaseline(ABC):
+    """A baseline of a run, ready to be judged."""
+
+    parameters: int
+
+    @abstractmethod
+    def evaluate(self) -> Judged:
+        """Metrics and rows of predictions."""
+
+    @abstractmethod
+    def answer(self, rows: list[int]) -> None:
+        """Answer these test rows, to be timed."""
+
+    @abstractmethod
+    def save(self, folder: Any) -> None:
+        """Write what is needed to have the baseline back."""
+
+
+TASKS: Registry[Task] = Registry("task")
+
+
+def register(cls: type[Task]) -> type[Task]:
+    """Class decorator: store one instance in TASKS under the class's name."""
+    TASKS.register(cls.name)(cls())
+    return cls
+
+
+def task_of(holder: Any) -> Task:
+    """The task of a study or a run."""
+    return TASKS[holder.task]

@@ -1,0 +1,267 @@
+"""One label for each text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from whichtune.errors import ModelError, SettingError
+from whichtune.records import Metrics, MetricsBySplit
+from whichtune.spec import DataSettings, RunSpec, Settings
+from whichtune.tasks.base import FittedBaseline, Judged, Task, register
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    import torch
+
+    from whichtune.cost import Timers
+    from whichtune.data.splits import Dataset
+    from whichtune.models.heads import Classifier
+    from whichtune.models.loading import ModelInfo
+    from whichtune.shortcuts import CacheSettings, Prepared
+    from whichtune.tasks.objective import ClassificationObjective
+
+READS_PADDING = ("last", "mean")
+
+
+@register
+class Classification(Task):
+    name = "classification"
+    title = "one label for each text"
+    figures = {"accuracy": True, "f1_macro": True}
+    default_baselines = ("majority", "tfidf_char", "tfidf_word")
+
+    def load(self, data: DataSettings) -> Dataset:
+        from whichtune.data.splits import load_dataset
+
+        return load_dataset(data)
+
+    def examples(self, dataset: Dataset) -> pd.DataFrame:
+        import pandas as pd
+
+        return pd.concat(
+            [
+                pd.DataFrame({"split": name, "example_id": part.ids, "text": part.texts, "label": part.labels})
+                for name, part in dataset.splits.items()
+                if name != "train"
+            ],
+            ignore_index=True,
+        )
+
+    def primary_metric(self, dataset: Dataset) -> str:
+        """Accuracy, or macro F1 where the largest class exceeds 60 %."""
+        return "f1_macro" if dataset.largest_class_share > 0.6 else "accuracy"
+
+    def resolve(self, settings: Settings, info: ModelInfo | None, where: str) -> dict[str, Any]:
+        _check_consistent(settings, info, where)
+        return {
+            "token_position": settings.token_position or default_position(info),
+            "padding": settings.padding or default_padding(settings),
+        }
+
+    def build(self, spec: RunSpec, dataset: Dataset) -> tuple[Classifier, Any]:
+        return build_classifier(spec, len(dataset.labels))
+
+    def encode(self, spec: RunSpec, dataset: Dataset, tokenizer: Any, config: Any) -> Any:
+        return encode_for(spec, dataset, tokenizer, config)
+
+    def prepare(
+        self, spec: RunSpec, model: Any, encoded: Any, device: torch.device, timers: Timers, cache: CacheSettings
+    ) -> Prepared:
+        from whichtune.shortcuts import prepare_forward
+
+        return prepare_forward(spec, model, encoded, device, timers, cache)
+
+    def objective(self, spec: RunSpec, model: Any, forward: Any) -> ClassificationObjective:
+        from whichtune.tasks.objective import ClassificationObjective
+
+        return ClassificationObjective(model, forward, spec)
+
+    def evaluate(
+        self, spec: RunSpec, model: Any, forward: Any, training: Any, tokenizer: Any, timers: Timers
+    ) -> Judged:
+        from whichtune.evaluate import predict_split
+        from whichtune.precision import changed_predictions
+
+        encoded = forward.encoded
+        with timers.phase("evaluate"):
+            judged = _judged(encoded, training)
+            logits = {name: predict_split(model, forward, name, rows) for name, rows in judged.items()}
+        splits = {name: encoded.splits[name].take(rows) for name, rows in judged.items()}
+        found = figures_of(logits, splits, spec.ignore_index)
+        found.notes.extend(changed_predictions(model, encoded, forward.device, logits, spec.precision))
+        return found
+
+    def latencies(self, spec: RunSpec, model: Any, forward: Any) -> dict[str, float]:
+        return _latencies(spec, model, forward)
+
+    def notes(self, encoded: Any) -> list[str]:
+        cut = {name: part.truncated for name, part in encoded.splits.items() if part.truncated}
+        if not cut:
+            return []
+        counts = ", ".join(f"{count} in {name}" for name, count in cut.items())
+        return [f"Texts cut to {encoded.context_length} tokens: {counts}."]
+
+    def fit_baseline(self, spec: RunSpec, dataset: Dataset) -> FittedBaseline:
+        return FittedClassifierBaseline(spec, dataset)
+
+
+class FittedClassifierBaseline(FittedBaseline):
+    """A model-free classifier."""
+
+    def __init__(self, spec: RunSpec, dataset: Dataset) -> None:
+        from whichtune.baselines import BASELINES
+
+        self.dataset = dataset
+        train = dataset.splits["train"]
+        self.fitted = BASELINES[spec.method].fit(train.texts, train.labels, len(dataset.labels))
+        self.parameters = self.fitted.parameters
+
+    def evaluate(self) -> Judged:
+        logits = {name: self.fitted.logits(split.texts) for name, split in self.dataset.splits.items()}
+        return figures_of(logits, self.dataset.splits, None)
+
+    def answer(self, rows: list[int]) -> None:
+        texts = self.dataset.splits["test"].texts
+        self.fitted.logits([texts[row % len(texts)] for row in rows])
+
+    def save(self, folder: Any) -> None:
+        self.fitted.save(folder)
+
+
+# -- settings --------------------------------------------------------------------------------------
+
+
+def default_position(info: ModelInfo | None) -> str:
+    """The last real token of a decoder, which alone has seen the whole text; the mean of an encoder's."""
+    return "mean_nonpad" if info is not None and info.kind == "encoder" else "last_nonpad"
+
+
+def default_padding(settings: Settings) -> str:
+    """Dynamic, but a fixed width where padding is read or attended to: else a text's result would depend
+    on the texts that share its batch."""
+    reads = settings.token_position in READS_PADDING or settings.attend_to_padding
+    return "right" if reads else "dynamic"
+
+
+def _check_consistent(settings: Settings, info: ModelInfo | None, where: str) -> None:
+    if settings.padding == "dynamic" and default_padding(settings) == "right":
+        reader = "attend_to_padding" if settings.attend_to_padding else f"token_position={settings.token_position}"
+        raise SettingError(
+            f"{where}: dynamic padding with {reader} would make a text's result depend on its batch: "
+            "use padding right or none."
+        )
+    if not settings.causal_mask and info is not None and info.kind == "encoder":
+        raise SettingError(f"{where}: causal_mask=false is for decoders: {info.model_type} has no causal mask.")
+
+
+# -- a run -----------------------------------------------------------------------------------------
+
+
+def build_classifier(spec: RunSpec, classes: int) -> tuple[Classifier, Any]:
+    """The classifier with its method attached, in float32 on the CPU, and its tokenizer."""
+    from whichtune.methods import METHODS
+    from whichtune.models.heads import Classifier
+    from whichtune.models.loading import load_backbone, load_tokenizer
+    from whichtune.random_streams import streams_of
+
+    info = inspect_unchanged(spec)
+    backbone = load_backbone(spec, info.path)
+    streams = streams_of(spec)
+    head = streams.head(backbone.config.hidden_size, classes)
+    assert spec.token_position is not None  # resolved before a run starts
+    classifier = Classifier(backbone, head, spec.token_position)
+    method = METHODS[spec.method]
+    method.attach(classifier, method.Settings(**spec.method_settings), spec.seed or 0)
+    streams.draw_adapters(classifier)
+    if spec.gradient_checkpointing:
+        backbone.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    return classifier, load_tokenizer(info.path, spec.remote_code)
+
+
+def inspect_unchanged(spec: RunSpec) -> ModelInfo:
+    """What is known of the run's model. Raises ModelError where it is not the one that the study began with."""
+    from whichtune.models.loading import inspect_model
+
+    info = inspect_model(spec.model, spec.revision, spec.weights, spec.remote_code)
+    for name, value in info.fingerprints.items():
+        if spec.fingerprints.get(name, value) != value:
+            raise ModelError(f"The {name} of '{spec.model}' changed after the study began: start the command again.")
+    return info
+
+
+def encode_for(spec: RunSpec, dataset: Dataset, tokenizer: Any, config: Any) -> Any:
+    """The data set as tokens, with the spec's context and padding."""
+    from whichtune.data.encoding import encode
+    from whichtune.models.loading import max_length_of
+
+    assert spec.padding is not None
+    return encode(
+        dataset,
+        tokenizer,
+        context_length=spec.context_length,
+        max_length=max_length_of(config),
+        padding=spec.padding,
+        attend_to_padding=spec.attend_to_padding,
+    )
+
+
+def _judged(encoded: Any, training: Any) -> dict[str, Any]:
+    """The rows of each split on which the trained model is judged: all, but where the reference leaves some out."""
+    rows: dict[str, Any] = {name: range(len(part)) for name, part in encoded.splits.items()}
+    if training.final_train_rows is not None:
+        rows["train"] = training.final_train_rows
+    return rows
+
+
+def figures_of(logits: dict[str, np.ndarray], splits: Any, ignore_index: int | None) -> Judged:
+    """Metrics and prediction rows of every split that logits are given for."""
+    import pandas as pd
+
+    from whichtune.evaluate import measure, prediction_table
+
+    metrics: dict[str, Metrics] = {}
+    tables = []
+    for name, scores in logits.items():
+        part = splits[name]
+        metrics[name] = measure(
+            scores,
+            part.labels,
+            duplicate_of_train=part.duplicate_of_train,
+            truncated=getattr(part, "truncated", 0),
+            ignore_index=ignore_index,
+        )
+        tables.append(prediction_table(name, part, scores))
+    return Judged(MetricsBySplit(**metrics), pd.concat(tables, ignore_index=True))
+
+
+def _latencies(spec: RunSpec, classifier: Classifier, forward: Any) -> dict[str, float]:
+    """Milliseconds an example at batch sizes 1 and 32, with and without merged adapters."""
+    import torch
+
+    from whichtune.cost import latency_ms
+    from whichtune.forward import autocast
+    from whichtune.methods import METHODS
+
+    encoded, device = forward.encoded, forward.device
+    n = len(encoded.splits["test"])
+    padding = "right" if encoded.padding == "right" else "dynamic"
+
+    def classify(rows: Sequence[int]) -> None:
+        with torch.no_grad(), autocast(spec.precision, device):
+            classifier(encoded.batch("test", rows, padding).to(device))
+
+    def both(suffix: str) -> dict[str, float]:
+        many = [[(start * 32 + i) % n for i in range(32)] for start in range(3)]
+        return {
+            f"inference_ms{suffix}": latency_ms(lambda i: classify([i % n]), device, 20),
+            f"inference_ms_batch_32{suffix}": latency_ms(lambda i: classify(many[i]), device, 3) / 32,
+        }
+
+    classifier.eval()
+    figures = both("")
+    with METHODS[spec.method].merged(classifier) as merged:
+        if merged:
+            figures |= both("_merged")
+    return figures

@@ -1,0 +1,57 @@
+"""What a training step minimises, and what a point of the curves shows: the part of the loop that a task decides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from whichtune.evaluate import measure, predict_split
+from whichtune.spec import RunSpec
+
+if TYPE_CHECKING:
+    from whichtune.forward import Forward
+    from whichtune.models.heads import Classifier
+
+
+class Objective(Protocol):
+    """The loss of training rows. A step's loss is the sum over its batches divided by the sum of their weights."""
+
+    def weight(self, rows: Sequence[int]) -> int:
+        """How many things of these training rows have a loss: examples, or tokens."""
+
+    def loss(self, rows: Sequence[int]) -> tuple[Tensor, Tensor | None]:
+        """The summed loss of a batch, with its graph, and how many examples are right (None: not counted)."""
+
+    def point(self, rows: range) -> dict[str, Any]:
+        """Figures of these validation rows under the names that the curves have; `validation_loss` among them."""
+
+
+class ClassificationObjective:
+    """Cross-entropy of the label, an example each."""
+
+    def __init__(self, classifier: Classifier, forward: Forward, spec: RunSpec) -> None:
+        self.classifier, self.forward, self.spec = classifier, forward, spec
+        self.labels = torch.tensor(forward.encoded.splits["train"].labels, device=forward.device)
+
+    def weight(self, rows: Sequence[int]) -> int:
+        ignored = self.spec.ignore_index
+        return len(rows) if ignored is None else int((self.labels[list(rows)] != ignored).sum())
+
+    def loss(self, rows: Sequence[int]) -> tuple[Tensor, Tensor | None]:
+        labels = self.labels[list(rows)]
+        logits = self.forward.logits("train", rows)
+        ignored = -100 if self.spec.ignore_index is None else self.spec.ignore_index
+        summed = nn.functional.cross_entropy(logits, labels, reduction="sum", ignore_index=ignored)
+        return summed, (logits.detach().argmax(1) == labels).sum()
+
+    def point(self, rows: range) -> dict[str, Any]:
+        logits = predict_split(self.classifier, self.forward, "validation", rows)
+        metrics = measure(logits, self.forward.encoded.splits["validation"].labels[: len(rows)])
+        return {
+            "validation_loss": metrics.loss,
+            "validation_accuracy": metrics.accuracy,
+            "validation_f1_macro": metrics.f1_macro,
+        }
