@@ -154,9 +154,9 @@ class Bench:
         """Seconds of a line's training, from medians of single steps taken in turn."""
         spec = spec_of(line)
         whole = self.encoded(spec)
-        count = len(whole.splits["train"])
+        lengths = [len(ids) for ids in whole.splits["train"].tokens]
         size = spec.batch_size
-        rows = [row for batch in training_batches(spec, count)[: repeats + 1] for row in batch]
+        rows = [row for batch in training_batches(spec, lengths)[: repeats + 1] for row in batch]
         encoded = replace(whole, splits={"train": whole.splits["train"].take(rows)})
         batches = [list(range(at, at + size)) for at in range(0, len(rows), size)]
         planned, lower_seconds = self._planned_trainer(spec, encoded, whole, cache)
@@ -179,7 +179,7 @@ class Bench:
                 step(batches[turn])
                 if turn:  # the first is a warm-up
                     measured[name].append(time.perf_counter() - begin)
-        steps = steps_in_total(count, spec)
+        steps = steps_in_total(len(lengths), spec)
         step_seconds = {name: statistics.median(values) for name, values in measured.items()}
         found = {f"step_{name}": value for name, value in step_seconds.items()}
         found["cache"] = lower_seconds

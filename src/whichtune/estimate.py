@@ -71,10 +71,10 @@ def machine_speed(device: str) -> float:
 def _estimate(spec: RunSpec, dataset: AnyDataset, speed: float) -> Estimate:
     import torch
 
+    from whichtune.batching import first_epoch
     from whichtune.cost import FlopCurve, count_parameters
     from whichtune.methods import METHODS
     from whichtune.models.loading import load_config, load_tokenizer, locate
-    from whichtune.random_streams import epoch_batches
     from whichtune.tasks import task_of
     from whichtune.train import steps_in_total
 
@@ -88,8 +88,7 @@ def _estimate(spec: RunSpec, dataset: AnyDataset, speed: float) -> Estimate:
         infer = FlopCurve(lambda length: meta_loss(classifier, length).detach(), encoded.context_length)
         reading = sum(infer(len(ids)) for part in encoded.splits.values() for ids in part.tokens)
     lengths = [len(ids) for ids in encoded.splits["train"].tokens]
-    order = torch.Generator().manual_seed(0)
-    batches = epoch_batches(len(lengths), spec.batch_size, spec.drop_last, order)
+    batches = first_epoch(spec, lengths)
     widths = [_width(encoded, lengths, rows) for rows in batches]
     if METHODS[spec.method].closed_form:
         flops, steps = sum(infer(length) for length in lengths), 0

@@ -228,6 +228,11 @@ def _check_consistent(settings: Settings, info: ModelInfo | None, where: str, de
             f"{where}: early_stopping does not go with random_streams=reference, in which evaluations decide what is "
             "drawn next: use random_streams=named."
         )
+    if settings.batching == "bucketed" and settings.random_streams == "reference":
+        raise SettingError(
+            f"{where}: batching=bucketed does not go with random_streams=reference, whose batches are the published "
+            "script's: use batching=shuffled."
+        )
     if settings.precision == "fp16" and device != "cuda":
         raise SettingError(f"{where}: precision fp16 needs CUDA: use bf16 or float32 on a CPU.")
     length = settings.context_length

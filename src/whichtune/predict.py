@@ -97,6 +97,7 @@ def _method_logits(record: RunRecord, weights: Path, texts: list[str]) -> np.nda
         max_length=max_length_of(classifier.backbone.config),
         padding=spec.padding or "dynamic",
         attend_to_padding=spec.attend_to_padding,
+        long_texts_keep=spec.long_texts_keep,
     )
     forward = PlainForward(classifier, encoded, torch.device(spec.device), spec.precision)
     return predict_split(classifier, forward, "train")

@@ -72,7 +72,7 @@ def describe_plan(spec: RunSpec, plan: Any, classifier: Any, encoded: Any, devic
     from whichtune.shortcuts import lower_pass
 
     plain = PlainForward(classifier, encoded, device, spec.precision)
-    batches = training_batches(spec, len(encoded.splits["train"]))
+    batches = training_batches(spec, [len(ids) for ids in encoded.splits["train"].tokens])
     flops_plain = training_operations(spec, plain, batches)
     if plan.is_off:
         return Preview(spec.label, plan.decisions, 0, flops_plain, flops_plain, flops_plain)
@@ -101,15 +101,12 @@ def describe_plan(spec: RunSpec, plan: Any, classifier: Any, encoded: Any, devic
     return Preview(spec.label, decisions, cache_bytes, flops_plain, shared + lower_flops, shared)
 
 
-def training_batches(spec: RunSpec, texts: int) -> list[list[int]]:
-    """The batches of a run's first epoch; one batch of everything for a closed form."""
+def training_batches(spec: RunSpec, lengths: Sequence[int]) -> list[list[int]]:
+    """The batches of a run's first epoch over texts of these lengths; one batch of everything for a closed form."""
+    from whichtune.batching import first_epoch
     from whichtune.methods import METHODS
-    from whichtune.random_streams import epoch_batches
-    from whichtune.seeding import DATA_ORDER, generator
 
-    if METHODS[spec.method].closed_form:
-        return [list(range(texts))]
-    return epoch_batches(texts, spec.batch_size, spec.drop_last, generator(spec.seed or 0, DATA_ORDER))
+    return [list(range(len(lengths)))] if METHODS[spec.method].closed_form else first_epoch(spec, lengths)
 
 
 def training_operations(spec: RunSpec, forward: Any, batches: Sequence[Sequence[int]]) -> int:

@@ -16,18 +16,18 @@ iterated here, so the draws are torch's own.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from whichtune.batching import Batches, epoch_batches
 from whichtune.seeding import DATA_ORDER, DROPOUT, HEAD, WEIGHTS, generator, seed_global
 
 if TYPE_CHECKING:
     from whichtune.models.heads import Classifier
     from whichtune.spec import RunSpec
-
-Batches = list[list[int]]
 
 
 class Streams(Protocol):
@@ -45,8 +45,8 @@ class Streams(Protocol):
     def begin_training(self) -> None:
         """Called once before the first epoch."""
 
-    def train_batches(self, n: int) -> Batches:
-        """The next pass over `n` shuffled training rows."""
+    def train_batches(self, n: int, lengths: Sequence[int] | None = None) -> Batches:
+        """The next pass over `n` shuffled training rows, whose `lengths` batches of similar length need."""
 
     def final_train_rows(self, n: int) -> list[int]:
         """The training rows on which the finished model is judged, in the data set's order."""
@@ -55,13 +55,6 @@ class Streams(Protocol):
 def streams_of(spec: RunSpec) -> Streams:
     """The streams that a run's settings ask for."""
     return ReferenceStreams(spec) if spec.random_streams == "reference" else NamedStreams(spec)
-
-
-def epoch_batches(n: int, size: int, drop_last: bool, order: torch.Generator) -> Batches:
-    """One epoch's rows in shuffled batches of `size`; every epoch draws once from `order`."""
-    rows = torch.randperm(n, generator=order).tolist()
-    batches = [rows[start : start + size] for start in range(0, n, size)]
-    return batches[:-1] if drop_last and len(batches[-1]) < size else batches
 
 
 class NamedStreams:
@@ -85,8 +78,9 @@ class NamedStreams:
     def begin_training(self) -> None:
         seed_global(self.seed, DROPOUT)
 
-    def train_batches(self, n: int) -> Batches:
-        return epoch_batches(n, self.spec.batch_size, self.spec.drop_last, self.order)
+    def train_batches(self, n: int, lengths: Sequence[int] | None = None) -> Batches:
+        used = lengths if self.spec.batching == "bucketed" else None
+        return epoch_batches(n, self.spec.batch_size, self.spec.drop_last, self.order, used)
 
     def final_train_rows(self, n: int) -> list[int]:
         return list(range(n))
@@ -126,7 +120,7 @@ class ReferenceStreams:
     def begin_training(self) -> None:
         torch.manual_seed(self.seed)
 
-    def train_batches(self, n: int) -> Batches:
+    def train_batches(self, n: int, lengths: Sequence[int] | None = None) -> Batches:
         return self._pass(n, shuffle=True, drop_last=self.spec.drop_last)
 
     def validation_batches(self, n: int) -> Batches:

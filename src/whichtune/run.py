@@ -168,7 +168,7 @@ def _run_method(
         shortcuts=prepared.shortcuts,
         context_length=encoded.context_length,
         environment=environment(spec.device),
-        notes=task.notes(encoded) + _notes(training) + prepared.notes + judged.notes,
+        notes=task.notes(encoded) + _notes(spec, encoded, training, prepared.shortcuts) + prepared.notes + judged.notes,
         stopping=training.stopping,
     )
     from safetensors.torch import save_file
@@ -228,11 +228,31 @@ def _cost(training: Any, seconds: dict[str, float], trainable: int, total: int) 
     )
 
 
-def _notes(training: Any) -> list[str]:
-    if training.warmup_steps <= LONG_WARMUP * training.planned_steps:
-        return []
-    steps, total = min(training.warmup_steps, training.planned_steps), training.planned_steps
-    return [
-        f"Warm-up takes {steps:,} of {total:,} steps ({100 * steps / total:.0f} %): the learning rate is below its "
-        "set value for that long. Set a smaller warmup_steps, or warmup_ratio."
-    ]
+def _notes(spec: RunSpec, encoded: Any, training: Any, shortcuts: dict[str, Any]) -> list[str]:
+    """How long the warm-up was, where it was long, and what batches of similar length have saved."""
+    from whichtune.batching import bucketing_note
+
+    notes = []
+    if training.warmup_steps > LONG_WARMUP * training.planned_steps:
+        steps, total = min(training.warmup_steps, training.planned_steps), training.planned_steps
+        notes.append(
+            f"Warm-up takes {steps:,} of {total:,} steps ({100 * steps / total:.0f} %): the learning rate is below its "
+            "set value for that long. Set a smaller warmup_steps, or warmup_ratio."
+        )
+    if spec.batching == "bucketed" and training.steps:
+        lengths = [len(ids) for ids in encoded.splits["train"].tokens]
+        notes.append(bucketing_note(spec, lengths, _why_no_padding(spec, shortcuts.get("used", {}))))
+    return notes
+
+
+def _why_no_padding(spec: RunSpec, used: dict[str, Any]) -> str | None:
+    """Why batches of similar length save this run nothing; None where they do."""
+    if spec.padding == "right" and used.get("texts") != "unpadded":
+        return "all texts are padded to one width"
+    if spec.padding == "none":
+        return "each text is computed alone"
+    if used.get("cached") == "features":
+        return "the head reads cached features"
+    if used.get("texts") == "first token":
+        return "the first token alone is computed"
+    return None if used.get("packing", "none") == "none" else "the plan packs texts without padding"

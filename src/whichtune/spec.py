@@ -23,7 +23,13 @@ ALL_BASELINES = ("majority", "tfidf_char", "tfidf_word")
 NOT_HASHED = ("label", "role", "model", "revision", "learning_rate_source")
 # Settings that came after the first release. At their default they are left out of the hash, so that runs made
 # before them keep their identity.
-ADDED_SETTINGS: dict[str, Any] = {"early_stopping": "none", "patience": 2, "min_delta": 0.0}
+ADDED_SETTINGS: dict[str, Any] = {
+    "early_stopping": "none",
+    "patience": 2,
+    "min_delta": 0.0,
+    "long_texts_keep": "head",
+    "batching": "shuffled",
+}
 
 
 class Frozen(BaseModel):
@@ -42,6 +48,11 @@ class Settings(Frozen):
         "longest",
         description="tokens a text may have: `longest` training example, the `model`'s own, or a number",
     )
+    long_texts_keep: Literal["head", "tail", "both"] = Field(
+        "head",
+        description="what is kept of a text longer than the context: its beginning (`head`), its end (`tail`), or half "
+        "of each (`both`); the tokenizer's special tokens stay",
+    )
     padding: Literal["dynamic", "right", "none"] | None = Field(
         None,
         description="`dynamic` pads to the longest text of the batch, `right` always to the context length, "
@@ -59,6 +70,11 @@ class Settings(Frozen):
     epochs: int = Field(3, ge=1, description="passes over the training split")
     max_steps: int | None = Field(None, ge=1, description="stop after this many optimiser steps; null: by epochs")
     batch_size: int = Field(16, ge=1, description="texts in one forward pass")
+    batching: Literal["shuffled", "bucketed"] = Field(
+        "shuffled",
+        description="`bucketed`: texts of similar length share a training batch, which leaves less padding, and the "
+        "batches come in shuffled order; the same for every method, but another order than `shuffled`",
+    )
     accumulation_steps: int = Field(
         1,
         ge=1,

@@ -121,6 +121,7 @@ class Trainer:
         self.classifier, self.forward, self.spec = classifier, forward, spec
         self.timers, self.on_event = timers, on_event
         self.split = forward.encoded.splits["train"]
+        self.lengths = [len(ids) for ids in self.split.tokens]
         self.objective = objective or ClassificationObjective(classifier, forward, spec)
         self.total = steps_in_total(len(self.split), spec)
         warmup = spec.warmup_steps
@@ -151,7 +152,7 @@ class Trainer:
         self.streams.begin_training()
         self.classifier.train()
         for epoch in range(spec.epochs):
-            batches = self.streams.train_batches(len(self.split))
+            batches = self.streams.train_batches(len(self.split), self.lengths)
             groups = list(step_groups(batches, spec.accumulation_steps))
             self.seconds_of_epoch = 0.0
             for position, group in enumerate(groups, start=1):
@@ -217,7 +218,7 @@ class Trainer:
     def _count(self, group: list[list[int]]) -> None:
         self.result.steps += 1
         for rows in group:
-            lengths = [len(self.split.tokens[row]) for row in rows]
+            lengths = [self.lengths[row] for row in rows]
             self.result.examples += len(rows)
             self.result.real_tokens += sum(lengths)
             encoded = self.forward.encoded

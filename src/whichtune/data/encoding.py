@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from whichtune.data.truncation import Kept, cut_texts
 from whichtune.errors import ModelError, SettingError
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Encoded:
     pad_id: int
     padding: Padding
     attend_to_padding: bool
+    long_texts_keep: Kept = "head"
 
     def batch(self, split: str, rows: Sequence[int], padding: Padding | None = None) -> Batch:
         """The given rows of a split as one right-padded batch."""
@@ -98,8 +100,9 @@ def encode(
     max_length: int | None,
     padding: Padding,
     attend_to_padding: bool,
+    long_texts_keep: Kept = "head",
 ) -> Encoded:
-    """Tokenise every split and cut texts to the context length, special tokens kept by the tokenizer.
+    """Tokenise every split and cut texts to the context length, the tokenizer's special tokens kept.
 
     Raises SettingError for a context the model does not have, ModelError for a tokenizer without padding.
     """
@@ -114,7 +117,7 @@ def encode(
         tokens = train if name == "train" else tokenizer(split.texts, verbose=False)["input_ids"]
         long = [row for row, ids in enumerate(tokens) if len(ids) > limit]
         if long:
-            cut = tokenizer([split.texts[row] for row in long], truncation=True, max_length=limit)["input_ids"]
+            cut = cut_texts([split.texts[row] for row in long], tokenizer, limit, long_texts_keep)
             tokens = list(tokens)
             for row, ids in zip(long, cut, strict=True):
                 tokens[row] = ids
@@ -123,7 +126,7 @@ def encode(
                 raise ModelError(f"The tokenizer makes no token of the {name} text {split.ids[row]}: remove it.")
         splits[name] = EncodedSplit(split.ids, tokens, split.labels, split.duplicate_of_train, len(long))
     pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
-    return Encoded(splits, limit, pad_id, padding, attend_to_padding)
+    return Encoded(splits, limit, pad_id, padding, attend_to_padding, long_texts_keep)
 
 
 def resolve_context(wanted: int | str, longest: int, max_length: int | None) -> int:

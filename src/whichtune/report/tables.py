@@ -9,11 +9,13 @@ from typing import Any
 
 from whichtune.report.run_notes import run_notes, stopping_notes
 from whichtune.report.summary import table_rows
+from whichtune.spec import ADDED_SETTINGS
 
 NOTHING = "–"
 SHOWN_SETTINGS = (
     "token_position",
     "context_length",
+    "long_texts_keep",
     "padding",
     "attend_to_padding",
     "causal_mask",
@@ -21,6 +23,7 @@ SHOWN_SETTINGS = (
     "dropout",
     "epochs",
     "max_steps",
+    "batching",
     "batch_size",
     "accumulation_steps",
     "optimiser",
@@ -247,7 +250,10 @@ def common_settings(summary: dict[str, Any]) -> list[str]:
     same = {
         key: value
         for key, value in specs[0].items()
-        if key in SHOWN_SETTINGS and value is not None and all(spec.get(key) == value for spec in specs)
+        if key in SHOWN_SETTINGS
+        and value is not None
+        and ADDED_SETTINGS.get(key) != value
+        and all(spec.get(key) == value for spec in specs)
     }
     return [f"All runs: {', '.join(f'{key} {setting_text(value)}' for key, value in same.items())}."] if same else []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from whichtune.data.truncation import KEPT_WORDS
 from whichtune.errors import ModelError, SettingError
 from whichtune.records import Metrics, MetricsBySplit
 from whichtune.spec import DataSettings, RunSpec, Settings
@@ -100,8 +101,9 @@ class Classification(Task):
         cut = {name: part.truncated for name, part in encoded.splits.items() if part.truncated}
         if not cut:
             return []
-        counts = ", ".join(f"{count} in {name}" for name, count in cut.items())
-        return [f"Texts cut to {encoded.context_length} tokens: {counts}."]
+        counts = ", ".join(f"{count:,} of {len(encoded.splits[name]):,} in {name}" for name, count in cut.items())
+        kept = KEPT_WORDS[encoded.long_texts_keep]
+        return [f"Texts cut to {encoded.context_length} tokens, {kept} kept: {counts}."]
 
     def fit_baseline(self, spec: RunSpec, dataset: Dataset) -> FittedBaseline:
         return FittedClassifierBaseline(spec, dataset)
@@ -204,6 +206,7 @@ def encode_for(spec: RunSpec, dataset: Dataset, tokenizer: Any, config: Any) -> 
         max_length=max_length_of(config),
         padding=spec.padding,
         attend_to_padding=spec.attend_to_padding,
+        long_texts_keep=spec.long_texts_keep,
     )
 
 
