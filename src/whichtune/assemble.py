@@ -10,6 +10,7 @@ from whichtune.errors import SettingError, UnknownNameError
 from whichtune.load import parse_assignment, parse_study, read_yaml
 from whichtune.methods import METHODS
 from whichtune.registry import did_you_mean
+from whichtune.spaces import parse_budget
 from whichtune.spec import EMBEDDED, DataSettings, Study
 
 # Keys of a study that --set can change; all others are settings of runs.
@@ -37,8 +38,12 @@ def assemble_study(
     assignments: list[str],
     plan: str | None,
     device: str | None,
+    search: dict[str, Any] | None = None,
 ) -> Study:
-    """The study that a `compare` command means. Without a file or methods, the demo study's methods."""
+    """The study that a `compare` command means. Without a file or methods, the demo study's methods.
+
+    `search` has the `draws` and the `budget` of a search for settings, None where the command names none.
+    """
     value: dict[str, Any] = read_yaml(file) if file is not None else {"name": "study"}
     where = str(file) if file is not None else "The command"
     value = _with_data(value, data, text_column, label_column)
@@ -46,6 +51,7 @@ def assemble_study(
         value = {**value, **_split_methods(methods)}
         for key in ("runs", "factors", "pairs", "baseline"):  # they speak of the file's own methods
             value.pop(key, None)
+        value = _without_lines(value)
     elif not value.get("methods") and not value.get("runs"):
         demo = read_yaml(DEMO)
         if file is None and data is None and model is None:
@@ -58,6 +64,7 @@ def assemble_study(
             value[key] = chosen
     if seeds is not None:
         value["seeds"] = parse_seeds(seeds)
+    value = _with_search(value, **(search or {}))
     if assignments:
         value = with_assignments(value, assignments, where)
     return parse_study(value, where)
@@ -72,6 +79,35 @@ def _with_data(
         if chosen is not None:
             data[key] = chosen
     return {**value, "data": data} if data else value
+
+
+def _without_lines(value: dict[str, Any]) -> dict[str, Any]:
+    """The search without ranges for lines that `--methods` has replaced; those for methods stay."""
+    tuning = value.get("tuning")
+    if not isinstance(tuning, dict) or not isinstance(tuning.get("spaces"), dict):
+        return value
+    kept = {owner: spaces for owner, spaces in tuning["spaces"].items() if owner in METHODS}
+    return {**value, "tuning": {**tuning, "spaces": kept}}
+
+
+def _with_search(value: dict[str, Any], draws: int | None = None, budget: str | None = None) -> dict[str, Any]:
+    """`--tune` and `--tune-budget`, over what the file says of its search."""
+    given = {"draws": draws, "budget": budget}
+    if all(chosen is None for chosen in given.values()):
+        return value
+    if draws is not None and draws < 1:
+        raise SettingError(f"--tune {draws}: a search needs at least one draw.")
+    if budget is not None:
+        try:
+            parse_budget(budget)
+        except ValueError as error:
+            raise SettingError(f"--tune-budget {budget} is no budget: {error}.") from error
+    return {**value, "tuning": _tuning_with(value.get("tuning"), given)}
+
+
+def _tuning_with(tuning: Any, given: dict[str, Any]) -> dict[str, Any]:
+    plain = {"draws": tuning} if isinstance(tuning, int) else dict(tuning or {})
+    return plain | {key: chosen for key, chosen in given.items() if chosen is not None}
 
 
 def _split_methods(text: str) -> dict[str, Any]:
@@ -105,6 +141,8 @@ def with_assignments(value: dict[str, Any], assignments: list[str], where: str) 
         head, _, name = key.partition(".")
         if head == "data" and name in DataSettings.model_fields:
             data[name] = chosen
+        elif head == "tuning" and name in ("draws", "budget", "seed"):
+            value = {**value, "tuning": _tuning_with(value.get("tuning"), {name: chosen})}
         elif key in (
             "margin",
             "selection_cost",

@@ -51,6 +51,13 @@ def compare(
         list[str] | None,
         typer.Option("--set", help="A setting, key=value or METHOD.key=value; may be repeated."),
     ] = None,
+    tune: Annotated[
+        int | None, typer.Option(help="Try so many settings of each method on validation first, then run the best.")
+    ] = None,
+    tune_budget: Annotated[
+        str | None,
+        typer.Option(help="What each method may spend on it: 20x (default runs), 2e15flops, or 10min."),
+    ] = None,
     plan: Annotated[str | None, typer.Option(help="`auto` computes only what is needed, `off` everything.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     save: Annotated[str, typer.Option(help="Trained weights to keep: none, best or all.")] = "best",
@@ -71,7 +78,10 @@ def compare(
     from whichtune.assemble import assemble_study, check_choice
 
     check_choice("--save", save, ("none", "best", "all"))
-    chosen = assemble_study(study, data, text_column, label_column, model, methods, seeds, set_ or [], plan, device)
+    search = {"draws": tune, "budget": tune_budget}
+    chosen = assemble_study(
+        study, data, text_column, label_column, model, methods, seeds, set_ or [], plan, device, search
+    )
     limit = parse_bytes("--cache-limit", cache_limit)
     if dry_run:
         _dry_run(chosen, out)
@@ -123,11 +133,16 @@ def _print_summary(summary: dict[str, Any], screen: Any) -> None:
 
 def _dry_run(study: Any, out: Path | None) -> None:
     from whichtune.compare import prepare
-    from whichtune.estimate import estimate_runs, free_disk
+    from whichtune.estimate import estimate_runs, estimate_search, free_disk
     from whichtune.report.terminal import print_estimates
+    from whichtune.report.terminal_tuning import print_search
+    from whichtune.tuning import plan_search
 
     expansion, dataset = prepare(study)
     folder = out or Path(f"whichtune-{study.name}")
+    search = plan_search(expansion, dataset.without_test())
+    if search is not None:
+        print_search(search, estimate_search(search, dataset.without_test()), console())
     print_estimates(expansion, estimate_runs(expansion.specs, dataset), free_disk(folder), console())
 
 

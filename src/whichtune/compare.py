@@ -1,4 +1,4 @@
-"""The whole flow: read the data and the model, expand the study, make its runs, judge, write.
+"""The whole flow: read the data and the model, expand the study, search settings, make its runs, judge, write.
 
 Start here to read the code. Each stage hands plain values to the next; they meet on disk in the study's
 folder, so that any of them can be done again alone.
@@ -18,9 +18,11 @@ from whichtune.expand import Expansion, ModelKey, check_names, expand, model_key
 from whichtune.records import Role, RunRecord, RunStatus
 from whichtune.report.summary import build_summary
 from whichtune.report.write import write_report
+from whichtune.search import has_spaces_of_lines, searched_lines
 from whichtune.spec import RunSpec, Study
 from whichtune.store import StudyFolder
 from whichtune.tasks import task_of
+from whichtune.tuning import SearchPlan, make_draws, plan_search, search_figures, settle, waiting
 
 if TYPE_CHECKING:
     from whichtune.models.loading import ModelInfo
@@ -71,36 +73,40 @@ def compare(
     summary holds what is complete, and the same call resumes.
     """
     expansion, dataset = prepare(study, lenient)
+    search = plan_search(expansion, dataset.without_test())
     folder = StudyFolder(out or f"whichtune-{study.name}", create=True)
-    folder.write_json("study.json", resolved(expansion, command))
-    folder.write_examples(task_of(study).examples(dataset))
+    folder.write_json("study.json", resolved(expansion, command, search.described() if search else None))
+    executor = LocalExecutor(threads=threads, cache_limit=cache_limit)
+    started = 0
+    try:
+        if search is not None:
+            settled, expansion = expansion, waiting(expansion, search)
+            started = make_draws(search, folder, executor, on_event)
+            found = search_figures(search, folder)
+            expansion = settle(settled, found, dataset.without_test())
+            folder.write_json("study.json", resolved(expansion, command, search.described(found)))
+        folder.write_examples(task_of(study).examples(dataset))
+        started += _make_runs(expansion, folder, executor, save, on_event)
+    finally:  # after Ctrl-C too: what is complete is worth a table
+        summary = write_summary(folder, expansion, command, search)
+        write_report(folder, figures)
+    return Comparison(folder.path, summary, started)
+
+
+def _make_runs(expansion: Expansion, folder: StudyFolder, executor: LocalExecutor, save: Save, tell: Listener) -> int:
+    """Make the study's runs that the folder does not hold yet; gives how many were made now."""
     if save == "all":
         _forget_unsaved(folder, expansion.specs)
-    on_event(
-        {
-            "event": "study",
-            "name": study.name,
-            "folder": str(folder.path),
-            "runs": len(expansion.specs),
-            "complete": _complete(folder, expansion),
-        }
-    )
+    counts = {"runs": len(expansion.specs), "complete": _complete(folder, expansion)}
+    tell({"event": "study", "name": expansion.study.name, "folder": str(folder.path), **counts})
     keeper = _BestKeeper(folder, expansion) if save == "best" else None
 
     def listen(event: dict[str, Any]) -> None:
         if keeper is not None and event["event"] == "end":
             keeper.keep()
-        on_event(event)
+        tell(event)
 
-    started = 0
-    possible = _record_missing(folder, expansion)
-    try:
-        executor = LocalExecutor(threads=threads, cache_limit=cache_limit)
-        started = executor.execute(possible, folder, save != "none", listen)
-    finally:  # after Ctrl-C too: what is complete is worth a table
-        summary = write_summary(folder, expansion, command)
-        write_report(folder, figures)
-    return Comparison(folder.path, summary, started)
+    return executor.execute(_record_missing(folder, expansion), folder, save != "none", listen)
 
 
 def prepare(study: Study, lenient: bool = False) -> tuple[Expansion, AnyDataset]:
@@ -110,12 +116,13 @@ def prepare(study: Study, lenient: bool = False) -> tuple[Expansion, AnyDataset]
     the same run, as a study's model sizes do when all are run on one model.
     """
     check_names(study)
+    searched_lines(study)
     if not study.methods and not study.runs and not study.baselines:
         raise SettingError("The study has nothing to run: name methods, runs or baselines.")
     device = choose_device(study.device)
     dataset = task_of(study).load(study.data)
     models = _inspect_models(study, lenient)
-    return expand(study, dataset, models, device, allow_twins=lenient), dataset
+    return expand(study, dataset, models, device, allow_twins=lenient or has_spaces_of_lines(study)), dataset
 
 
 def _inspect_models(study: Study, lenient: bool) -> dict[ModelKey, ModelInfo | str]:
@@ -142,7 +149,8 @@ def _record_missing(folder: StudyFolder, expansion: Expansion) -> list[RunSpec]:
     for spec in expansion.specs:
         if reason := expansion.missing.get(spec.run_id):
             folder.write_run(base_record(spec, RunStatus.FAILED, error=reason))
-    return [spec for spec in expansion.specs if spec.run_id not in expansion.missing]
+    able = [spec for spec in expansion.specs if spec.run_id not in expansion.missing]
+    return [spec for spec in able if spec.label not in expansion.unsettled]
 
 
 def choose_device(wanted: str) -> str:
@@ -158,11 +166,20 @@ def choose_device(wanted: str) -> str:
     return "cpu"
 
 
-def resolved(expansion: Expansion, command: str | None = None) -> dict[str, Any]:
-    """The study as it is stored: every default filled in, every run with its id."""
-    runs = [{"run_id": spec.run_id, "label": spec.label, "seed": spec.seed} for spec in expansion.specs]
+def resolved(
+    expansion: Expansion, command: str | None = None, searched: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """The study as it is stored: every default filled in, every run and every draw (`searched`) with its id."""
+    runs = [
+        {"run_id": spec.run_id, "label": spec.label, "seed": spec.seed}
+        for spec in expansion.specs
+        if spec.label not in expansion.unsettled
+    ]
+    study = expansion.study.model_dump(mode="json")
+    if searched is not None:
+        study["tuning"]["lines"] = searched
     return {
-        **expansion.study.model_dump(mode="json"),
+        **study,
         "primary_metric": expansion.primary_metric,
         "labels": expansion.labels,
         "runs_resolved": runs,
@@ -171,24 +188,31 @@ def resolved(expansion: Expansion, command: str | None = None) -> dict[str, Any]
     }
 
 
-def write_summary(folder: StudyFolder, expansion: Expansion, command: str | None = None) -> dict[str, Any]:
+def write_summary(
+    folder: StudyFolder, expansion: Expansion, command: str | None = None, search: SearchPlan | None = None
+) -> dict[str, Any]:
     """summary.json from the records and predictions that the folder holds."""
-    records = [_record_of(folder, spec) for spec in expansion.specs]
-    study = resolved(expansion, command)
-    evidence = judge(study, records, folder.predictions)
+    records = [_record_of(folder, spec, expansion) for spec in expansion.specs]
+    tuning = None if search is None else search_figures(search, folder)
+    study = resolved(expansion, command, search.described(tuning) if search else None)
+    evidence = judge(study, records, folder.predictions, tuning)
     summary = build_summary(study, records, evidence)
     folder.write_json("summary.json", summary)
     return summary
 
 
-def _record_of(folder: StudyFolder, spec: RunSpec) -> RunRecord:
-    """The run's record under the label that this study gives it; "interrupted" where there is none yet."""
+def _record_of(folder: StudyFolder, spec: RunSpec, expansion: Expansion) -> RunRecord:
+    """The run's record with what this study says of it; "interrupted" where there is none yet."""
     from whichtune.run import base_record
 
+    if spec.label in expansion.unsettled:
+        status, reason = expansion.unsettled[spec.label]
+        return base_record(spec, status, error=reason)
     record = folder.read_run(spec.run_id)
     if record is None:
         return base_record(spec, RunStatus.INTERRUPTED, error="The run was not made: the study was interrupted.")
-    return record.model_copy(update={"label": spec.label})
+    said = {"learning_rate_source": spec.learning_rate_source, "tuned": spec.tuned}
+    return record.model_copy(update={"label": spec.label, "spec": {**record.spec, **said}})
 
 
 def _complete(folder: StudyFolder, expansion: Expansion) -> int:

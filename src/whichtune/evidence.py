@@ -12,21 +12,29 @@ from typing import Any
 
 from whichtune.records import Role, RunRecord
 from whichtune.report import interpret
+from whichtune.report.interpret_tuning import tuning_sentences
 from whichtune.stats import comparing, holm_with_equivalence
 from whichtune.stats.answers import ReadPredictions, Row, TestSet, group, load_answers
 from whichtune.stats.comparing import ALPHA, Declared, Tested
 from whichtune.stats.figures import method_figures, run_figures
 from whichtune.stats.results import Comparison, Evidence
+from whichtune.stats.tuning import TuningFigures
 from whichtune.verdict import best_row, make_verdict
 
 __all__ = ["Evidence", "judge"]
 
 
-def judge(study: Mapping[str, Any], records: Sequence[RunRecord], read_predictions: ReadPredictions) -> Evidence:
+def judge(
+    study: Mapping[str, Any],
+    records: Sequence[RunRecord],
+    read_predictions: ReadPredictions,
+    tuning: TuningFigures | None = None,
+) -> Evidence:
     """Intervals, comparisons and verdict of a resolved study.
 
     `study` is the resolved study as in `study.json`; `read_predictions(run_id)` returns the table of
-    `predictions.parquet`. Raises DataError where runs were tested on different examples.
+    `predictions.parquet`; `tuning` is what a search for settings showed. Raises DataError where runs were
+    tested on different examples.
     """
     rows = group(records)
     classes = len(study.get("labels") or []) or None
@@ -43,9 +51,10 @@ def judge(study: Mapping[str, Any], records: Sequence[RunRecord], read_predictio
     figures = [method_figures(row, test, metric, noise) for row in rows.values()]
     return Evidence(
         comparisons=comparisons,
-        verdict=make_verdict(study, rows, test, metric, best, baseline, comparisons, noise),
+        verdict=make_verdict(study, rows, test, metric, best, baseline, comparisons, noise, tuning),
         runs=[] if test is None else [f for row in rows.values() for f in run_figures(row, test)],
         per_method=figures,
+        tuning=tuning and tuning.model_copy(update={"sentences": tuning_sentences(tuning)}),
     )
 
 

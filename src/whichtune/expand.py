@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from whichtune.baselines import BASELINES
 from whichtune.errors import SettingError
 from whichtune.methods import METHODS, Method
-from whichtune.records import Role
+from whichtune.records import Role, RunStatus
 from whichtune.registry import did_you_mean
 from whichtune.spec import RunEntry, RunSpec, Settings, Study, explain_validation
 from whichtune.tasks import task_of
@@ -44,6 +44,9 @@ class Expansion:
     labels: list[str]
     notes: list[str] = field(default_factory=list)
     missing: dict[str, str] = field(default_factory=dict)  # run id -> why its model cannot be had
+    models: Mapping[ModelKey, ModelInfo | str] = field(default_factory=dict)
+    device: str = "cpu"
+    unsettled: dict[str, tuple[RunStatus, str]] = field(default_factory=dict)  # label -> why a search chose nothing
 
 
 def setting_names() -> dict[str, list[str]]:
@@ -146,7 +149,15 @@ def expand(
     if not allow_twins:
         _refuse_twins(specs)
     _check_pairs(study, specs)
-    return Expansion(study, specs, metric, dataset.labels, missing=missing)
+    return Expansion(
+        study,
+        specs,
+        metric,
+        dataset.labels,
+        missing=missing,
+        models=models,
+        device=device,
+    )
 
 
 def primary_metric(study: Study, dataset: AnyDataset) -> str:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from whichtune.errors import SettingError, StudyFileError
 from whichtune.registry import did_you_mean
+from whichtune.spaces import Tuning
 from whichtune.spec import DataSettings, Study, explain_validation
 
 
@@ -50,6 +51,8 @@ def parse_study(value: Mapping[str, Any], where: str) -> Study:
         value = {**value, "data": {"source": data}}
     elif isinstance(data, Mapping):
         _known_keys(data, DataSettings.model_fields, f"{where}, data")
+    if isinstance(tuning := value.get("tuning"), Mapping):
+        _known_keys(tuning, Tuning.model_fields, f"{where}, tuning")
     try:
         return Study.model_validate(dict(value))
     except ValidationError as error:

@@ -49,14 +49,22 @@ class Progress:
             handler(event)
 
     def _on_study(self, event: Event) -> None:
-        self.runs, self.done = event["runs"], event["complete"]
+        self.runs, self.done, self.spent = event["runs"], event["complete"], []
         left = self.runs - self.done
         kept = f"; {self.done} complete, kept" if self.done else ""
         self.console.print(f"{self.runs} runs{kept}; {left} to make.", highlight=False)
 
+    def _on_search(self, event: Event) -> None:
+        """A search's draws come before the study; with a budget in seconds nobody knows how many."""
+        self.runs, self.done = event["draws"] or 0, event["complete"]
+        kept = f"; {self.done} complete, kept" if self.done else ""
+        many = f"{self.runs} draws" if self.runs else "draws until the budget is spent"
+        self.console.print(f"Search: {many}{kept}, judged on validation.", highlight=False)
+
     def _on_start(self, event: Event) -> None:
         seed = "" if event["seed"] is None else f", seed {event['seed']}"
-        self.title = f"[{self.done + 1}/{self.runs}] {event['label']}{seed}"
+        draw = f", draw {event['draw']}" if "draw" in event else ""
+        self.title = f"[{self.done + 1}{f'/{self.runs}' if self.runs else ''}] {event['label']}{draw or seed}"
         self.run_began = self.last_line = time.monotonic()
         self._show("loading", None, None)
 

@@ -54,6 +54,8 @@ def run_one(
     dataset = task_of(spec).load(spec.data)
     if dataset.fingerprint != spec.fingerprints.get("data", dataset.fingerprint):
         raise DataError(f"The data of {dataset.name} changed after the study began: start the command again.")
+    if spec.role is Role.DRAW:
+        dataset = dataset.without_test()
     if spec.role is Role.BASELINE:
         result = _run_baseline(spec, dataset, memory_baseline)
     else:
@@ -157,7 +159,7 @@ def _run_method(
             "peak_memory_bytes": memory.peak,
             "peak_memory_reserved_bytes": memory.peak_reserved,
             "adapter_bytes": sum(t.numel() * t.element_size() for t in state.values()),
-            **task.latencies(spec, classifier, forward),
+            **({} if spec.role is Role.DRAW else task.latencies(spec, classifier, forward)),  # timed on test texts
         }
     )
     record = base_record(

@@ -14,13 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from whichtune.errors import SettingError
 from whichtune.records import SCHEMA_VERSION, Role
+from whichtune.spaces import Tuning
 
 TaskName = Literal["classification", "text_to_text", "summarisation"]
 TokenPosition = Literal["first", "last", "last_nonpad", "mean", "mean_nonpad"]
 EMBEDDED = "embedded"
 ALL_BASELINES = ("majority", "tfidf_char", "tfidf_word")
 # What changes where a run's input lies or how it is called, but not what is computed.
-NOT_HASHED = ("label", "role", "model", "revision", "learning_rate_source")
+NOT_HASHED = ("label", "role", "model", "revision", "learning_rate_source", "tuned")
 # Settings that came after the first release. At their default they are left out of the hash, so that runs made
 # before them keep their identity.
 ADDED_SETTINGS: dict[str, Any] = {
@@ -206,6 +207,7 @@ class RunSpec(Settings):
     method: str
     method_settings: dict[str, Any] = {}
     learning_rate_source: Literal["card", "set", "tuned"] | None = None
+    tuned: list[str] = []  # settings that a search has chosen
     optimiser: Literal["adamw"] = "adamw"
     device: Literal["cpu", "cuda"] = "cpu"
     plan: Literal["auto", "off"] = "auto"
@@ -227,6 +229,8 @@ class RunSpec(Settings):
             keep = ("task", "task_settings", "data", "method", "method_settings", "seed")
             spec = {key: spec[key] for key in keep if key in spec}
             spec["fingerprints"] = {"data": self.fingerprints.get("data", "")}
+        if self.role is Role.DRAW:  # it is not tested, so it never stands for the run with the same settings
+            spec["role"] = self.role
         return {"schema_version": SCHEMA_VERSION, **spec}
 
     @property
@@ -289,9 +293,21 @@ class Study(Frozen):
     selection_cost: Literal[
         "train_seconds", "peak_memory_bytes", "trainable_parameters", "adapter_bytes", "inference_ms", "flops"
     ] = Field("train_seconds", description="the cost by which the recommended run is the cheapest")
+    tuning: Tuning | None = Field(
+        None, description="search each line's settings on validation first, see below; a number is short for `draws`"
+    )
     plan: Literal["auto", "off"] = Field("auto", description="`auto` computes only what is needed; `off` everything")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     published: dict[str, Any] | None = Field(None, description="published figures to set beside the measured ones")
+
+    @field_validator("tuning", mode="before")
+    @classmethod
+    def _number_of_draws(cls, value: Any) -> Any:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return {"draws": value}
+        if value is not None and not isinstance(value, (dict, Tuning)):
+            raise ValueError("write a number of draws, or a mapping with draws, budget, seed or spaces")
+        return value
 
     @field_validator("seeds")
     @classmethod

@@ -7,11 +7,13 @@ from typing import Any
 
 from whichtune.records import Role
 from whichtune.report import interpret
+from whichtune.report.interpret_tuning import crossing_sentence, tuning_limits, tuning_warnings
 from whichtune.stats.answers import Row, TestSet, common_seeds
 from whichtune.stats.comparing import ALPHA, POINT, compare_metric
 from whichtune.stats.pairs import PairTest, StudyNoise
 from whichtune.stats.results import CandidateFigures, Comparison, Verdict, in_text
 from whichtune.stats.selection import Candidate, Selection, best_on_validation, select
+from whichtune.stats.tuning import TuningFigures
 
 
 def candidates(rows: Iterable[Row], metric: str, cost: str) -> list[Candidate]:
@@ -40,6 +42,7 @@ def make_verdict(
     baseline: str | None,
     comparisons: Sequence[Comparison],
     noise: StudyNoise,
+    tuning: TuningFigures | None = None,
 ) -> Verdict:
     """Apply the selection rule and put the sentences together."""
     cost = str(study.get("selection_cost") or "train_seconds")
@@ -52,7 +55,7 @@ def make_verdict(
         "selection_cost": cost,
         "rule": interpret.rule_text(cost, margin),
         "paragraphs": [c.sentence for c in comparisons if c.declared],
-        "warnings": _warnings(rows, test, comparisons, margin),
+        "warnings": [*_warnings(rows, test, comparisons, margin), *(tuning_warnings(tuning) if tuning else [])],
     }
     if best is None or test is None:
         return Verdict(recommended=None, headline="No run completed, so there is no verdict.", **common)
@@ -71,11 +74,12 @@ def make_verdict(
             interpret.candidate_sentence(f.label, f.standing, best, f.difference, margin)
             for f in figures
             if f.standing != "not cheaper"
-        ],
+        ]
+        + [crossing_sentence(crossing, metric) for crossing in (tuning.crossings if tuning else [])],
         candidates=figures,
         undecided_cheaper=undecided if chosen.recommended == best else [],
         against_baseline=_against_baseline(best, baseline, rows, comparisons),
-        does_not_show=_limits(rows, tests, best, chosen),
+        does_not_show=[*_limits(rows, tests, best, chosen), *(tuning_limits(tuning) if tuning else [])],
         **common,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from whichtune.data.sources import PAIRED, SPLITS, Source, read_source
@@ -42,6 +42,10 @@ class PairDataset:
     def labels(self) -> list[str]:
         """There are no classes."""
         return []
+
+    def without_test(self) -> PairDataset:
+        """The same without its test split: all that a search for settings gets."""
+        return replace(self, splits={name: split for name, split in self.splits.items() if name != "test"})
 
 
 def load_pairs(settings: DataSettings) -> PairDataset:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from whichtune.data.sources import SPLITS, Source, read_source
@@ -39,11 +39,16 @@ class Dataset:
 
     @property
     def largest_class_share(self) -> float:
-        """Share of the most frequent class over all splits."""
+        """Share of the most frequent class over all splits but the test split, which decides nothing."""
         import numpy as np
 
-        counts = np.bincount(np.concatenate([split.labels for split in self.splits.values()]))
+        seen = [split.labels for name, split in self.splits.items() if name != "test"]
+        counts = np.bincount(np.concatenate(seen))
         return float(counts.max() / counts.sum())
+
+    def without_test(self) -> Dataset:
+        """The same without its test split: all that a search for settings gets."""
+        return replace(self, splits={name: split for name, split in self.splits.items() if name != "test"})
 
 
 def load_dataset(settings: DataSettings) -> Dataset:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import BaseModel, ConfigDict
 
 from whichtune.registry import Registry
+from whichtune.spaces import Space, Spaces, usual_spaces
 
 if TYPE_CHECKING:
     from whichtune.models.heads import Classifier
@@ -41,6 +42,7 @@ class Method(ABC):
     card: ClassVar[Card]
     Settings: ClassVar[type[BaseModel]] = NoSettings
     closed_form: ClassVar[bool] = False
+    own_spaces: ClassVar[Spaces] = {}  # of its own settings, searched beside those of every method
 
     @abstractmethod
     def attach(self, classifier: Classifier, settings: Any, seed: int) -> None:
@@ -48,6 +50,13 @@ class Method(ABC):
 
         `classifier` arrives with its head in place; `seed` is the run's, for named random streams.
         """
+
+    def spaces(self, rate: float | None) -> dict[str, Space]:
+        """What a search tries: ranges around `rate` (the card's, or the study's), and the method's own settings.
+
+        Nothing for a method in closed form, or one without a rate.
+        """
+        return {} if self.closed_form or rate is None else {**usual_spaces(rate), **self.own_spaces}
 
     @contextmanager
     def merged(self, classifier: Classifier) -> Iterator[bool]:

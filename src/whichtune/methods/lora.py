@@ -5,13 +5,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from whichtune.errors import SettingError
 from whichtune.methods.base import Card, Method, register
 from whichtune.registry import did_you_mean
+from whichtune.spaces import Spaces, choice
 
 if TYPE_CHECKING:
     from torch import nn
@@ -44,6 +45,7 @@ class LoraSettings(BaseModel):
 class Lora(Method):
     name = "lora"
     Settings = LoraSettings
+    own_spaces: ClassVar[Spaces] = {"lora_rank": choice(4, 8, 16, 32)}
     card = Card(
         summary="Add a trainable low-rank update to frozen linear layers.",
         trains="Two thin matrices beside every adapted layer, and the head.",

@@ -8,7 +8,7 @@ from whichtune.records import Role
 from whichtune.report import tables
 from whichtune.report.view import View
 
-NOT_SHOWN = ("label", "role", "seed", "fingerprints", "learning_rate_source")
+NOT_SHOWN = ("label", "role", "seed", "fingerprints", "learning_rate_source", "tuned")
 STATUS_NAMES = {
     "failed": "failed",
     "out_of_memory": "out of memory",

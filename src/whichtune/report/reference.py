@@ -10,6 +10,7 @@ from pydantic.fields import FieldInfo
 
 from whichtune.baselines import BASELINES
 from whichtune.methods import METHODS
+from whichtune.spaces import Tuning
 from whichtune.spec import DataSettings, Settings, Study
 
 
@@ -63,11 +64,18 @@ def method_card(name: str) -> str:
         f"- **Use when**: {card.use_when}",
         f"- **Cost**: {card.cost}",
         f"- **Default learning rate**: {rate}",
+        f"- **Searched by `--tune`**: {_searched(name)}",
         f"- **Source**: {card.reference}",
     ]
     if method.Settings.model_fields:
         lines += ["", *settings_table(method.Settings)]
     return "\n".join(lines) + "\n"
+
+
+def _searched(name: str) -> str:
+    """A method's own ranges, around its own rate."""
+    spaces = METHODS[name].spaces(METHODS[name].card.learning_rate)
+    return "; ".join(f"`{setting}` {space.words()}" for setting, space in spaces.items()) or "nothing"
 
 
 def methods_page() -> str:
@@ -105,5 +113,12 @@ def settings_page() -> str:
         "Top-level keys of a study file.",
         "",
         *settings_table(Study),
+        "",
+        "## Tuning",
+        "",
+        "In a study file under `tuning:`; on the command line `--tune`, `--tune-budget`, or `--set tuning.KEY=value`",
+        "with `draws`, `budget` or `seed`. See `tuning.md`.",
+        "",
+        *settings_table(Tuning),
     ]
     return "\n".join(parts) + "\n"

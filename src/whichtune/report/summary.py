@@ -22,6 +22,7 @@ def build_summary(study: dict[str, Any], records: Iterable[RunRecord], evidence:
         "comparisons": shown["comparisons"],
         "verdict": shown["verdict"],
         "intervals": {"runs": shown["runs"], "methods": shown["per_method"]},
+        **({"tuning": shown["tuning"]} if shown["tuning"] else {}),
     }
 
 

@@ -17,6 +17,7 @@ IGNORED = {
     "revision",
     "remote_code",
     "learning_rate_source",
+    "tuned",
     "plan",
     "fingerprints",
     "evaluation_interval",
@@ -86,7 +87,8 @@ def find_differences(
     """Compare two rows' settings and realised counts (`optimiser_steps`, `examples_seen`).
 
     Everything that differs beside the factor and what follows from it is a confound, except a learning
-    rate that is each method's own (from its card, or tuned), and steps that early stopping has left out.
+    rate that is each method's own (from its card, or tuned), what a search has chosen for both, and steps that
+    early stopping has left out.
     """
     left, right = _flat(a, a_counts), _flat(b, b_counts)
     differing = {
@@ -94,10 +96,11 @@ def find_differences(
         for key in [*left, *(k for k in right if k not in left)]
         if not _same(left.get(key), right.get(key))
     }
-    key = _factor_key(factor, differing)
+    searched = _searched(a, b)
+    designed = {k: values for k, values in differing.items() if k not in searched}
+    key = _factor_key(factor, designed) or _factor_key(factor, differing)
     explained = _explained(key, differing)
-    own_rate = {a.get("learning_rate_source"), b.get("learning_rate_source")} <= {"card", "tuned"}
-    named = {"learning_rate"} if own_rate and key != "learning_rate" else set()
+    named = (_own_rate(a, b) | searched) - {key}
     if left["early_stopping"] == right["early_stopping"] != "none":  # both end where they are best
         named |= {"optimiser_steps", "examples_seen"}
     words = {k: f"{name(k)} ({_value(x)} against {_value(y)})" for k, (x, y) in differing.items()}
@@ -109,6 +112,19 @@ def find_differences(
         confounds=[text for k, text in words.items() if k not in explained | named],
         named=[text for k, text in words.items() if k in named and k not in explained],
     )
+
+
+def _own_rate(a: Mapping[str, Any], b: Mapping[str, Any]) -> set[str]:
+    both = {a.get("learning_rate_source"), b.get("learning_rate_source")}
+    return {"learning_rate"} if both <= {"card", "tuned"} else set()
+
+
+def _searched(a: Mapping[str, Any], b: Mapping[str, Any]) -> set[str]:
+    """Settings that a search has chosen for one of the two where both were searched, each for itself."""
+    left, right = a.get("tuned") or [], b.get("tuned") or []
+    found = {*left, *right} if left and right else set()
+    follows = [FOLLOWS.get(key, set()) for key in found]
+    return found.union(*follows, (f"method_settings.{key}" for key in found))
 
 
 def name(key: str) -> str:

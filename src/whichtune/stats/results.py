@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from whichtune.stats.tuning import TuningFigures
+
 Verdict4 = Literal["better", "worse", "equivalent", "undecided", "not_tested"]
 Span = tuple[float, float]
 
@@ -163,3 +165,4 @@ class Evidence(_Result):
     verdict: Verdict
     runs: list[RunFigures]
     per_method: list[MethodFigures]
+    tuning: TuningFigures | None = Field(default=None, description="the search for settings; null: there was none")

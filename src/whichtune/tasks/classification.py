@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from whichtune.data.truncation import KEPT_WORDS
 from whichtune.errors import ModelError, SettingError
-from whichtune.records import Metrics, MetricsBySplit
+from whichtune.records import Metrics, MetricsBySplit, Role
 from whichtune.spec import DataSettings, RunSpec, Settings
 from whichtune.tasks.base import FittedBaseline, Judged, Task, register
 
@@ -87,7 +87,7 @@ class Classification(Task):
 
         encoded = forward.encoded
         with timers.phase("evaluate"):
-            judged = _judged(encoded, training)
+            judged = _judged(spec, encoded, training)
             logits = {name: predict_split(model, forward, name, rows) for name, rows in judged.items()}
         splits = {name: encoded.splits[name].take(rows) for name, rows in judged.items()}
         found = figures_of(logits, splits, spec.ignore_index)
@@ -210,8 +210,13 @@ def encode_for(spec: RunSpec, dataset: Dataset, tokenizer: Any, config: Any) -> 
     )
 
 
-def _judged(encoded: Any, training: Any) -> dict[str, Any]:
-    """The rows of each split on which the trained model is judged: all, but where the reference leaves some out."""
+def _judged(spec: RunSpec, encoded: Any, training: Any) -> dict[str, Any]:
+    """The rows of each split on which the trained model is judged: all, but where the reference leaves some out.
+
+    A draw is judged on validation alone.
+    """
+    if spec.role is Role.DRAW:
+        return {"validation": range(len(encoded.splits["validation"]))}
     rows: dict[str, Any] = {name: range(len(part)) for name, part in encoded.splits.items()}
     if training.final_train_rows is not None:
         rows["train"] = training.final_train_rows

@@ -1,0 +1,124 @@
+"""Sentences about a search for settings: what was tried, what it bought, and what to be careful about."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from whichtune.report.interpret import METRIC_NAMES, count, listing, number
+from whichtune.stats.results import in_text
+from whichtune.stats.tuning import Crossing, LineFigures, TuningFigures
+
+CENTRE = "learning_rate"
+NATURAL = ("loss", "perplexity")  # figures that are no shares
+
+
+def metric_name(metric: str) -> str:
+    return METRIC_NAMES.get(metric, metric.replace("_", " "))
+
+
+def score_text(metric: str, value: float) -> str:
+    """`93.25 %`, or `0.412` for a loss."""
+    return number(value, 3) if metric in NATURAL else f"{number(100 * value, 2)} %"
+
+
+def setting_text(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def settings_text(settings: dict[str, Any]) -> str:
+    """`learning rate 0.0012, weight decay 0.01`."""
+    return ", ".join(f"{name.replace('_', ' ')} {setting_text(value)}" for name, value in settings.items())
+
+
+def amount_text(axis: str, amount: float) -> str:
+    """`5 draws`, `1.2e+12 operations`, `90 seconds of training`."""
+    if axis == "draws":
+        return count(int(amount), "draw")
+    if axis == "flops":
+        return f"{amount:.2g} operations"
+    return f"{amount:,.0f} seconds of training" if amount >= 10 else f"{amount:.2g} seconds of training"
+
+
+def tuning_sentences(figures: TuningFigures) -> list[str]:
+    """What the search was, then what it bought each line."""
+    return [_what_was_done(figures), *(_bought(line, figures.metric) for line in figures.lines if line.curve)]
+
+
+def _what_was_done(figures: TuningFigures) -> str:
+    searched = [line for line in figures.lines if line.spaces]
+    draws = sum(len(line.draws) for line in searched)
+    text = f"Before the study, settings of {count(len(searched), 'line')} were searched with "
+    if figures.unit == "draws":
+        each = f"{count(int(figures.amount or 0), 'draw')} each" if len(searched) > 1 else count(draws, "draw")
+        text += each
+    else:
+        budget = amount_text(figures.unit, figures.amount or 0.0)
+        text += f"{count(draws, 'draw')}, each line's taken in order until {budget} were spent"
+    text += (
+        f", trained with seed {figures.run_seed} and judged by validation {metric_name(figures.metric)}; no draw "
+        "saw the test split."
+    )
+    rest = [in_text(line.label) for line in figures.lines if not line.spaces]
+    return f"{text} Nothing was searched for {listing(rest)}." if rest else text
+
+
+def _bought(line: LineFigures, metric: str) -> str:
+    first, last = line.curve[0], line.curve[-1]
+    text = f"{in_text(line.label)}: the expected best validation {metric_name(metric)} is "
+    text += f"{score_text(metric, first.best)} with 1 draw"
+    if len(line.curve) > 1:
+        text += f" and {score_text(metric, last.best)} with {last.draws}"
+        if last.low is not None and last.high is not None:
+            text += f" (95 % interval {score_text(metric, last.low)} to {score_text(metric, last.high)})"
+    return f"{text}; selected is draw {line.selected}: {settings_text(line.settings)}."
+
+
+def crossing_sentence(crossing: Crossing, metric: str) -> str:
+    """`full up to 3 draws, lora beyond`."""
+    few, many = in_text(crossing.few), in_text(crossing.many)
+    share = f"{100 * crossing.share:.0f} % of resamples" if crossing.share < 1 else "every resample"
+    return (
+        f"Which is better depends on how much is searched: {few} up to {amount_text(crossing.axis, crossing.at)}, "
+        f"{many} beyond (expected best validation {metric_name(metric)}, in {share} of the draws)."
+    )
+
+
+def tuning_warnings(figures: TuningFigures) -> list[str]:
+    """What a reader must know of the search before the verdict."""
+    found = []
+    for line in figures.lines:
+        if line.failed and line.error is None:
+            reason = next((draw.error for draw in line.draws if draw.error), None)
+            why = f" ({reason.rstrip('.')})" if reason else ""
+            found.append(f"{line.failed} of {count(len(line.draws), 'draw')} for {in_text(line.label)} failed{why}.")
+        if line.selected is not None and CENTRE in line.at_edge:
+            space = line.spaces[CENTRE]
+            found.append(
+                f"The learning rate selected for {in_text(line.label)} ({setting_text(line.settings[CENTRE])}) lies at "
+                f"the {line.at_edge[CENTRE]} end of its range ({space['low']:g} to {space['high']:g}): a wider range "
+                "may hold a better one."
+            )
+        if figures.unit != "draws" and line.draws and not _spent(figures, line):
+            found.append(
+                f"The search for {in_text(line.label)} ended at its limit of {count(len(line.draws), 'draw')} before "
+                "its budget was spent."
+            )
+    return found
+
+
+def _spent(figures: TuningFigures, line: LineFigures) -> bool:
+    """Whether the line's budget is used up. Operations were predicted, so a tenth less than planned is no matter."""
+    used = line.spent_flops if figures.unit == "flops" else line.spent_seconds
+    return used is None or figures.amount is None or used >= 0.9 * figures.amount
+
+
+def tuning_limits(figures: TuningFigures) -> list[str]:
+    """What a searched study does not show."""
+    able = [line for line in figures.lines if line.selected is not None]
+    if not able:
+        return []
+    most = max(len(line.draws) for line in able)
+    return [
+        f"Settings are the best of at most {count(most, 'draw')} on validation: more draws, other ranges or another "
+        "validation split may select others."
+    ]

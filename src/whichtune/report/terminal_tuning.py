@@ -1,0 +1,38 @@
+"""The search for settings as the terminal shows it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from whichtune.report import tables
+from whichtune.report.terminal import print_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from whichtune.estimate import SearchEstimate
+
+
+def print_search(plan: Any, estimates: Sequence[SearchEstimate], console: Console) -> None:
+    """`--dry-run`: how many draws of each line, of what, and about how long they take."""
+    ranges = {line.label: line.spaces for line in plan.lines}
+    rows = [
+        [
+            guess.label,
+            "; ".join(f"{name} {space.words()}" for name, space in ranges[guess.label].items()) or "nothing to search",
+            f"{'about ' if plan.unit == 'seconds' and guess.draws else ''}{guess.draws}",
+            tables.seconds(guess.seconds) if guess.draws else tables.NOTHING,
+            tables.giga_operations(guess.flops),
+        ]
+        for guess in estimates
+    ]
+    print_lines(["search", "settings", "draws", "seconds", "GFLOP"], rows, console, left=2)
+    total = sum(guess.seconds for guess in estimates)
+    console.print(
+        f"{sum(guess.draws for guess in estimates)} draws, about {tables.seconds(total)} seconds in all, computed "
+        "the plain way, before the runs:",
+        highlight=False,
+        soft_wrap=True,
+    )
