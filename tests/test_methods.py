@@ -39,6 +39,7 @@ def classifier_of(model: Path, mail: Path, method: str, **settings: object) -> C
         ("full", {}, HEAD + NORM + 3 * BLOCK + (4096 + 128) * WIDTH),
         ("lora", {"lora_rank": 4}, HEAD + 3 * LORA),
         ("lora", {"lora_rank": 4, "lora_targets": "attention"}, HEAD + 3 * 4 * 4 * 2 * WIDTH),
+        ("lora", {"lora_rank": 4, "lora_targets": "mlp"}, HEAD + 3 * 4 * 2 * 5 * WIDTH),
         ("lora", {"lora_rank": 4, "lora_targets": ["q_proj", "v_proj"]}, HEAD + 3 * 4 * 2 * 2 * WIDTH),
         ("lora", {"lora_rank": 4, "lora_targets": ["c_attn"]}, HEAD + 3 * 4 * 4 * WIDTH),
         ("lora", {"lora_rank": 4, "lora_targets": ["c_fc"], "lora_head": True}, HEAD + 3 * 4 * 5 * WIDTH + 4 * 34),
@@ -46,6 +47,18 @@ def classifier_of(model: Path, mail: Path, method: str, **settings: object) -> C
 )
 def test_trainable_parameters(tiny_gpt2: Path, mail: Path, method: str, settings: dict, trainable: int) -> None:
     assert count_parameters(classifier_of(tiny_gpt2, mail, method, **settings))[0] == trainable
+
+
+def test_attention_and_mlp_are_all_linear_layers_of_every_family(tiny_gpt2: Path, tiny_bert: Path, mail: Path) -> None:
+    """A study can name its targets without knowing the model's names of them."""
+    from whichtune.methods.lora import find_targets
+
+    for model, mlp in ((tiny_gpt2, {"c_fc", "c_proj"}), (tiny_bert, {"dense"})):
+        backbone = classifier_of(model, mail, "head_only").backbone
+        parts = {wanted: find_targets(backbone, wanted) for wanted in ("attention", "mlp", "all_linear")}
+        assert sorted([*parts["attention"], *parts["mlp"]]) == sorted(parts["all_linear"])
+        assert {name.rsplit(".", 1)[-1] for name in parts["mlp"]} == mlp
+        assert len(parts["mlp"]) == 2 * backbone.config.num_hidden_layers
 
 
 def test_the_head_is_the_same_for_every_method(tiny_gpt2: Path, mail: Path) -> None:

@@ -84,7 +84,7 @@ def compare(
     )
     limit = parse_bytes("--cache-limit", cache_limit)
     if dry_run:
-        _dry_run(chosen, out)
+        print_dry_run(chosen, out)
         return
     _compare(chosen, out, json_, logger or [], save=save, threads=threads, figures=figures, cache_limit=limit)
 
@@ -131,19 +131,21 @@ def _print_summary(summary: dict[str, Any], screen: Any) -> None:
     print_summary(summary, screen)
 
 
-def _dry_run(study: Any, out: Path | None) -> None:
+def print_dry_run(study: Any, out: Path | None, lenient: bool = False) -> None:
+    """Each run with its predicted cost. With `lenient`, runs whose model cannot be had stand there without one."""
     from whichtune.compare import prepare
     from whichtune.estimate import estimate_runs, estimate_search, free_disk
     from whichtune.report.terminal import print_estimates
     from whichtune.report.terminal_tuning import print_search
     from whichtune.tuning import plan_search
 
-    expansion, dataset = prepare(study)
+    expansion, dataset = prepare(study, lenient)
     folder = out or Path(f"whichtune-{study.name}")
     search = plan_search(expansion, dataset.without_test())
     if search is not None:
         print_search(search, estimate_search(search, dataset.without_test()), console())
-    print_estimates(expansion, estimate_runs(expansion.specs, dataset), free_disk(folder), console())
+    possible = [spec for spec in expansion.specs if spec.run_id not in expansion.missing]
+    print_estimates(expansion, estimate_runs(possible, dataset), free_disk(folder), console())
 
 
 @app.command()

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from whichtune.assemble import parse_seeds, with_assignments
-from whichtune.compare import Comparison, Listener, Save, compare
+from whichtune.compare import Comparison, Listener, Save, choose_device, compare
+from whichtune.data.named import NAMED_SETS
 from whichtune.errors import ModelError, SettingError
-from whichtune.load import parse_study
+from whichtune.load import parse_assignment, parse_study
 from whichtune.report.reproduction import reproduction_csv, reproduction_markdown
-from whichtune.spec import RunEntry, Study, sha256_file
+from whichtune.spec import RunEntry, Study
 from whichtune.studies.presets import only_rows, read_preset, with_claims
 
 # The vocabulary of GPT-2 (50,257 tokens) and what of its configuration decides what is computed.
@@ -47,13 +48,15 @@ def reproduction_study(
 ) -> Study:
     """A preset with the command's changes. Each published row is marked as a reproduction or as none, with why.
 
-    `seeds` replaces the published seed, never the split's. Raises a WhichtuneError for unknown names or rows.
+    `seeds` replaces the published seed, never the split's. `assignments` (`--set`) win over everything, a row's own
+    settings included. Raises a WhichtuneError for unknown names or rows.
     """
     value = read_preset(name)
     given = value.get("data") or {}
     value["data"] = {"source": given} if isinstance(given, str) else dict(given)
+    named = value["data"].get("source")
     if data is not None:
-        value["data"]["source"] = local_copy(data)
+        value["data"]["source"] = local_copy(data, named)
     if seeds is not None:
         value["seeds"] = parse_seeds(seeds)
     for key, chosen in (("plan", plan), ("device", device)):
@@ -61,9 +64,11 @@ def reproduction_study(
             value[key] = chosen
     value = with_assignments(value, assignments or [], name)
     study = only_rows(with_claims(parse_study(value, name), name), rows)
-    runs = [_on_other_model(entry, model, weights) for entry in study.runs]
+    runs = [_on_other_model(_without_set(entry, assignments or []), model, weights) for entry in study.runs]
+    if any(entry.settings.get("precision") == "fp16" for entry in runs) and choose_device(study.device) != "cuda":
+        runs = [_in_float32(entry) for entry in runs]
     changed = study.model_copy(update={"runs": runs, "model": model or study.model})
-    return _marked(changed, original=study, assignments=assignments or [])
+    return _marked(changed, original=study, named=named, assignments=assignments or [])
 
 
 def reproduce(
@@ -85,11 +90,25 @@ def reproduce(
     return result
 
 
-def local_copy(data: str) -> str:
-    """A bare file is a local copy of the published data set; tables of one's own have a suffix that says so."""
-    path = Path(data).expanduser()
-    is_copy = path.is_file() and path.suffix.lower() in ("", ".tsv", ".txt")
-    return f"sms_spam={data}" if is_copy else data
+def local_copy(data: str, named: str | None = "sms_spam") -> str:
+    """`NAME=PATH` where a path looks like a copy of the study's named data set; else `data` as it is."""
+    is_copy = named is not None and named in NAMED_SETS and NAMED_SETS[named].looks_like_copy(Path(data).expanduser())
+    return f"{named}={data}" if is_copy else data
+
+
+def _without_set(entry: RunEntry, assignments: list[str]) -> RunEntry:
+    """The line without those of its own settings that `--set` names, for all rows or for its method's."""
+    keys = [parse_assignment(text)[0] for text in assignments]
+    given = {key.removeprefix(f"{entry.method}.") for key in keys}
+    kept = {key: value for key, value in entry.settings.items() if key not in given}
+    return entry.model_copy(update={"settings": kept})
+
+
+def _in_float32(entry: RunEntry) -> RunEntry:
+    """Where there is no CUDA device, fp16 cannot be had, and the row runs in float32."""
+    if entry.settings.get("precision") != "fp16":
+        return entry
+    return entry.model_copy(update={"settings": {**entry.settings, "precision": "float32"}})
 
 
 def _on_other_model(entry: RunEntry, model: str | None, weights: str | None) -> RunEntry:
@@ -101,30 +120,41 @@ def _on_other_model(entry: RunEntry, model: str | None, weights: str | None) -> 
     return entry.model_copy(update={"settings": settings})
 
 
-def _marked(study: Study, original: Study, assignments: list[str]) -> Study:
+def _marked(study: Study, original: Study, named: str | None, assignments: list[str]) -> Study:
     """Write into the published figures which rows are reproduced, and why others are not."""
     if study.published is None:
         return study
-    common = _data_differs(study.data.source)
-    if common is None and assignments:
-        common = f"settings were changed ({', '.join(assignments)})"
+    common = [
+        _data_differs(study, named),
+        f"settings were changed ({', '.join(assignments)})" if assignments else None,
+    ]
     rows = dict(study.published["rows"])
     for entry, planned in zip(study.runs, original.runs, strict=True):
-        why = common or _model_differs(study, original, entry, planned)
-        rows[str(entry.label)] = {**rows[str(entry.label)], "reproduced": why is None, "why_not": why}
+        own = [_model_differs(study, original, entry, planned), _precision_differs(entry, planned)]
+        reasons = [reason for reason in [*common, *own] if reason]
+        rows[str(entry.label)] = {
+            **rows[str(entry.label)],
+            "reproduced": not reasons,
+            "why_not": "; ".join(reasons) or None,
+            "reasons": reasons,
+        }
     return study.model_copy(update={"published": {**study.published, "rows": rows}})
 
 
-def _data_differs(source: str) -> str | None:
-    from whichtune.data.named import SmsSpam
+def _data_differs(study: Study, named: str | None) -> str | None:
+    name, _, place = study.data.source.partition("=")
+    if name != named or name not in NAMED_SETS:
+        return f"the data are '{study.data.source}'"
+    why = NAMED_SETS[name].differs(Path(place).expanduser()) if place else None
+    limits = (study.data.train_limit, study.data.validation_limit, study.data.test_limit)
+    return f"{why}, used whole" if why and "examples" in why and limits == (None, None, None) else why
 
-    name, _, place = source.partition("=")
-    if name != "sms_spam":
-        return f"the data are '{source}'"
-    path = Path(place).expanduser()
-    if place and path.is_file() and sha256_file(path) != SmsSpam.sha256:
-        return f"{path.name} is not the published file (its sha256 differs)"
-    return None
+
+def _precision_differs(entry: RunEntry, planned: RunEntry) -> str | None:
+    ours, theirs = entry.settings.get("precision"), planned.settings.get("precision")
+    if theirs != "fp16" or ours != "float32":
+        return None  # another precision was set by the command, and is named among its settings
+    return "it runs in float32, since fp16 needs CUDA"
 
 
 def _model_differs(study: Study, original: Study, entry: RunEntry, planned: RunEntry) -> str | None:

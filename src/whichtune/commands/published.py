@@ -18,7 +18,7 @@ EXPERIMENT_NOTE = (
 
 
 def reproduce(
-    study: Annotated[str, typer.Argument(help="sms-spam, sms-spam-v100 or sms-spam-clean; see `whichtune studies`.")],
+    study: Annotated[str, typer.Argument(help="sms-spam, imdb, ...; `whichtune studies` lists them.")],
     rows: Annotated[str | None, typer.Option(help="Rows to make, separated by commas [default: all].")] = None,
     seeds: Annotated[str | None, typer.Option(help="Seeds instead of the published one; not the split's.")] = None,
     data: Annotated[str | None, typer.Option(help="A local copy of the data, or other data.")] = None,
@@ -30,12 +30,13 @@ def reproduce(
     plan: Annotated[str | None, typer.Option(help="`auto` computes only what is needed, `off` everything.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     save: Annotated[str, typer.Option(help="Trained weights to keep: none, best or all.")] = "none",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the runs with predicted cost; run none.")] = False,
     out: Annotated[Path | None, typer.Option(help="The study's folder [default: whichtune-NAME].")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of a run [default: torch's choice].")] = None,
 ) -> None:
     """Run a published study again and print measured beside published."""
     from whichtune.assemble import check_choice
-    from whichtune.cli import console
+    from whichtune.cli import console, print_dry_run
     from whichtune.progress import Progress
     from whichtune.report.terminal import print_reproduction
     from whichtune.reproduce import reproduce as run_study
@@ -53,6 +54,9 @@ def reproduce(
         plan=plan,
         device=device,
     )
+    if dry_run:
+        print_dry_run(chosen, out, lenient=True)
+        return
     screen = console()
     with Progress(screen, _debug()) as progress:
         result = run_study(chosen, out, save=save, threads=threads, on_event=progress, command=_given())  # type: ignore[arg-type]
@@ -189,7 +193,10 @@ def _print_study(study: Any, screen: Any) -> None:
     for number, entry in rows_of(study).items():
         own = ", ".join(f"{key}={value}" for key, value in entry.settings.items())
         facts = figures.get(entry.label, {})
-        published = [f"{facts[key]:.2f}" if facts else "" for key in ("train", "validation", "test", "minutes")]
+        published = [
+            f"{facts[key]:.2f}" if facts.get(key) is not None else ""
+            for key in ("train", "validation", "test", "minutes")
+        ]
         rows.append([str(number), str(entry.label), entry.method, own, *published])
     header = ["row", "label", "method", "own settings", "train %", "validation %", "test %", "minutes"]
     print_lines(header, rows, screen, left=4)
@@ -207,7 +214,7 @@ def _print_check(name: str, screen: Any) -> None:
     found = check_published(name)
     print_lines(*found.row_table(), screen)
     print_lines(*found.claim_table(), screen)
-    for line in [found.summary, *found.notes, f"Published: {found.source}, {found.url}"]:
+    for line in [found.summary, *found.notes, f"Published: {', '.join(filter(None, (found.source, found.url)))}"]:
         screen.print(line, markup=False, highlight=False, soft_wrap=True)
 
 

@@ -43,6 +43,14 @@ class NamedSet(ABC):
             raise DataError(f"The data set '{settings.source}' has {kinds[self.usual.answer]}: choose another.")
         return self.read(place, settings)
 
+    def looks_like_copy(self, path: Path) -> bool:
+        """Whether a path given as data is meant as a local copy of this set, and not as data of one's own."""
+        return False
+
+    def differs(self, place: Path) -> str | None:
+        """Why a local copy is not the set as it was published; None where it is, or where that is not known."""
+        return None
+
     @abstractmethod
     def read(self, place: Path | None, settings: DataSettings) -> Source:
         """The set's tables; raises DataError where they cannot be had."""
@@ -67,6 +75,7 @@ class SmsSpam(NamedSet):
         "https://f001.backblazeb2.com/file/LLMs-from-scratch/sms%2Bspam%2Bcollection.zip",
     )
     member = "SMSSpamCollection"
+    suffixes = ("", ".tsv", ".txt")  # tables of one's own have another, which says what they are
     sha256 = "7d039a24a6083ed9ef0f806ebad56bbb976e3aeb8de05669173bfdc4996c239d"
 
     def read(self, place: Path | None, settings: DataSettings) -> Source:
@@ -82,6 +91,14 @@ class SmsSpam(NamedSet):
             }
         )
         return make_source("sms_spam", tables, files, columns, split_rule="reference")
+
+    def looks_like_copy(self, path: Path) -> bool:
+        return path.is_file() and path.suffix.lower() in self.suffixes
+
+    def differs(self, place: Path) -> str | None:
+        if place.is_file() and sha256_file(place) != self.sha256:
+            return f"{place.name} is not the published file (its sha256 differs)"
+        return None
 
     @staticmethod
     def parse(path: Path) -> pd.DataFrame:
@@ -134,6 +151,21 @@ class SplitFolder(NamedSet):
     hub_id: str
     rename: dict[str, str]
     usual: Usual = LABELLED
+    examples: tuple[int, int] | None = None  # of the published set: to learn from (train, validation), and test
+
+    def looks_like_copy(self, path: Path) -> bool:
+        return path.is_dir()
+
+    def differs(self, place: Path) -> str | None:
+        if self.examples is None or not place.is_dir():
+            return None
+        sizes = {split: len(read_table(file)) for split, file in split_files(place).items()}
+        test = sizes.pop("test", 0)
+        if (sum(sizes.values()), test) == self.examples:
+            return None
+        held = " + ".join(f"{count:,}" for count in sizes.values())
+        learn, judge = self.examples
+        return f"the local copy has {held} training and {test:,} test examples, not {learn:,} and {judge:,}"
 
     def read(self, place: Path | None, settings: DataSettings) -> Source:
         if place is None:
@@ -167,7 +199,9 @@ class Embedded(NamedSet):
 
 NAMED_SETS.register("sms_spam")(SmsSpam())
 NAMED_SETS.register("imdb")(
-    SplitFolder("IMDB reviews (Maas et al. 2011)", "stanfordnlp/imdb", {"0": "neg", "1": "pos"})
+    SplitFolder(
+        "IMDB reviews (Maas et al. 2011)", "stanfordnlp/imdb", {"0": "neg", "1": "pos"}, examples=(25_000, 25_000)
+    )
 )
 NAMED_SETS.register("cnn_dailymail")(
     SplitFolder("CNN/DailyMail 3.0.0 (Hermann et al. 2015, See et al. 2017)", "abisee/cnn_dailymail:3.0.0", {}, PAIRED)

@@ -27,10 +27,10 @@ class LoraSettings(BaseModel):
     lora_rank: int = Field(16, ge=1, description="rank of the update")
     lora_alpha: float = Field(32.0, gt=0, description="numerator of the update's scale")
     lora_dropout: float = Field(0.0, ge=0, lt=1, description="dropout before the update, in training")
-    lora_targets: Literal["all_linear", "attention"] | list[str] = Field(
+    lora_targets: Literal["all_linear", "attention", "mlp"] | list[str] = Field(
         "all_linear",
-        description="`all_linear` layers of the blocks, those of the `attention`, or a list of layer names; a fused "
-        "q-k-v layer is split in three unless the list names it",
+        description="`all_linear` layers of the blocks, those of the `attention`, those outside it (`mlp`), or a list "
+        "of layer names; a fused q-k-v layer is split in three unless the list names it",
     )
     lora_scaling: Literal["alpha_over_rank", "alpha"] = Field(
         "alpha_over_rank", description="the update is multiplied by alpha / rank, or by alpha"
@@ -120,8 +120,8 @@ def find_targets(backbone: nn.Module, wanted: str | list[str]) -> list[str]:
     }
     if wanted == "all_linear":
         return list(linear)
-    if wanted == "attention":
-        return [name for name in linear if any(word in name.lower() for word in ATTENTION_WORDS)]
+    if wanted in ("attention", "mlp"):
+        return [name for name in linear if _of_attention(name) == (wanted == "attention")]
     last_names = {name.rsplit(".", 1)[-1] for name in linear}
     for name in wanted:
         if name not in last_names and name not in linear:
@@ -129,6 +129,10 @@ def find_targets(backbone: nn.Module, wanted: str | list[str]) -> list[str]:
                 f"lora_targets: the model has no linear layer '{name}': {did_you_mean(name, last_names)}"
             )
     return [name for name in linear if name in wanted or name.rsplit(".", 1)[-1] in wanted]
+
+
+def _of_attention(name: str) -> bool:
+    return any(word in name.lower() for word in ATTENTION_WORDS)
 
 
 def _initialise_like_the_published_script(classifier: Classifier, rank: int) -> None:

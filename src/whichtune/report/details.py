@@ -24,12 +24,15 @@ PUBLISHED_FIGURES = {
     "test_f1_macro": ("test macro F1 %", "test_f1_macro", 0.01),
     "test_loss": ("test loss", "test_loss", 1),
     "train_minutes": ("training minutes", "train_seconds", 60),
+    "optimiser_steps": ("optimiser steps", "optimiser_steps", 1),
 }
 SHORT_NAMES = {
     "test": "test_accuracy",
     "validation": "validation_accuracy",
     "train": "train_accuracy",
     "minutes": "train_minutes",
+    "f1_macro": "test_f1_macro",
+    "steps": "optimiser_steps",
 }
 
 

@@ -241,13 +241,13 @@ def draw_curves(figure: Figure) -> Canvas:
 def _curves(axes: Axes, panel: Figure, joined: bool) -> None:
     for line in panel["lines"]:
         mark = line.get("mark", panel["mark"])
-        train = line["series"] == "train"
+        train, published = line["series"] == "train", line["series"] == "published"
         faint = joined and mark in ("run", "baseline")
         axes.plot(
             [x for x, _ in line["points"]],
             [y for _, y in line["points"]],
-            color=COLOURS[mark],
-            linestyle=(0, (3, 2)) if train else "-",
+            color=INK if published else COLOURS[mark],
+            linestyle=(0, (3, 2)) if train else (0, (1, 2)) if published else "-",
             linewidth=1.2,
             alpha=0.28 if faint else 0.7 if train else 1,
             marker="o" if len(line["points"]) <= 8 and not joined else None,

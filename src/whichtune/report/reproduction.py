@@ -7,6 +7,7 @@ import io
 from typing import Any
 
 from whichtune.report.summary import table_rows
+from whichtune.report.tables import few, plural
 
 HEADER = [
     "row",
@@ -21,6 +22,9 @@ HEADER = [
     "time",
     "published time",
 ]
+PUBLISHED = ("train", "validation", "test", "f1_macro", "steps")
+# Columns for figures that not every published table has, and how they are written.
+MORE = {"f1_macro": ("macro F1 %", "{:.2f}"), "steps": ("optimiser steps", "{:,.0f}")}
 
 
 def reproduction_rows(summary: dict[str, Any]) -> list[dict[str, Any]]:
@@ -54,11 +58,14 @@ def _row(
         "seeds": row["seeds"],
         "errors": row["errors"],
         "measured": measured,
-        "published": {split: facts.get(split) for split in ("train", "validation", "test")} if facts else None,
+        "published": {key: facts.get(key) for key in PUBLISHED} if facts else None,
+        "f1_macro": _percent(row["test_f1_macro"]),
+        "steps": row.get("optimiser_steps"),
         "difference": difference,
         "interval": bounds,
         "reproduced": reproduced,
         "why_not": facts.get("why_not"),
+        "reasons": facts.get("reasons") or [str(facts.get("why_not"))],
         # Published figures have two decimals: half of the last one is no disagreement.
         "agrees": bounds[0] - 0.005 <= target <= bounds[1] + 0.005 if bounds and reproduced and target else None,
         "without_duplicates": _percent(row["test_accuracy_without_duplicates"]),
@@ -81,9 +88,15 @@ def _device(run: dict[str, Any]) -> str:
 
 
 def reproduction_table(summary: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Header and cells. Published train and validation figures stand in parentheses."""
+    """Header and cells. Published figures stand in parentheses, but test accuracy's, which have a column.
+
+    Macro F1 and optimiser steps have columns where they were published.
+    """
     device = (summary["study"].get("published") or {}).get("device")
-    return HEADER, [_cells(row, device) for row in reproduction_rows(summary)]
+    rows = reproduction_rows(summary)
+    more = [key for key in MORE if any((row["published"] or {}).get(key) is not None for row in rows)]
+    header = [*HEADER, *(MORE[key][0] for key in more)]
+    return header, [[*_cells(row, device), *(_beside(row, key) for key in more)] for row in rows]
 
 
 def _cells(row: dict[str, Any], published_device: str | None) -> list[str]:
@@ -92,7 +105,7 @@ def _cells(row: dict[str, Any], published_device: str | None) -> list[str]:
         failed = ["failed"] * 3
         return [row["label"], *failed, _two(published.get("test")), "", "", "", "", "", _time(row, published_device)]
     beside = [
-        f"{row['measured'][split]:.2f}" + (f" ({published[split]:.2f})" if split in published else "")
+        f"{row['measured'][split]:.2f}" + (f" ({published[split]:.2f})" if published.get(split) is not None else "")
         for split in ("train", "validation")
     ]
     agrees = {True: "yes", False: "no", None: "" if not published else "not compared"}[row["agrees"]]
@@ -109,6 +122,14 @@ def _cells(row: dict[str, Any], published_device: str | None) -> list[str]:
         f"{minutes}, {row['device']}" if minutes and row["device"] else minutes,
         _time(row, published_device),
     ]
+
+
+def _beside(row: dict[str, Any], key: str) -> str:
+    """A measured figure with the published one in parentheses."""
+    write = MORE[key][1].format
+    published = (row["published"] or {}).get(key)
+    measured = "" if row[key] is None else write(row[key])
+    return measured if published is None else f"{measured} ({write(published)})".strip()
 
 
 def _two(value: float | None) -> str:
@@ -129,11 +150,10 @@ def heading(summary: dict[str, Any]) -> list[str]:
     real = [row for row in rows if row["reproduced"]]
     lines = []
     if not real:
-        reasons = sorted({str(row["why_not"]) for row in rows})
-        lines.append(f"This is not a reproduction of the published figures: {'; '.join(reasons)}.")
+        lines.append(f"This is not a reproduction of the published figures: {_reasons(rows)}.")
     elif len(real) < len(rows):
-        others = sorted({f"{row['why_not']}" for row in rows if not row["reproduced"]})
-        lines.append(f"{len(real)} of {len(rows)} rows are a reproduction; for the others {'; '.join(others)}.")
+        others = _reasons([row for row in rows if not row["reproduced"]])
+        lines.append(f"{len(real)} of {len(rows)} rows are a reproduction; for the others {others}.")
     done = [row for row in real if row["agrees"] is not None]
     if done:
         agree = sum(bool(row["agrees"]) for row in done)
@@ -144,17 +164,30 @@ def heading(summary: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _reasons(rows: list[dict[str, Any]]) -> str:
+    """Why rows are no reproduction, each reason once; one that is not every row's names its rows."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        for reason in row["reasons"]:
+            found.setdefault(reason, []).append(row["label"])
+    return "; ".join(
+        reason if len(labels) == len(rows) else f"{reason} ({few(labels)})" for reason, labels in found.items()
+    )
+
+
 def footnotes(summary: dict[str, Any]) -> list[str]:
     """Why rows failed, what the columns mean, and what is known to be wrong with the published table."""
     published = summary["study"].get("published") or {}
     failed = [f"{row['label']}: {reason}" for row in reproduction_rows(summary) for reason in row["errors"]]
+    unit = published.get("unit") or "message"
+    n = max((run["metrics"]["test"]["n"] for run in summary["runs"] if run["metrics"]["test"]), default=0)
     means = [
-        "Differences are in points; with 300 test messages one message is 0.33 points.",
-        "Without repeats: test accuracy on the messages that do not stand in train too.",
+        f"Differences are in points; with {plural(n, f'test {unit}')} one {unit} is {100 / max(1, n):.2g} points.",
+        f"Without repeats: test accuracy on the {unit}s that do not stand in train too.",
         "Times are of training with its evaluations, as published, on the device named.",
     ]
     notes = [f"Published table: {note}" for note in published.get("notes", [])]
-    source = [f"Published: {published['source']}, {published['url']}"] if published else []
+    source = [f"Published: {', '.join(filter(None, (published['source'], published['url'])))}"] if published else []
     return [*failed, *means, *notes, *source]
 
 

@@ -204,7 +204,8 @@ def _curve_panel(figure: dict[str, Any], panel: dict[str, Any], bounds: tuple[fl
         faint = " faint" if joined and mark in ("run", "baseline") else ""
         style = f"curve c-{mark} {line['series']}{faint}"
         drawn = [(x(a), y(b)) for a, b in line["points"]]
-        note = f"{line.get('label', panel['title'])}, {line['series']}, seed {line['seed']}"
+        seed = "" if line["seed"] is None else f", seed {line['seed']}"
+        note = f"{line.get('label', panel['title'])}, {line['series']}{seed}"
         canvas.add("polyline", "", note, points=" ".join(f"{a:.1f},{b:.1f}" for a, b in drawn), class_=style)
         if len(drawn) <= 8:
             for a, b in drawn:

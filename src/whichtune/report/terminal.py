@@ -127,10 +127,15 @@ def print_lines(header: list[str], rows: list[list[str]], console: Console, left
 
 def print_estimates(expansion: Any, estimates: dict[str, Any], free: int, console: Console) -> None:
     """`--dry-run`: each run with predicted time, memory and disk."""
+    if not console.is_terminal:
+        console.width = max(console.width, FILE_WIDTH)
     rows = []
     for spec in expansion.specs:
         guess = estimates.get(spec.run_id)
         seed = tables.NOTHING if spec.seed is None else str(spec.seed)
+        if spec.run_id in expansion.missing:
+            rows.append([spec.label, seed, *[tables.NOTHING] * 4])
+            continue
         if guess is None:
             rows.append([spec.label, seed, tables.NOTHING, "a few", "little", "little"])
             continue
@@ -146,6 +151,8 @@ def print_estimates(expansion: Any, estimates: dict[str, Any], free: int, consol
         )
     header = ["run", "seed", "trainable parameters", "seconds", "memory MiB", "disk MiB"]
     console.print(_table(header, rows))
+    for reason in dict.fromkeys(expansion.missing.values()):
+        console.print(reason, markup=False, highlight=False, soft_wrap=True)
     total = sum(guess.seconds for guess in estimates.values())
     disk = sum(guess.disk_bytes for guess in estimates.values())
     console.print(

@@ -29,7 +29,10 @@ class _Facts(BaseModel):
 
 
 class PublishedRow(_Facts):
-    """One row as printed: accuracies in percent, training time in minutes."""
+    """One row as printed: accuracies and F1 in percent, training time in minutes; None where nothing was printed.
+
+    `training_loss` is the curve that was published: the mean loss since the step before, by optimiser step.
+    """
 
     row: int
     model: str
@@ -37,10 +40,13 @@ class PublishedRow(_Facts):
     token_position: str
     trains: str
     context: str
-    train: float
-    validation: float
+    train: float | None = None
+    validation: float | None = None
     test: float
-    minutes: float
+    minutes: float | None = None
+    f1_macro: float | None = None
+    steps: int | None = None
+    training_loss: dict[int, float] | None = None
 
 
 class PublishedPair(_Facts):
@@ -65,6 +71,7 @@ class PublishedStudy(_Facts):
     source: str
     url: str
     device: str
+    unit: str = Field("message", description="what an example is called")
     seeds: int
     test_examples: int
     baseline_row: int
@@ -78,6 +85,16 @@ class PublishedStudy(_Facts):
     def right(self, number: int) -> int:
         """Test messages answered rightly: the printed percentage as a count."""
         return round(self.row(number).test / 100 * self.test_examples)
+
+    def time_ratio(self, pair: PublishedPair) -> float | None:
+        """Training time of row a divided by that of row b, as printed; without times what was claimed of it."""
+        a, b = self.row(pair.a).minutes, self.row(pair.b).minutes
+        return pair.time_ratio if a is None or b is None else a / b
+
+    def figures(self, number: int) -> dict[str, Any]:
+        """What was printed of a row, for the study that runs it again."""
+        keys = {"row", "train", "validation", "test", "minutes", "f1_macro", "steps", "training_loss"}
+        return self.row(number).model_dump(mode="json", include=keys, exclude_none=True)
 
 
 class CheckedRow(_Facts):
@@ -105,7 +122,7 @@ class CheckedClaim(_Facts):
     answer: Literal[
         "shown", "not shown", "not contradicted", "contradicted", "the table says otherwise", "about time only"
     ]
-    time_ratio: float = Field(description="a divided by b, as printed")
+    time_ratio: float | None = Field(description="a divided by b, as printed; null without printed times")
     claimed_time_ratio: float | None = None
 
 
@@ -141,7 +158,7 @@ class PublishedCheck(_Facts):
         header = ["point", "rows", "claimed", "difference", "p", "p (Holm)", "from the counts", "time", "claim"]
         cells = []
         for c in self.claims:
-            time = f"x {c.time_ratio:.2f}"
+            time = "-" if c.time_ratio is None else f"x {c.time_ratio:.2f}"
             if c.claimed_time_ratio is not None:
                 time += f" (claimed {c.claimed_time_ratio:g})"
             claimed = c.claimed or "-"
@@ -212,7 +229,7 @@ def declared_pairs(study: str, labels: Mapping[int, str]) -> list[dict[str, Any]
                 "a": facts.row(pair.a).test,
                 "b": facts.row(pair.b).test,
                 "direction": pair.direction,
-                "time_ratio": round(facts.row(pair.a).minutes / facts.row(pair.b).minutes, 3),
+                "time_ratio": None if (times := facts.time_ratio(pair)) is None else round(times, 3),
             },
         }
         for claim in facts.claims
@@ -270,7 +287,7 @@ def _check_claims(facts: PublishedStudy) -> list[CheckedClaim]:
                 p_adjusted=adjusted,
                 claimed=pair.direction,
                 answer=_answer(pair.direction, a.test - b.test, adjusted),
-                time_ratio=a.minutes / b.minutes,
+                time_ratio=a.minutes / b.minutes if a.minutes is not None and b.minutes is not None else None,
                 claimed_time_ratio=pair.time_ratio,
             )
         )
@@ -297,7 +314,7 @@ def _summary(facts: PublishedStudy, rows: list[CheckedRow]) -> str:
     else:
         found = f"only row {differing[0]} differs" if len(differing) == 1 else f"only rows {listing(differing)} differ"
     return (
-        f"From the published counts alone ({count(facts.test_examples, 'test message')}, "
+        f"From the published counts alone ({count(facts.test_examples, f'test {facts.unit}')}, "
         f"{count(facts.seeds, 'seed')}, unpaired, Holm-corrected over {count(len(rows), 'row')}): against row "
         f"{facts.baseline_row}, {found}. Predictions were not published, so the pairing is lost; with it, smaller "
         "differences might show. One seed says nothing about how much another would change."

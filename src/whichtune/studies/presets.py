@@ -48,11 +48,9 @@ def with_claims(study: Study, name: str) -> Study:
         return study
     facts = load_published(name)
     labels = {number: str(entry.label) for number, entry in rows_of(study).items()}
-    figures = {
-        label: facts.row(number).model_dump(include={"row", "train", "validation", "test", "minutes"})
-        for number, label in labels.items()
-    }
-    published = {"study": name, **facts.model_dump(include={"source", "url", "device", "notes"}), "rows": figures}
+    figures = {label: facts.figures(number) for number, label in labels.items()}
+    shown = facts.model_dump(include={"source", "url", "device", "unit", "notes"})
+    published = {"study": name, **shown, "rows": figures}
     return Study.model_validate(
         {
             **study.model_dump(),
