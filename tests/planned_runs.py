@@ -31,8 +31,17 @@ CONTEXT = 24
 POSITIONS = ("first", "last", "last_nonpad", "mean", "mean_nonpad")
 # (padding, attend_to_padding)
 ARRANGEMENTS = (("right", False), ("right", True), ("dynamic", False), ("none", False))
-# The boundary lies at the head, in the middle, at the last block, at 0; adapters everywhere and above it.
-METHOD_NAMES = ("head_only", "last_two_blocks", "last_block", "full", "lora", "lora above")
+# The boundary lies at the head, in the middle, at the last block, at 0; adapters everywhere and above it; prompts.
+METHOD_NAMES = (
+    "head_only",
+    "last_two_blocks",
+    "last_block",
+    "full",
+    "lora",
+    "lora above",
+    "soft_prompt",
+    "prefix_tuning",
+)
 
 
 @dataclass(frozen=True)
@@ -47,7 +56,9 @@ class Cell:
 
     @property
     def is_valid(self) -> bool:
-        """Reading or attending to padding needs a fixed width, as the settings demand."""
+        """Reading or attending to padding needs a fixed width, as the settings demand; a prefix needs a decoder."""
+        if self.method == "prefix_tuning" and self.family in ENCODERS:
+            return False
         reads = self.position in ("last", "mean") or self.attend
         return not (self.padding == "dynamic" and reads)
 

@@ -43,6 +43,13 @@ def classifier_of(model: Path, mail: Path, method: str, **settings: object) -> C
         ("lora", {"lora_rank": 4, "lora_targets": ["q_proj", "v_proj"]}, HEAD + 3 * 4 * 2 * 2 * WIDTH),
         ("lora", {"lora_rank": 4, "lora_targets": ["c_attn"]}, HEAD + 3 * 4 * 4 * WIDTH),
         ("lora", {"lora_rank": 4, "lora_targets": ["c_fc"], "lora_head": True}, HEAD + 3 * 4 * 5 * WIDTH + 4 * 34),
+        ("soft_prompt", {"virtual_tokens": 12}, HEAD + 12 * WIDTH),
+        ("prefix_tuning", {"virtual_tokens": 12}, HEAD + 12 * 3 * 2 * WIDTH),
+        (
+            "prefix_tuning",
+            {"virtual_tokens": 12, "prefix_projection": True, "prefix_projection_size": 10},
+            HEAD + 12 * WIDTH + 10 * (WIDTH + 1) + 3 * 2 * WIDTH * (10 + 1),
+        ),
     ],
 )
 def test_trainable_parameters(tiny_gpt2: Path, mail: Path, method: str, settings: dict, trainable: int) -> None:
@@ -91,6 +98,31 @@ def test_a_new_adapter_changes_nothing_and_merging_keeps_the_output(tiny_gpt2: P
         with METHODS[method].merged(adapted) as merged:
             assert merged
             torch.testing.assert_close(adapted(batch), changed, atol=1e-4, rtol=1e-4)
+
+
+def test_a_projected_prefix_is_made_once(tiny_gpt2: Path, mail: Path) -> None:
+    batch = Batch(torch.tensor([[5, 6, 7, 8]]), torch.tensor([4]), torch.tensor([0]))
+    model = classifier_of(tiny_gpt2, mail, "prefix_tuning", prefix_projection=True).eval()
+    with torch.no_grad():
+        expected = model(batch)
+        with METHODS["prefix_tuning"].merged(model) as merged:
+            assert merged
+            model.prompt.encoder.transform[0].weight.add_(1.0)  # no longer looked at
+            torch.testing.assert_close(model(batch), expected, atol=1e-6, rtol=0)
+        assert (model(batch) - expected).abs().max() > 1e-3
+    for method in ("soft_prompt", "prefix_tuning"):
+        with METHODS[method].merged(classifier_of(tiny_gpt2, mail, method)) as merged:
+            assert not merged
+
+
+def test_a_prompt_begins_with_the_words_of_a_text(tiny_gpt2: Path, tiny_bert: Path, mail: Path) -> None:
+    """Without the tokens that a tokenizer puts around a text."""
+    settings = {"virtual_tokens": 4, "prompt_initialisation": "text", "prompt_text": "Spam or not?"}
+    for folder in (tiny_gpt2, tiny_bert):
+        model = classifier_of(folder, mail, "soft_prompt", **settings)
+        ids = model.tokenizer("Spam or not?", add_special_tokens=False)["input_ids"]
+        words = model.backbone.get_input_embeddings().weight
+        assert torch.equal(model.prompt.encoder.embedding.weight, words[(ids * 4)[:4]])
 
 
 def test_scaling_by_alpha_alone(tiny_gpt2: Path, mail: Path) -> None:

@@ -92,13 +92,13 @@ def test_without_a_causal_mask_the_first_token_needs_the_text() -> None:
 def test_a_method_that_trains_something_else_has_no_plan() -> None:
     cell = Cell("gpt2", "last_block", "last", "right", False)
     classifier = make_classifier(cell)
-    classifier.prompt = torch.nn.Parameter(torch.zeros(3))
+    classifier.extra = torch.nn.Parameter(torch.zeros(3))
     plan = make_plan(make_spec(cell, "auto"), classifier, made_up_texts(0, "right"))
     assert plan.is_off
     assert "outside the model" in plan.reasons["plan"]
 
 
-@pytest.mark.parametrize("method", ["head_only", "last_two_blocks", "full", "lora"])
+@pytest.mark.parametrize("method", ["head_only", "last_two_blocks", "full", "lora", "soft_prompt", "prefix_tuning"])
 @pytest.mark.parametrize("position,padding", [("last_nonpad", "dynamic"), ("last", "right")])
 def test_predicted_operations_are_those_of_the_run(tmp_path: Path, method: str, position: str, padding: str) -> None:
     cell = Cell("gpt2", method, position, padding, False)

@@ -23,6 +23,13 @@ RUNS = [
     {"method": "last_block", "label": "padded last", "token_position": "last"},
     {"method": "last_block", "label": "random", "weights": "random"},
     {"method": "lora", "label": "no mask, adapted head", "causal_mask": False, "lora_head": True},
+    {"method": "prefix_tuning", "label": "projected prefix", "prefix_projection": True, "virtual_tokens": 4},
+    {
+        "method": "soft_prompt",
+        "label": "soft prompt of words",
+        "prompt_initialisation": "text",
+        "prompt_text": "Is this spam?",
+    },
     {"method": "last_block", "label": "alone", "padding": "none", "token_position": "mean_nonpad"},
 ]
 

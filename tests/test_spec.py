@@ -138,6 +138,27 @@ def test_settings_can_be_for_one_method(mail: Path, tiny_gpt2: Path) -> None:
         ({"methods": ["full"], "baseline": "lora"}, SettingError, "no line of it"),
         ({"methods": [{"method": "full", "lora_rank": 4}]}, SettingError, "no setting 'lora_rank'"),
         ({"methods": []}, SettingError, "nothing to run"),
+        (
+            {"methods": ["soft_prompt"], "settings": {"context_length": 109}},
+            SettingError,
+            "context_length 109 with 20 virtual tokens is more than the 128",
+        ),
+        ({"methods": [{"method": "soft_prompt", "prompt_text": "A"}]}, SettingError, "prompt_text is not used"),
+        (
+            {"methods": [{"method": "soft_prompt", "prompt_initialisation": "text"}]},
+            SettingError,
+            "needs prompt_text",
+        ),
+        (
+            {"methods": [{"method": "prefix_tuning", "prefix_projection_size": 4}]},
+            SettingError,
+            "is for prefix_projection",
+        ),
+        (
+            {"methods": ["prefix_tuning"], "settings": {"gradient_checkpointing": True}},
+            SettingError,
+            "turn it off for prefix_tuning",
+        ),
     ],
 )
 def test_what_is_refused(mail: Path, tiny_gpt2: Path, keys: dict, error: type[Exception], words: str) -> None:
@@ -148,6 +169,11 @@ def test_what_is_refused(mail: Path, tiny_gpt2: Path, keys: dict, error: type[Ex
 def test_encoder_has_no_causal_mask_to_remove(mail: Path, tiny_bert: Path) -> None:
     with pytest.raises(SettingError, match="is for decoders"):
         prepare(study_of(mail, tiny_bert, methods=["full"], settings={"causal_mask": False}))
+
+
+def test_an_encoder_has_no_prefix(mail: Path, tiny_bert: Path) -> None:
+    with pytest.raises(SettingError, match=r"prefix_tuning is for decoders.*use soft_prompt"):
+        prepare(study_of(mail, tiny_bert, methods=["prefix_tuning"]))
 
 
 @pytest.mark.parametrize(

@@ -186,8 +186,11 @@ def _resolve(
         known = [*Settings.model_fields, *method.Settings.model_fields]
         raise SettingError(f"{where}: {entry.method} has no setting '{foreign[0]}': {did_you_mean(foreign[0], known)}")
     settings = _validate(Settings, merged, where)
-    method_settings = _validate(method.Settings, own, where).model_dump(mode="json")
-    _check_consistent(settings, info, where, device)
+    chosen = _validate(method.Settings, own, where)
+    _check_consistent(settings, info, where, device, method.reserved_tokens(chosen))
+    conflict = method.conflict(chosen, settings, info)
+    if conflict:
+        raise SettingError(f"{where}: {conflict}.")
     resolved = task_of(study).resolve(settings, info, where)
     rate = settings.learning_rate
     return RunSpec(
@@ -204,7 +207,7 @@ def _resolve(
         revision=key.revision,
         remote_code=study.remote_code,
         method=entry.method,
-        method_settings=method_settings,
+        method_settings=chosen.model_dump(mode="json"),
         device="cuda" if device == "cuda" else "cpu",
         plan=study.plan,
         seed=seed,
@@ -232,8 +235,9 @@ def _rate_source(method: Method, rate: float | None) -> Any:
     return "card" if method.card.learning_rate is not None else None
 
 
-def _check_consistent(settings: Settings, info: ModelInfo | None, where: str, device: str) -> None:
-    """Raise SettingError for settings that contradict the model or the device; the task checks the rest."""
+def _check_consistent(settings: Settings, info: ModelInfo | None, where: str, device: str, reserved: int) -> None:
+    """Raise SettingError for settings that contradict the model or the device; the task checks the rest.
+    `reserved` positions of the model are not for texts."""
     if settings.early_stopping != "none" and settings.random_streams == "reference":
         raise SettingError(
             f"{where}: early_stopping does not go with random_streams=reference, in which evaluations decide what is "
@@ -247,9 +251,11 @@ def _check_consistent(settings: Settings, info: ModelInfo | None, where: str, de
     if settings.precision == "fp16" and device != "cuda":
         raise SettingError(f"{where}: precision fp16 needs CUDA: use bf16 or float32 on a CPU.")
     length = settings.context_length
-    if isinstance(length, int) and info is not None and info.max_length and length > info.max_length:
+    if isinstance(length, int) and info is not None and info.max_length and length + reserved > info.max_length:
+        with_them = f" with {reserved} virtual tokens" if reserved else ""
         raise SettingError(
-            f"{where}: context_length {length} is more than the {info.max_length} tokens of '{info.name}': set fewer."
+            f"{where}: context_length {length}{with_them} is more than the {info.max_length} tokens of "
+            f"'{info.name}': set fewer."
         )
 
 

@@ -77,9 +77,9 @@ def make_plan(spec: RunSpec, classifier: Classifier, encoded: Encoded) -> Plan:
     position = spec.token_position or "last"
     if rule != "padded":
         position = UNPADDED.get(position, position)
-    cached, why_cached = _cached(boundary, len(partition), classifier)
-    pruning, why_pruning = _pruning(spec, position, cached)
-    masks, why_masks = _packing(classifier.backbone, rule, causal, cached)
+    cached, why_cached = _cached(boundary, why_boundary, classifier)
+    pruning, why_pruning = _pruning(spec, position, cached, classifier)
+    masks, why_masks = _packing(classifier, rule, causal, cached)
     twins = has_twins(classifier.backbone)
     return Plan(
         decisions=[
@@ -111,7 +111,8 @@ def _why_off(spec: RunSpec, classifier: Classifier) -> str | None:
         return "asked for"
     if type(classifier) is not Classifier:
         return "the method changes how the classifier computes"
-    known = {id(p) for module in (classifier.backbone, classifier.head) for p in module.parameters()}
+    parts = (classifier.backbone, classifier.head, classifier.prompt)
+    known = {id(p) for module in parts if module is not None for p in module.parameters()}
     if any(id(p) not in known for p in classifier.parameters()):
         return "the method trains something outside the model and its head"
     probability = largest_dropout(classifier)
@@ -136,8 +137,15 @@ def largest_dropout(classifier: Classifier) -> float:
 _OF_OTHER_HEADS = ("classif", "summary", "qa_")
 
 
+def has_prompt(classifier: Classifier) -> bool:
+    """Whether virtual tokens stand before every text."""
+    return classifier.prompt is not None
+
+
 def find_boundary(classifier: Classifier, partition: Partition) -> tuple[int, str]:
     """The first block with anything that trains, and what that is. A tied weight trains wherever it is used."""
+    if has_prompt(classifier):
+        return 0, "the prompt stands before the first block"
     trains = {id(p) for p in classifier.backbone.parameters() if p.requires_grad}
     if not trains:
         return len(partition), "nothing of the model trains"
@@ -188,15 +196,17 @@ def _text_rule(spec: RunSpec, encoded: Encoded, causal: bool) -> tuple[TextRule,
     return "unpadded", "padding is masked"
 
 
-def _cached(boundary: int, blocks: int, classifier: Classifier) -> tuple[str, str]:
+def _cached(boundary: int, why_boundary: str, classifier: Classifier) -> tuple[str, str]:
     if boundary == 0:
-        return "nothing", "the first block trains"
+        return "nothing", why_boundary if has_prompt(classifier) else "the first block trains"
     if not any(p.requires_grad for p in classifier.backbone.parameters()):
         return "features", "nothing below the head trains"
     return "states", f"blocks below {boundary} never change"
 
 
-def _pruning(spec: RunSpec, position: TokenPosition, cached: str) -> tuple[str | None, str]:
+def _pruning(spec: RunSpec, position: TokenPosition, cached: str, classifier: Classifier) -> tuple[str | None, str]:
+    if has_prompt(classifier):
+        return None, "virtual tokens go through it with the text's"
     if position in ("mean", "mean_nonpad"):
         return None, f"{position} reads every token"
     if spec.gradient_checkpointing:
@@ -204,12 +214,14 @@ def _pruning(spec: RunSpec, position: TokenPosition, cached: str) -> tuple[str |
     return "read position alone", "one position is read"
 
 
-def _packing(backbone: nn.Module, rule: TextRule, causal: bool, cached: str) -> tuple[Any, str]:
+def _packing(classifier: Classifier, rule: TextRule, causal: bool, cached: str) -> tuple[Any, str]:
+    if has_prompt(classifier):
+        return None, "each text needs the prompt before it"
     if rule != "unpadded":
         return None, "all texts have one length"
     if cached == "features":
         return None, "the head reads cached features"
-    kind = mask_kind(backbone, causal)
+    kind = mask_kind(classifier.backbone, causal)
     if kind is None:
         return None, "the model cannot keep texts of one row apart"
     return kind, "texts in one row see only themselves"

@@ -76,13 +76,11 @@ def _method_logits(record: RunRecord, weights: Path, texts: list[str]) -> np.nda
     import numpy as np
     import torch
 
-    from whichtune.data.encoding import encode
     from whichtune.data.splits import Dataset, Split
     from whichtune.evaluate import predict_split
     from whichtune.forward import PlainForward
-    from whichtune.models.loading import max_length_of
     from whichtune.models.saving import load_trained_state
-    from whichtune.run import build_classifier
+    from whichtune.run import build_classifier, encode_for
 
     spec = RunSpec.model_validate({**record.spec, "label": record.label, "fingerprints": record.fingerprints})
     classifier, tokenizer = build_classifier(spec, len(record.labels))
@@ -90,14 +88,11 @@ def _method_logits(record: RunRecord, weights: Path, texts: list[str]) -> np.nda
     classifier.to(spec.device)
     nobody = np.zeros(len(texts), dtype="int64")
     part = Split([str(i) for i in range(len(texts))], texts, nobody, nobody.astype(bool))
-    encoded = encode(
-        Dataset("texts", record.labels, {"train": part}, "", ""),
-        tokenizer,
-        context_length=record.context_length or "model",
-        max_length=max_length_of(classifier.backbone.config),
-        padding=spec.padding or "dynamic",
-        attend_to_padding=spec.attend_to_padding,
-        long_texts_keep=spec.long_texts_keep,
+    same = spec.model_copy(
+        update={"context_length": record.context_length or "model", "padding": spec.padding or "dynamic"}
+    )
+    encoded = encode_for(
+        same, Dataset("texts", record.labels, {"train": part}, "", ""), tokenizer, classifier.backbone.config
     )
     forward = PlainForward(classifier, encoded, torch.device(spec.device), spec.precision)
     return predict_split(classifier, forward, "train")

@@ -101,9 +101,11 @@ def encode(
     padding: Padding,
     attend_to_padding: bool,
     long_texts_keep: Kept = "head",
+    reserved: int = 0,
 ) -> Encoded:
     """Tokenise every split and cut texts to the context length, the tokenizer's special tokens kept.
 
+    `reserved` of the model's `max_length` positions are taken by virtual tokens and not there for texts.
     Raises SettingError for a context the model does not have, ModelError for a tokenizer without padding.
     """
     if tokenizer.pad_token_id is None and padding != "none":
@@ -111,7 +113,7 @@ def encode(
             "The tokenizer has neither a padding nor an end-of-text token: give it one, or use --set padding=none."
         )
     train = tokenizer(dataset.splits["train"].texts, verbose=False)["input_ids"]
-    limit = resolve_context(context_length, max(len(ids) for ids in train), max_length)
+    limit = resolve_context(context_length, max(len(ids) for ids in train), max_length, reserved)
     splits = {}
     for name, split in dataset.splits.items():
         tokens = train if name == "train" else tokenizer(split.texts, verbose=False)["input_ids"]
@@ -129,8 +131,14 @@ def encode(
     return Encoded(splits, limit, pad_id, padding, attend_to_padding, long_texts_keep)
 
 
-def resolve_context(wanted: int | str, longest: int, max_length: int | None) -> int:
+def resolve_context(wanted: int | str, longest: int, max_length: int | None, reserved: int = 0) -> int:
     """The context length in tokens. `longest` is cut to what the model has; a number above it is an error."""
+    if max_length is not None and reserved:
+        if reserved >= max_length:
+            raise SettingError(
+                f"virtual_tokens: {reserved} leave no room for a text in the model's {max_length} positions: set fewer."
+            )
+        max_length -= reserved
     if wanted == "model":
         if max_length is None:
             raise SettingError("context_length: the model names no length of its own: give a number or 'longest'.")
@@ -138,5 +146,8 @@ def resolve_context(wanted: int | str, longest: int, max_length: int | None) -> 
     if wanted == "longest":
         return min(longest, max_length) if max_length else longest
     if max_length is not None and int(wanted) > max_length:
-        raise SettingError(f"context_length: {wanted} tokens are more than the model's {max_length}: set fewer.")
+        less = f", less {reserved} for virtual tokens" if reserved else ""
+        raise SettingError(
+            f"context_length: {wanted} tokens are more than the model's {max_length + reserved}{less}: set fewer."
+        )
     return int(wanted)

@@ -15,6 +15,8 @@ from whichtune.spaces import Space, Spaces, usual_spaces
 
 if TYPE_CHECKING:
     from whichtune.models.heads import Classifier
+    from whichtune.models.loading import ModelInfo
+    from whichtune.spec import Settings as RunSettings
 
 
 class NoSettings(BaseModel):
@@ -57,6 +59,15 @@ class Method(ABC):
         Nothing for a method in closed form, or one without a rate.
         """
         return {} if self.closed_form or rate is None else {**usual_spaces(rate), **self.own_spaces}
+
+    def reserved_tokens(self, settings: Any) -> int:
+        """How many of the model's positions are not for texts, because the method fills them."""
+        return 0
+
+    def conflict(self, own: Any, shared: RunSettings, info: ModelInfo | None) -> str | None:
+        """Why the method with its `own` settings does not go with a run's `shared` ones or with the model, in
+        words that end a sentence; None where it does. Asked before a study begins."""
+        return None
 
     @contextmanager
     def merged(self, classifier: Classifier) -> Iterator[bool]:

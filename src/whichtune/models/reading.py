@@ -128,7 +128,10 @@ class FeatureComputer:
             columns, flat = packing.read_positions(place) if packing else (place[:, None], None)
             rows = self._last.rows(columns, lambda: self.model(**inputs)).flatten(0, 1)
             return rows if flat is None else rows[flat.to(device)]
-        states: Tensor = self.model(**inputs).last_hidden_state
+        if packing is None and not self.route.boundary:
+            states = self.classifier.states_of(**inputs)
+        else:
+            states = self.model(**inputs).last_hidden_state
         if packing is not None:
             states = packing.unpack(states, batch.input_ids.shape[1])
         return pool(states, batch.lengths.to(device), self.position)

@@ -173,13 +173,14 @@ def build_classifier(spec: RunSpec, classes: int) -> tuple[Classifier, Any]:
     streams = streams_of(spec)
     head = streams.head(backbone.config.hidden_size, classes)
     assert spec.token_position is not None  # resolved before a run starts
-    classifier = Classifier(backbone, head, spec.token_position)
+    tokenizer = load_tokenizer(info.path, spec.remote_code)
+    classifier = Classifier(backbone, head, spec.token_position, tokenizer)
     method = METHODS[spec.method]
     method.attach(classifier, method.Settings(**spec.method_settings), spec.seed or 0)
     streams.draw_adapters(classifier)
     if spec.gradient_checkpointing:
         backbone.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    return classifier, load_tokenizer(info.path, spec.remote_code)
+    return classifier, tokenizer
 
 
 def inspect_unchanged(spec: RunSpec) -> ModelInfo:
@@ -196,9 +197,11 @@ def inspect_unchanged(spec: RunSpec) -> ModelInfo:
 def encode_for(spec: RunSpec, dataset: Dataset, tokenizer: Any, config: Any) -> Any:
     """The data set as tokens, with the spec's context and padding."""
     from whichtune.data.encoding import encode
+    from whichtune.methods import METHODS
     from whichtune.models.loading import max_length_of
 
     assert spec.padding is not None
+    method = METHODS[spec.method]
     return encode(
         dataset,
         tokenizer,
@@ -207,6 +210,7 @@ def encode_for(spec: RunSpec, dataset: Dataset, tokenizer: Any, config: Any) -> 
         padding=spec.padding,
         attend_to_padding=spec.attend_to_padding,
         long_texts_keep=spec.long_texts_keep,
+        reserved=method.reserved_tokens(method.Settings(**spec.method_settings)),
     )
 
 

@@ -1,0 +1,70 @@
+"""What soft prompts and prefixes have in common: settings, their checks, and the head that trains beside them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from whichtune.methods.base import Method, train_only
+from whichtune.spaces import Spaces, choice
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from whichtune.models.heads import Classifier
+    from whichtune.models.prompts import Prompt
+
+
+class VirtualTokensSettings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    virtual_tokens: int = Field(
+        20,
+        ge=1,
+        description="how many virtual tokens stand before each text; they take as many of the model's positions",
+    )
+    prompt_initialisation: Literal["vocabulary", "random", "text"] = Field(
+        "vocabulary",
+        description="virtual tokens begin as tokens drawn from the `vocabulary`, as those of `prompt_text`, or as "
+        "`random` numbers (standard normal)",
+    )
+    prompt_text: str | None = Field(
+        None, description="the text whose tokens they begin as, repeated or cut to the number of virtual tokens"
+    )
+
+    @model_validator(mode="after")
+    def _text_where_it_is_used(self) -> VirtualTokensSettings:
+        if self.prompt_initialisation == "text" and not (self.prompt_text or "").strip():
+            raise ValueError("prompt_initialisation 'text' needs prompt_text: give the text to begin from")
+        if self.prompt_initialisation != "text" and self.prompt_text is not None:
+            raise ValueError(f"prompt_text is not used with prompt_initialisation '{self.prompt_initialisation}'")
+        return self
+
+
+class VirtualTokensMethod(Method):
+    """A prompt before every text trains, and the head; the model itself stays as it is."""
+
+    Settings = VirtualTokensSettings
+    own_spaces: ClassVar[Spaces] = {"virtual_tokens": choice(5, 10, 20)}  # none needs more room than the default
+
+    def reserved_tokens(self, settings: Any) -> int:
+        return int(settings.virtual_tokens)
+
+    def attach(self, classifier: Classifier, settings: Any, seed: int) -> None:
+        from whichtune.seeding import ADAPTER, seed_global
+
+        seed_global(seed, ADAPTER)  # PEFT draws from the global generator
+        prompt = self.new_prompt(classifier, settings, seed, _tokens_of_text(classifier, settings))
+        classifier.prompt = prompt
+        train_only(classifier, [prompt, classifier.head])
+
+    def new_prompt(self, classifier: Classifier, settings: Any, seed: int, text: Sequence[int] | None) -> Prompt:
+        """The virtual tokens with their first values; `text` holds the ids of the text to begin from."""
+        raise NotImplementedError
+
+
+def _tokens_of_text(classifier: Classifier, settings: VirtualTokensSettings) -> list[int] | None:
+    if settings.prompt_text is None or classifier.tokenizer is None:
+        return None
+    ids: list[int] = classifier.tokenizer(settings.prompt_text, add_special_tokens=False)["input_ids"]
+    return ids

@@ -1,0 +1,254 @@
+"""Virtual tokens in front of every text: vectors that train while the model stays as it is.
+
+A `SoftPrompt` puts trained vectors before the token embeddings (prompt tuning); a `Prefix` puts trained keys and
+values before each block's own (prefix tuning). The parameters are PEFT's modules. Either way the virtual tokens take
+the positions 0 to V-1 and the text begins at V, and the states that are returned are those of the text alone, so
+that a head which reads the first, the last or the mean of a text's tokens reads what it would read without a prompt.
+(With vectors for ids, transformers' own classifiers cannot see where padding begins and read a padding token.)
+
+Shapes: B texts, T tokens, V virtual tokens, D hidden size, H heads that have keys, d their size, L blocks.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from whichtune.errors import ModelError, SettingError
+from whichtune.models.loading import kind_of
+
+if TYPE_CHECKING:
+    from peft import PrefixTuningConfig
+
+Initialisation = Literal["vocabulary", "random", "text"]
+
+
+class Prompt(nn.Module, ABC):
+    """Virtual tokens. `count` of them; `leading` positions of the model's output belong to them."""
+
+    count: int
+    leading: int
+    places: Tensor  # (V,), 0 to V-1: what PEFT's modules are called with
+
+    @abstractmethod
+    def inputs(self, backbone: nn.Module, input_ids: Tensor, attention_mask: Tensor | None) -> dict[str, Any]:
+        """What to call the backbone with (or to generate from) for `input_ids` (B, T) behind the virtual tokens.
+
+        `attention_mask` (B, T), 1 for tokens that are seen, or None where all are.
+        """
+
+
+def prompted_hidden_states(
+    backbone: nn.Module, prompt: nn.Module, input_ids: Tensor, attention_mask: Tensor | None, **extra: Any
+) -> Tensor:
+    """The last hidden states (B, T, D) of the real tokens, computed behind the prompt.
+
+    `input_ids` (B, T); `attention_mask` (B, T) or None; `extra` goes to the backbone.
+    """
+    assert isinstance(prompt, Prompt)
+    inputs = prompt.inputs(backbone, input_ids, attention_mask)
+    states: Tensor = backbone(**inputs, **extra).last_hidden_state
+    return states[:, prompt.leading :]
+
+
+class SoftPrompt(Prompt):
+    """Trained vectors (V, E) before the token embeddings, E being the embeddings' size."""
+
+    def __init__(self, encoder: nn.Module, count: int) -> None:
+        super().__init__()
+        self.encoder = encoder  # PEFT's PromptEmbedding
+        self.count = self.leading = count
+        self.register_buffer("places", torch.arange(count), persistent=False)
+
+    def inputs(self, backbone: nn.Module, input_ids: Tensor, attention_mask: Tensor | None) -> dict[str, Any]:
+        words = _embeddings(backbone)(input_ids)
+        vectors = self.encoder(self.places[None]).to(words.dtype).expand(len(input_ids), -1, -1)
+        mask = _longer_mask(attention_mask, self.count, queries=True)
+        return {"inputs_embeds": torch.cat([vectors, words], dim=1), "attention_mask": mask}
+
+
+class Prefix(Prompt):
+    """Trained keys and values of V virtual tokens before every block's own.
+
+    `encoder` is PEFT's PrefixEncoder; with a projection it is a small network that makes them from V vectors.
+    Without gradients what the network makes is the same every time, and `fixed` keeps it.
+    """
+
+    leading = 0
+
+    def __init__(self, encoder: nn.Module, count: int, heads: int, size: int) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.count, self.heads, self.size = count, heads, size
+        self.fixed: Tensor | None = None
+        self.register_buffer("places", torch.arange(count), persistent=False)
+
+    def keys_and_values(self) -> Tensor:
+        """(2 L, H, V, d): keys and values of each block in turn."""
+        if self.fixed is not None:
+            return self.fixed
+        made: Tensor = self.encoder(self.places)
+        return made.view(self.count, -1, self.heads, self.size).permute(1, 2, 0, 3)
+
+    def inputs(self, backbone: nn.Module, input_ids: Tensor, attention_mask: Tensor | None) -> dict[str, Any]:
+        from transformers import DynamicCache
+
+        if any(getattr(module, "gradient_checkpointing", False) for module in backbone.modules()):
+            raise SettingError(CHECKPOINTING)
+        made = self.keys_and_values()
+        if torch.is_autocast_enabled(made.device.type):
+            made = made.to(torch.get_autocast_dtype(made.device.type))  # as the text's own keys and values
+        made = made[:, None].expand(-1, len(input_ids), -1, -1, -1)
+        past = DynamicCache([(made[place], made[place + 1]) for place in range(0, len(made), 2)])
+        mask = _longer_mask(attention_mask, self.count, queries=False)
+        return {"input_ids": input_ids, "attention_mask": mask, "past_key_values": past}
+
+
+CHECKPOINTING = (
+    "gradient_checkpointing: transformers runs blocks again without the prefix there: turn it off for prefix_tuning."
+)
+
+
+def _longer_mask(mask: Tensor | None, count: int, queries: bool) -> Tensor | None:
+    """A mask over virtual and real tokens: the virtual ones are always seen."""
+    if mask is None:
+        return None
+    if mask.ndim == 4:  # a finished mask, which only models without storage are called with: its shape matters
+        return nn.functional.pad(mask, (count, 0, count if queries else 0, 0))
+    return torch.cat([mask.new_ones(len(mask), count), mask], dim=1)
+
+
+# -- making them ---------------------------------------------------------------------------------------
+
+
+def new_soft_prompt(
+    backbone: nn.Module,
+    count: int,
+    initialisation: Initialisation,
+    draw: torch.Generator,
+    text: Sequence[int] | None = None,
+) -> SoftPrompt:
+    """A soft prompt of `count` virtual tokens.
+
+    It begins with the embeddings of tokens drawn from the vocabulary by `draw`, those of a `text`'s tokens
+    (repeated or cut to `count`), or with `random` numbers from PEFT (standard normal, from torch's global
+    generator). On a model without storage only its shape is made.
+    """
+    from peft import PromptEmbedding, PromptTuningConfig
+
+    embeddings = _embeddings(backbone)
+    if "inputs_embeds" not in inspect.signature(backbone.forward).parameters:
+        raise ModelError(
+            f"{type(backbone).__name__} takes token ids only: soft_prompt needs a model that takes vectors."
+        )
+    sizes: dict[str, Any] = {"token_dim": _width(embeddings), "num_layers": 1, "num_attention_heads": 1}
+    config = PromptTuningConfig(num_virtual_tokens=count, num_transformer_submodules=1, **sizes)
+    encoder = PromptEmbedding(config, embeddings)
+    ids = _first_tokens(embeddings, count, initialisation, draw, text)
+    if ids is not None:
+        with torch.no_grad():
+            encoder.embedding.weight.copy_(embeddings(ids))
+    return SoftPrompt(encoder, count)
+
+
+def new_prefix(
+    backbone: nn.Module,
+    count: int,
+    initialisation: Initialisation,
+    draw: torch.Generator,
+    text: Sequence[int] | None = None,
+    projection: bool = False,
+    projection_size: int | None = None,
+) -> Prefix:
+    """A prefix of `count` virtual tokens, for decoders.
+
+    It begins with the keys and values that the model itself computes for tokens drawn from the vocabulary or for a
+    `text`, as the method's authors advise, or with `random` numbers from PEFT. With `projection` it is random: what
+    the network would have to be to give certain keys cannot be told. Raises ModelError for models without keys and
+    values of past tokens.
+    """
+    from peft import PrefixEncoder, PrefixTuningConfig
+
+    config: Any = backbone.config
+    _check_has_past(backbone)
+    blocks = int(config.num_hidden_layers)
+    heads = int(getattr(config, "num_key_value_heads", None) or config.num_attention_heads)
+    size = int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
+    ids = None if projection else _first_tokens(_embeddings(backbone), count, initialisation, draw, text)
+    first = None if ids is None else _computed_keys_and_values(backbone, ids)
+    if first is not None and first.shape != (2 * blocks, heads, count, size):
+        raise ModelError(
+            f"The keys of {type(backbone).__name__} differ in shape by block: prefix_tuning needs one shape."
+        )
+    peft: PrefixTuningConfig = PrefixTuningConfig(
+        num_virtual_tokens=count,
+        num_transformer_submodules=1,
+        token_dim=heads * size,
+        num_layers=blocks,
+        num_attention_heads=heads,
+        prefix_projection=projection,
+        encoder_hidden_size=projection_size or heads * size,
+    )
+    encoder = PrefixEncoder(peft)
+    if first is not None:
+        with torch.no_grad():
+            encoder.embedding.weight.copy_(first.permute(2, 0, 1, 3).reshape(count, -1))
+    return Prefix(encoder, count, heads, size)
+
+
+def _check_has_past(backbone: nn.Module) -> None:
+    config: Any = backbone.config
+    takes = inspect.signature(backbone.forward).parameters
+    if kind_of(config, config.model_type) != "decoder" or "past_key_values" not in takes:
+        raise ModelError(
+            f"{type(backbone).__name__} keeps no keys and values of past tokens, which prefix_tuning needs: "
+            "choose a decoder, or soft_prompt."
+        )
+
+
+def _first_tokens(
+    embeddings: nn.Module,
+    count: int,
+    initialisation: Initialisation,
+    draw: torch.Generator,
+    text: Sequence[int] | None,
+) -> Tensor | None:
+    """Ids (V,) of the tokens that the virtual ones begin as; None for random numbers and without storage."""
+    matrix: Any = embeddings.weight
+    if initialisation == "random" or matrix.is_meta:
+        return None
+    if initialisation == "text":
+        if not text:
+            raise SettingError("prompt_text: the tokenizer makes no token of it: give a text of a word or more.")
+        return torch.tensor((list(text) * math.ceil(count / len(text)))[:count], device=matrix.device)
+    return torch.randint(matrix.shape[0], (count,), generator=draw).to(matrix.device)
+
+
+@torch.no_grad()
+def _computed_keys_and_values(backbone: nn.Module, ids: Tensor) -> Tensor:
+    """(2 L, H, V, d): what every block has of these tokens when they stand alone."""
+    from transformers import DynamicCache
+
+    training, past = backbone.training, DynamicCache()  # a plain one: a model's own may forget beyond a window
+    backbone.eval()
+    backbone(input_ids=ids[None], past_key_values=past, use_cache=True)
+    backbone.train(training)
+    return torch.stack([part[0] for layer in past.layers for part in (layer.keys, layer.values)])
+
+
+def _embeddings(backbone: nn.Module) -> nn.Module:
+    """The module that turns token ids into vectors; some scale them, too, so it is called, not looked into."""
+    model: Any = backbone
+    found: nn.Module = model.get_input_embeddings()
+    return found
+
+
+def _width(embeddings: nn.Module) -> int:
+    matrix: Any = embeddings.weight
+    return int(matrix.shape[1])
