@@ -28,7 +28,8 @@ def test_changed_predictions_are_counted(tiny_gpt2: Path, mail: Path, tmp_path: 
     make bf16 change some predictions."""
     spec = spec_of(tiny_gpt2, mail, plan, method=method, precision="bf16", max_steps=2, learning_rate=1e-5)
     result = run_one(spec, cache={"folder": tmp_path / "cache"})
-    assert result.save is not None and result.predictions is not None
+    assert result.save is not None
+    assert result.predictions is not None
     result.save(tmp_path)
     dataset = load_dataset(spec.data)
     classifier, tokenizer = build_classifier(spec, 2)
