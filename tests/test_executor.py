@@ -123,8 +123,9 @@ def test_a_run_killed_by_the_system_is_a_row(tiny_gpt2: Path, mail: Path, tmp_pa
     assert compare(study, tmp_path / "s", threads=1).started == 1
 
 
-def start_cli(study_file: Path, out: Path) -> subprocess.Popen:
-    command = [sys.executable, "-m", "whichtune", "compare", str(study_file), "--out", str(out), "--threads", "1"]
+def start_cli(study_file: Path, out: Path, *more: str) -> subprocess.Popen:
+    words = ["compare", str(study_file), "--out", str(out), "--threads", "1", *more]
+    command = [sys.executable, "-m", "whichtune", *words]
     source = str(Path(__file__).parents[1] / "src")
     environment = {**os.environ, "PYTHONPATH": source, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(

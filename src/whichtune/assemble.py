@@ -57,7 +57,8 @@ def assemble_study(
         if file is None and data is None and model is None:
             value["name"] = demo["name"]
         value = {**{k: demo[k] for k in ("runs", "pairs")}, **value}
-        if (model or value.get("model") or EMBEDDED) == EMBEDDED:  # its learning rates are for that model
+        if (model or value.get("model") or EMBEDDED) == EMBEDDED:  # rates and jobs are for that model
+            value.setdefault("jobs", demo["jobs"])
             value["settings"] = {**demo["settings"], **(value.get("settings") or {})}
     for key, chosen in (("model", model), ("plan", plan), ("device", device)):
         if chosen is not None:

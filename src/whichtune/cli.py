@@ -69,6 +69,9 @@ def compare(
     figures: Annotated[bool, typer.Option(help="Write the report's figures as PNG and SVG files, too.")] = True,
     json_: Annotated[bool, typer.Option("--json", help="Print summary.json instead of the table.")] = False,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of a run [default: torch's choice].")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Runs made at a time; their times are then those of a shared machine.")
+    ] = None,
     cache_limit: Annotated[
         str | None,
         typer.Option(help="Disk for states of frozen blocks, as 20GB [default: a quarter of the free]."),
@@ -86,7 +89,9 @@ def compare(
     if dry_run:
         print_dry_run(chosen, out)
         return
-    _compare(chosen, out, json_, logger or [], save=save, threads=threads, figures=figures, cache_limit=limit)
+    _compare(
+        chosen, out, json_, logger or [], save=save, threads=threads, jobs=jobs, figures=figures, cache_limit=limit
+    )
 
 
 def parse_bytes(option: str, text: str | None) -> int | None:

@@ -58,6 +58,7 @@ def compare(
     threads: int | None = None,
     lenient: bool = False,
     cache_limit: int | None = None,
+    jobs: int | None = None,
     on_event: Listener = lambda event: None,
     figures: bool = False,
     command: str | None = None,
@@ -66,17 +67,17 @@ def compare(
 
     `out` defaults to `whichtune-<name>` in the working directory. `save` keeps the trained weights of no run, of
     the run that is best on validation, or of all. `cache_limit` is the bytes that states of frozen blocks may
-    take on disk; None: a quarter of what is free. With `lenient`, runs whose model cannot be had are failed
-    rows instead of an error, and several lines may mean the same run. `figures` writes those of the report as PNG
-    and SVG, too. `command` is kept in study.json, for the report's reader. Raises a WhichtuneError for anything a
-    user can put right, before the first run starts; a run that fails is a row of the table. After Ctrl-C the
-    summary holds what is complete, and the same call resumes.
+    take on disk; None: a quarter of what is free. `jobs` runs are made at a time (None: as the study says). With
+    `lenient`, runs whose model cannot be had are failed rows instead of an error, and several lines may mean the
+    same run. `figures` writes those of the report as PNG and SVG, too. `command` is kept in study.json, for the
+    report's reader. Raises a WhichtuneError for anything a user can put right, before the first run starts; a run
+    that fails is a row of the table. After Ctrl-C the summary holds what is complete, and the same call resumes.
     """
     expansion, dataset = prepare(study, lenient)
     search = plan_search(expansion, dataset.without_test())
     folder = StudyFolder(out or f"whichtune-{study.name}", create=True)
     folder.write_json("study.json", resolved(expansion, command, search.described() if search else None))
-    executor = LocalExecutor(threads=threads, cache_limit=cache_limit)
+    executor = LocalExecutor(threads=threads, cache_limit=cache_limit, jobs=jobs or study.jobs)
     started = 0
     try:
         if search is not None:

@@ -12,17 +12,26 @@ Event = dict[str, Any]
 PLAIN_SECONDS = 15.0  # between two plain lines of one run
 
 
+class _Current:
+    """A run under way."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.began = self.last_line = time.monotonic()
+        self.task: Any = None
+
+
 class Progress:
     """Listens to a study's events. Use as a context manager around `compare`."""
 
     def __init__(self, console: Console, debug: bool = False) -> None:
         self.console, self.debug = console, debug
-        self.runs = self.done = 0
-        self.began = self.run_began = self.last_line = time.monotonic()
+        self.runs = self.done = self.complete = 0
+        self.began = time.monotonic()
+        self.started = 0
         self.spent: list[float] = []
-        self.title = ""
+        self.current: dict[str, _Current] = {}
         self.live: Any = None
-        self.task: Any = None
 
     def __enter__(self) -> Progress:
         if self.console.is_terminal:
@@ -36,7 +45,6 @@ class Progress:
                 transient=True,
             )
             self.live.start()
-            self.task = self.live.add_task("starting", total=None, detail="")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -49,14 +57,17 @@ class Progress:
             handler(event)
 
     def _on_study(self, event: Event) -> None:
-        self.runs, self.done, self.spent = event["runs"], event["complete"], []
+        self._begin(event["runs"], event["complete"])
         left = self.runs - self.done
         kept = f"; {self.done} complete, kept" if self.done else ""
         self.console.print(f"{self.runs} runs{kept}; {left} to make.", highlight=False)
 
+    def _begin(self, runs: int, complete: int) -> None:
+        self.runs, self.done, self.complete, self.started, self.spent = runs, complete, complete, 0, []
+
     def _on_search(self, event: Event) -> None:
         """A search's draws come before the study; with a budget in seconds nobody knows how many."""
-        self.runs, self.done = event["draws"] or 0, event["complete"]
+        self._begin(event["draws"] or 0, event["complete"])
         kept = f"; {self.done} complete, kept" if self.done else ""
         many = f"{self.runs} draws" if self.runs else "draws until the budget is spent"
         self.console.print(f"Search: {many}{kept}, judged on validation.", highlight=False)
@@ -64,56 +75,62 @@ class Progress:
     def _on_start(self, event: Event) -> None:
         seed = "" if event["seed"] is None else f", seed {event['seed']}"
         draw = f", draw {event['draw']}" if "draw" in event else ""
-        self.title = f"[{self.done + 1}{f'/{self.runs}' if self.runs else ''}] {event['label']}{draw or seed}"
-        self.run_began = self.last_line = time.monotonic()
-        self._show("loading", None, None)
+        self.started += 1
+        number = self.complete + self.started
+        title = f"[{number}{f'/{self.runs}' if self.runs else ''}] {event['label']}{draw or seed}"
+        self.current[event["run_id"]] = run = _Current(title)
+        if self.live is not None:
+            run.task = self.live.add_task("starting", total=None, detail="")
+        self._show(run, "loading", None, None)
 
     def _on_phase(self, event: Event) -> None:
-        self._show({"load": "loading", "train": "training"}.get(event["phase"], "evaluating"), None, None)
+        detail = {"load": "loading", "train": "training"}.get(event["phase"], "evaluating")
+        self._show(self.current[event["run_id"]], detail, None, None)
 
     def _on_step(self, event: Event) -> None:
+        run = self.current[event["run_id"]]
         share = event["step"] / event["steps"]
         parts = [f"epoch {event['epoch']:.2f}", f"step {event['step']}/{event['steps']}"]
         if "train_loss" in event:
             parts.append(f"loss {event['train_loss']:.4f}")
         if "validation_accuracy" in event:
             parts.append(f"validation {100 * event['validation_accuracy']:.2f} %")
-        left = (time.monotonic() - self.run_began) * (1 / share - 1)
+        left = (time.monotonic() - run.began) * (1 / share - 1)
         parts.append(f"{_clock(left)} left of this run{self._rest()}")
-        self._show(", ".join(parts), event["step"], event["steps"])
+        self._show(run, ", ".join(parts), event["step"], event["steps"])
 
     def _rest(self) -> str:
         """Time for the runs that follow, once one is done."""
-        waiting = self.runs - self.done - 1
+        waiting = self.runs - self.done - len(self.current)
         if not self.spent or waiting < 1:
             return ""
-        return f", about {_clock(waiting * sum(self.spent) / len(self.spent))} for the rest"
+        each = sum(self.spent) / len(self.spent) / max(1, len(self.current))
+        return f", about {_clock(waiting * each)} for the rest"
 
     def _on_end(self, event: Event) -> None:
         self.done += 1
-        took = time.monotonic() - self.run_began
+        run = self.current.pop(event["run_id"])
+        if self.live is not None:
+            self.live.remove_task(run.task)
+        took = time.monotonic() - run.began
         self.spent.append(took)
         reason = f": {event['error']}" if event["error"] else ""
-        self._print(f"{self.title}  {event['status']} in {_clock(took)}{reason}")
+        self._print(f"{run.title}  {event['status']} in {_clock(took)}{reason}")
 
     def _on_traceback(self, event: Event) -> None:
         if self.debug:
             self._print(event["text"])
 
-    def _show(self, detail: str, done: int | None, total: int | None) -> None:
+    def _show(self, run: _Current, detail: str, done: int | None, total: int | None) -> None:
         if self.live is not None:
             from rich.markup import escape
 
             self.live.update(
-                self.task,
-                description=escape(self.title),
-                detail=escape(detail),
-                completed=done or 0,
-                total=total,
+                run.task, description=escape(run.title), detail=escape(detail), completed=done or 0, total=total
             )
-        elif time.monotonic() - self.last_line > PLAIN_SECONDS:
-            self.last_line = time.monotonic()
-            self._print(f"{self.title}  {detail}")
+        elif time.monotonic() - run.last_line > PLAIN_SECONDS:
+            run.last_line = time.monotonic()
+            self._print(f"{run.title}  {detail}")
 
     def _print(self, text: str) -> None:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -107,6 +107,7 @@ class Environment(_Record):
     processor: str
     cores: int
     threads: int
+    jobs: int = Field(1, description="runs that were made at a time: each then had a share of the machine")
     device: str
     memory_bytes: int
     packages: dict[str, str]

@@ -1,13 +1,18 @@
-"""Runs on this machine, one after the other, each a process forked from the run server."""
+"""Runs on this machine, one after the other or a few at a time, each a process forked from a run server."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from typing import IO, Any
 
 from whichtune.executors.base import Event
@@ -19,6 +24,10 @@ WAIT_SECONDS = 0.5
 SIGKILL = -9
 
 
+class StoppedError(Exception):
+    """Ends a worker whose server was closed under it: the study was interrupted, or another worker failed."""
+
+
 class RunServer:
     """The server process and the pipe to it; started when first needed, and again should it die."""
 
@@ -26,6 +35,8 @@ class RunServer:
         self.fork = fork
         self.process: subprocess.Popen[str] | None = None
         self.log: IO[bytes] = tempfile.TemporaryFile()
+        self.lock = threading.Lock()  # closing comes from another thread where runs are made side by side
+        self.closed = False
 
     def __enter__(self) -> RunServer:
         return self
@@ -35,9 +46,11 @@ class RunServer:
         self.log.close()
 
     def close(self) -> None:
-        """End the server and the run under way."""
-        if self.process is None:
-            return
+        """End the server and the run under way; it starts no more."""
+        with self.lock:
+            self.closed = True
+            if self.process is None:
+                return
         assert self.process.stdin is not None
         try:
             self.process.stdin.close()
@@ -51,26 +64,33 @@ class RunServer:
         self.process = None
 
     def run(self, request: dict[str, Any], on_event: Callable[[Event], None]) -> int:
-        """Make one run; gives the child's exit status, negative for a signal."""
-        if self.process is None or self.process.poll() is not None:
-            self._start()
-        assert self.process is not None
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps(request) + "\n")
-        self.process.stdin.flush()
-        for line in self.process.stdout:
+        """Make one run; gives the child's exit status, negative for a signal. Raises StoppedError once closed."""
+        process = self._running()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(json.dumps(request) + "\n")
+        process.stdin.flush()
+        for line in process.stdout:
             event = json.loads(line)
             if event["event"] == "exit":
                 if not self.fork:  # it answers one request and leaves
-                    self.process.wait()
+                    process.wait()
                 return int(event["code"])
             on_event(event)
-        return self.process.wait() or 1  # the server itself died
+        return process.wait() or 1  # the server itself died
 
-    def _start(self) -> None:
+    def _running(self) -> subprocess.Popen[str]:
+        """The server's process, started where there is none."""
+        with self.lock:
+            if self.closed:
+                raise StoppedError
+            if self.process is None or self.process.poll() is not None:
+                self.process = self._start()
+            return self.process
+
+    def _start(self) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "whichtune.executors.server"] + ([] if self.fork else ["--no-fork"])
-        self.process = subprocess.Popen(
+        return subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -81,11 +101,46 @@ class RunServer:
         )
 
 
-class LocalExecutor:
-    """Skips complete runs and lets processes on one folder share the work: each run is made by one of them."""
+class _Queue:
+    """Runs that wait. One that another process makes comes back until its record is complete."""
 
-    def __init__(self, fork: bool = True, threads: int | None = None, cache_limit: int | None = None) -> None:
-        self.fork, self.threads, self.cache_limit = fork, threads, cache_limit
+    def __init__(self, specs: Iterable[RunSpec], folder: StudyFolder) -> None:
+        self.folder, self.lock = folder, threading.Lock()
+        self.waiting = deque(spec for spec in specs if not folder.is_complete(spec.run_id))
+        self.elsewhere: list[RunSpec] = []
+        self.stopped = threading.Event()
+
+    def take(self) -> RunSpec | None:
+        """The next run to make; None when there is none left. Waits for those that are made elsewhere."""
+        while not self.stopped.is_set():
+            with self.lock:
+                if self.waiting:
+                    return self.waiting.popleft()
+                if not self.elsewhere:
+                    return None
+            time.sleep(WAIT_SECONDS)
+            with self.lock:
+                self.waiting.extend(spec for spec in self.elsewhere if not self.folder.is_complete(spec.run_id))
+                self.elsewhere.clear()
+        return None
+
+    def give_back(self, spec: RunSpec) -> None:
+        with self.lock:
+            self.elsewhere.append(spec)
+
+
+class LocalExecutor:
+    """Skips complete runs and lets processes on one folder share the work: each run is made by one of them.
+
+    `jobs` runs are made at a time, each by a server of its own; `threads` are those of one run, by default an
+    equal share of the cores, or torch's choice where runs are made one after the other.
+    """
+
+    def __init__(
+        self, fork: bool = True, threads: int | None = None, cache_limit: int | None = None, jobs: int = 1
+    ) -> None:
+        self.fork, self.jobs, self.cache_limit = fork, jobs, cache_limit
+        self.threads = threads if threads or jobs == 1 else max(1, (os.cpu_count() or 1) // jobs)
         self._siblings: dict[str, list[tuple[str, dict[str, Any]]]] = {}
 
     def execute(
@@ -93,41 +148,64 @@ class LocalExecutor:
     ) -> int:
         folder.sweep()
         self._siblings = siblings(specs)
+        queue = _Queue(specs, folder)
+        jobs = min(self.jobs, len(queue.waiting))
+        if jobs <= 1:
+            with RunServer(self.fork) as server:
+                return self._work(server, queue, save, on_event)
+        return self._side_by_side(jobs, queue, save, on_event)
+
+    def _side_by_side(self, jobs: int, queue: _Queue, save: bool, on_event: Callable[[Event], None]) -> int:
+        """`jobs` workers on one queue. What one of them raises, and Ctrl-C, ends all of them and is raised."""
+        one_at_a_time = threading.Lock()
+
+        def tell(event: Event) -> None:
+            with one_at_a_time:
+                on_event(event)
+
+        with ExitStack() as stack:
+            pool = stack.enter_context(ThreadPoolExecutor(jobs))
+            servers = [stack.enter_context(RunServer(self.fork)) for _ in range(jobs)]
+            stack.callback(queue.stopped.set)  # first of all on the way out: the servers then close
+            workers: list[Future[int]] = [pool.submit(self._work, server, queue, save, tell) for server in servers]
+            for worker in wait(workers, return_when=FIRST_EXCEPTION).done:
+                worker.result()
+            return sum(worker.result() for worker in workers)
+
+    def _work(self, server: RunServer, queue: _Queue, save: bool, on_event: Callable[[Event], None]) -> int:
+        """Make runs until none is left; how many were started."""
         started = 0
-        waiting = [spec for spec in specs if not folder.is_complete(spec.run_id)]
-        with RunServer(self.fork) as server:
-            while waiting:
-                taken_elsewhere = []
-                for spec in waiting:
-                    with folder.claim(spec.run_id) as mine:
-                        if not mine:
-                            taken_elsewhere.append(spec)
-                        elif not folder.is_complete(spec.run_id):
-                            started += 1
-                            self._one(server, spec, folder, save, on_event)
-                if len(taken_elsewhere) == len(waiting):
-                    time.sleep(WAIT_SECONDS)
-                waiting = [spec for spec in taken_elsewhere if not folder.is_complete(spec.run_id)]
+        while (spec := queue.take()) is not None:
+            with queue.folder.claim(spec.run_id) as mine:
+                if not mine:
+                    queue.give_back(spec)
+                elif not queue.folder.is_complete(spec.run_id):
+                    started += 1
+                    self._one(server, spec, queue, save, on_event)
         return started
 
     def _one(
         self,
         server: RunServer,
         spec: RunSpec,
-        folder: StudyFolder,
+        queue: _Queue,
         save: bool,
         on_event: Callable[[Event], None],
     ) -> None:
+        folder = queue.folder
         on_event({"event": "start", "run_id": spec.run_id, "label": spec.label, "seed": spec.seed})
         request = {
             "spec": spec.model_dump(mode="json"),
             "folder": str(folder.path),
             "save": save,
             "threads": self.threads,
+            "jobs": self.jobs,
             "cache": {"limit": self.cache_limit, "siblings": self._siblings.get(spec.run_id, [])},
         }
         folder.discard(spec.run_id)  # the record of an earlier attempt that failed
-        code = server.run(request, on_event)
+        code = server.run(request, lambda event: on_event({"run_id": spec.run_id, **event}))
+        if queue.stopped.is_set():
+            raise StoppedError
         record = folder.read_run(spec.run_id)
         if code != 0 or record is None:
             record = _died(spec, code)

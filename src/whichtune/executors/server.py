@@ -19,7 +19,7 @@ import traceback
 from typing import Any, TextIO
 
 from whichtune.errors import WhichtuneError
-from whichtune.records import RunStatus
+from whichtune.records import RunRecord, RunStatus
 from whichtune.spec import RunSpec
 
 POLL_SECONDS = 0.02
@@ -61,11 +61,19 @@ def execute(request: dict[str, Any], out: TextIO) -> None:
         torch.set_num_threads(threads)
     try:
         result = run_one(spec, emit, baseline, request.get("cache"))
+        result.record = _with_jobs(result.record, request.get("jobs", 1))
         folder.write_run(result.record, result.curves, result.predictions, result.save if request.get("save") else None)
     except Exception as error:
         status, reason = explain(error)
         emit({"event": "traceback", "text": traceback.format_exc()})
         folder.write_run(base_record(spec, status, error=reason))
+
+
+def _with_jobs(record: RunRecord, jobs: int) -> RunRecord:
+    """The record with how many runs were made at a time, which its times depend on."""
+    if record.environment is None:
+        return record
+    return record.model_copy(update={"environment": record.environment.model_copy(update={"jobs": jobs})})
 
 
 def explain(error: BaseException) -> tuple[RunStatus, str]:

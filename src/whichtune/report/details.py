@@ -104,6 +104,7 @@ def machine_tables(view: View) -> list[dict[str, Any]]:
             ("Python", environment["python"]),
             ("system", environment["platform"]),
             ("processor", f"{environment['processor']}, {environment['cores']} cores, {environment['threads']} used"),
+            ("runs at a time", str(environment.get("jobs", 1))),
             ("memory", f"{environment['memory_bytes'] / 2**30:,.1f} GiB"),
             ("device", environment["device"]),
             *packages.items(),

@@ -1,0 +1,75 @@
+"""Runs made side by side are the runs that are made one after the other."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from test_executor import start_cli, steady, study_of, wait_for, write_study
+from whichtune.compare import compare
+from whichtune.records import RunStatus
+from whichtune.store import StudyFolder
+
+
+def test_two_jobs_make_the_same_runs(tiny_gpt2: Path, mail: Path, tmp_path: Path) -> None:
+    study = study_of(mail, tiny_gpt2)
+    under_way: set[str] = set()
+    most = 0
+
+    def count(event: dict) -> None:
+        nonlocal most
+        if event["event"] == "start":
+            under_way.add(event["run_id"])
+        if event["event"] == "end":
+            under_way.remove(event["run_id"])
+        most = max(most, len(under_way))
+
+    together = compare(study, tmp_path / "together", threads=1, jobs=2, on_event=count)
+    assert most == 2
+    assert together.started == 5
+    alone = compare(study, tmp_path / "alone", threads=1)
+    assert steady(together) == steady(alone)
+    assert compare(study, tmp_path / "together", jobs=2).started == 0
+
+
+def test_a_failed_run_is_not_tried_again_by_the_other_job(tiny_gpt2: Path, mail: Path, tmp_path: Path) -> None:
+    runs = [{"method": "last_blocks", "label": "too deep", "blocks": 9}, {"method": "head_only", "label": "fine"}]
+    result = compare(study_of(mail, tiny_gpt2, methods=[], runs=runs), tmp_path / "s", threads=1, jobs=3)
+    assert result.started == 5
+    assert [r.status for r in result.records].count(RunStatus.FAILED) == 2
+
+
+def test_what_a_listener_raises_ends_all_jobs(tiny_gpt2: Path, mail: Path, tmp_path: Path) -> None:
+    def refuse(event: dict) -> None:
+        if event["event"] == "step":
+            raise RuntimeError("enough")
+
+    before = set(psutil.Process().children(recursive=True))
+    with pytest.raises(RuntimeError, match="enough"):
+        compare(study_of(mail, tiny_gpt2), tmp_path / "s", threads=1, jobs=2, on_event=refuse)
+    assert set(psutil.Process().children(recursive=True)) <= before
+    records = [StudyFolder(tmp_path / "s").read_run(path.name) for path in (tmp_path / "s" / "runs").iterdir()]
+    assert all(record is None or record.status is RunStatus.COMPLETED for record in records)
+
+
+def test_interrupting_two_jobs_leaves_no_half_and_no_process(tiny_gpt2: Path, mail: Path, tmp_path: Path) -> None:
+    file, out = write_study(mail, tiny_gpt2, tmp_path), tmp_path / "s"
+    process = start_cli(file, out, "--jobs", "2")
+    wait_for(lambda: len(list(out.glob("runs/*/run.json"))) >= 2)
+    family = psutil.Process(process.pid).children(recursive=True)
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    text, _ = process.communicate(timeout=300)
+    assert process.returncode == 130
+    assert "Traceback" not in text
+    assert time.monotonic() - began < 120
+    _, alive = psutil.wait_procs(family, timeout=30)
+    assert not [p for p in alive if p.status() != psutil.STATUS_ZOMBIE]
+    statuses = [run["status"] for run in json.loads((out / "summary.json").read_text())["runs"]]
+    assert set(statuses) == {"completed", "interrupted"}
+    assert start_cli(file, out, "--jobs", "2").wait(timeout=600) == 0
