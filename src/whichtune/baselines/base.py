@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from whichtune.registry import Registry
 
@@ -42,6 +42,7 @@ class Baseline(ABC):
 
     name: ClassVar[str]
     card: ClassVar[BaselineCard]
+    tasks: ClassVar[tuple[str, ...]] = ("classification",)
 
     @abstractmethod
     def fit(self, texts: Sequence[str], labels: np.ndarray, classes: int) -> Fitted:
@@ -52,10 +53,23 @@ class Baseline(ABC):
         """What `Fitted.save` wrote."""
 
 
-BASELINES: Registry[Baseline] = Registry("baseline")
+class Extract(ABC):
+    """A row that takes its answer from the text itself: nothing is fitted. Registered in BASELINES, too."""
+
+    name: ClassVar[str]
+    card: ClassVar[BaselineCard]
+    tasks: ClassVar[tuple[str, ...]] = ("text_to_text", "summarisation")
+
+    @abstractmethod
+    def answer(self, text: str) -> str:
+        """The answer to one text, as it stands in the data."""
 
 
-def register(cls: type[Baseline]) -> type[Baseline]:
+BASELINES: Registry[Any] = Registry("baseline")  # of Baseline and Extract
+Row = TypeVar("Row", Baseline, Extract)
+
+
+def register(cls: type[Row]) -> type[Row]:
     """Class decorator: store one instance in BASELINES under the class's name."""
     BASELINES.register(cls.name)(cls())
     return cls
