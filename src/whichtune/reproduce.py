@@ -80,11 +80,13 @@ def reproduce(
     on_event: Listener = lambda event: None,
     command: str | None = None,
 ) -> Comparison:
-    """Make the runs and write reproduction.md and reproduction.csv beside the study's other files.
+    """Make the runs; where figures were published, reproduction.md and reproduction.csv stand beside the other files.
 
     A row whose model cannot be had is a failed row with the reason.
     """
     result = compare(study, out, save=save, threads=threads, lenient=True, on_event=on_event, command=command)
+    if study.published is None:
+        return result
     (result.folder / "reproduction.md").write_text(reproduction_markdown(result.summary), encoding="utf-8")
     (result.folder / "reproduction.csv").write_text(reproduction_csv(result.summary), encoding="utf-8")
     return result

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -271,6 +271,10 @@ class Tuning(_Frozen):
                 except ValueError as error:
                     raise ValueError(f"the space of {setting} for '{line}' {error}") from error
         return found
+
+    def only(self, lines: Collection[str | None]) -> Tuning:
+        """The same search with the ranges of these methods and labels alone."""
+        return self.model_copy(update={"spaces": {k: v for k, v in self.spaces.items() if k in lines}})
 
     @property
     def limit(self) -> int:

@@ -251,3 +251,52 @@ def test_imdb_from_the_hub() -> None:
     dataset = load_dataset(DataSettings(source="imdb", validation_fraction=0.05))
     assert [len(split) for split in dataset.splits.values()] == [23_750, 1_250, 25_000]
     assert dataset.labels == ["neg", "pos"]
+
+
+# -- imdb-tuned -----------------------------------------------------------------------------------
+
+
+def tuned(reviews: Path, model: Path | str, **changes: Any) -> Study:
+    return reproduction_study("imdb-tuned", **{"data": str(reviews), "model": str(model), "device": "cpu", **changes})
+
+
+def test_what_the_author_wanted(reviews: Path) -> None:
+    """Rank 16, attention among the targets, early stopping on validation, a short warm-up; rates alone are searched."""
+    from whichtune.search import searched_lines
+
+    study = tuned(reviews, "embedded")
+    specs = [spec for spec in prepare(study)[0].specs if spec.role == "run"]
+    assert [spec.method for spec in specs[::3]] == ["head_only", "lora", "lora", "last_block", "full"]
+    assert {spec.seed for spec in specs} == {0, 1, 2}
+    assert {(spec.early_stopping, spec.warmup_ratio, spec.warmup_steps) for spec in specs} == {("loss", 0.06, None)}
+    ranks = {(s.method_settings["lora_rank"], s.method_settings["lora_targets"]) for s in specs if s.method == "lora"}
+    assert ranks == {(16, "mlp"), (16, "all_linear")}
+    assert study.tuning is not None
+    assert study.tuning.draws == 6
+    assert [set(line.spaces) for line in searched_lines(study)] == [{"learning_rate"}] * 5
+
+
+def test_it_runs_on_an_encoder_and_says_what_a_study_says(reviews: Path, tiny_bert: Path, tmp_path: Path) -> None:
+    study = tuned(
+        reviews, tiny_bert, rows=[1, 2, 3], seeds="0",
+        assignments=["tuning.draws=1", "epochs=1", "context_length=16", "lora_rank=2"],
+    )  # fmt: skip
+    result = reproduce(study, tmp_path / "out", threads=1)
+    runs = {record.label: record for record in result.records if record.role == "run"}
+    assert {record.status for record in runs.values()} == {"completed"}
+    head, mlp, both = (runs[str(entry.label)].cost.trainable_parameters for entry in study.runs)
+    assert head is not None
+    assert mlp is not None
+    assert both is not None
+    width, inner, blocks = 32, 64, 2  # the tiny BERT's
+    assert mlp - head == 2 * blocks * 2 * (width + inner)  # rank 2, two layers a block
+    assert both - mlp == 2 * blocks * 4 * (width + width)
+    assert not (tmp_path / "out" / "reproduction.md").exists()
+    assert all(record.stopping is not None for record in runs.values())
+
+
+def test_rows_keep_the_ranges_of_their_methods(reviews: Path) -> None:
+    study = tuned(reviews, "embedded", rows=[4], assignments=["tuning.draws=2"])
+    assert study.tuning is not None
+    assert (study.tuning.draws, list(study.tuning.spaces)) == (2, ["last_block"])
+    assert study.baseline is None

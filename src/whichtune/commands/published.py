@@ -34,11 +34,11 @@ def reproduce(
     out: Annotated[Path | None, typer.Option(help="The study's folder [default: whichtune-NAME].")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of a run [default: torch's choice].")] = None,
 ) -> None:
-    """Run a published study again and print measured beside published."""
+    """Run a published study again, or our answer to one, and print measured beside published."""
     from whichtune.assemble import check_choice
     from whichtune.cli import console, print_dry_run
     from whichtune.progress import Progress
-    from whichtune.report.terminal import print_reproduction
+    from whichtune.report.terminal import print_reproduction, print_summary
     from whichtune.reproduce import reproduce as run_study
     from whichtune.reproduce import reproduction_study
 
@@ -60,7 +60,8 @@ def reproduce(
     screen = console()
     with Progress(screen, _debug()) as progress:
         result = run_study(chosen, out, save=save, threads=threads, on_event=progress, command=_given())  # type: ignore[arg-type]
-    print_reproduction(result.summary, screen)
+    show = print_summary if chosen.published is None else print_reproduction
+    show(result.summary, screen)
     screen.print(f"{result.started} runs made. Everything is in {result.folder}", highlight=False, soft_wrap=True)
     if any(run["status"] != "completed" for run in result.summary["runs"]):
         raise typer.Exit(1)

@@ -32,20 +32,19 @@ def stopping_notes(summary: dict[str, Any]) -> list[str]:
         watched = [(run["seed"], run["stopping"]) for run in runs if run.get("stopping")]
         if watched:
             notes.append(f"{label}: {_sentence(watched)}")
+    if notes:
+        notes.append("Figures and weights of a run with early stopping are those of its best point.")
     return notes
 
 
 def _sentence(watched: list[tuple[int | None, dict[str, Any]]]) -> str:
     from whichtune.report.tables import few, plural
 
-    on = WATCHED.get(watched[0][1]["on"], watched[0][1]["on"])
+    on = WATCHED.get(watched[0][1]["on"], f"validation {watched[0][1]['on']}")
     ended = sum(stop["stopped"] for _, stop in watched)
     by_seed = [
-        f"seed {seed}: {stop['last_epoch']:g} of {stop['planned_epochs']:g}, best at "
-        + ("none, the last weights kept" if stop["best_epoch"] is None else f"{stop['best_epoch']:g}")
+        f"seed {seed} ran {stop['last_epoch']:.3g} of {stop['planned_epochs']:.3g} epochs, "
+        + ("best at none" if stop["best_epoch"] is None else f"best at {stop['best_epoch']:.3g}")
         for seed, stop in watched
     ]
-    return (
-        f"early stopping on the {on} ended {ended} of {plural(len(watched), 'run')}; "
-        f"epochs run ({few(by_seed, 10)}). Figures and weights are those of the best point."
-    )
+    return f"the {on} ended {ended} of {plural(len(watched), 'run')} early ({few(by_seed, 10)})."
