@@ -68,6 +68,24 @@ def test_attention_and_mlp_are_all_linear_layers_of_every_family(tiny_gpt2: Path
         assert len(parts["mlp"]) == 2 * backbone.config.num_hidden_layers
 
 
+@pytest.mark.parametrize(
+    ("method", "settings", "trainable"),
+    [
+        ("lora", {"lora_rank": 8, "lora_targets": ["q_proj", "v_proj"]}, 294_912),
+        ("soft_prompt", {"virtual_tokens": 12}, 9_216),
+    ],
+)
+def test_the_published_adapters_of_gpt_neo(method: str, settings: dict, trainable: int) -> None:
+    """Of the 125M configuration, without the head."""
+    neo = AutoConfig.for_model(
+        "gpt_neo", num_layers=12, attention_types=[[["global", "local"], 6]], hidden_size=768, num_heads=12
+    )
+    with torch.device("meta"):
+        classifier = Classifier(AutoModel.from_config(neo), torch.nn.Linear(768, 2), "last_nonpad")
+        METHODS[method].attach(classifier, METHODS[method].Settings(**settings), 0)
+    assert count_parameters(classifier)[0] - count_parameters(classifier.head)[0] == trainable
+
+
 def test_the_head_is_the_same_for_every_method(tiny_gpt2: Path, mail: Path) -> None:
     heads = [classifier_of(tiny_gpt2, mail, method).head.weight for method in METHODS]
     assert all(torch.equal(heads[0], head) for head in heads)
