@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,9 @@ from whichtune.store import StudyFolder
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+
+
+RUN_ID = re.compile("[0-9a-f]{16}")
 
 
 def find_run(folder: StudyFolder, wanted: str) -> RunRecord:
@@ -30,6 +34,8 @@ def find_run(folder: StudyFolder, wanted: str) -> RunRecord:
     if len(found) > 1:
         saved = [r for r in found if folder.weight_files(r.run_id)]
         found = saved if len(saved) == 1 else found
+    if not found and (draw := folder.read_run(wanted) if RUN_ID.fullmatch(wanted) else None):
+        return draw  # of a search: no row of the study, so the summary does not list it among its runs
     if not found:
         known = {r.label for r in records} | {r.run_id for r in records}
         raise StoreError(f"'{folder.path}' has no run '{wanted}': {did_you_mean(wanted, known)}")

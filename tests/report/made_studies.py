@@ -3,6 +3,7 @@ without training. What they claim is made up; their form is not."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ import pandas as pd
 from whichtune.evidence import judge
 from whichtune.records import SCHEMA_VERSION, Cost, Environment, Metrics, MetricsBySplit, Role, RunRecord, RunStatus
 from whichtune.report.summary import build_summary
+from whichtune.spaces import Space, choice, log_uniform
+from whichtune.stats.tuning import DrawFigures, LineFigures, TuningFigures, crossings, line_figures
 from whichtune.store import StudyFolder
 
 HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\"> \" ' & </td>"
@@ -49,6 +52,7 @@ class MadeStudy:
         # Hard examples are hard for every run, as in life; without this no two runs would agree.
         self.hardness = self.random.beta(0.7, 0.7, len(texts))
         self.records: list[RunRecord] = []
+        self.searched: list[LineFigures] = []
         self.study: dict[str, Any] = {
             "name": "made",
             "task": "classification",
@@ -137,12 +141,46 @@ class MadeStudy:
         self.folder.write_run(record)
         self.records.append(record)
 
+    def search(
+        self, label: str, draws: int = 6, best: float = 0.9, rate: float = 1e-3, method: str = "lora", failed: int = 0
+    ) -> None:
+        """A search whose scores fall on both sides of `rate`."""
+        spaces: dict[str, Space] = {"learning_rate": log_uniform(1e-5, 1e-1), "lora_rank": choice(4, 8)}
+        figures = []
+        for number in range(1, draws + 1):
+            settings = {name: space.value(self.random.random()) for name, space in spaces.items()}
+            off = abs(math.log10(settings["learning_rate"] / rate))
+            broken = number <= failed
+            figures.append(
+                DrawFigures(
+                    number=number,
+                    run_id=f"d{len(self.searched):03d}{number:012x}",
+                    status="failed" if broken else "completed",
+                    error="The loss became infinite." if broken else None,
+                    settings=settings,
+                    score=None if broken else max(0.3, best - 0.1 * off),
+                    loss=None if broken else 0.2 + 0.1 * off,
+                    flops=None if broken else 2e11 * len(self.searched) + 1e10,
+                    seconds=None if broken else 3.0 * len(self.searched) + 0.2,
+                )
+            )
+        self.searched.append(line_figures(label, method, spaces, figures, True, (1e9, 0.1)))
+
+    def _tuning(self) -> TuningFigures | None:
+        if not self.searched:
+            return None
+        most = max(len(line.draws) for line in self.searched)
+        return TuningFigures(
+            metric="accuracy", higher_is_better=True, seed=0, run_seed=0, budget=None, unit="draws",
+            amount=float(most), lines=self.searched, crossings=crossings(self.searched, True, "draws"),
+        )  # fmt: skip
+
     def finish(self, verdict: bool = True) -> StudyFolder:
         """Write study.json and summary.json; the evidence is what the statistics say of these runs."""
         self.folder.write_json("study.json", self.study)
         summary: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "study": self.study}
         if verdict:
-            evidence = judge(self.study, self.records, self.folder.predictions)
+            evidence = judge(self.study, self.records, self.folder.predictions, self._tuning())
             summary = build_summary(self.study, self.records, evidence)
         else:  # as a study that was never judged
             summary["runs"] = [record.model_dump(mode="json") for record in self.records]
@@ -231,6 +269,20 @@ def ordinary(folder: Path) -> StudyFolder:
     return study.finish()
 
 
+def searched(folder: Path) -> StudyFolder:
+    """Three rows whose settings were searched, one with a failed draw, and one with nothing to search."""
+    study = MadeStudy(folder, seeds=[0, 1, 2])
+    study.add("head_only", 0.7, method="head_only", seconds=1)
+    study.add("lora", 0.92, seconds=14)
+    study.add("full, all blocks", 0.93, method="full", seconds=30)
+    study.add("linear_probe", 0.66, method="linear_probe", seconds=0.1)
+    study.search("head_only", best=0.72, rate=3e-2, method="head_only")
+    study.search("lora", draws=8, best=0.93, rate=1e-3, failed=1)
+    study.search("full, all blocks", draws=8, best=0.95, rate=1e-5, method="full")
+    study.searched.append(line_figures("linear_probe", "linear_probe", {}, [], True))
+    return study.finish()
+
+
 def one_run(folder: Path) -> StudyFolder:
     study = MadeStudy(folder)
     study.add("lora", 0.9, seeds=(0,))
@@ -293,11 +345,13 @@ def hostile(folder: Path) -> StudyFolder:
     study.add(f"lora {HOSTILE}", 0.9, note=HOSTILE)
     study.add(f"head {HOSTILE}", 0.6)
     study.fail(f"broken {HOSTILE}", HOSTILE)
+    study.search(f"lora {HOSTILE}", failed=1)
     return study.finish()
 
 
 ALL = {
     "ordinary": ordinary,
+    "searched": searched,
     "one_run": one_run,
     "hundred_runs": hundred_runs,
     "only_failures": only_failures,

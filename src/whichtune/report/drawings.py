@@ -28,7 +28,7 @@ SOFT, GRID, INK = "#5a616b", "#e6e4df", "#1c1f24"
 CHARACTER = 0.087  # inches that a sign takes at 10 points
 
 
-def _new(width: float, height: float) -> Canvas:
+def new_canvas(width: float, height: float) -> Canvas:
     from matplotlib.figure import Figure as Canvas
 
     return Canvas(figsize=(width, height))
@@ -46,7 +46,7 @@ def _axes(canvas: Canvas, left: float, right: float, top: float, bottom: float) 
     return canvas.add_axes(box)
 
 
-def _grid(
+def panel_grid(
     canvas: Canvas, lines: int, columns: int, margins: tuple[float, float, float, float], gap: tuple[float, float]
 ) -> list[Axes]:
     """Axes in rows; `margins` (left, right, top, bottom) and `gap` (across, down) in inches."""
@@ -62,13 +62,13 @@ def _grid(
     return found
 
 
-def _quiet(axes: Axes, along: str = "x") -> None:
+def quiet(axes: Axes, along: str = "x") -> None:
     axes.grid(axis=along, color=GRID, linewidth=0.8)  # type: ignore[arg-type]
     axes.set_axisbelow(True)
     axes.tick_params(length=0)
 
 
-def _ticks(axes: Axes, x: list[float] | None = None, y: list[float] | None = None) -> None:
+def set_ticks(axes: Axes, x: list[float] | None = None, y: list[float] | None = None) -> None:
     """Fixed ticks, which spare matplotlib the search for its own."""
     if x is not None:
         axes.set_xticks(x, [tick_text(tick) for tick in x])
@@ -118,7 +118,7 @@ def draw_dots(figure: Figure) -> Canvas:
     """Seeds, mean and interval of each row, highest on top."""
     rows = figure["rows"][::-1]
     names = [clip(row["label"], 34) for row in rows]
-    canvas = _new(7.6, 1.05 + 0.27 * len(rows))
+    canvas = new_canvas(7.6, 1.05 + 0.27 * len(rows))
     axes = _axes(canvas, 0.25 + _room(names), 0.2, 0.1, 0.85)
     whiskers = [(y, row) for y, row in enumerate(rows) if row["low"] is not None]
     axes.hlines(
@@ -137,10 +137,10 @@ def draw_dots(figure: Figure) -> Canvas:
     low, high = padded([v for v in values if v is not None], 0.04, 0.4)
     axes.set_xlim(low, high)
     axes.set_ylim(-0.6, len(rows) - 0.4)
-    _ticks(axes, x=[tick for tick in nice_ticks(low, high, 8) if 0 <= tick <= 100])
+    set_ticks(axes, x=[tick for tick in nice_ticks(low, high, 8) if 0 <= tick <= 100])
     axes.set_yticks(range(len(rows)), names, color=INK)
     axes.spines["left"].set_visible(False)
-    _quiet(axes)
+    quiet(axes)
     axes.set_xlabel(figure["axis"])
     _legend(canvas, [row["mark"] for row in rows])
     return canvas
@@ -149,7 +149,7 @@ def draw_dots(figure: Figure) -> Canvas:
 def draw_scatter(figure: Figure) -> Canvas:
     """Score against a cost, the Pareto front stepped, names where they fit."""
     points = figure["points"]
-    canvas = _new(7.6, 4.8)
+    canvas = new_canvas(7.6, 4.8)
     axes = _axes(canvas, 0.65, 0.2, 0.15, 0.85)
     xs = [point["x"] for point in points]
     across = padded_log(xs) if figure["log"] else (0.0, max(xs) * 1.1 or 1.0)
@@ -160,7 +160,7 @@ def draw_scatter(figure: Figure) -> Canvas:
     axes.set_xlim(*across)
     axes.set_ylim(low, high)
     upward = [tick for tick in nice_ticks(low, high) if 0 <= tick <= 100]
-    _ticks(axes, log_ticks(*across) if figure["log"] else nice_ticks(*across, 7), upward)
+    set_ticks(axes, log_ticks(*across) if figure["log"] else nice_ticks(*across, 7), upward)
     front = sorted((p for p in points if p["front"]), key=lambda p: p["x"])
     axes.step(
         [p["x"] for p in front] + [across[1]],
@@ -180,7 +180,7 @@ def draw_scatter(figure: Figure) -> Canvas:
         alpha=0.7,
     )
     _marks(axes, [(p["mark"], p["x"], p["y"]) for p in points])
-    _quiet(axes, "both")
+    quiet(axes, "both")
     axes.set_xlabel(figure["axis_x"])
     axes.set_ylabel(figure["axis_y"])
     _legend(canvas, [p["mark"] for p in points])
@@ -216,8 +216,8 @@ def draw_curves(figure: Figure) -> Canvas:
     columns = min(4, len(panels))
     lines = -(-len(panels) // columns)
     joined = "joined" in panels[0]
-    canvas = _new(7.6, 4.2) if joined else _new(max(3.6, 0.85 + 2.15 * columns), 0.85 + 1.65 * lines)
-    grid = _grid(canvas, lines, columns, (0.75, 0.15, 0.3, 0.55), (0.18, 0.34))
+    canvas = new_canvas(7.6, 4.2) if joined else new_canvas(max(3.6, 0.85 + 2.15 * columns), 0.85 + 1.65 * lines)
+    grid = panel_grid(canvas, lines, columns, (0.75, 0.15, 0.3, 0.55), (0.18, 0.34))
     points = [point for panel in panels for line in panel["lines"] for point in line["points"]]
     right = max(x for x, _ in points) or 1.0
     low, high = padded([y for _, y in points], 0.05, 0.01)
@@ -228,11 +228,11 @@ def draw_curves(figure: Figure) -> Canvas:
         _curves(axes, panels[place], joined)
         axes.set_xlim(0, right * 1.02)
         axes.set_ylim(max(low, 0.0), high)
-        _ticks(axes, nice_ticks(0, right, 4), nice_ticks(max(low, 0.0), high, 7 if joined else 4))
+        set_ticks(axes, nice_ticks(0, right, 4), nice_ticks(max(low, 0.0), high, 7 if joined else 4))
         axes.tick_params(labelleft=place % columns == 0, labelbottom=place + columns >= len(panels))
         if not joined:
             axes.set_title(clip(panels[place]["title"], 26), fontsize=9.5, loc="left", y=1.0)
-        _quiet(axes, "y")
+        quiet(axes, "y")
     canvas.supxlabel(figure["axis_x"], fontsize=10, color=SOFT, y=0.06 / lines)
     canvas.supylabel(figure["axis_y"], fontsize=10, color=SOFT, x=0.02)
     return canvas
@@ -265,8 +265,8 @@ def draw_bars(figure: Figure) -> Canvas:
     lines = -(-len(panels) // columns)
     most = max(len(panel["bars"]) for panel in panels)
     room = _room([clip(bar["label"], 20) for panel in panels for bar in panel["bars"]], 8.5) + 0.1
-    canvas = _new(0.2 + (room + 2.2) * columns, 0.1 + lines * (0.4 + 0.23 * most))
-    grid = _grid(canvas, lines, columns, (room + 0.1, 0.1, 0.35, 0.05), (room + 0.1, 0.4))
+    canvas = new_canvas(0.2 + (room + 2.2) * columns, 0.1 + lines * (0.4 + 0.23 * most))
+    grid = panel_grid(canvas, lines, columns, (room + 0.1, 0.1, 0.35, 0.05), (room + 0.1, 0.4))
     for axes in grid[len(panels) :]:
         axes.set_visible(False)
     for axes, panel in zip(grid, panels, strict=False):
@@ -292,7 +292,7 @@ def draw_matrix(figure: Figure) -> Canvas:
     names, heads = list(left), list(top)
     margin, head = 0.2 + _room(names), 0.3 + 0.6 * _room(heads)
     width, height = 0.82 * columns, (0.44 if figure["scale"] == "diverging" else 0.28) * rows
-    canvas = _new(margin + width + 0.8, head + height + 0.1)
+    canvas = new_canvas(margin + width + 0.8, head + height + 0.1)
     axes: Axes = _axes(canvas, margin, 0.8, head, 0.1)
     _cells(axes, figure, written=True)
     axes.set_xticks(range(columns), heads, rotation=35, ha="left", color=INK)
@@ -306,8 +306,8 @@ def draw_confusions(figures: list[Figure]) -> Canvas:
     lines = -(-len(figures) // columns)
     names = [clip(name, 12) for name in figures[0]["rows"]]
     room = _room(names, 7.5) + 0.15
-    canvas = _new(0.45 + (room + 2.3) * columns, 0.35 + lines * (2.9 + 0.7 * room))
-    grid = _grid(
+    canvas = new_canvas(0.45 + (room + 2.3) * columns, 0.35 + lines * (2.9 + 0.7 * room))
+    grid = panel_grid(
         canvas, lines, columns, (0.3 + room, 0.15 + 0.3 * room, 0.4 + 0.7 * room, 0.35), (room, 0.4 + 0.7 * room)
     )
     for axes in grid[len(figures) :]:

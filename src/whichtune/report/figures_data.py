@@ -34,10 +34,12 @@ def all_figures(view: View) -> list[Figure]:
     """Every figure that this study's records can fill, in the order of the page."""
     from whichtune.report.matrices import matrix_figures
     from whichtune.report.published_curves import published_curve_figure
+    from whichtune.report.tuning import tuning_figures
 
     return [
         *([found] if (found := score_dots(view)) else []),
         *cost_figures(view),
+        *tuning_figures(view),
         *curve_figures(view),
         *([found] if (found := published_curve_figure(view)) else []),
         *([found] if (found := cost_bars(view)) else []),

@@ -7,7 +7,7 @@ import hashlib
 from importlib import resources
 from typing import Any
 
-from whichtune.report import details, figures_data, matrices, svg, tables
+from whichtune.report import details, figures_data, matrices, svg, svg_tuning, tables, tuning
 from whichtune.report.disagreement import disagreements
 from whichtune.report.run_notes import run_notes
 from whichtune.report.view import MARKS, View
@@ -52,6 +52,7 @@ def page_content(view: View, folder: StudyFolder, figures: list[dict[str, Any]] 
         "legend": [(svg.legend_mark(key), name) for key, name in MARKS.items() if key in _marks_used(view)],
         "scores": [_two_sizes(f, svg.dots) for f in by_kind.get("dots", [])],
         "costs": [_two_sizes(f, svg.scatter) for f in by_kind.get("scatter", [])],
+        "tuning": tuning_content(view, by_kind),
         "curves": [{**f, "drawn": svg.curve_panels(f)} for f in by_kind.get("curves", [])],
         "bars": [{**f, "drawn": svg.bar_panels(f)} for f in by_kind.get("bars", [])],
         "differences": matrix.get("differences"),
@@ -71,6 +72,20 @@ def page_content(view: View, folder: StudyFolder, figures: list[dict[str, Any]] 
         "notes": run_notes(view.summary),
         "command": view.study.get("command"),
         "tint": tint,
+    }
+
+
+def tuning_content(view: View, by_kind: dict[str, list[dict[str, Any]]]) -> dict[str, Any] | None:
+    """The section on the search; None where there was none."""
+    if tuning.tuning_of(view.summary) is None:
+        return None
+    return {
+        "sentences": tuning.tuning_lines(view.summary),
+        "gains": [{**f, "drawn": svg_tuning.gain_panels(f)} for f in by_kind.get("gains", [])],
+        "sensitivity": [{**f, "drawn": svg_tuning.sensitivity_panels(f)} for f in by_kind.get("sensitivity", [])],
+        "selected": tuning.selected_table(view.summary),
+        "draws": tuning.draws_table(view.summary),
+        "ranges": tuning.searched_table(view.summary),
     }
 
 

@@ -18,6 +18,7 @@ from whichtune.report.drawings import (
     draw_matrix,
     draw_scatter,
 )
+from whichtune.report.drawings_tuning import draw_gains, draw_sensitivity
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
@@ -107,6 +108,8 @@ def _drawings(figures: list[Figure]) -> list[tuple[str, Callable[[], Canvas]]]:
         "curves": draw_curves,
         "bars": draw_bars,
         "matrix": draw_matrix,
+        "gains": draw_gains,
+        "sensitivity": draw_sensitivity,
     }
     found: list[tuple[str, Callable[[], Canvas]]] = [
         (figure["name"], lambda figure=figure: kinds[figure["kind"]](figure))  # type: ignore[misc]

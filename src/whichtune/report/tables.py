@@ -153,8 +153,23 @@ def markdown_table(summary: dict[str, Any]) -> str:
     lines = ["| " + " | ".join(_escape(cell) for cell in line) + " |" for line in [header, *rows]]
     lines.insert(1, "| --- " * len(header) + "|")
     lines += ["", "## Verdict", "", *(f"{_escape(line)}\n" for line in verdict_lines(summary))]
+    lines += _tuning_section(summary)
     lines += ["## Notes", "", *(f"{_escape(note)}\n" for note in [*footnotes(summary), *run_notes(summary)])]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _tuning_section(summary: dict[str, Any]) -> list[str]:
+    """What the search was and what it selected, in Markdown; nothing where there was none."""
+    from whichtune.report.tuning import selected_table, tuning_lines
+
+    selected = selected_table(summary)
+    if selected is None:
+        return []
+    body = [
+        "| " + " | ".join(_escape(cell) for cell in line) + " |" for line in [selected["header"], *selected["rows"]]
+    ]
+    body.insert(1, "| --- " * len(selected["header"]) + "|")
+    return ["## What tuning bought", "", *(f"{_escape(line)}\n" for line in tuning_lines(summary)), *body, ""]
 
 
 def _escape(text: str) -> str:

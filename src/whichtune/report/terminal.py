@@ -52,6 +52,7 @@ def print_summary(summary: dict[str, Any], console: Console) -> None:
     """Verdict, table and a plot of score against cost. Where the output is no terminal all columns are there."""
     from whichtune.report.figures_data import cost_figures
     from whichtune.report.textplot import text_scatter
+    from whichtune.report.tuning import tuning_lines
     from whichtune.report.view import View
 
     wide = console.width if console.is_terminal else max(console.width, FILE_WIDTH)
@@ -65,6 +66,8 @@ def print_summary(summary: dict[str, Any], console: Console) -> None:
         notes.append(f"{len(header) - len(shown)} more columns are in table.md and report.html.")
     for note in notes:
         console.print(note, markup=False, highlight=False, soft_wrap=True)
+    for line in tuning_lines(summary):
+        console.print(f"Tuning: {line}", markup=False, highlight=False, soft_wrap=True)
     figures = cost_figures(View(summary))
     if figures and len(figures[0]["points"]) > 1:
         console.print()

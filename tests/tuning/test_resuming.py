@@ -1,0 +1,109 @@
+"""A search that is killed or interrupted goes on to the same draws and the same choice."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+
+
+def write_study(data: Path, model: Path, folder: Path) -> Path:
+    value = {
+        "data": str(data), "model": str(model), "methods": ["head_only", "last_block"], "seeds": [0],
+        "baselines": ["majority"], "settings": {"epochs": 2}, "tuning": {"draws": 3},
+    }  # fmt: skip
+    file = folder / "study.yaml"
+    file.write_text(yaml.safe_dump(value), encoding="utf-8")
+    return file
+
+
+def start(file: Path, out: Path) -> subprocess.Popen:
+    command = [sys.executable, "-m", "whichtune", "compare", str(file), "--out", str(out), "--threads", "1"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [*command, "--no-figures"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environment,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
+def wait_for_runs(out: Path, many: int) -> None:
+    end = time.monotonic() + 240
+    while len(list(out.glob("runs/*/run.json"))) < many:
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.02)
+
+
+def choice_of(out: Path) -> dict:
+    """Draws, their figures and the selection, without clocks."""
+    tuning = json.loads((out / "summary.json").read_text())["tuning"]
+    clocks = ("seconds", "shared_seconds", "spent_seconds", "curve")
+    for line in tuning["lines"]:
+        line["draws"] = [{k: v for k, v in draw.items() if k not in clocks} for draw in line["draws"]]
+    lines = [{k: v for k, v in line.items() if k not in clocks} for line in tuning["lines"]]
+    return {"lines": lines, "sentences": tuning["sentences"]}
+
+
+@pytest.fixture(scope="module")
+def calm(known_data: Path, tiny_gpt2: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The study's file and the folder of a call that nothing disturbed."""
+    place = tmp_path_factory.mktemp("calm")
+    file = write_study(known_data, tiny_gpt2, place)
+    process = start(file, place / "out")
+    text, _ = process.communicate(timeout=600)
+    assert process.returncode == 0, text
+    assert "Search: 6 draws, judged on validation." in text
+    assert "draw 3" in text
+    return file, place / "out"
+
+
+def test_killed_in_the_search_and_resumed(calm: tuple[Path, Path], tmp_path: Path) -> None:
+    file, undisturbed = calm
+    out = tmp_path / "killed"
+    for many in (1, 4):
+        process = start(file, out)
+        wait_for_runs(out, many)
+        process.kill()
+        process.wait()
+        assert not (out / "examples.parquet").exists()  # test texts are written when the search is over
+    last = start(file, out)
+    text, _ = last.communicate(timeout=600)
+    assert last.returncode == 0, text
+    assert "complete, kept" in text
+    assert choice_of(out) == choice_of(undisturbed)
+    studies = [json.loads((place / "study.json").read_text()) for place in (out, undisturbed)]
+    assert studies[0]["tuning"] == studies[1]["tuning"]
+    assert studies[0]["runs_resolved"] == studies[1]["runs_resolved"]
+
+
+def test_interrupted_in_the_search_keeps_the_draws_and_makes_no_run(calm: tuple[Path, Path], tmp_path: Path) -> None:
+    file, undisturbed = calm
+    out = tmp_path / "interrupted"
+    process = start(file, out)
+    wait_for_runs(out, 2)
+    process.send_signal(signal.SIGINT)
+    text, _ = process.communicate(timeout=300)
+    assert process.returncode == 130, text
+    assert "the same command resumes" in text
+    assert "Traceback" not in text
+    summary = json.loads((out / "summary.json").read_text())
+    assert {run["status"] for run in summary["runs"]} == {"interrupted"}
+    assert "search for its settings is not complete" in summary["runs"][0]["error"]
+    assert sum(len(line["draws"]) for line in summary["tuning"]["lines"]) >= 2
+    assert (out / "report.html").is_file()
+    last = start(file, out)
+    text, _ = last.communicate(timeout=600)
+    assert last.returncode == 0, text
+    assert choice_of(out) == choice_of(undisturbed)
