@@ -8,9 +8,7 @@ from typing import Any
 
 from whichtune.errors import SettingError, UnknownNameError
 from whichtune.load import parse_study, read_yaml
-from whichtune.methods import METHODS
 from whichtune.registry import did_you_mean
-from whichtune.spaces import Tuning
 from whichtune.spec import RunEntry, Settings, Study
 from whichtune.studies.claims import SUFFIX, declared_pairs, load_published, published_names
 
@@ -79,7 +77,6 @@ def only_rows(study: Study, numbers: list[int] | None) -> Study:
     lines = labels | {entry.method for entry in runs}
     return study.model_copy(
         update={
-            "tuning": _of_lines(study.tuning, {entry.label for entry in runs}),
             "runs": runs,
             "pairs": [pair for pair in study.pairs if {pair.a, pair.b} <= labels],
             "baseline": study.baseline if study.baseline in labels else None,
@@ -88,17 +85,10 @@ def only_rows(study: Study, numbers: list[int] | None) -> Study:
     )
 
 
-def _of_lines(tuning: Tuning | None, labels: set[str | None]) -> Tuning | None:
-    """The search with the ranges of methods and of these lines."""
-    if tuning is None:
-        return None
-    kept = {owner: spaces for owner, spaces in tuning.spaces.items() if owner in METHODS or owner in labels}
-    return tuning.model_copy(update={"spaces": kept})
-
-
 def row_in_full(study: Study, number: int) -> dict[str, Any]:
     """Every setting of one line, defaults filled in, with its published figures and the claims about it."""
     from whichtune.expand import merged_settings
+    from whichtune.methods import METHODS
 
     entry = rows_of(only_rows(study, [number]))[number]
     merged = merged_settings(study, entry)
