@@ -306,3 +306,18 @@ def test_a_study_says_where_it_stopped_and_a_lost_run_is_made_again_the_same(
 def test_a_short_warmup_is_not_warned_of(tiny_gpt2: Path, noisy: Path) -> None:
     result = run(tiny_gpt2, noisy, epochs=2, warmup_steps=2, early_stopping="none", method="head_only")
     assert result.record.notes == []
+
+
+def test_steps_that_one_stopping_rule_leaves_out_are_named_and_no_confound() -> None:
+    from whichtune.stats.confounds import find_differences
+
+    early = {"method": "full", "early_stopping": "loss"}
+    counts = ({"optimiser_steps": 10, "examples_seen": 80}, {"optimiser_steps": 20, "examples_seen": 160})
+    found = find_differences(early, {**early, "method": "lora"}, "method", *counts)
+    assert found.confounds == []
+    assert [text.split(" (")[0] for text in found.named] == ["optimiser steps", "examples seen"]
+    # With another rule, or none, the steps are a difference like any other; a record from before has no rule.
+    other = find_differences(early, {"method": "lora"}, "method", *counts)
+    assert [text.split(" (")[0] for text in other.confounds] == ["early stopping", "optimiser steps", "examples seen"]
+    old = find_differences({"method": "full"}, {"method": "lora", "early_stopping": "none"}, "method", {}, {})
+    assert old.confounds == []

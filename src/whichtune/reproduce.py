@@ -77,6 +77,7 @@ def reproduce(
     *,
     save: Save = "none",
     threads: int | None = None,
+    jobs: int | None = None,
     on_event: Listener = lambda event: None,
     command: str | None = None,
 ) -> Comparison:
@@ -84,7 +85,9 @@ def reproduce(
 
     A row whose model cannot be had is a failed row with the reason.
     """
-    result = compare(study, out, save=save, threads=threads, lenient=True, on_event=on_event, command=command)
+    result = compare(
+        study, out, save=save, threads=threads, jobs=jobs, lenient=True, on_event=on_event, command=command
+    )
     if study.published is None:
         return result
     (result.folder / "reproduction.md").write_text(reproduction_markdown(result.summary), encoding="utf-8")

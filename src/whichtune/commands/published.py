@@ -33,6 +33,9 @@ def reproduce(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the runs with predicted cost; run none.")] = False,
     out: Annotated[Path | None, typer.Option(help="The study's folder [default: whichtune-NAME].")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of a run [default: torch's choice].")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Runs made at a time; their times are then those of a shared machine.")
+    ] = None,
 ) -> None:
     """Run a published study again, or our answer to one, and print measured beside published."""
     from whichtune.assemble import check_choice
@@ -59,7 +62,15 @@ def reproduce(
         return
     screen = console()
     with Progress(screen, _debug()) as progress:
-        result = run_study(chosen, out, save=save, threads=threads, on_event=progress, command=_given())  # type: ignore[arg-type]
+        result = run_study(
+            chosen,
+            out,
+            save=save,  # type: ignore[arg-type]
+            threads=threads,
+            jobs=jobs,
+            on_event=progress,
+            command=_given(),
+        )
     show = print_summary if chosen.published is None else print_reproduction
     show(result.summary, screen)
     screen.print(f"{result.started} runs made. Everything is in {result.folder}", highlight=False, soft_wrap=True)

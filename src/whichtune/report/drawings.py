@@ -228,7 +228,8 @@ def draw_curves(figure: Figure) -> Canvas:
         _curves(axes, panels[place], joined)
         axes.set_xlim(0, right * 1.02)
         axes.set_ylim(max(low, 0.0), high)
-        set_ticks(axes, nice_ticks(0, right, 4), nice_ticks(max(low, 0.0), high, 7 if joined else 4))
+        across = [tick for tick in nice_ticks(0, right, 4) if joined or tick < 0.97 * right]  # not into the next panel
+        set_ticks(axes, across, nice_ticks(max(low, 0.0), high, 7 if joined else 4))
         axes.tick_params(labelleft=place % columns == 0, labelbottom=place + columns >= len(panels))
         if not joined:
             axes.set_title(clip(panels[place]["title"], 26), fontsize=9.5, loc="left", y=1.0)
