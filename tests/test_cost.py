@@ -106,11 +106,14 @@ def test_a_dry_run_predicts_operations_and_parameters(tiny_gpt2: Path, mail: Pat
     assert guess.memory_bytes > 0
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_operations_are_known_without_weights(family: str) -> None:
+CELLS = [Cell(family, "last_block", "first", "right", True) for family in FAMILIES]
+CELLS += [Cell(f, m, "first", "right", True) for f in FAMILIES for m in ("soft_prompt", "prefix_tuning")]
+
+
+@pytest.mark.parametrize("cell", [cell for cell in CELLS if cell.is_valid], ids=str)
+def test_operations_are_known_without_weights(cell: Cell) -> None:
     """Counted without storage, as a dry run does, they are those of the real model, but for the scores that fused
     attention computes again in its backward pass."""
-    cell = Cell(family, "last_block", "first", "right", True)
     real = make_classifier(cell)
     ids, length = torch.full((1, 9), 3), torch.tensor([9])
     classifier = meta_classifier(make_spec(cell, "off"), real.backbone.config, 2)
@@ -118,4 +121,6 @@ def test_operations_are_known_without_weights(family: str) -> None:
     def loss() -> torch.Tensor:
         return torch.nn.functional.cross_entropy(real(Batch(ids, length, length)), torch.tensor([0]))
 
-    assert count_flops(lambda: meta_loss(classifier, 9)) == pytest.approx(count_flops(loss), rel=0.005)
+    # One or two more products of the scores' size in every block that a gradient passes: with a prompt, in all.
+    again = 0.005 if cell.method == "last_block" else 0.04
+    assert count_flops(lambda: meta_loss(classifier, 9)) == pytest.approx(count_flops(loss), rel=again)

@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from whichtune.models.autocast import autocast_type, without_autocast
+
 # Logits of a chunk, together: 64 MiB in float32. Products of a few hundred rows already run at full speed.
 CHUNK_LOGITS = 2**24
 # Words at a time in the weight's gradient where products are in half precision and sums in float32.
@@ -95,7 +97,7 @@ class _Chunks:
         """Losses (N,), and the sum's gradients by hidden, weight and bias, of those that are `wanted`."""
         of_hidden, of_weight, of_bias = self._room(wanted)
         losses = torch.empty(len(self.labels), dtype=self.sums, device=self.hidden.device)
-        with torch.autocast(self.hidden.device.type, enabled=False):
+        with without_autocast(self.hidden.device):
             weight = self.weight.to(self.precision)
             for start in range(0, len(self.labels), self.size):
                 rows = slice(start, start + self.size)
@@ -147,7 +149,5 @@ def _add_product(total: Tensor, gradient: Tensor, hidden: Tensor) -> None:
 
 def _product_type(hidden: Tensor) -> torch.dtype:
     """The type in which a linear layer would multiply here."""
-    kind = hidden.device.type
-    if torch.is_autocast_enabled(kind) and hidden.dtype != torch.float64:
-        return torch.get_autocast_dtype(kind)
-    return hidden.dtype
+    lower = autocast_type(hidden.device)
+    return hidden.dtype if lower is None or hidden.dtype == torch.float64 else lower

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from whichtune.errors import ModelError, SettingError
+from whichtune.models.autocast import autocast_type
 from whichtune.models.loading import kind_of
 
 if TYPE_CHECKING:
@@ -102,8 +103,7 @@ class Prefix(Prompt):
         if any(getattr(module, "gradient_checkpointing", False) for module in backbone.modules()):
             raise SettingError(CHECKPOINTING)
         made = self.keys_and_values()
-        if torch.is_autocast_enabled(made.device.type):
-            made = made.to(torch.get_autocast_dtype(made.device.type))  # as the text's own keys and values
+        made = made.to(autocast_type(made.device) or made.dtype)  # as the text's own keys and values
         made = made[:, None].expand(-1, len(input_ids), -1, -1, -1)
         past = DynamicCache([(made[place], made[place + 1]) for place in range(0, len(made), 2)])
         mask = _longer_mask(attention_mask, self.count, queries=False)
