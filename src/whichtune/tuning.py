@@ -270,6 +270,7 @@ def search_figures(plan: SearchPlan, folder: StudyFolder) -> TuningFigures:
         budget=plan.study.tuning.budget,
         unit=plan.unit,
         amount=plan.amount if plan.unit != "draws" else float(plan.study.tuning.limit),
+        limit=plan.study.tuning.limit,
         lines=lines,
         crossings=[crossing for axis in axes for crossing in crossings(lines, plan.higher_is_better, axis)],
     )

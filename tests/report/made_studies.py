@@ -172,7 +172,7 @@ class MadeStudy:
         most = max(len(line.draws) for line in self.searched)
         return TuningFigures(
             metric="accuracy", higher_is_better=True, seed=0, run_seed=0, budget=None, unit="draws",
-            amount=float(most), lines=self.searched, crossings=crossings(self.searched, True, "draws"),
+            amount=float(most), limit=most, lines=self.searched, crossings=crossings(self.searched, True, "draws"),
         )  # fmt: skip
 
     def finish(self, verdict: bool = True) -> StudyFolder:

@@ -9,6 +9,7 @@ import pytest
 
 from whichtune.report.interpret_tuning import crossing_sentence, tuning_sentences, tuning_warnings
 from whichtune.spaces import choice, log_uniform
+from whichtune.stats.confounds import find_differences
 from whichtune.stats.tuning import (
     Crossing,
     DrawFigures,
@@ -121,10 +122,11 @@ def test_a_selection_at_the_end_of_its_range_is_flagged_and_said(rate: float, ed
     assert [f"lies at the {edge} end of its range (1e-05 to 0.001)" in w for w in warnings] == [True] * bool(edge)
 
 
-def search_of(lines: list[LineFigures], unit: str = "draws", amount: float = 4) -> TuningFigures:
+def search_of(lines: list[LineFigures], unit: str = "draws", amount: float = 4, limit: int = 3) -> TuningFigures:
     return TuningFigures(
-        metric="accuracy", higher_is_better=True, seed=0, run_seed=0, budget=None, unit=unit, amount=amount, lines=lines
-    )
+        metric="accuracy", higher_is_better=True, seed=0, run_seed=0, budget=None, unit=unit, amount=amount,
+        limit=limit, lines=lines,
+    )  # fmt: skip
 
 
 def test_lines_that_cross_in_nearly_every_resample_are_found() -> None:
@@ -173,9 +175,44 @@ def test_warnings_on_failed_draws_and_a_budget_that_was_not_spent() -> None:
     assert "1 of 3 draws for lora failed (It broke)." in found
     assert any("ended at its limit of 3 draws before its budget was spent" in warning for warning in found)
     assert tuning_warnings(search_of([line("lora", [0.6, 0.7])], "flops", 14.0)) == []
+    stopped_early = line("lora", [0.6, 0.7])  # epochs that early stopping left out are no limit of draws
+    assert tuning_warnings(search_of([stopped_early], "flops", 1e6)) == []
 
 
 def test_a_crossing_in_every_resample_is_said_so() -> None:
     sentence = crossing_sentence(Crossing(few="a", many="b", axis="seconds", at=90, share=1.0), "loss")
     assert "a up to 90 seconds of training, b beyond" in sentence
     assert "in every resample" in sentence
+
+
+def spec_of(rate: float, source: str | None, tuned: list[str], **settings: object) -> dict:
+    spec = {
+        "method": "lora",
+        "learning_rate": rate,
+        "learning_rate_source": source,
+        "tuned": tuned,
+        "weight_decay": 0.01,
+    }
+    return {**spec, "early_stopping": "none", "method_settings": {"lora_rank": 8, "lora_targets": "mlp"}, **settings}
+
+
+def test_what_a_search_chose_for_both_sides_is_named_and_no_confound() -> None:
+    chosen = ["learning_rate", "lora_rank", "weight_decay"]
+    a = spec_of(1e-3, "tuned", chosen)
+    targets = {"lora_rank": 32, "lora_targets": "attention"}
+    b = spec_of(3e-4, "tuned", chosen, weight_decay=0.03, method_settings=targets)
+    for factor in ("lora_targets", None):  # declared, or found as the one setting that was not searched
+        found = find_differences(a, b, factor, {}, {})
+        assert found.factor == "lora targets"
+        assert found.confounds == []
+        assert [text.split(" (")[0] for text in found.named] == ["learning rate", "weight decay", "lora rank"]
+
+
+def test_what_only_one_side_searched_is_a_confound_but_for_a_rate_of_its_own() -> None:
+    a = spec_of(1e-3, "tuned", ["learning_rate", "weight_decay"])
+    b = spec_of(5e-4, "card", [], weight_decay=0.03, method="full")
+    found = find_differences(a, b, "method", {}, {})
+    assert [text.split(" (")[0] for text in found.confounds] == ["weight decay"]
+    assert [text.split(" (")[0] for text in found.named] == ["learning rate"]
+    fixed = find_differences(a, spec_of(5e-4, "set", [], method="full"), "method", {}, {})
+    assert [text.split(" (")[0] for text in fixed.confounds] == ["learning rate"]

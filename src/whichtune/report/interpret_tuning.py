@@ -98,7 +98,7 @@ def tuning_warnings(figures: TuningFigures) -> list[str]:
                 f"the {line.at_edge[CENTRE]} end of its range ({space['low']:g} to {space['high']:g}): a wider range "
                 "may hold a better one."
             )
-        if figures.unit != "draws" and line.draws and not _spent(figures, line):
+        if figures.unit != "draws" and len(line.draws) >= figures.limit and not _spent(figures, line):
             found.append(
                 f"The search for {in_text(line.label)} ended at its limit of {count(len(line.draws), 'draw')} before "
                 "its budget was spent."
@@ -107,7 +107,7 @@ def tuning_warnings(figures: TuningFigures) -> list[str]:
 
 
 def _spent(figures: TuningFigures, line: LineFigures) -> bool:
-    """Whether the line's budget is used up. Operations were predicted, so a tenth less than planned is no matter."""
+    """Whether the line's budget is used up. Operations were predicted, so a tenth less is as good as all."""
     used = line.spent_flops if figures.unit == "flops" else line.spent_seconds
     return used is None or figures.amount is None or used >= 0.9 * figures.amount
 

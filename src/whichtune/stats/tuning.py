@@ -91,6 +91,7 @@ class TuningFigures(_Figures):
     budget: str | None
     unit: Axis = Field(description="what was equal for all lines")
     amount: float | None = Field(description="how much of it each line had")
+    limit: int = Field(description="most draws of a line")
     lines: list[LineFigures]
     crossings: list[Crossing] = []
     sentences: list[str] = []

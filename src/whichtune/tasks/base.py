@@ -105,11 +105,15 @@ class Task(ABC):
     def evaluate(
         self, spec: RunSpec, model: Any, forward: Any, training: Any, tokenizer: Any, timers: Timers
     ) -> Judged:
-        """Judge the trained model. What counts as evaluation is timed as phase `evaluate`."""
+        """Judge the trained model. What counts as evaluation is timed as phase `evaluate`.
+
+        A draw of a search (its role says so) has no test split, and is judged on validation alone.
+        """
 
     @abstractmethod
     def latencies(self, spec: RunSpec, model: Any, forward: Any) -> dict[str, float]:
-        """Costs of using the trained model. Called last: merging adapters moves the weights by rounding."""
+        """Costs of using the trained model on test examples. Called last: merging adapters moves the weights by
+        rounding. Not called for a draw of a search."""
 
     @abstractmethod
     def notes(self, encoded: Any) -> list[str]:
