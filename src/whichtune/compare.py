@@ -128,12 +128,13 @@ def prepare(study: Study, lenient: bool = False) -> tuple[Expansion, AnyDataset]
 
 def _inspect_models(study: Study, lenient: bool) -> dict[ModelKey, ModelInfo | str]:
     """What is known of each model that the study's lines need; no weights are looked for in vain."""
-    if not study.methods and not study.runs:
+    keys = model_keys(study)
+    if not keys:
         return {}
     from whichtune.models.loading import inspect_model
 
     found: dict[ModelKey, ModelInfo | str] = {}
-    for key in model_keys(study):
+    for key in keys:
         try:
             found[key] = inspect_model(key.model, key.revision, key.weights, study.remote_code)
         except ModelError as error:
@@ -232,7 +233,6 @@ class _BestKeeper:
 
     def __init__(self, folder: StudyFolder, expansion: Expansion) -> None:
         self.folder, self.metric = folder, expansion.primary_metric
-        self.higher_is_better = task_of(expansion.study).figures[self.metric]
         self.ids = [spec.run_id for spec in expansion.specs if spec.role is not Role.BASELINE]
 
     def keep(self) -> None:
@@ -242,8 +242,7 @@ class _BestKeeper:
             if record is None or record.metrics.validation is None or not self.folder.weight_files(run_id):
                 continue
             validation = record.metrics.validation
-            sign = 1 if self.higher_is_better else -1
-            scored.append((sign * getattr(validation, self.metric), -(validation.loss or 0.0), run_id))
+            scored.append((getattr(validation, self.metric), -(validation.loss or 0.0), run_id))
         scored.sort()
         for _, _, run_id in scored[:-1]:
             for file in self.folder.weight_files(run_id):

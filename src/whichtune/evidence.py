@@ -92,7 +92,7 @@ def families(study: Mapping[str, Any], rows: Mapping[str, Row], best: str | None
         return [Family(declared), *_best_against_baseline(declared, rows, best, baseline, named is not None)]
     if best is None:
         return []
-    able = sum(1 for row in rows.values() if row.predictions)
+    able = sum(1 for row in rows.values() if row.answers)
     picked = [Declared(best, label, chosen=True) for label in rows if label != best]
     return [Family(picked, max(0, able * (able - 1) // 2 - (able - 1)))]
 
@@ -103,7 +103,7 @@ def _best_against_baseline(
     known = {frozenset((pair.a, pair.b)) for pair in declared}
     if best is None or baseline not in rows or baseline == best or frozenset((best, baseline)) in known:
         return []
-    able = [row for row in rows.values() if row.predictions]
+    able = [row for row in rows.values() if row.answers]
     free = sum(row.role is Role.BASELINE for row in able)
     choices = len(able) - 1 if named else free * (len(able) - free)
     return [Family([Declared(best, str(baseline), declared=False, chosen=True)], max(0, choices - 1))]

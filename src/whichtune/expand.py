@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from whichtune.methods import METHODS, Method
 from whichtune.records import Role, RunStatus
 from whichtune.registry import did_you_mean
 from whichtune.spec import RunEntry, RunSpec, Settings, Study, explain_validation
-from whichtune.tasks import task_of
+from whichtune.tasks import TASKS, task_of
 
 if TYPE_CHECKING:
     from whichtune.models.loading import ModelInfo
@@ -49,9 +49,10 @@ class Expansion:
     unsettled: dict[str, tuple[RunStatus, str]] = field(default_factory=dict)  # label -> why a search chose nothing
 
 
-def setting_names() -> dict[str, list[str]]:
+def setting_names(study: Study) -> dict[str, list[str]]:
     """Every setting's name and the methods that have it; an empty list for the settings of all runs."""
-    names: dict[str, list[str]] = {name: [] for name in (*Settings.model_fields, *MODEL_KEYS)}
+    own = task_of(study).Settings.model_fields
+    names: dict[str, list[str]] = {name: [] for name in (*Settings.model_fields, *own, *MODEL_KEYS)}
     for name, method in METHODS.items():
         for key in method.Settings.model_fields:
             names.setdefault(key, []).append(name)
@@ -65,7 +66,7 @@ def entries(study: Study) -> list[tuple[RunEntry, dict[str, Any]]]:
     for entry in study.methods:
         for values in itertools.product(*study.factors.values()):
             factor = dict(zip(keys, values, strict=True))
-            own = {k: v for k, v in factor.items() if _applies(k, entry.method)}
+            own = {k: v for k, v in factor.items() if _applies(study, k, entry.method)}
             suffix = ", ".join(f"{k}={v}" for k, v in own.items())
             label = entry.label or entry.method
             crossed.append((entry.model_copy(update={"label": f"{label}, {suffix}" if suffix else label}), own))
@@ -73,8 +74,11 @@ def entries(study: Study) -> list[tuple[RunEntry, dict[str, Any]]]:
     explicit: list[tuple[RunEntry, dict[str, Any]]] = [
         (entry.model_copy(update={"label": entry.label or entry.method}), {}) for entry in study.runs
     ]
-    listed = [*(unique.values() if study.factors else crossed), *explicit]
-    seen: set[str | None] = set(study.baselines)
+    as_it_is: list[tuple[RunEntry, dict[str, Any]]] = [
+        (RunEntry(method=name, label=name), {}) for name in study.baselines if name in METHODS
+    ]
+    listed = [*(unique.values() if study.factors else crossed), *explicit, *as_it_is]
+    seen: set[str | None] = {name for name in study.baselines if name not in METHODS}
     for entry, _ in listed:
         if entry.label in seen:
             raise SettingError(f"The label '{entry.label}' is used twice: give each line of the study its own.")
@@ -82,30 +86,45 @@ def entries(study: Study) -> list[tuple[RunEntry, dict[str, Any]]]:
     return listed
 
 
-def _applies(key: str, method: str) -> bool:
-    owners = setting_names().get(key)
+def _applies(study: Study, key: str, method: str) -> bool:
+    owners = setting_names(study).get(key)
     return owners is None or not owners or method in owners
 
 
 def check_names(study: Study) -> None:
     """Raise UnknownNameError or SettingError for the first unknown method, baseline, setting or label."""
+    task = task_of(study)
     for entry in [*study.methods, *study.runs]:
-        METHODS[entry.method]
+        _check_task("method", entry.method, METHODS[entry.method].tasks, task.name)
     for name in study.baselines:
-        BASELINES[name]
+        _check_task("baseline", name, (METHODS[name] if name in METHODS else BASELINES[name]).tasks, task.name)
+    if study.primary_metric not in ("auto", *task.metrics):
+        raise SettingError(f"primary_metric: {task.name} has no {study.primary_metric}: use {', '.join(task.metrics)}.")
     used = {entry.method for entry in [*study.methods, *study.runs]}
-    known = setting_names()
+    known = setting_names(study)
     for key in [*study.settings, *study.factors]:
         method, _, name = key.rpartition(".")
         if method:
             METHODS[method]
         if name not in known:
+            _refuse_other_tasks_setting(name, task.name)
             raise SettingError(f"There is no setting '{name}': {did_you_mean(name, known)}")
         owners = known[name]
         if owners and not set(owners) & ({method} if method else used):
             raise SettingError(f"The setting '{key}' belongs to {', '.join(owners)}, which this study does not run.")
         if method and method not in used:
             raise SettingError(f"The setting '{key}' is for {method}, which this study does not run.")
+
+
+def _check_task(kind: str, name: str, tasks: tuple[str, ...], task: str) -> None:
+    if task not in tasks:
+        raise SettingError(f"The {kind} '{name}' is for {' and '.join(tasks)}, not for {task}: leave it out.")
+
+
+def _refuse_other_tasks_setting(name: str, task: str) -> None:
+    owners = [other for other, each in TASKS.items() if name in each.Settings.model_fields]
+    if owners:
+        raise SettingError(f"The setting '{name}' is for {' and '.join(owners)}, not for {task}: leave it out.")
 
 
 def model_keys(study: Study) -> list[ModelKey]:
@@ -140,12 +159,12 @@ def expand(
         key = _model_key(study, merged)
         found = models[key]
         info = None if isinstance(found, str) else found
-        for seed in study.seeds:
+        for seed in _seeds(study, entry, merged):
             spec = _with_fingerprints(_resolve(study, entry, merged, seed, key, info, device, metric), dataset, info)
             specs.append(spec)
             if isinstance(found, str):
                 missing[spec.run_id] = found
-    specs += [_baseline(study, name, dataset) for name in study.baselines]
+    specs += [_baseline(study, name, dataset) for name in study.baselines if name not in METHODS]
     if not allow_twins:
         _refuse_twins(specs)
     _check_pairs(study, specs)
@@ -160,6 +179,12 @@ def expand(
     )
 
 
+def _seeds(study: Study, entry: RunEntry, merged: dict[str, Any]) -> Sequence[int | None]:
+    """The study's seeds; none where nothing is drawn: a model as it is, pretrained, that writes without sampling."""
+    drawn = merged.get("weights") == "random" or merged.get("generation") == "sample"
+    return study.seeds if METHODS[entry.method].trains or drawn else [None]
+
+
 def primary_metric(study: Study, dataset: AnyDataset) -> str:
     """The study's, or what the task takes for these data where it names none."""
     if study.primary_metric != "auto":
@@ -171,7 +196,7 @@ def _resolve(
     study: Study,
     entry: RunEntry,
     merged: dict[str, Any],
-    seed: int,
+    seed: int | None,
     key: ModelKey,
     info: ModelInfo | None,
     device: str,
@@ -179,11 +204,17 @@ def _resolve(
 ) -> RunSpec:
     method = METHODS[entry.method]
     merged = {name: value for name, value in merged.items() if name not in MODEL_KEYS}
+    task = task_of(study)
     own = {key: merged.pop(key) for key in list(merged) if key in method.Settings.model_fields}
+    of_task = {key: merged.pop(key) for key in list(merged) if key in task.Settings.model_fields}
     where = f"Settings of '{entry.label}'"
+    for name in merged:
+        if name in task.unused:
+            raise SettingError(f"{where}: {name} means nothing for {task.name}: leave it out.")
     foreign = [key for key in merged if key not in Settings.model_fields]
     if foreign:
-        known = [*Settings.model_fields, *method.Settings.model_fields]
+        _refuse_other_tasks_setting(foreign[0], task.name)
+        known = [*Settings.model_fields, *task.Settings.model_fields, *method.Settings.model_fields]
         raise SettingError(f"{where}: {entry.method} has no setting '{foreign[0]}': {did_you_mean(foreign[0], known)}")
     settings = _validate(Settings, merged, where)
     chosen = _validate(method.Settings, own, where)
@@ -191,7 +222,8 @@ def _resolve(
     conflict = method.conflict(chosen, settings, info)
     if conflict:
         raise SettingError(f"{where}: {conflict}.")
-    resolved = task_of(study).resolve(settings, info, where)
+    resolved = task.resolve(settings, info, where)
+    task_settings = _validate(task.Settings, of_task, where).model_dump(mode="json")
     rate = settings.learning_rate
     return RunSpec(
         **{
@@ -202,6 +234,8 @@ def _resolve(
         },
         learning_rate_source=_rate_source(method, rate),
         label=entry.label or entry.method,
+        task=study.task,
+        task_settings=task_settings,
         data=study.data,
         model=key.model,
         revision=key.revision,
@@ -216,7 +250,7 @@ def _resolve(
 
 def merged_settings(study: Study, entry: RunEntry, factor: dict[str, Any] | None = None) -> dict[str, Any]:
     """Shared settings that apply, then the method's own, then the factor's, then the line's: later ones win."""
-    merged = {k: v for k, v in study.settings.items() if "." not in k and _applies(k, entry.method)}
+    merged = {k: v for k, v in study.settings.items() if "." not in k and _applies(study, k, entry.method)}
     prefix = f"{entry.method}."
     merged |= {k.removeprefix(prefix): v for k, v in study.settings.items() if k.startswith(prefix)}
     return {**merged, **(factor or {}), **entry.settings}
@@ -266,9 +300,13 @@ def _with_fingerprints(spec: RunSpec, dataset: AnyDataset, info: ModelInfo | Non
 
 
 def _baseline(study: Study, name: str, dataset: AnyDataset) -> RunSpec:
+    own = task_of(study).Settings
+    shared = {key: value for key, value in study.settings.items() if key in own.model_fields}
     return RunSpec(
         label=name,
         role=Role.BASELINE,
+        task=study.task,
+        task_settings=_validate(own, shared, f"Settings of '{name}'").model_dump(mode="json"),
         data=study.data,
         model="",
         method=name,

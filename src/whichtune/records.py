@@ -44,12 +44,33 @@ class Metrics(_Record):
     accuracy_without_duplicates: float | None = None
 
 
+class TextMetrics(_Record):
+    """Figures of one split of written texts. ROUGE is F-measure as a share of 1, a mean over examples."""
+
+    loss: float | None = Field(description="mean cross-entropy in nats of a token with a loss; null without a model")
+    perplexity: float | None = Field(description="the loss's exponential")
+    tokens: int = Field(0, description="tokens with a loss")
+    rouge1: float | None = None
+    rouge2: float | None = None
+    rougeL: float | None = None  # noqa: N815 - as rouge-score calls it
+    rougeLsum: float | None = None  # noqa: N815
+    written_tokens: float | None = Field(None, description="mean length of the written texts, in tokens")
+    ended: float | None = Field(None, description="share of the written texts that ended by themselves")
+    n: int
+    truncated: int = Field(0, description="texts cut to make room for the target")
+    targets_cut: int = Field(0, description="targets cut to the room kept for them")
+    duplicates_of_train: int = Field(0, description="examples whose text stands verbatim in train")
+
+
+AnyMetrics = Metrics | TextMetrics
+
+
 class MetricsBySplit(_Record):
     """`test` stays null for a draw of a hyper-parameter search: those are judged on validation only."""
 
-    train: Metrics | None = None
-    validation: Metrics | None = None
-    test: Metrics | None = None
+    train: AnyMetrics | None = None
+    validation: AnyMetrics | None = None
+    test: AnyMetrics | None = None
 
 
 class Cost(_Record):
@@ -133,6 +154,9 @@ class RunRecord(_Record):
     environment: Environment | None = None
     labels: list[str] = Field([], description="class names in the order of the confusion matrix and the logits")
     context_length: int | None = Field(None, description="tokens a text could have, resolved")
+    room: dict[str, int | None] | None = Field(
+        None, description="how the context was shared between text and target, where there are targets"
+    )
     fingerprints: dict[str, str] = Field({}, description="sha256 of data, tokenizer and weights")
     started_at: str | None = None
     finished_at: str | None = None

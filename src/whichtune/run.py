@@ -169,6 +169,7 @@ def _run_method(
         cost=cost,
         shortcuts=prepared.shortcuts,
         context_length=encoded.context_length,
+        room=task.room(encoded),
         environment=environment(spec.device),
         notes=task.notes(encoded) + _notes(spec, encoded, training, prepared.shortcuts) + prepared.notes + judged.notes,
         stopping=training.stopping,

@@ -18,6 +18,7 @@ HEAD = "head"
 ADAPTER = "adapter"
 DROPOUT = "dropout"
 WEIGHTS = "weights"
+GENERATION = "generation"
 BOOTSTRAP = "bootstrap"
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from whichtune.cost import Timers
-from whichtune.forward import Forward, PlainForward, autocast
+from whichtune.forward import PlainForward, autocast
 from whichtune.lower import Filled, LowerPass, Want
 from whichtune.models.activations import ActivationCache, CacheUnavailable, default_root
 from whichtune.models.heads import Classifier
@@ -43,7 +43,7 @@ class CacheSettings:
 class Prepared:
     """A run's forward pass with what its record says of it."""
 
-    forward: Forward
+    forward: Any  # the task's: a Forward, or a TextForward
     shortcuts: dict[str, Any]
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0  # of the training split's lower blocks, as paid

@@ -19,7 +19,11 @@ from whichtune.spaces import Tuning
 TaskName = Literal["classification", "text_to_text", "summarisation"]
 TokenPosition = Literal["first", "last", "last_nonpad", "mean", "mean_nonpad"]
 EMBEDDED = "embedded"
-ALL_BASELINES = ("majority", "tfidf_char", "tfidf_word")
+DEFAULT_BASELINES: dict[str, tuple[str, ...]] = {
+    "classification": ("majority", "tfidf_char", "tfidf_word"),
+    "text_to_text": ("untuned",),
+    "summarisation": ("lead_1", "lead_3", "untuned"),
+}
 # What changes where a run's input lies or how it is called, but not what is computed.
 NOT_HASHED = ("label", "role", "model", "revision", "learning_rate_source", "tuned")
 # Settings that came after the first release. At their default they are left out of the hash, so that runs made
@@ -273,7 +277,11 @@ class Study(Frozen):
     """A grid of runs over one data set and one model. Load one with `load_study`, run it with `compare`."""
 
     name: str = Field("study", min_length=1, description="also the default folder's name")
-    task: Literal["classification"] = "classification"
+    task: TaskName = Field(
+        "classification",
+        description="a label for each text, a text for each text, or a summary for each document: text_to_text with a "
+        "template and baselines of its own",
+    )
     data: DataSettings = DataSettings()
     model: str = Field(EMBEDDED, description="`embedded`, a Hub id, or a folder that `save_pretrained` wrote")
     revision: str | None = Field(None, description="revision of a Hub model")
@@ -283,11 +291,16 @@ class Study(Frozen):
     factors: dict[str, list[Any]] = Field({}, description="settings to cross with the methods")
     runs: list[RunEntry] = Field([], description="explicit runs, instead of or beside methods and factors")
     seeds: list[int] = Field([0, 1, 2], min_length=1, description="one run of each method for each seed")
-    baselines: list[str] = Field(list(ALL_BASELINES), description="model-free rows of the table")
+    baselines: list[str] = Field(
+        list(DEFAULT_BASELINES["classification"]),
+        description="rows to measure against; for text_to_text the `untuned` model, for summarisation `lead_1` and "
+        "`lead_3` (the document's first sentences), too",
+    )
     baseline: str | None = Field(None, description="label that the others are compared with")
     pairs: list[Pair] = Field([], description="declared comparisons")
-    primary_metric: Literal["auto", "accuracy", "f1_macro"] = Field(
-        "auto", description="`auto`: accuracy, or macro F1 where the largest class exceeds 60 %"
+    primary_metric: Literal["auto", "accuracy", "f1_macro", "rouge1", "rouge2", "rougeL", "rougeLsum", "loss"] = Field(
+        "auto",
+        description="`auto`: accuracy, or macro F1 where the largest class exceeds 60 %; rougeL for written texts",
     )
     margin: float = Field(1.0, gt=0, description="points of the primary metric that count as no difference")
     selection_cost: Literal[
@@ -309,6 +322,16 @@ class Study(Frozen):
         if value is not None and not isinstance(value, (dict, Tuning)):
             raise ValueError("write a number of draws, or a mapping with draws, budget, seed or spaces")
         return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _baselines_of_the_task(cls, value: Any) -> Any:
+        """Where none are named: those of the task, but for one that is among the study's methods."""
+        if not isinstance(value, dict) or "baselines" in value or value.get("task") not in DEFAULT_BASELINES:
+            return value
+        lines = [*(value.get("methods") or []), *(value.get("runs") or [])]
+        methods = {line.get("method") if isinstance(line, dict) else getattr(line, "method", line) for line in lines}
+        return {**value, "baselines": [name for name in DEFAULT_BASELINES[value["task"]] if name not in methods]}
 
     @field_validator("seeds")
     @classmethod

@@ -21,7 +21,7 @@ def candidates(rows: Iterable[Row], metric: str, cost: str) -> list[Candidate]:
     found = []
     for row in rows:
         validation = row.mean_metric("validation", metric)
-        if row.predictions and validation is not None:
+        if row.can(metric) and validation is not None:
             sign = -1.0 if metric == "loss" else 1.0
             found.append(Candidate(row.label, sign * validation, row.costs.get(cost)))
     return found
@@ -90,7 +90,7 @@ def _against_best(
     """Each other completed row minus the best, on test."""
     tests = {}
     for label, row in rows.items():
-        seeds = common_seeds(row, rows[best]) if row.predictions else []
+        seeds = common_seeds(row, rows[best]) if row.can(metric) else []
         if label == best or not seeds:
             continue
         a, b = row.scores(metric, test, seeds), rows[best].scores(metric, test, seeds)
@@ -149,7 +149,7 @@ def _warnings(
         )
     if test is None:
         return warnings
-    seeds = max((len(row.predictions) for row in rows.values() if not row.deterministic), default=0)
+    seeds = max((len(row.answers) for row in rows.values() if not row.deterministic), default=0)
     if seeds == 1:
         warnings.append(
             "One seed: how much another seed would change the figures is unknown, so trained models are "

@@ -1,6 +1,6 @@
 """Ways of fine-tuning, one file each. Importing this package registers them; none imports torch to do so."""
 
-from whichtune.methods import full, head_only, last_blocks, linear_probe, lora, prefix_tuning, soft_prompt
+from whichtune.methods import full, head_only, last_blocks, linear_probe, lora, prefix_tuning, soft_prompt, untuned
 from whichtune.methods.base import METHODS, Card, Method
 
 __all__ = [
@@ -14,4 +14,5 @@ __all__ = [
     "lora",
     "prefix_tuning",
     "soft_prompt",
+    "untuned",
 ]

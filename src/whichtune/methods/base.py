@@ -45,6 +45,9 @@ class Method(ABC):
     Settings: ClassVar[type[BaseModel]] = NoSettings
     closed_form: ClassVar[bool] = False
     own_spaces: ClassVar[Spaces] = {}  # of its own settings, searched beside those of every method
+    tasks: ClassVar[tuple[str, ...]] = ("classification", "text_to_text", "summarisation")
+    trains: ClassVar[bool] = True
+    inserts: ClassVar[bool] = False  # something of its own: a head that was pretrained then stays as it is
 
     @abstractmethod
     def attach(self, classifier: Classifier, settings: Any, seed: int) -> None:

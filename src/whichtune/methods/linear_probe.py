@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 class LinearProbe(Method):
     name = "linear_probe"
     closed_form = True
+    tasks = ("classification",)
     card = Card(
         summary="Solve for the head on frozen features in closed form: no steps, no learning rate.",
         trains="The head, by linear discriminant analysis with Ledoit-Wolf shrinkage.",

@@ -44,11 +44,12 @@ class LoraSettings(BaseModel):
 @register
 class Lora(Method):
     name = "lora"
+    inserts = True
     Settings = LoraSettings
     own_spaces: ClassVar[Spaces] = {"lora_rank": choice(4, 8, 16, 32)}
     card = Card(
         summary="Add a trainable low-rank update to frozen linear layers.",
-        trains="Two thin matrices beside every adapted layer, and the head.",
+        trains="Two thin matrices beside every adapted layer, and a classifier's new head.",
         use_when="You want quality near full fine-tuning with little optimiser memory and small files per task.",
         cost="A full forward and backward pass, but gradients and optimiser state for about 1 % of the weights.",
         learning_rate=5e-4,

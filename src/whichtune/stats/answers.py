@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from whichtune.errors import DataError
 from whichtune.records import Role, RunRecord, RunStatus
 from whichtune.stats.costs import median_costs
-from whichtune.stats.scores import Scores, scores
+from whichtune.stats.scores import ROUGE, Scores, figure_scores, ratio_scores, scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +22,7 @@ ReadPredictions = Callable[[str], "pd.DataFrame"]
 
 @dataclass(frozen=True)
 class TestSet:
-    """The examples that all rows were tested on; arrays `(E,)`."""
+    """The examples that all rows were tested on; arrays `(E,)`. Where texts are written there are no classes."""
 
     __test__ = False
 
@@ -36,26 +36,45 @@ class TestSet:
         return len(self.labels)
 
 
+@dataclass(frozen=True)
+class Answers:
+    """What one run answered to the test set, `(E,)` each.
+
+    `predictions` are classes; none where texts were written, and `figures` hold each text's scores then. `losses`
+    are an example's, summed over its `tokens` where it has several; NaN where there is no model.
+    """
+
+    predictions: NDArray[np.int64]
+    losses: NDArray[np.float64]
+    tokens: NDArray[np.int64] | None = None
+    figures: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+
+    def has(self, metric: str) -> bool:
+        """Whether the metric can be told from these answers."""
+        if metric == "loss":
+            return bool(np.isfinite(self.losses).all())
+        return metric in self.figures if metric in ROUGE else not self.figures
+
+
 @dataclass
 class Row:
-    """One label: its runs by seed, the failed ones, and its test answers and losses by seed, `(E,)` each."""
+    """One label: its runs by seed, the failed ones, and its answers to the test set by seed."""
 
     label: str
     role: Role
     method: str
     completed: dict[int | None, RunRecord] = field(default_factory=dict)
     failed: list[RunRecord] = field(default_factory=list)
-    predictions: dict[int | None, NDArray[np.int64]] = field(default_factory=dict)
-    losses: dict[int | None, NDArray[np.float64]] = field(default_factory=dict)
+    answers: dict[int | None, Answers] = field(default_factory=dict)
 
     @property
     def seeds(self) -> list[int | None]:
-        return sorted(self.predictions, key=lambda seed: -1 if seed is None else seed)
+        return sorted(self.answers, key=lambda seed: -1 if seed is None else seed)
 
     @property
     def deterministic(self) -> bool:
         """True where the row draws nothing, so that its one run stands for any seed."""
-        return list(self.predictions) == [None]
+        return list(self.answers) == [None]
 
     @property
     def costs(self) -> dict[str, float | None]:
@@ -74,11 +93,22 @@ class Row:
             return None
         return float(np.mean(values))
 
+    def can(self, metric: str) -> bool:
+        """Whether the row has test answers that the metric can be told from."""
+        return bool(self.answers) and all(answers.has(metric) for answers in self.answers.values())
+
     def scores(self, metric: str, test: TestSet, seeds: Sequence[int | None]) -> Scores:
         """Scores `(S, E)` for these seeds; a deterministic row repeats itself."""
         keys = [None if self.deterministic else seed for seed in seeds]
-        losses = np.stack([self.losses[key] for key in keys]) if metric == "loss" else None
-        return scores(metric, test.labels, np.stack([self.predictions[k] for k in keys]), test.classes, losses)
+        chosen = [self.answers[key] for key in keys]
+        if metric in ROUGE:
+            return figure_scores(np.stack([answers.figures[metric] for answers in chosen]))
+        losses = np.stack([answers.losses for answers in chosen]) if metric == "loss" else None
+        counts = [answers.tokens for answers in chosen if answers.tokens is not None]
+        if losses is not None and counts:
+            return ratio_scores(losses, np.stack(counts))
+        predictions = np.stack([answers.predictions for answers in chosen])
+        return scores(metric, test.labels, predictions, test.classes, losses)
 
 
 def common_seeds(a: Row, b: Row) -> list[int | None]:
@@ -87,7 +117,7 @@ def common_seeds(a: Row, b: Row) -> list[int | None]:
         return b.seeds
     if b.deterministic:
         return a.seeds
-    return [seed for seed in a.seeds if seed in b.predictions]
+    return [seed for seed in a.seeds if seed in b.answers]
 
 
 def group(records: Iterable[RunRecord]) -> dict[str, Row]:
@@ -119,29 +149,34 @@ def load_answers(rows: Iterable[Row], read_predictions: ReadPredictions, classes
             frame = frame.set_index("example_id")
             if test is None:
                 test = _test_set(frame, classes)
-            row.predictions[seed], row.losses[seed] = _aligned(frame, test, row.label)
+            row.answers[seed] = _aligned(frame, test, row.label)
     return test
 
 
 def _test_set(frame: pd.DataFrame, classes: int | None) -> TestSet:
     if frame.empty:
         raise DataError("The predictions hold no test examples, so nothing can be compared.")
-    labels = frame["label"].to_numpy(dtype=np.int64)
     duplicate = np.zeros(len(frame), dtype=bool)
     if "duplicate_of_train" in frame:
         duplicate = frame["duplicate_of_train"].fillna(False).to_numpy(dtype=bool)
+    if "label" not in frame:
+        return TestSet(frame.index.to_numpy(), np.zeros(len(frame), dtype=np.int64), duplicate, 0)
+    labels = frame["label"].to_numpy(dtype=np.int64)
     most = int(max(labels.max(), frame["prediction"].max())) + 1
     return TestSet(frame.index.to_numpy(), labels, duplicate, max(classes or 0, most))
 
 
-def _aligned(frame: pd.DataFrame, test: TestSet, label: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def _aligned(frame: pd.DataFrame, test: TestSet, label: str) -> Answers:
     if len(frame) != test.n or not frame.index.isin(test.ids).all():
         raise DataError(
             f"'{label}' was tested on other examples than the rows before it: only runs on one test set "
             "can be compared."
         )
     frame = frame.loc[list(test.ids)]
+    losses = frame["loss"].to_numpy(dtype=np.float64) if "loss" in frame else np.full(test.n, np.nan)
+    if "label" not in frame:
+        figures = {name: frame[name].to_numpy(dtype=np.float64) for name in ROUGE}
+        return Answers(np.zeros(0, dtype=np.int64), losses, frame["tokens"].to_numpy(dtype=np.int64), figures)
     if not np.array_equal(frame["label"].to_numpy(dtype=np.int64), test.labels):
         raise DataError(f"'{label}' was tested against other labels than the rows before it.")
-    losses = frame["loss"].to_numpy(dtype=np.float64) if "loss" in frame else np.full(test.n, np.nan)
-    return frame["prediction"].to_numpy(dtype=np.int64), losses
+    return Answers(frame["prediction"].to_numpy(dtype=np.int64), losses)

@@ -75,9 +75,9 @@ def run_declared(
         claim=pair.claim,
         published=pair.published,
     )
-    seeds = common_seeds(a, b) if a.predictions and b.predictions else []
+    seeds = common_seeds(a, b) if a.can(metric) and b.can(metric) else []
     if test is None or not seeds:
-        return Tested(blank.model_copy(update={"notes": [_why_not(a, b)]}), None)
+        return Tested(blank.model_copy(update={"notes": [_why_not(a, b, metric)]}), None)
     scores = a.scores(metric, test, seeds), b.scores(metric, test, seeds)
     result = compare_metric(scores[0], scores[1], metric, margin, study)
     notes = [*_seed_notes(a, b, seeds, result, metric), *_named(found)]
@@ -94,7 +94,7 @@ def compare_metric(a: Scores, b: Scores, metric: str, margin: float, study: Stud
 
 def study_noise(rows: Iterable[Row], metric: str, test: TestSet | None) -> StudyNoise:
     """Seed noise of all rows that completed."""
-    able = [] if test is None else [row.scores(metric, test, row.seeds) for row in rows if row.predictions]
+    able = [] if test is None else [row.scores(metric, test, row.seeds) for row in rows if row.can(metric)]
     return StudyNoise.of(able)
 
 
@@ -150,11 +150,14 @@ def _differences(a: Row, b: Row, factor: str | None) -> Differences:
     )
 
 
-def _why_not(a: Row, b: Row) -> str:
+def _why_not(a: Row, b: Row, metric: str) -> str:
     """The sentence for a pair without two completed sides."""
     parts = []
     for row in (a, b):
-        if row.predictions:
+        if row.can(metric):
+            continue
+        if row.answers:
+            parts.append(f"{in_text(row.label)} has no {metric}")
             continue
         run = "its only run" if len(row.failed) == 1 else f"all {len(row.failed)} of its runs"
         reason = next((r.error for r in row.failed if r.error), None)

@@ -12,7 +12,7 @@ from whichtune.stats.answers import Row, TestSet
 from whichtune.stats.intervals import Interval, bca, f1_macro_interval, wilson
 from whichtune.stats.pairs import StudyNoise, pooled_noise
 from whichtune.stats.results import MethodFigures, RunFigures
-from whichtune.stats.scores import Scores, confusion, f1_macro_of_confusion, scores
+from whichtune.stats.scores import ROUGE, Scores, confusion, f1_macro_of_confusion, scores
 
 MOST_RESAMPLED = 3_000
 
@@ -21,7 +21,10 @@ def run_figures(row: Row, test: TestSet) -> list[RunFigures]:
     """Each completed run with its intervals on the test split."""
     figures = []
     for seed in row.seeds:
-        predictions, losses = row.predictions[seed], row.losses[seed]
+        if row.answers[seed].figures:
+            figures.append(_text_figures(row, seed, test))
+            continue
+        predictions, losses = row.answers[seed].predictions, row.answers[seed].losses
         right = int((predictions == test.labels).sum())
         counts = confusion(test.labels, predictions, test.classes)
         known = bool(np.isfinite(losses).all())
@@ -36,22 +39,35 @@ def run_figures(row: Row, test: TestSet) -> list[RunFigures]:
                 f1_macro=float(f1_macro_of_confusion(counts)),
                 f1_macro_interval=_f1_interval(row, seed, test),
                 loss=float(losses.mean()) if known else None,
-                loss_interval=_loss_interval(losses) if known else None,
+                loss_interval=_mean_interval(losses) if known else None,
             )
         )
     return figures
 
 
+def _text_figures(row: Row, seed: int | None, test: TestSet) -> RunFigures:
+    """A run that wrote texts: each figure that it has, with its bootstrap interval."""
+    values = {name: row.scores(name, test, [seed]).values[0] for name in (*ROUGE, "loss") if row.can(name)}
+    return RunFigures(
+        run_id=row.completed[seed].run_id,
+        label=row.label,
+        seed=seed,
+        n=test.n,
+        figures={name: float(each.mean()) for name, each in values.items()},
+        intervals={name: _mean_interval(each) for name, each in values.items()},
+    )
+
+
 def _f1_interval(row: Row, seed: int | None, test: TestSet) -> Interval | None:
     """BCa; above 3,000 examples, where it would take seconds, the linearised normal interval it tends to."""
-    predictions = row.predictions[seed]
+    predictions = row.answers[seed].predictions
     if test.n <= MOST_RESAMPLED:
         return f1_macro_interval(test.labels, predictions, test.classes)
     values = scores("f1_macro", test.labels, predictions, test.classes).values[0]
     return _normal(values) if not np.array_equal(test.labels, predictions) else None
 
 
-def _loss_interval(losses: np.ndarray) -> Interval | None:
+def _mean_interval(losses: np.ndarray) -> Interval | None:
     return bca(losses) if len(losses) <= MOST_RESAMPLED else _normal(losses)
 
 
@@ -71,7 +87,7 @@ def method_figures(row: Row, test: TestSet | None, metric: str, study: StudyNois
         failed=len(row.failed),
         costs=row.costs,
     )
-    if test is None or not row.predictions:
+    if test is None or not row.can(metric):
         return figures
     scored = row.scores(metric, test, row.seeds)
     table = scored.values
@@ -98,8 +114,10 @@ def method_figures(row: Row, test: TestSet | None, metric: str, study: StudyNois
 def _one_model(row: Row, test: TestSet, metric: str) -> Interval | None:
     seed = row.seeds[0]
     if metric == "accuracy":
-        return wilson(int((row.predictions[seed] == test.labels).sum()), test.n)
-    return _f1_interval(row, seed, test) if metric == "f1_macro" else _loss_interval(row.losses[seed])
+        return wilson(int((row.answers[seed].predictions == test.labels).sum()), test.n)
+    if metric == "f1_macro":
+        return _f1_interval(row, seed, test)
+    return _mean_interval(row.scores(metric, test, [seed]).values[0])
 
 
 def _over_seeds(row: Row, scored: Scores, test: TestSet, metric: str, study: StudyNoise) -> Interval | None:

@@ -32,14 +32,16 @@ class RunFigures(_Result):
     label: str
     seed: int | None
     n: int
-    accuracy: float
-    accuracy_interval: Span = Field(description="Wilson, 95 %")
-    f1_macro: float
+    accuracy: float | None = None
+    accuracy_interval: Span | None = Field(default=None, description="Wilson, 95 %")
+    f1_macro: float | None = None
     f1_macro_interval: Span | None = Field(
         default=None, description="BCa bootstrap, 95 %; null where no answer is wrong"
     )
     loss: float | None = None
     loss_interval: Span | None = Field(default=None, description="BCa bootstrap, 95 %")
+    figures: dict[str, float] = Field(default={}, description="of written texts: ROUGE, and the loss of a token")
+    intervals: dict[str, Span | None] = Field(default={}, description="of these figures, BCa bootstrap, 95 %")
 
 
 class MethodFigures(_Result):

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 
-METRICS = ("accuracy", "f1_macro", "loss")
+ROUGE = ("rouge1", "rouge2", "rougeL", "rougeLsum")
+METRICS = ("accuracy", "f1_macro", *ROUGE, "loss")
 
 
 def confusion(labels: NDArray[np.int64], predictions: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
@@ -96,6 +97,27 @@ def scores(
             raise ValueError("the loss of some example is missing")
         return Scores(np.atleast_2d(losses).astype(np.float64), None)
     raise ValueError(f"no per-example scores for the metric '{metric}'; known are {', '.join(METRICS)}")
+
+
+def figure_scores(values: FloatArray) -> Scores:
+    """Scores of a figure that each example has by itself, `values (S, E)`, such as ROUGE.
+
+    A difference is spread over many examples here, and not carried by the few that are right and wrong: what one
+    example can count needs no bound of its own.
+    """
+    return Scores(np.atleast_2d(values).astype(np.float64), None)
+
+
+def ratio_scores(sums: FloatArray, counts: FloatArray) -> Scores:
+    """Scores of a ratio of totals, such as the loss of a token: `sums (S, E)` by `counts (S, E)`.
+
+    A ratio is no mean over examples, so it is linearised as macro F1 is: each example gets the ratio plus its
+    influence on it. The mean of these is the ratio itself.
+    """
+    sums, counts = np.atleast_2d(sums), np.atleast_2d(counts).astype(np.float64)
+    ratio = sums.sum(axis=1, keepdims=True) / counts.sum(axis=1, keepdims=True)
+    influence = (sums - ratio * counts) / counts.mean(axis=1, keepdims=True)
+    return Scores(ratio + influence, None)
 
 
 def _f1_scores(labels: NDArray[np.int64], predictions: NDArray[np.int64], classes: int) -> Scores:

@@ -7,7 +7,6 @@ loads no torch.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -50,18 +49,17 @@ class NoTaskSettings(BaseModel):
 class Task(ABC):
     """One kind of question. Instances are registered in TASKS and hold no state of a run.
 
-    `figures` are the scores of a split by which runs can be judged, each with whether more is better.
-    `unused` are settings of runs that mean nothing here: setting one is an error. `default_methods` and
-    `default_baselines` are what is compared where a study names none.
+    `metrics` are the scores of a split, from 0 to 1, by which runs can be judged.
+    `unused` are settings of runs that mean nothing here: setting one is an error. `default_methods` are compared
+    where a study names none.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     Settings: ClassVar[type[BaseModel]] = NoTaskSettings
-    figures: ClassVar[Mapping[str, bool]]
+    metrics: ClassVar[tuple[str, ...]]
     unused: ClassVar[tuple[str, ...]] = ()
     default_methods: ClassVar[tuple[str, ...]] = ()
-    default_baselines: ClassVar[tuple[str, ...]] = ()
 
     # -- before a run ------------------------------------------------------------------------------
 
@@ -75,7 +73,7 @@ class Task(ABC):
 
     @abstractmethod
     def primary_metric(self, dataset: Any) -> str:
-        """What `auto` means for these data: a key of `figures`."""
+        """What `auto` means for these data: one of `metrics`."""
 
     @abstractmethod
     def resolve(self, settings: RunSettings, info: ModelInfo | None, where: str) -> dict[str, Any]:
@@ -118,6 +116,10 @@ class Task(ABC):
     @abstractmethod
     def notes(self, encoded: Any) -> list[str]:
         """What a reader must know of how the data were encoded."""
+
+    def room(self, encoded: Any) -> dict[str, int | None] | None:
+        """How the context was shared between text and target, for the record; None where there is no target."""
+        return None
 
     @abstractmethod
     def fit_baseline(self, spec: RunSpec, dataset: Any) -> FittedBaseline:

@@ -30,8 +30,7 @@ READS_PADDING = ("last", "mean")
 class Classification(Task):
     name = "classification"
     title = "one label for each text"
-    figures = {"accuracy": True, "f1_macro": True}
-    default_baselines = ("majority", "tfidf_char", "tfidf_word")
+    metrics = ("accuracy", "f1_macro")
 
     def load(self, data: DataSettings) -> Dataset:
         from whichtune.data.splits import load_dataset

@@ -1,0 +1,240 @@
+"""Pairs of texts to tokens: the prompt, cut so that the target always has room, then the target and its end.
+
+Shapes: B texts, T tokens of the longest, N tokens with a loss.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from whichtune.errors import ModelError, SettingError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from torch import Tensor
+
+    from whichtune.data.pairs import PairDataset
+
+PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
+@dataclass(frozen=True)
+class PairBatch:
+    """Right-padded prompts with their targets. Token `columns[n]` of text `rows[n]` predicts `labels[n]`."""
+
+    input_ids: Tensor  # (B, T) int64
+    attention_mask: Tensor | None  # (B, T) int64; None where nothing is padding
+    rows: Tensor  # (N,) int64
+    columns: Tensor  # (N,) int64
+    labels: Tensor  # (N,) int64
+
+    def to(self, device: torch.device | str) -> PairBatch:
+        mask = None if self.attention_mask is None else self.attention_mask.to(device)
+        rest = (part.to(device) for part in (self.rows, self.columns, self.labels))
+        return PairBatch(self.input_ids.to(device), mask, *rest)
+
+
+@dataclass(frozen=True)
+class EncodedPairSplit:
+    """One split in the data set's order. `tokens` are prompt and target; the prompt takes `prompt_lengths`."""
+
+    ids: list[str]
+    tokens: list[list[int]]
+    prompt_lengths: list[int]
+    references: list[str]  # the targets as they are learned, whole
+    texts: list[str]  # the texts as they are read, whole
+    duplicate_of_train: np.ndarray  # (n,) bool
+    truncated: int  # texts cut to make room
+    targets_cut: int
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def prompt(self, row: int) -> list[int]:
+        """What the model reads before it writes."""
+        return self.tokens[row][: self.prompt_lengths[row]]
+
+
+@dataclass(frozen=True)
+class EncodedPairs:
+    """All splits with what is needed to batch them. `loss_on_all`: every token but the first has a loss."""
+
+    splits: dict[str, EncodedPairSplit]
+    room: Room
+    pad_id: int
+    end_id: int
+    loss_on_all: bool
+    padding: str = "dynamic"
+
+    @property
+    def context_length(self) -> int:
+        return self.room.context
+
+    def first_with_loss(self, split: str, row: int) -> int:
+        """Place of the first token that has a loss."""
+        return 1 if self.loss_on_all else self.splits[split].prompt_lengths[row]
+
+    def tokens_with_loss(self, split: str, row: int) -> int:
+        return len(self.splits[split].tokens[row]) - self.first_with_loss(split, row)
+
+    def batch(self, split: str, rows: Sequence[int]) -> PairBatch:
+        """These rows, padded to the longest of them."""
+        import torch
+
+        tokens = [self.splits[split].tokens[row] for row in rows]
+        lengths = torch.tensor([len(ids) for ids in tokens])
+        width = int(lengths.max())
+        input_ids = torch.full((len(tokens), width), self.pad_id, dtype=torch.long)
+        for place, ids in enumerate(tokens):
+            input_ids[place, : len(ids)] = torch.tensor(ids)
+        positions = torch.arange(width)[None, :]
+        real = positions < lengths[:, None]
+        first = torch.tensor([self.first_with_loss(split, row) for row in rows])
+        predicted = real & (positions >= first[:, None])
+        place_of_row, column = predicted.nonzero(as_tuple=True)
+        labels = input_ids[place_of_row, column]
+        mask = None if bool(real.all()) else real.long()
+        return PairBatch(input_ids, mask, place_of_row, column - 1, labels)
+
+
+def clean_text(text: str, lower_case: bool, remove_punctuation: bool) -> str:
+    """A text in lower case, or without ASCII punctuation, or both."""
+    if remove_punctuation:
+        text = text.translate(PUNCTUATION)
+    return text.lower() if lower_case else text
+
+
+class PairEncoder:
+    """Turns texts and targets into tokens, the same way for training, evaluation and new texts."""
+
+    def __init__(self, tokenizer: Any, template: str, lower_case: bool, remove_punctuation: bool) -> None:
+        if tokenizer.eos_token_id is None:
+            raise ModelError("The tokenizer has no end-of-text token, by which a written text ends: give it one.")
+        self.tokenizer, self.lower_case, self.remove_punctuation = tokenizer, lower_case, remove_punctuation
+        before, after = template.split("{document}")
+        self.before = self._start() + self.ids([before])[0]
+        self.after = self.ids([after])[0]
+        # Words of GPT-2's kind of vocabulary begin with their space: without it the first would be another word.
+        self.gap = "" if after[-1:].isspace() else " "
+        self.end_id = int(tokenizer.eos_token_id)
+
+    def ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Tokens of texts, nothing added."""
+        if not any(texts):
+            return [[] for _ in texts]
+        found: list[list[int]] = self.tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
+        return found
+
+    def _start(self) -> list[int]:
+        """What the tokenizer puts before every text."""
+        first = self.tokenizer("a")["input_ids"][:1]
+        starts = self.tokenizer.bos_token_id is not None and first == [self.tokenizer.bos_token_id]
+        return list(first) if starts else []
+
+    def clean(self, text: str) -> str:
+        """A text as the task's settings want it read."""
+        return clean_text(text, self.lower_case, self.remove_punctuation)
+
+    def sources(self, texts: Sequence[str]) -> list[list[int]]:
+        return self.ids([self.clean(text) for text in texts])
+
+    def targets(self, texts: Sequence[str]) -> list[list[int]]:
+        """Tokens of targets, their end-of-text included."""
+        return [[*ids, self.end_id] for ids in self.ids([self.gap + self.clean(text) for text in texts])]
+
+    def prompt(self, source: list[int], room: int) -> list[int]:
+        """The template with as much of the text as fits into `room` tokens."""
+        left = room - len(self.before) - len(self.after)
+        return [*self.before, *source[:left], *self.after]
+
+
+@dataclass(frozen=True)
+class Room:
+    """Tokens that there are in all, of a target, for writing one, and of a text."""
+
+    context: int
+    target: int
+    writing: int
+    source: int | None = None
+
+    @property
+    def prompt(self) -> int:
+        """What is left for the prompt."""
+        return self.context - max(self.target, self.writing)
+
+
+def find_room(
+    encoder: PairEncoder,
+    sources: Sequence[list[int]],
+    targets: Sequence[list[int]],
+    *,
+    context_length: int | str,
+    max_length: int | None,
+    reserved: int,
+    max_source: int | None,
+    max_target: int | None,
+    max_new: int | None,
+) -> Room:
+    """How the context is shared out, from the training split's lengths.
+
+    `max_length` positions of the model, of which `reserved` are taken by virtual tokens. Raises SettingError where
+    nothing is left for the text.
+    """
+    limit = None if max_length is None else max_length - reserved
+    if isinstance(context_length, int) and limit is not None and context_length > limit:
+        raise SettingError(
+            f"context_length: {context_length} tokens are more than the {limit} that there are: set fewer."
+        )
+    most = context_length if isinstance(context_length, int) else limit
+    longest_target = max(map(len, targets))
+    target = max_target or (longest_target if most is None else min(longest_target, most // 2))
+    kept = max(target, max_new or 0)
+    longest = max(len(ids) if max_source is None else min(len(ids), max_source) for ids in sources)
+    wanted = longest + len(encoder.before) + len(encoder.after) + kept
+    if context_length == "model":
+        if limit is None:
+            raise SettingError("context_length: the model names no length of its own: give a number or 'longest'.")
+        context = limit
+    else:
+        context = wanted if most is None else min(wanted, most)
+    if context - kept - len(encoder.before) - len(encoder.after) < 1:
+        raise SettingError(
+            f"context_length: {context} tokens leave none for the text beside {kept} of the target and the "
+            "template: set more, or a smaller max_target_tokens."
+        )
+    return Room(context, target, max_new or target, max_source)
+
+
+def encode_pairs(
+    dataset: PairDataset,
+    encoder: PairEncoder,
+    pad_id: int,
+    loss_on_all: bool,
+    max_target: int | None,
+    **limits: Any,
+) -> EncodedPairs:
+    """Tokenise every split; `limits` are those of `find_room`. A target that is cut has no end-of-text."""
+    train = dataset.splits["train"]
+    known = {"train": (encoder.sources(train.texts), encoder.targets(train.targets))}
+    room = find_room(encoder, *known["train"], max_target=max_target, **limits)
+    splits = {}
+    for name, split in dataset.splits.items():
+        sources, targets = known.get(name) or (encoder.sources(split.texts), encoder.targets(split.targets))
+        sources = [ids[: room.source] for ids in sources]
+        prompts = [encoder.prompt(ids, room.prompt) for ids in sources]
+        full = [len(ids) + len(encoder.before) + len(encoder.after) for ids in sources]
+        splits[name] = EncodedPairSplit(
+            ids=split.ids,
+            tokens=[prompt + target[: room.target] for prompt, target in zip(prompts, targets, strict=True)],
+            prompt_lengths=[len(prompt) for prompt in prompts],
+            references=[encoder.clean(text) for text in split.targets],
+            texts=[encoder.clean(text) for text in split.texts],
+            duplicate_of_train=split.duplicate_of_train,
+            truncated=sum(len(prompt) < length for prompt, length in zip(prompts, full, strict=True)),
+            targets_cut=sum(len(target) > room.target for target in targets),
+        )
+    return EncodedPairs(splits, room, pad_id, encoder.end_id, loss_on_all)

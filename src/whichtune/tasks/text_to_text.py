@@ -1,0 +1,393 @@
+"""A text for each text: trained by the loss of the target's tokens, judged by what the model writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from whichtune.errors import SettingError
+from whichtune.records import MetricsBySplit, Role, TextMetrics
+from whichtune.spec import DataSettings, RunSpec
+from whichtune.spec import Settings as RunSettings
+from whichtune.tasks.base import FittedBaseline, Judged, Task, register
+from whichtune.tasks.text_settings import SummarisationSettings, TextToTextSettings
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    import torch
+
+    from whichtune.cost import Timers
+    from whichtune.data.pair_encoding import EncodedPairs, PairEncoder
+    from whichtune.data.pairs import PairDataset
+    from whichtune.models.generation import Writing
+    from whichtune.models.language import LanguageModel
+    from whichtune.models.loading import ModelInfo
+    from whichtune.shortcuts import CacheSettings, Prepared
+    from whichtune.tasks.text_forward import TextObjective
+
+ROUGE = ("rouge1", "rouge2", "rougeL", "rougeLsum")
+TIMED_TEXTS = 3
+
+
+@register
+class TextToText(Task):
+    name = "text_to_text"
+    title = "a text for each text"
+    Settings = TextToTextSettings
+    metrics = ROUGE
+    unused = (
+        "token_position",
+        "padding",
+        "attend_to_padding",
+        "causal_mask",
+        "ignore_index",
+        "random_streams",
+        "initialisation",
+        "accumulation_tail",
+    )
+    default_methods = ("head_only", "lora", "full")
+
+    def load(self, data: DataSettings) -> PairDataset:
+        from whichtune.data.pairs import load_pairs
+
+        return load_pairs(data)
+
+    def examples(self, dataset: PairDataset) -> pd.DataFrame:
+        import pandas as pd
+
+        return pd.concat(
+            [
+                pd.DataFrame({"split": name, "example_id": part.ids, "text": part.texts, "target": part.targets})
+                for name, part in dataset.splits.items()
+                if name != "train"
+            ],
+            ignore_index=True,
+        )
+
+    def primary_metric(self, dataset: PairDataset) -> str:
+        return "rougeL"
+
+    def resolve(self, settings: RunSettings, info: ModelInfo | None, where: str) -> dict[str, Any]:
+        if info is not None and info.kind != "decoder":
+            raise SettingError(
+                f"{where}: {self.name} needs a decoder, which '{info.name}' is not: choose another model."
+            )
+        return {"token_position": None, "padding": "dynamic"}
+
+    def build(self, spec: RunSpec, dataset: PairDataset) -> tuple[LanguageModel, Any]:
+        return build_language_model(spec)
+
+    def encode(self, spec: RunSpec, dataset: PairDataset, tokenizer: Any, config: Any) -> EncodedPairs:
+        from whichtune.data.pair_encoding import encode_pairs
+
+        own = self.settings(spec)
+        return encode_pairs(
+            dataset,
+            self.encoder(spec, tokenizer),
+            tokenizer.pad_token_id,
+            own.loss_on == "all",
+            own.max_target_tokens,
+            context_length=spec.context_length,
+            max_source=own.max_source_tokens,
+            max_new=own.max_new_tokens,
+            **positions(spec, config),
+        )
+
+    def prepare(
+        self, spec: RunSpec, model: Any, encoded: Any, device: torch.device, timers: Timers, cache: CacheSettings
+    ) -> Prepared:
+        from whichtune.shortcuts import Prepared
+        from whichtune.tasks.text_forward import PlainTextForward
+
+        return Prepared(PlainTextForward(model, encoded, device, spec.precision), {"plan": spec.plan})
+
+    def objective(self, spec: RunSpec, model: Any, forward: Any) -> TextObjective:
+        from whichtune.tasks.text_forward import TextObjective
+
+        return TextObjective(forward)
+
+    def evaluate(
+        self, spec: RunSpec, model: Any, forward: Any, training: Any, tokenizer: Any, timers: Timers
+    ) -> Judged:
+        """Loss, written texts and ROUGE of validation and test; a draw of a search is judged on validation alone."""
+        from whichtune.tasks.text_forward import row_losses
+
+        names = ("validation",) if spec.role is Role.DRAW else ("validation", "test")
+        writing = self.writing(spec, forward.encoded)
+        parts: dict[str, SplitAnswers] = {}
+        with timers.phase("evaluate"):
+            for name in names:
+                split = forward.encoded.splits[name]
+                losses, counts = row_losses(forward, name)
+                prompts = [split.prompt(row) for row in range(len(split))]
+                ids = write_texts(spec, model, prompts, writing)
+                texts = [text.strip() for text in tokenizer.batch_decode(ids, skip_special_tokens=True)]
+                lengths = [len(written) for written in ids]
+                parts[name] = SplitAnswers(split, texts, losses, counts, lengths, writing.max_new_tokens)
+        return judge_texts(parts)
+
+    def latencies(self, spec: RunSpec, model: Any, forward: Any) -> dict[str, float]:
+        """Milliseconds to write one test text, alone."""
+        from whichtune.cost import latency_ms
+
+        if spec.role is Role.DRAW:
+            return {}
+        split, writing = forward.encoded.splits["test"], self.writing(spec, forward.encoded)
+
+        def write_one(place: int) -> None:
+            write_texts(spec, model, [split.prompt(place % len(split))], writing)
+
+        return {"inference_ms": latency_ms(write_one, forward.device, TIMED_TEXTS)}
+
+    def notes(self, encoded: EncodedPairs) -> list[str]:
+        notes = []
+        cut = {name: part.truncated for name, part in encoded.splits.items() if part.truncated}
+        if cut:
+            counts = ", ".join(f"{count} of {len(encoded.splits[name])} in {name}" for name, count in cut.items())
+            notes.append(f"Prompts cut to {encoded.room.prompt} of {encoded.context_length} tokens: {counts}.")
+        cut = {name: part.targets_cut for name, part in encoded.splits.items() if part.targets_cut}
+        if cut:
+            counts = ", ".join(f"{count} in {name}" for name, count in cut.items())
+            notes.append(f"Targets cut to {encoded.room.target} tokens for the loss, not for ROUGE: {counts}.")
+        return notes
+
+    def room(self, encoded: EncodedPairs) -> dict[str, int | None]:
+        from dataclasses import asdict
+
+        return asdict(encoded.room)
+
+    def fit_baseline(self, spec: RunSpec, dataset: PairDataset) -> FittedBaseline:
+        return ExtractiveBaseline(spec, dataset, self)
+
+    # -- what the parts above share ------------------------------------------------------------------
+
+    def settings(self, spec: RunSpec) -> TextToTextSettings:
+        chosen = self.Settings(**spec.task_settings)
+        assert isinstance(chosen, TextToTextSettings)
+        return chosen
+
+    def encoder(self, spec: RunSpec, tokenizer: Any) -> PairEncoder:
+        from whichtune.data.pair_encoding import PairEncoder
+
+        own = self.settings(spec)
+        return PairEncoder(tokenizer, own.template, own.lower_case, own.remove_punctuation)
+
+    def writing(self, spec: RunSpec, encoded: EncodedPairs) -> Writing:
+        from whichtune.models.generation import Writing
+
+        own = self.settings(spec)
+        return Writing(
+            max_new_tokens=encoded.room.writing,
+            end_id=encoded.end_id,
+            pad_id=encoded.pad_id,
+            kind=own.generation,
+            num_beams=own.num_beams,
+            temperature=own.temperature,
+            top_p=own.top_p,
+            min_new_tokens=own.min_new_tokens,
+            no_repeat_ngram=own.no_repeat_ngram,
+            batch_size=own.generation_batch_size,
+        )
+
+
+@register
+class Summarisation(TextToText):
+    name = "summarisation"
+    title = "a summary for each document"
+    Settings = SummarisationSettings
+
+
+# -- the model -------------------------------------------------------------------------------------
+
+
+def build_language_model(spec: RunSpec) -> tuple[LanguageModel, Any]:
+    """The model with its method attached, in float32 on the CPU, and its tokenizer.
+
+    A tied head gets its own copy where the head trains and the embeddings do not, unless the settings say
+    `train_both`. A method that inserts something leaves the pretrained head as it is.
+    """
+    from whichtune.models.language import LanguageModel, load_language_model
+    from whichtune.models.loading import load_tokenizer
+    from whichtune.tasks.classification import inspect_unchanged
+
+    info = inspect_unchanged(spec)
+    tokenizer = load_tokenizer(info.path, spec.remote_code)
+    model = LanguageModel(load_language_model(spec, info.path), tokenizer)
+    attach(model, spec)
+    if spec.gradient_checkpointing:
+        backbone: Any = model.backbone
+        backbone.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    return model, tokenizer
+
+
+def attach(model: LanguageModel, spec: RunSpec) -> None:
+    """Attach the run's method, and settle what becomes of a tied head."""
+    from whichtune.methods import METHODS
+    from whichtune.models.tying import apply_tying, input_embeddings
+    from whichtune.tasks.base import TASKS
+
+    method = METHODS[spec.method]
+    was_tied = model.tied
+    own: Any = TASKS[spec.task].Settings(**spec.task_settings)
+    apply_tying(model.backbone, model.head, own.tied)
+    method.attach(model, method.Settings(**spec.method_settings), spec.seed or 0)  # type: ignore[arg-type]
+    if method.inserts:
+        model.head.requires_grad_(False)
+    head: Any = model.head
+    if (
+        was_tied
+        and not model.tied
+        and (not head.weight.requires_grad or input_embeddings(model.backbone).weight.requires_grad)
+    ):
+        model.tie_again()
+    model.own_head()
+
+
+def positions(spec: RunSpec, config: Any) -> dict[str, int | None]:
+    """The model's positions, and how many of them the method fills."""
+    from whichtune.methods import METHODS
+    from whichtune.models.loading import max_length_of
+
+    method = METHODS[spec.method]
+    reserved = method.reserved_tokens(method.Settings(**spec.method_settings))
+    return {"max_length": max_length_of(config), "reserved": reserved}
+
+
+def write_texts(spec: RunSpec, model: LanguageModel, prompts: list[list[int]], writing: Writing) -> list[list[int]]:
+    """The tokens written after each prompt, in the run's precision. What is drawn depends on the run's seed and on
+    the batch alone."""
+    import torch
+
+    from whichtune.forward import autocast
+    from whichtune.models.generation import write
+    from whichtune.seeding import GENERATION, seed_global
+
+    def draw(rows: list[int]) -> None:
+        if writing.kind == "sample":
+            seed_global(spec.seed or 0, f"{GENERATION}/{rows[0]}")
+
+    devices = [torch.cuda.current_device()] if spec.device == "cuda" else []
+    with torch.random.fork_rng(devices=devices), autocast(spec.precision, torch.device(spec.device)):
+        return write(model, prompts, writing, draw)
+
+
+# -- figures ---------------------------------------------------------------------------------------
+
+
+class SplitAnswers:
+    """What was written for one split, with the losses where there is a model."""
+
+    def __init__(
+        self,
+        split: Any,
+        texts: list[str],
+        losses: np.ndarray | None = None,
+        counts: np.ndarray | None = None,
+        lengths: list[int] | None = None,
+        most: int | None = None,
+    ) -> None:
+        from whichtune.tasks.rouge import rouge_scores
+
+        self.split, self.texts, self.losses, self.counts = split, texts, losses, counts
+        self.lengths, self.most = lengths, most
+        self.rouge = rouge_scores(texts, split.references)
+
+    def metrics(self) -> TextMetrics:
+        import numpy as np
+
+        loss = None
+        if self.losses is not None and self.counts is not None:
+            loss = float(self.losses.sum() / max(1, self.counts.sum()))
+        lengths = None if self.lengths is None else np.array(self.lengths)
+        return TextMetrics(
+            loss=loss,
+            perplexity=None if loss is None else float(np.exp(loss)),
+            tokens=0 if self.counts is None else int(self.counts.sum()),
+            **{name: float(values.mean()) for name, values in self.rouge.items()},
+            written_tokens=None if lengths is None else float(lengths.mean()),
+            ended=None if lengths is None else float((lengths < (self.most or 0)).mean()),
+            n=len(self.texts),
+            truncated=getattr(self.split, "truncated", 0),
+            targets_cut=getattr(self.split, "targets_cut", 0),
+            duplicates_of_train=int(self.split.duplicate_of_train.sum()),
+        )
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Rows of predictions.parquet. `loss` is summed over an example's `tokens`."""
+        import numpy as np
+        import pandas as pd
+
+        missing = np.full(len(self.texts), np.nan)
+        return pd.DataFrame(
+            {
+                "split": name,
+                "example_id": self.split.ids,
+                "prediction": self.texts,
+                "reference": self.split.references,
+                "loss": missing if self.losses is None else self.losses,
+                "tokens": 0 if self.counts is None else self.counts,
+                **self.rouge,
+                "duplicate_of_train": self.split.duplicate_of_train,
+            }
+        )
+
+
+def judge_texts(parts: dict[str, SplitAnswers]) -> Judged:
+    """Metrics and rows of predictions of the splits that were answered."""
+    import pandas as pd
+
+    tables = [part.table(name) for name, part in parts.items()]
+    metrics = MetricsBySplit(**{name: part.metrics() for name, part in parts.items()})
+    return Judged(metrics, pd.concat(tables, ignore_index=True))
+
+
+@dataclass(frozen=True)
+class CleanedSplit:
+    """What a baseline is judged against."""
+
+    ids: list[str]
+    references: list[str]
+    duplicate_of_train: np.ndarray
+
+
+class ExtractiveBaseline(FittedBaseline):
+    """A baseline that takes its answer from the text."""
+
+    parameters = 0
+
+    def __init__(self, spec: RunSpec, dataset: PairDataset, task: TextToText) -> None:
+        from whichtune.baselines import BASELINES
+
+        self.dataset, self.own = dataset, task.settings(spec)
+        self.baseline: Any = BASELINES[spec.method]
+
+    def evaluate(self) -> Judged:
+        parts = {
+            name: SplitAnswers(self._cleaned(self.dataset.splits[name]), self._answers(self.dataset.splits[name].texts))
+            for name in ("validation", "test")
+        }
+        return judge_texts(parts)
+
+    def _clean(self, text: str) -> str:
+        from whichtune.data.pair_encoding import clean_text
+
+        return clean_text(text, self.own.lower_case, self.own.remove_punctuation)
+
+    def _cleaned(self, split: Any) -> Any:
+        """References as the trained models' are."""
+        return CleanedSplit(split.ids, [self._clean(text) for text in split.targets], split.duplicate_of_train)
+
+    def _answers(self, texts: list[str]) -> list[str]:
+        """Sentences are found in the text as it stands, then cleaned as the references are."""
+        return [self._clean(self.baseline.answer(text)) for text in texts]
+
+    def answer(self, rows: list[int]) -> None:
+        texts = self.dataset.splits["test"].texts
+        self._answers([texts[row % len(texts)] for row in rows])
+
+    def save(self, folder: Any) -> None:
+        """Nothing was fitted: an empty file says that it can be had back."""
+        from safetensors.numpy import save_file
+
+        save_file({}, folder / "baseline.safetensors")
