@@ -222,6 +222,9 @@ def _resolve(
     conflict = method.conflict(chosen, settings, info)
     if conflict:
         raise SettingError(f"{where}: {conflict}.")
+    stop_on = metric if settings.early_stopping == "primary" else settings.early_stopping
+    if stop_on not in ("none", *task.watched):
+        raise SettingError(f"{where}: early_stopping cannot watch {stop_on} in {task.name}: use {task.watched[0]}.")
     resolved = task.resolve(settings, info, where)
     task_settings = _validate(task.Settings, of_task, where).model_dump(mode="json")
     rate = settings.learning_rate
@@ -230,7 +233,7 @@ def _resolve(
             **settings.model_dump(),
             **resolved,
             "learning_rate": rate if rate is not None else method.card.learning_rate,
-            "early_stopping": metric if settings.early_stopping == "primary" else settings.early_stopping,
+            "early_stopping": stop_on,
         },
         learning_rate_source=_rate_source(method, rate),
         label=entry.label or entry.method,

@@ -16,6 +16,7 @@ from whichtune.errors import SettingError
 from whichtune.records import RunRecord, RunStatus
 from whichtune.registry import did_you_mean
 from whichtune.report.details import flat, said
+from whichtune.report.summary import METRIC_NAMES
 from whichtune.report.tables import markdown_table
 from whichtune.store import StudyFolder
 
@@ -26,10 +27,12 @@ CURVES = {
     "train/loss": "train_loss",
     "train/accuracy": "train_accuracy",
     "validation/loss": "validation_loss",
+    "validation/perplexity": "validation_perplexity",
     "validation/accuracy": "validation_accuracy",
     "validation/f1_macro": "validation_f1_macro",
     "learning_rate": "learning_rate",
 }
+FIGURES = ("perplexity", *METRIC_NAMES)
 MOST_METRICS = 500  # in one request to MLflow, which takes 1,000
 LONGEST_PARAMETER = 500
 
@@ -100,8 +103,8 @@ def figures(record: RunRecord) -> dict[str, float]:
     found: dict[str, float] = {}
     for split in ("train", "validation", "test"):
         metrics = getattr(record.metrics, split)
-        for key in ("accuracy", "f1_macro", "loss"):
-            if metrics is not None and getattr(metrics, key) is not None:
+        for key in FIGURES:
+            if getattr(metrics, key, None) is not None:
                 found[f"final/{split}_{key}"] = float(getattr(metrics, key))
     found |= {f"cost/{key}": float(value) for key, value in record.cost.model_dump().items() if value is not None}
     return found

@@ -219,7 +219,7 @@ def _cost(training: Any, seconds: dict[str, float], trainable: int, total: int) 
         total_parameters=total,
         load_seconds=seconds.get("load"),
         cache_seconds=seconds.get("cache", 0.0),
-        train_seconds=busy,
+        train_seconds=seconds.get("train", 0.0),
         evaluate_seconds=seconds.get("evaluate"),
         max_epoch_seconds=max(training.epoch_seconds, default=None),
         curve_seconds=training.curve_seconds,

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from whichtune.data.truncation import Kept, cut_tokens
 from whichtune.errors import ModelError, SettingError
 
 if TYPE_CHECKING:
@@ -111,10 +112,13 @@ def clean_text(text: str, lower_case: bool, remove_punctuation: bool) -> str:
 class PairEncoder:
     """Turns texts and targets into tokens, the same way for training, evaluation and new texts."""
 
-    def __init__(self, tokenizer: Any, template: str, lower_case: bool, remove_punctuation: bool) -> None:
+    def __init__(
+        self, tokenizer: Any, template: str, lower_case: bool, remove_punctuation: bool, keep: Kept = "head"
+    ) -> None:
         if tokenizer.eos_token_id is None:
             raise ModelError("The tokenizer has no end-of-text token, by which a written text ends: give it one.")
-        self.tokenizer, self.lower_case, self.remove_punctuation = tokenizer, lower_case, remove_punctuation
+        self.tokenizer, self.keep = tokenizer, keep
+        self.lower_case, self.remove_punctuation = lower_case, remove_punctuation
         before, after = template.split("{document}")
         self.before = self._start() + self.ids([before])[0]
         self.after = self.ids([after])[0]
@@ -148,8 +152,13 @@ class PairEncoder:
 
     def prompt(self, source: list[int], room: int) -> list[int]:
         """The template with as much of the text as fits into `room` tokens."""
-        left = room - len(self.before) - len(self.after)
-        return [*self.before, *source[:left], *self.after]
+        return [*self.before, *self.cut(source, room - len(self.before) - len(self.after)), *self.after]
+
+    def cut(self, source: list[int], room: int | None) -> list[int]:
+        """At most `room` tokens of a text."""
+        if room is None or len(source) <= room:
+            return source
+        return cut_tokens(source, [0] * len(source), room, self.keep)
 
 
 @dataclass(frozen=True)
@@ -224,7 +233,7 @@ def encode_pairs(
     splits = {}
     for name, split in dataset.splits.items():
         sources, targets = known.get(name) or (encoder.sources(split.texts), encoder.targets(split.targets))
-        sources = [ids[: room.source] for ids in sources]
+        sources = [encoder.cut(ids, room.source) for ids in sources]
         prompts = [encoder.prompt(ids, room.prompt) for ids in sources]
         full = [len(ids) + len(encoder.before) + len(encoder.after) for ids in sources]
         splits[name] = EncodedPairSplit(

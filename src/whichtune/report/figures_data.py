@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from whichtune.report import tables
+from whichtune.report.summary import METRIC_NAMES, ROUGE_NAMES
 from whichtune.report.view import MARKS, View
 
 Figure = dict[str, Any]
@@ -292,13 +293,13 @@ def _joined(panels: list[dict[str, Any]]) -> dict[str, Any]:
 def cost_bars(view: View) -> Figure | None:
     """Bars of size, time, memory, loss and scores, each panel with its own axis from zero."""
     percent = tables.percent
+    scores = ROUGE_NAMES if view.writes_texts else ("accuracy", "f1_macro")
     wanted: list[tuple[str, str, float, Callable[[float | None], str]]] = [
         ("Trainable parameters", "trainable_parameters", 1, tables.count),
         ("Longest epoch (s)", "max_epoch_seconds", 1, tables.seconds),
         ("Peak memory (MiB)", "peak_memory_bytes", 2**20, tables.mebibytes),
         ("Test loss (nats)", "test_loss", 1, tables.loss),
-        ("Test accuracy (%)", "test_accuracy", 0.01, percent),
-        ("Test macro F1 (%)", "test_f1_macro", 0.01, percent),
+        *((f"Test {METRIC_NAMES[key]} (%)", f"test_{key}", 0.01, percent) for key in scores),
     ]
     rows = [row for row in view.rows if row["completed"]]
     panels: list[dict[str, Any]] = []

@@ -10,9 +10,24 @@ from typing import Any
 from whichtune.report import details, figures_data, matrices, svg, svg_tuning, tables, tuning
 from whichtune.report.disagreement import disagreements
 from whichtune.report.run_notes import run_notes
+from whichtune.report.samples import samples
+from whichtune.report.summary import ROUGE_NAMES
 from whichtune.report.view import MARKS, View
 from whichtune.store import StudyFolder
 
+CLASS_SCORES: list[tuple[str, str, Any]] = [
+    ("test accuracy %", "test_accuracy", tables.percent),
+    ("test macro F1 %", "test_f1_macro", tables.percent),
+    ("test loss", "test_loss", tables.loss),
+    ("validation accuracy %", "validation_accuracy", tables.percent),
+    ("train accuracy %", "train_accuracy", tables.percent),
+]
+TEXT_SCORES: list[tuple[str, str, Any]] = [
+    *((f"test {name} %", f"test_{key}", tables.percent) for key, name in ROUGE_NAMES.items()),
+    ("test loss", "test_loss", tables.loss),
+    ("test perplexity", "test_perplexity", tables.number),
+    ("validation ROUGE-L %", "validation_rougeL", tables.percent),
+]
 NO_VERDICT: dict[str, Any] = {"headline": "", "warnings": [], "reasons": [], "does_not_show": [], "rule": ""}
 
 
@@ -61,7 +76,8 @@ def page_content(view: View, folder: StudyFolder, figures: list[dict[str, Any]] 
         "confusions": [
             {**f, "drawn": None if f["written"] else svg.confusion_grid(f)} for f in by_kind.get("confusion", [])
         ],
-        "examples": disagreements(view, folder),
+        "examples": None if view.writes_texts else disagreements(view, folder),
+        "samples": samples(view, folder),
         "paragraphs": paragraphs(view),
         "published": details.published_table(view),
         "claims": details.claims(view),
@@ -130,11 +146,7 @@ def study_table(view: View) -> dict[str, Any]:
     """The main table: each cell as text with the value to sort by."""
     columns: list[tuple[str, str | None, Any]] = [
         ("seeds", None, None),
-        ("test accuracy %", "test_accuracy", tables.percent),
-        ("test macro F1 %", "test_f1_macro", tables.percent),
-        ("test loss", "test_loss", tables.loss),
-        ("validation accuracy %", "validation_accuracy", tables.percent),
-        ("train accuracy %", "train_accuracy", tables.percent),
+        *(TEXT_SCORES if view.writes_texts else CLASS_SCORES),
         ("trainable parameters", "trainable_parameters", tables.count),
         ("train s", "train_seconds", tables.seconds),
         ("longest epoch s", "max_epoch_seconds", tables.seconds),
@@ -171,7 +183,7 @@ def study_table(view: View) -> dict[str, Any]:
 
 def _range(view: View, row: dict[str, Any], key: str) -> str:
     """The 95 % interval where the column is the primary metric and there is one, else lowest to highest."""
-    scale, digits = (1, 3) if key.endswith("loss") else (100, 2)
+    scale, digits = (1, 3) if key.endswith(("loss", "perplexity")) else (100, 2)
     interval = view.intervals.get(row["label"])
     if key == f"test_{view.metric}" and interval is not None:
         return f"{interval[0]:.2f} to {interval[1]:.2f}"

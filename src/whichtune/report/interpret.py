@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from whichtune.report.summary import METRIC_NAMES
 from whichtune.stats.costs import COSTS
 from whichtune.stats.results import Comparison, in_text
 
 ABOUT_EQUAL = 0.05
-METRIC_NAMES = {"accuracy": "accuracy", "f1_macro": "macro F1", "loss": "loss"}
 
 
 def count(n: int, noun: str, plural: str | None = None) -> str:

@@ -103,7 +103,8 @@ def _difference_cell(plain: float, pair: dict[str, Any] | None) -> dict[str, Any
 
 def summed_confusion(runs: list[dict[str, Any]]) -> np.ndarray | None:
     """Confusion matrix `(C, C)` of the test split, summed over completed runs."""
-    found = [np.asarray(m["confusion_matrix"]) for run in runs if (m := run["metrics"]["test"]) is not None]
+    tested = [m for run in runs if (m := run["metrics"]["test"]) is not None]
+    found = [np.asarray(m["confusion_matrix"]) for m in tested if m.get("confusion_matrix")]
     found = [matrix for matrix in found if matrix.ndim == 2]
     return sum(found[1:], found[0]) if found and len({m.shape for m in found}) == 1 else None
 

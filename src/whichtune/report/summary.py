@@ -12,6 +12,17 @@ if TYPE_CHECKING:
     from whichtune.stats.results import Evidence
 
 
+ROUGE_NAMES = {"rouge1": "ROUGE-1", "rouge2": "ROUGE-2", "rougeL": "ROUGE-L", "rougeLsum": "ROUGE-Lsum"}
+METRIC_NAMES = {"accuracy": "accuracy", "f1_macro": "macro F1", "loss": "loss", **ROUGE_NAMES}
+# Figures of a split that a table may show; a task has some of them.
+FIGURES = ("accuracy", "f1_macro", "loss", "accuracy_without_duplicates", "perplexity", *ROUGE_NAMES, "written_tokens")
+
+
+def writes_texts(summary: dict[str, Any]) -> bool:
+    """Whether the study's runs write texts; else they name classes."""
+    return summary["study"].get("task", "classification") != "classification"
+
+
 def build_summary(study: dict[str, Any], records: Iterable[RunRecord], evidence: Evidence) -> dict[str, Any]:
     """The content of summary.json: the study, its runs, and what they show."""
     shown = evidence.model_dump(mode="json")
@@ -57,8 +68,8 @@ def _row(label: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
         "statuses": sorted({run["status"] for run in failed}),
     }
     for split in ("train", "validation", "test"):
-        for figure in ("accuracy", "f1_macro", "loss", "accuracy_without_duplicates"):
-            values = [run["metrics"][split][figure] for run in done if run["metrics"][split] is not None]
+        for figure in FIGURES:
+            values = [run["metrics"][split].get(figure) for run in done if run["metrics"][split] is not None]
             values = [value for value in values if value is not None]
             row[f"{split}_{figure}"] = mean(values) if values else None
             row[f"{split}_{figure}_range"] = (min(values), max(values)) if values else None

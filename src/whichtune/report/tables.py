@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from whichtune.report.run_notes import run_notes, stopping_notes
-from whichtune.report.summary import table_rows
+from whichtune.report.summary import ROUGE_NAMES, table_rows, writes_texts
 from whichtune.spec import ADDED_SETTINGS
 
 NOTHING = "–"
@@ -81,6 +81,11 @@ def few(names: Sequence[str], most: int = 6) -> str:
     return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 
+def number(value: float | None) -> str:
+    """1234.5 as 1,234.50."""
+    return NOTHING if value is None else f"{value:,.2f}"
+
+
 def seed(value: int | None) -> str:
     return NOTHING if value is None else str(value)
 
@@ -130,9 +135,29 @@ COLUMNS: dict[str, Cell] = {
 }
 
 
+# The same of studies whose runs write texts.
+TEXT_COLUMNS: dict[str, Cell] = {
+    "run": COLUMNS["run"],
+    "seeds": COLUMNS["seeds"],
+    **{f"test {name} %": _score("test", key) for key, name in ROUGE_NAMES.items()},
+    "test loss": COLUMNS["test loss"],
+    "test perplexity": _plain("test_perplexity", number),
+    "validation ROUGE-L %": _plain("validation_rougeL", percent),
+    "trainable parameters": COLUMNS["trainable parameters"],
+    "train s": COLUMNS["train s"],
+    "longest epoch s": COLUMNS["longest epoch s"],
+    "peak memory MiB": COLUMNS["peak memory MiB"],
+    "GFLOP": COLUMNS["GFLOP"],
+    "tokens written": _plain("test_written_tokens", lambda value: NOTHING if value is None else f"{value:.1f}"),
+    "ms/text": COLUMNS["ms/text"],
+}
+
+
 def cells(summary: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     """The header and the rows of the table as text; what did not complete is said beside the label."""
-    columns = {**COLUMNS, "epochs": _plain("epochs", seconds)} if has_stopping(summary) else COLUMNS
+    columns = TEXT_COLUMNS if writes_texts(summary) else COLUMNS
+    if has_stopping(summary):
+        columns = {**columns, "epochs": _plain("epochs", seconds)}
     rows = []
     for row in table_rows(summary):
         line = [cell(row) for cell in columns.values()]
@@ -240,16 +265,22 @@ def footnotes(summary: dict[str, Any]) -> list[str]:
     done = [run for run in summary["runs"] if run["metrics"]["test"]]
     if done:
         test = done[0]["metrics"]["test"]
-        notes.append(f"The test split has {test['n']} examples: one is {100 / test['n']:.2f} points.")
-        if test["duplicates_of_train"]:
+        one = "" if writes_texts(summary) else f": one is {100 / test['n']:.2f} points"
+        notes.append(f"The test split has {test['n']} examples{one}.")
+        if writes_texts(summary):
             notes.append(
-                f"{test['duplicates_of_train']} of them stand verbatim in train; accuracy without them: "
-                + ", ".join(
-                    f"{row['label']} {percent(row['test_accuracy_without_duplicates'])}"
-                    for row in table_rows(summary)
-                    if row["test_accuracy_without_duplicates"] is not None
-                )
-                + "."
+                "ROUGE is the F-measure against the reference, with stemming. The loss is that of a target's token, in "
+                "nats, and perplexity its exponential; extracted sentences have none."
+            )
+        if test["duplicates_of_train"]:
+            without = [
+                f"{row['label']} {percent(row['test_accuracy_without_duplicates'])}"
+                for row in table_rows(summary)
+                if row["test_accuracy_without_duplicates"] is not None
+            ]
+            notes.append(
+                f"{test['duplicates_of_train']} of them stand verbatim in train"
+                + (f"; accuracy without them: {', '.join(without)}." if without else ".")
             )
     notes += [*stopping_notes(summary), *common_settings(summary)]
     for row in table_rows(summary):

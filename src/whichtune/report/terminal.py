@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from whichtune.records import RunRecord
+from whichtune.records import AnyMetrics, RunRecord, TextMetrics
 from whichtune.report import reproduction, tables
 from whichtune.report.run_notes import run_notes, stopping_notes
+from whichtune.report.summary import ROUGE_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,11 +33,16 @@ def _table(header: list[str], rows: list[list[str]], left: int = 1) -> Any:
 IMPORTANCE = [
     "run",
     "test accuracy %",
+    "test ROUGE-L %",
     "train s",
     "trainable parameters",
     "peak memory MiB",
     "test macro F1 %",
     "test loss",
+    "test ROUGE-1 %",
+    "test ROUGE-2 %",
+    "test ROUGE-Lsum %",
+    "test perplexity",
     "ms/text",
     "validation accuracy %",
     "seeds",
@@ -188,6 +194,16 @@ def print_method(name: str, console: Console) -> None:
     console.print(method_card(name), markup=False, highlight=False, soft_wrap=True)
 
 
+def _metric_rows(split: str, metrics: AnyMetrics, labels: list[str]) -> list[list[str]]:
+    loss = f"loss {tables.loss(metrics.loss)}, n {metrics.n}"
+    if isinstance(metrics, TextMetrics):
+        shares = [f"{name} {tables.percent(getattr(metrics, key))} %" for key, name in ROUGE_NAMES.items()]
+        return [[split, ", ".join([*shares, loss])]]
+    shares = [f"accuracy {tables.percent(metrics.accuracy)} %", f"macro F1 {tables.percent(metrics.f1_macro)} %"]
+    matrix = f"confusion matrix (rows: true {', '.join(labels)}) {metrics.confusion_matrix}"
+    return [[split, ", ".join([*shares, loss])], ["", matrix]]
+
+
 def print_run(record: RunRecord, curves: list[dict[str, Any]], console: Console) -> None:
     """Everything that a record holds, for people."""
     rows = [["run", record.run_id], ["label", record.label], ["method", record.method]]
@@ -197,14 +213,7 @@ def print_run(record: RunRecord, curves: list[dict[str, Any]], console: Console)
     for split in ("train", "validation", "test"):
         metrics = getattr(record.metrics, split)
         if metrics is not None:
-            rows.append(
-                [
-                    split,
-                    f"accuracy {tables.percent(metrics.accuracy)} %, macro F1 {tables.percent(metrics.f1_macro)} %, "
-                    f"loss {tables.loss(metrics.loss)}, n {metrics.n}",
-                ]
-            )
-            rows.append(["", f"confusion matrix (rows: true {', '.join(record.labels)}) {metrics.confusion_matrix}"])
+            rows += _metric_rows(split, metrics, record.labels)
     rows += [[key, str(value)] for key, value in record.cost.model_dump().items() if value is not None]
     if record.stopping is not None:
         rows += [[f"early stopping {key}", str(value)] for key, value in record.stopping.model_dump().items()]

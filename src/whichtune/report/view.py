@@ -7,9 +7,8 @@ from functools import cached_property
 from typing import Any
 
 from whichtune.records import Role, RunStatus
-from whichtune.report.summary import group_by_label, table_rows
+from whichtune.report.summary import METRIC_NAMES, group_by_label, table_rows, writes_texts
 
-METRIC_NAMES = {"accuracy": "accuracy", "f1_macro": "macro F1", "loss": "loss"}
 # What a mark says; each has its own colour and its own shape, so that neither is needed alone.
 MARKS = {
     "recommended": "recommended",
@@ -59,7 +58,12 @@ class View:
     def metric(self) -> str:
         """Key of the primary metric in the records."""
         named = self.verdict.get("metric") or self.study.get("primary_metric")
-        return named if named in ("accuracy", "f1_macro") else "accuracy"
+        return named if named in METRIC_NAMES and named != "loss" else "rougeL" if self.writes_texts else "accuracy"
+
+    @property
+    def writes_texts(self) -> bool:
+        """Whether the runs write texts; else they name classes."""
+        return writes_texts(self.summary)
 
     @property
     def metric_name(self) -> str:
@@ -71,7 +75,9 @@ class View:
         named = [str(name) for name in self.study.get("labels") or []]
         if not named:
             named = next((run["labels"] for run in self.done if run["labels"]), [])
-        size = max((len(m["confusion_matrix"]) for run in self.done if (m := run["metrics"]["test"])), default=0)
+        size = max(
+            (len(m.get("confusion_matrix", [])) for run in self.done if (m := run["metrics"]["test"])), default=0
+        )
         return named + [f"class {i}" for i in range(len(named), size)]
 
     def mark(self, label: str) -> str:
@@ -107,7 +113,7 @@ class View:
         found = []
         for run in self.groups[label]:
             metrics = run["metrics"][split]
-            if run["status"] == RunStatus.COMPLETED and metrics is not None and metrics[self.metric] is not None:
+            if run["status"] == RunStatus.COMPLETED and metrics is not None and metrics.get(self.metric) is not None:
                 found.append((run["seed"], 100 * metrics[self.metric]))
         return found
 

@@ -49,7 +49,8 @@ class NoTaskSettings(BaseModel):
 class Task(ABC):
     """One kind of question. Instances are registered in TASKS and hold no state of a run.
 
-    `metrics` are the scores of a split, from 0 to 1, by which runs can be judged.
+    `metrics` are the scores of a split, from 0 to 1, by which runs can be judged;
+    `watched` are figures of the curves, by which training may be stopped.
     `unused` are settings of runs that mean nothing here: setting one is an error. `default_methods` are compared
     where a study names none.
     """
@@ -58,6 +59,7 @@ class Task(ABC):
     title: ClassVar[str]
     Settings: ClassVar[type[BaseModel]] = NoTaskSettings
     metrics: ClassVar[tuple[str, ...]]
+    watched: ClassVar[tuple[str, ...]]
     unused: ClassVar[tuple[str, ...]] = ()
     default_methods: ClassVar[tuple[str, ...]] = ()
 

@@ -31,6 +31,7 @@ class Classification(Task):
     name = "classification"
     title = "one label for each text"
     metrics = ("accuracy", "f1_macro")
+    watched = ("loss", *metrics)
 
     def load(self, data: DataSettings) -> Dataset:
         from whichtune.data.splits import load_dataset

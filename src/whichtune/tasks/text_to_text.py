@@ -36,6 +36,7 @@ class TextToText(Task):
     title = "a text for each text"
     Settings = TextToTextSettings
     metrics = ROUGE
+    watched = ("loss",)
     unused = (
         "token_position",
         "padding",
@@ -171,7 +172,7 @@ class TextToText(Task):
         from whichtune.data.pair_encoding import PairEncoder
 
         own = self.settings(spec)
-        return PairEncoder(tokenizer, own.template, own.lower_case, own.remove_punctuation)
+        return PairEncoder(tokenizer, own.template, own.lower_case, own.remove_punctuation, spec.long_texts_keep)
 
     def writing(self, spec: RunSpec, encoded: EncodedPairs) -> Writing:
         from whichtune.models.generation import Writing

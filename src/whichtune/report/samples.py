@@ -1,0 +1,85 @@
+"""Written texts beside their references, for a few test examples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from whichtune.errors import StoreError
+from whichtune.report.view import View
+from whichtune.store import StudyFolder
+
+MOST_SAMPLES = 6
+LONGEST_SOURCE = 700
+LONGEST_TEXT = 700
+COLUMNS = ["split", "example_id", "prediction", "reference", "rougeL"]
+
+
+def samples(view: View, folder: StudyFolder) -> list[dict[str, Any]]:
+    """A few test examples, each with its text, its reference and what every row's first completed seed wrote.
+
+    They are taken at even distances in the order of the test split, never by what was written. Empty for studies
+    that write no texts.
+    """
+    if not view.writes_texts:
+        return []
+    first: dict[str, Any] = {}
+    for run in view.done:
+        first.setdefault(run["label"], run)
+    written = {label: rows for label, run in first.items() if (rows := _read(folder, run["run_id"]))}
+    if not written:
+        return []
+    ids = list(next(iter(written.values())))
+    chosen = (
+        [ids[place * len(ids) // MOST_SAMPLES] for place in range(MOST_SAMPLES)] if len(ids) > MOST_SAMPLES else ids
+    )
+    sources = _sources(folder)
+    return [
+        {
+            "id": example,
+            "source": _cut(sources.get(example, ""), LONGEST_SOURCE),
+            "reference": _cut(next(rows[example][1] for rows in written.values()), LONGEST_TEXT),
+            "texts": [
+                {
+                    "label": label,
+                    "seed": first[label]["seed"],
+                    "text": _cut(rows[example][0], LONGEST_TEXT) or "(nothing)",
+                    "score": f"{100 * rows[example][2]:.1f}",
+                }
+                for label, rows in written.items()
+                if example in rows
+            ],
+        }
+        for example in chosen
+    ]
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[:most] + "…"
+
+
+def _read(folder: StudyFolder, run_id: str) -> dict[str, tuple[str, str, float]]:
+    """Text, reference and ROUGE-L of a run's test examples."""
+    import pyarrow.parquet
+
+    path = folder.run_folder(run_id) / "predictions.parquet"
+    if not path.is_file():
+        return {}
+    try:
+        table = pyarrow.parquet.ParquetFile(path).read(columns=COLUMNS)
+    except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
+        raise StoreError(f"'{path}' cannot be read: {error}.") from error
+    rows = zip(*(table[key].to_pylist() for key in COLUMNS), strict=True)
+    return {
+        str(example): (text, reference, score) for split, example, text, reference, score in rows if split == "test"
+    }
+
+
+def _sources(folder: StudyFolder) -> dict[str, str]:
+    import pyarrow.parquet
+
+    path = folder.path / "examples.parquet"
+    if not path.is_file():
+        return {}
+    table = pyarrow.parquet.ParquetFile(path).read(columns=["split", "example_id", "text"])
+    columns = (table[key].to_pylist() for key in ("split", "example_id", "text"))
+    return {str(example): str(text) for split, example, text in zip(*columns, strict=True) if split == "test"}
