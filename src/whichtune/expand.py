@@ -75,7 +75,9 @@ def entries(study: Study) -> list[tuple[RunEntry, dict[str, Any]]]:
         (entry.model_copy(update={"label": entry.label or entry.method}), {}) for entry in study.runs
     ]
     as_it_is: list[tuple[RunEntry, dict[str, Any]]] = [
-        (RunEntry(method=name, label=name), {}) for name in study.baselines if name in METHODS
+        (RunEntry(method=name, label=name), {})
+        for name in study.baselines
+        if name in METHODS and name not in {entry.label for entry, _ in explicit}
     ]
     listed = [*(unique.values() if study.factors else crossed), *explicit, *as_it_is]
     seen: set[str | None] = {name for name in study.baselines if name not in METHODS}

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from whichtune.data.sources import SOURCE_NAMES, TEXT_NAMES
 from whichtune.errors import DataError, StoreError
 from whichtune.records import Role, RunRecord, RunStatus
 from whichtune.registry import did_you_mean
@@ -46,13 +47,17 @@ def find_run(folder: StudyFolder, wanted: str) -> RunRecord:
 
 
 def predict_file(folder: StudyFolder, record: RunRecord, file: Path, text_column: str | None) -> pd.DataFrame:
-    """Predictions for each row of a file: columns text, prediction (class name) and one probability a class.
+    """Predictions for each row of a file: columns text, prediction (class name) and one probability a class; of a run
+    that writes texts, the text that it writes.
 
     A .txt file holds one text a line. Raises StoreError where the run was not saved, DataError for the file.
     """
     import pandas as pd
     from scipy.special import softmax
 
+    if record.spec["task"] != "classification":
+        texts = read_texts(file, text_column or record.spec["data"]["text_column"], SOURCE_NAMES)
+        return pd.DataFrame({"text": texts, "prediction": run_texts(folder, record, texts)})
     texts = read_texts(file, text_column or record.spec["data"]["text_column"])
     logits = run_logits(folder, record, texts)
     shares = softmax(logits, axis=1)
@@ -64,6 +69,30 @@ def predict_file(folder: StudyFolder, record: RunRecord, file: Path, text_column
 
 def run_logits(folder: StudyFolder, record: RunRecord, texts: list[str]) -> np.ndarray:
     """Logits (n, C) of texts from a saved run, rebuilt from its spec and saved weights."""
+    files = _saved(folder, record)
+    if record.role is Role.BASELINE:
+        from whichtune.baselines import BASELINES
+
+        return BASELINES[record.method].load(folder.run_folder(record.run_id)).logits(texts)
+    return _method_logits(record, files[0], texts)
+
+
+def run_texts(folder: StudyFolder, record: RunRecord, texts: list[str]) -> list[str]:
+    """What a saved run writes for each text."""
+    from whichtune.data.pair_encoding import Room
+    from whichtune.tasks.text_answers import extract
+    from whichtune.tasks.text_to_text import write_new
+
+    files = _saved(folder, record)
+    spec = _spec_of(record)
+    if record.role is Role.BASELINE:
+        return extract(spec, texts)
+    assert record.room is not None  # every completed run of such a task has one
+    return write_new(spec, Room(**record.room), files[0], texts)  # type: ignore[arg-type]
+
+
+def _saved(folder: StudyFolder, record: RunRecord) -> list[Path]:
+    """The files of a run's trained state. Raises StoreError where there are none."""
     if record.status is not RunStatus.COMPLETED:
         raise StoreError(f"The run '{record.label}' did not complete ({record.error}): choose another.")
     files = folder.weight_files(record.run_id)
@@ -71,11 +100,11 @@ def run_logits(folder: StudyFolder, record: RunRecord, texts: list[str]) -> np.n
         raise StoreError(
             f"The weights of '{record.label}', seed {record.seed}, were not saved: run the study again with --save all."
         )
-    if record.role is Role.BASELINE:
-        from whichtune.baselines import BASELINES
+    return files
 
-        return BASELINES[record.method].load(folder.run_folder(record.run_id)).logits(texts)
-    return _method_logits(record, files[0], texts)
+
+def _spec_of(record: RunRecord) -> RunSpec:
+    return RunSpec.model_validate({**record.spec, "label": record.label, "fingerprints": record.fingerprints})
 
 
 def _method_logits(record: RunRecord, weights: Path, texts: list[str]) -> np.ndarray:
@@ -88,7 +117,7 @@ def _method_logits(record: RunRecord, weights: Path, texts: list[str]) -> np.nda
     from whichtune.models.saving import load_trained_state
     from whichtune.run import build_classifier, encode_for
 
-    spec = RunSpec.model_validate({**record.spec, "label": record.label, "fingerprints": record.fingerprints})
+    spec = _spec_of(record)
     classifier, tokenizer = build_classifier(spec, len(record.labels))
     load_trained_state(classifier, weights)
     classifier.to(spec.device)
@@ -104,9 +133,9 @@ def _method_logits(record: RunRecord, weights: Path, texts: list[str]) -> np.nda
     return predict_split(classifier, forward, "train")
 
 
-def read_texts(file: Path, text_column: str | None) -> list[str]:
+def read_texts(file: Path, text_column: str | None, usual: tuple[str, ...] = TEXT_NAMES) -> list[str]:
     """The texts of a .txt file (one a line) or of a table's text column; empty ones are an error."""
-    from whichtune.data.sources import TEXT_NAMES, choose_column, read_table
+    from whichtune.data.sources import choose_column, read_table
 
     if not file.is_file():
         raise DataError(f"There is no file '{file}': check the path.")
@@ -114,7 +143,7 @@ def read_texts(file: Path, text_column: str | None) -> list[str]:
         texts = file.read_text(encoding="utf-8").splitlines()
     else:
         table = read_table(file)
-        column = choose_column("text", text_column, TEXT_NAMES, [str(c) for c in table.columns], file.name)
+        column = choose_column("text", text_column, usual, [str(c) for c in table.columns], file.name)
         texts = [str(value) for value in table[column]]
     for row, text in enumerate(texts, start=1):
         if not text.strip():

@@ -18,7 +18,6 @@ from whichtune.spaces import Budget, Space
 from whichtune.spec import RunSpec, Study
 from whichtune.stats.tuning import Axis, DrawFigures, TuningFigures, crossings, line_figures, select_draw
 from whichtune.store import StudyFolder
-from whichtune.tasks import task_of
 
 if TYPE_CHECKING:
     from whichtune.tasks.base import AnyDataset
@@ -60,7 +59,8 @@ class SearchPlan:
 
     @property
     def higher_is_better(self) -> bool:
-        return task_of(self.study).figures.get(self.metric, True)
+        """Every score by which runs are judged is."""
+        return True
 
     @property
     def draws(self) -> list[Draw]:

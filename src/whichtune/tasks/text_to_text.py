@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from whichtune.errors import SettingError
-from whichtune.records import MetricsBySplit, Role, TextMetrics
+from whichtune.records import Role
 from whichtune.spec import DataSettings, RunSpec
 from whichtune.spec import Settings as RunSettings
-from whichtune.tasks.base import FittedBaseline, Judged, Task, register
+from whichtune.tasks.base import TASKS, FittedBaseline, Judged, Task, register
+from whichtune.tasks.text_answers import ExtractiveBaseline, SplitAnswers, judge_texts
 from whichtune.tasks.text_settings import SummarisationSettings, TextToTextSettings
 
 if TYPE_CHECKING:
-    import numpy as np
+    from pathlib import Path
+
     import pandas as pd
     import torch
 
     from whichtune.cost import Timers
-    from whichtune.data.pair_encoding import EncodedPairs, PairEncoder
+    from whichtune.data.pair_encoding import EncodedPairs, PairEncoder, Room
     from whichtune.data.pairs import PairDataset
     from whichtune.models.generation import Writing
     from whichtune.models.language import LanguageModel
@@ -115,7 +116,7 @@ class TextToText(Task):
         from whichtune.tasks.text_forward import row_losses
 
         names = ("validation",) if spec.role is Role.DRAW else ("validation", "test")
-        writing = self.writing(spec, forward.encoded)
+        writing = self.writing(spec, forward.encoded.room, tokenizer)
         parts: dict[str, SplitAnswers] = {}
         with timers.phase("evaluate"):
             for name in names:
@@ -123,7 +124,7 @@ class TextToText(Task):
                 losses, counts = row_losses(forward, name)
                 prompts = [split.prompt(row) for row in range(len(split))]
                 ids = write_texts(spec, model, prompts, writing)
-                texts = [text.strip() for text in tokenizer.batch_decode(ids, skip_special_tokens=True)]
+                texts = decode(tokenizer, ids)
                 lengths = [len(written) for written in ids]
                 parts[name] = SplitAnswers(split, texts, losses, counts, lengths, writing.max_new_tokens)
         return judge_texts(parts)
@@ -134,7 +135,7 @@ class TextToText(Task):
 
         if spec.role is Role.DRAW:
             return {}
-        split, writing = forward.encoded.splits["test"], self.writing(spec, forward.encoded)
+        split, writing = forward.encoded.splits["test"], self.writing(spec, forward.encoded.room, model.tokenizer)
 
         def write_one(place: int) -> None:
             write_texts(spec, model, [split.prompt(place % len(split))], writing)
@@ -159,7 +160,7 @@ class TextToText(Task):
         return asdict(encoded.room)
 
     def fit_baseline(self, spec: RunSpec, dataset: PairDataset) -> FittedBaseline:
-        return ExtractiveBaseline(spec, dataset, self)
+        return ExtractiveBaseline(spec, dataset)
 
     # -- what the parts above share ------------------------------------------------------------------
 
@@ -174,14 +175,14 @@ class TextToText(Task):
         own = self.settings(spec)
         return PairEncoder(tokenizer, own.template, own.lower_case, own.remove_punctuation, spec.long_texts_keep)
 
-    def writing(self, spec: RunSpec, encoded: EncodedPairs) -> Writing:
+    def writing(self, spec: RunSpec, room: Room, tokenizer: Any) -> Writing:
         from whichtune.models.generation import Writing
 
         own = self.settings(spec)
         return Writing(
-            max_new_tokens=encoded.room.writing,
-            end_id=encoded.end_id,
-            pad_id=encoded.pad_id,
+            max_new_tokens=room.writing,
+            end_id=tokenizer.eos_token_id,
+            pad_id=tokenizer.pad_token_id,
             kind=own.generation,
             num_beams=own.num_beams,
             temperature=own.temperature,
@@ -226,7 +227,6 @@ def attach(model: LanguageModel, spec: RunSpec) -> None:
     """Attach the run's method, and settle what becomes of a tied head."""
     from whichtune.methods import METHODS
     from whichtune.models.tying import apply_tying, input_embeddings
-    from whichtune.tasks.base import TASKS
 
     method = METHODS[spec.method]
     was_tied = model.tied
@@ -273,122 +273,20 @@ def write_texts(spec: RunSpec, model: LanguageModel, prompts: list[list[int]], w
         return write(model, prompts, writing, draw)
 
 
-# -- figures ---------------------------------------------------------------------------------------
+def decode(tokenizer: Any, ids: list[list[int]]) -> list[str]:
+    """Written tokens as text, without special tokens and outer white space."""
+    return [text.strip() for text in tokenizer.batch_decode(ids, skip_special_tokens=True)]
 
 
-class SplitAnswers:
-    """What was written for one split, with the losses where there is a model."""
+def write_new(spec: RunSpec, room: Room, weights: Path, texts: list[str]) -> list[str]:
+    """What a saved run writes for new texts. `room` is that of the run's record."""
+    from whichtune.models.saving import load_trained_state
 
-    def __init__(
-        self,
-        split: Any,
-        texts: list[str],
-        losses: np.ndarray | None = None,
-        counts: np.ndarray | None = None,
-        lengths: list[int] | None = None,
-        most: int | None = None,
-    ) -> None:
-        from whichtune.tasks.rouge import rouge_scores
-
-        self.split, self.texts, self.losses, self.counts = split, texts, losses, counts
-        self.lengths, self.most = lengths, most
-        self.rouge = rouge_scores(texts, split.references)
-
-    def metrics(self) -> TextMetrics:
-        import numpy as np
-
-        loss = None
-        if self.losses is not None and self.counts is not None:
-            loss = float(self.losses.sum() / max(1, self.counts.sum()))
-        lengths = None if self.lengths is None else np.array(self.lengths)
-        return TextMetrics(
-            loss=loss,
-            perplexity=None if loss is None else float(np.exp(loss)),
-            tokens=0 if self.counts is None else int(self.counts.sum()),
-            **{name: float(values.mean()) for name, values in self.rouge.items()},
-            written_tokens=None if lengths is None else float(lengths.mean()),
-            ended=None if lengths is None else float((lengths < (self.most or 0)).mean()),
-            n=len(self.texts),
-            truncated=getattr(self.split, "truncated", 0),
-            targets_cut=getattr(self.split, "targets_cut", 0),
-            duplicates_of_train=int(self.split.duplicate_of_train.sum()),
-        )
-
-    def table(self, name: str) -> pd.DataFrame:
-        """Rows of predictions.parquet. `loss` is summed over an example's `tokens`."""
-        import numpy as np
-        import pandas as pd
-
-        missing = np.full(len(self.texts), np.nan)
-        return pd.DataFrame(
-            {
-                "split": name,
-                "example_id": self.split.ids,
-                "prediction": self.texts,
-                "reference": self.split.references,
-                "loss": missing if self.losses is None else self.losses,
-                "tokens": 0 if self.counts is None else self.counts,
-                **self.rouge,
-                "duplicate_of_train": self.split.duplicate_of_train,
-            }
-        )
-
-
-def judge_texts(parts: dict[str, SplitAnswers]) -> Judged:
-    """Metrics and rows of predictions of the splits that were answered."""
-    import pandas as pd
-
-    tables = [part.table(name) for name, part in parts.items()]
-    metrics = MetricsBySplit(**{name: part.metrics() for name, part in parts.items()})
-    return Judged(metrics, pd.concat(tables, ignore_index=True))
-
-
-@dataclass(frozen=True)
-class CleanedSplit:
-    """What a baseline is judged against."""
-
-    ids: list[str]
-    references: list[str]
-    duplicate_of_train: np.ndarray
-
-
-class ExtractiveBaseline(FittedBaseline):
-    """A baseline that takes its answer from the text."""
-
-    parameters = 0
-
-    def __init__(self, spec: RunSpec, dataset: PairDataset, task: TextToText) -> None:
-        from whichtune.baselines import BASELINES
-
-        self.dataset, self.own = dataset, task.settings(spec)
-        self.baseline: Any = BASELINES[spec.method]
-
-    def evaluate(self) -> Judged:
-        parts = {
-            name: SplitAnswers(self._cleaned(self.dataset.splits[name]), self._answers(self.dataset.splits[name].texts))
-            for name in ("validation", "test")
-        }
-        return judge_texts(parts)
-
-    def _clean(self, text: str) -> str:
-        from whichtune.data.pair_encoding import clean_text
-
-        return clean_text(text, self.own.lower_case, self.own.remove_punctuation)
-
-    def _cleaned(self, split: Any) -> Any:
-        """References as the trained models' are."""
-        return CleanedSplit(split.ids, [self._clean(text) for text in split.targets], split.duplicate_of_train)
-
-    def _answers(self, texts: list[str]) -> list[str]:
-        """Sentences are found in the text as it stands, then cleaned as the references are."""
-        return [self._clean(self.baseline.answer(text)) for text in texts]
-
-    def answer(self, rows: list[int]) -> None:
-        texts = self.dataset.splits["test"].texts
-        self._answers([texts[row % len(texts)] for row in rows])
-
-    def save(self, folder: Any) -> None:
-        """Nothing was fitted: an empty file says that it can be had back."""
-        from safetensors.numpy import save_file
-
-        save_file({}, folder / "baseline.safetensors")
+    task = TASKS[spec.task]
+    assert isinstance(task, TextToText)
+    model, tokenizer = build_language_model(spec)
+    load_trained_state(model, weights)
+    model.to(spec.device)
+    encoder = task.encoder(spec, tokenizer)
+    prompts = [encoder.prompt(encoder.cut(ids, room.source), room.prompt) for ids in encoder.sources(texts)]
+    return decode(tokenizer, write_texts(spec, model, prompts, task.writing(spec, room, tokenizer)))

@@ -1,0 +1,138 @@
+"""What was written for a split, and its figures: the same for models and for sentences taken from the text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from whichtune.records import MetricsBySplit, TextMetrics
+from whichtune.spec import RunSpec
+from whichtune.tasks.base import FittedBaseline, Judged
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from whichtune.data.pairs import PairDataset
+
+
+class SplitAnswers:
+    """What was written for one split, with the losses where there is a model."""
+
+    def __init__(
+        self,
+        split: Any,
+        texts: list[str],
+        losses: np.ndarray | None = None,
+        counts: np.ndarray | None = None,
+        lengths: list[int] | None = None,
+        most: int | None = None,
+    ) -> None:
+        from whichtune.tasks.rouge import rouge_scores
+
+        self.split, self.texts, self.losses, self.counts = split, texts, losses, counts
+        self.lengths, self.most = lengths, most
+        self.rouge = rouge_scores(texts, split.references)
+
+    def metrics(self) -> TextMetrics:
+        import numpy as np
+
+        loss = None
+        if self.losses is not None and self.counts is not None:
+            loss = float(self.losses.sum() / max(1, self.counts.sum()))
+        lengths = None if self.lengths is None else np.array(self.lengths)
+        return TextMetrics(
+            loss=loss,
+            perplexity=None if loss is None else float(np.exp(loss)),
+            tokens=0 if self.counts is None else int(self.counts.sum()),
+            **{name: float(values.mean()) for name, values in self.rouge.items()},
+            written_tokens=None if lengths is None else float(lengths.mean()),
+            ended=None if lengths is None else float((lengths < (self.most or 0)).mean()),
+            n=len(self.texts),
+            truncated=getattr(self.split, "truncated", 0),
+            targets_cut=getattr(self.split, "targets_cut", 0),
+            duplicates_of_train=int(self.split.duplicate_of_train.sum()),
+        )
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Rows of predictions.parquet. `loss` is summed over an example's `tokens`."""
+        import numpy as np
+        import pandas as pd
+
+        missing = np.full(len(self.texts), np.nan)
+        return pd.DataFrame(
+            {
+                "split": name,
+                "example_id": self.split.ids,
+                "prediction": self.texts,
+                "reference": self.split.references,
+                "loss": missing if self.losses is None else self.losses,
+                "tokens": 0 if self.counts is None else self.counts,
+                **self.rouge,
+                "duplicate_of_train": self.split.duplicate_of_train,
+            }
+        )
+
+
+def judge_texts(parts: dict[str, SplitAnswers]) -> Judged:
+    """Metrics and rows of predictions of the splits that were answered."""
+    import pandas as pd
+
+    tables = [part.table(name) for name, part in parts.items()]
+    metrics = MetricsBySplit(**{name: part.metrics() for name, part in parts.items()})
+    return Judged(metrics, pd.concat(tables, ignore_index=True))
+
+
+def extract(spec: RunSpec, texts: list[str]) -> list[str]:
+    """A baseline's answers. Sentences are found in the text as it stands, then cleaned as the references are."""
+    from whichtune.baselines import BASELINES
+
+    baseline: Any = BASELINES[spec.method]
+    return [_clean(spec, baseline.answer(text)) for text in texts]
+
+
+def _clean(spec: RunSpec, text: str) -> str:
+    from whichtune.data.pair_encoding import clean_text
+
+    return clean_text(text, bool(spec.task_settings["lower_case"]), bool(spec.task_settings["remove_punctuation"]))
+
+
+@dataclass(frozen=True)
+class CleanedSplit:
+    """What a baseline is judged against."""
+
+    ids: list[str]
+    references: list[str]
+    duplicate_of_train: np.ndarray
+
+
+class ExtractiveBaseline(FittedBaseline):
+    """A baseline that takes its answer from the text."""
+
+    parameters = 0
+
+    def __init__(self, spec: RunSpec, dataset: PairDataset) -> None:
+        self.spec, self.dataset = spec, dataset
+
+    def evaluate(self) -> Judged:
+        parts = {
+            name: SplitAnswers(
+                self._cleaned(self.dataset.splits[name]), extract(self.spec, self.dataset.splits[name].texts)
+            )
+            for name in ("validation", "test")
+        }
+        return judge_texts(parts)
+
+    def _cleaned(self, split: Any) -> CleanedSplit:
+        """References as the trained models' are."""
+        return CleanedSplit(split.ids, [_clean(self.spec, text) for text in split.targets], split.duplicate_of_train)
+
+    def answer(self, rows: list[int]) -> None:
+        texts = self.dataset.splits["test"].texts
+        extract(self.spec, [texts[row % len(texts)] for row in rows])
+
+    def save(self, folder: Any) -> None:
+        """Nothing was fitted: an empty file says that it can be had back."""
+        from safetensors.numpy import save_file
+
+        save_file({}, folder / "baseline.safetensors")
