@@ -18,7 +18,11 @@ from whichtune.store import StudyFolder
 
 SETTINGS = {"epochs": 2, "context_length": 30, "learning_rate": 3e-3}
 RUNS = [
-    *[{"method": name, "label": name} for name in METHODS if name != "last_blocks"],
+    *[
+        {"method": name, "label": name}
+        for name, method in METHODS.items()
+        if "classification" in method.tasks and name != "last_blocks"
+    ],
     {"method": "last_blocks", "label": "last_blocks", "blocks": 3},
     {"method": "last_block", "label": "padded last", "token_position": "last"},
     {"method": "last_block", "label": "random", "weights": "random"},
