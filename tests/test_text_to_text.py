@@ -321,11 +321,11 @@ SAVED = [
 def finished(tiny_gpt2: Path, notes: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     from whichtune.compare import compare
 
-    study = study_of(tiny_gpt2, notes, [], runs=SAVED, baselines=["untuned"])
+    study = study_of(tiny_gpt2, notes, [], runs=SAVED, baselines=["lead_1", "lead_3", "untuned", "lead_1", "lead_3"])
     return compare(study, tmp_path_factory.mktemp("study") / "s", save="all", threads=1)
 
 
-@pytest.mark.parametrize("label", [*(run["label"] for run in SAVED), "untuned"])
+@pytest.mark.parametrize("label", [*(run["label"] for run in SAVED), "untuned", "lead_1", "lead_3"])
 def test_a_saved_run_writes_the_same_again(label: str, finished: Any, tmp_path: Path) -> None:
     from whichtune.predict import find_run, predict_file
     from whichtune.store import StudyFolder

@@ -22,7 +22,7 @@ EMBEDDED = "embedded"
 DEFAULT_BASELINES: dict[str, tuple[str, ...]] = {
     "classification": ("majority", "tfidf_char", "tfidf_word"),
     "text_to_text": ("untuned",),
-    "summarisation": ("untuned",),
+    "summarisation": ("lead_1", "lead_3", "untuned"),
 }
 # What changes where a run's input lies or how it is called, but not what is computed.
 NOT_HASHED = ("label", "role", "model", "revision", "learning_rate_source", "tuned")
@@ -293,7 +293,8 @@ class Study(Frozen):
     seeds: list[int] = Field([0, 1, 2], min_length=1, description="one run of each method for each seed")
     baselines: list[str] = Field(
         list(DEFAULT_BASELINES["classification"]),
-        description="rows to measure against; for written texts the `untuned` model",
+        description="rows to measure against; for written texts the `untuned` model, for summarisation `lead_1` and "
+        "`lead_3`, the document's first sentences, too",
     )
     baseline: str | None = Field(None, description="label that the others are compared with")
     pairs: list[Pair] = Field([], description="declared comparisons")
