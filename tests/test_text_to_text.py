@@ -321,7 +321,7 @@ SAVED = [
 def finished(tiny_gpt2: Path, notes: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     from whichtune.compare import compare
 
-    study = study_of(tiny_gpt2, notes, [], runs=SAVED, baselines=["lead_1", "lead_3", "untuned", "lead_1", "lead_3"])
+    study = study_of(tiny_gpt2, notes, [], runs=SAVED, baselines=["lead_1", "lead_3", "untuned"])
     return compare(study, tmp_path_factory.mktemp("study") / "s", save="all", threads=1)
 
 

@@ -23,11 +23,12 @@ from whichtune.models.activations import ActivationCache, CacheUnavailable, Desc
 from whichtune.models.heads import Batch
 from whichtune.models.packing import Packing, bucketed
 from whichtune.models.partition import Partition, evaluating
-from whichtune.models.reading import FeatureComputer, Twins, keyword_inputs
+from whichtune.models.reading import Twins, keyword_inputs
 
 # Tokens in one batch of a lower pass: few enough that its memory stays below that of a training step.
 PASS_TOKENS = {"cpu": 1024, "cuda": 16384}
 
+READ = "read"  # a position's name: every place that a text is read at
 TextRule = Literal["first token", "unpadded", "padded"]
 
 
@@ -35,7 +36,8 @@ TextRule = Literal["first token", "unpadded", "padded"]
 class Texts:
     """How texts are computed: their tokens as they enter the model, and whether padding is masked.
 
-    `tokens` are the study's texts, cut or padded by `rule`; `lengths` counts their real tokens.
+    `tokens` are the study's texts, cut or padded by `rule`; `lengths` counts their real tokens. `read` are the places,
+    from the first to before the second, at which each text is read, where there are several.
     """
 
     rule: TextRule
@@ -43,6 +45,7 @@ class Texts:
     lengths: list[int]
     pad_id: int
     masked: bool
+    read: list[tuple[int, int]] | None = None
 
     def batch(self, rows: Sequence[int]) -> Batch:
         """Right-padded batch of these texts, on the CPU; no labels."""
@@ -72,7 +75,8 @@ class TextIndex:
         first: list[int] = []
         number: list[int] = []
         for row, (tokens, length) in enumerate(zip(texts.tokens, texts.lengths, strict=True)):
-            place = seen.setdefault((length, *tokens), len(first))
+            own = () if texts.read is None else texts.read[len(number)]
+            place = seen.setdefault((length, *own, *tokens), len(first))
             if place == len(first):
                 first.append(row)
             number.append(place)
@@ -81,7 +85,10 @@ class TextIndex:
 
 @dataclass(frozen=True)
 class Want:
-    """States at boundary `depth`, or, with `position`, the features that are read there at the model's end."""
+    """States at boundary `depth`, or, with `position`, the features that are read there at the model's end.
+
+    The position `READ` stands for all places at which a text is read.
+    """
 
     depth: int
     position: str | None = None
@@ -128,7 +135,9 @@ def entry_key(
 
     body: Any = partition.body
     config = {k: v for k, v in body.config.to_dict().items() if k not in _OF_NO_MATTER and "drop" not in k}
-    rows = [(texts.lengths[row], texts.tokens[row]) for row in index.first]
+    rows: list[Any] = [(texts.lengths[row], texts.tokens[row]) for row in index.first]
+    if want.position == READ and texts.read is not None:
+        rows.append([texts.read[row] for row in index.first])
     return key_of(
         depth=want.depth,
         position=want.position,
@@ -180,7 +189,7 @@ class LowerPass:
     """
 
     partition: Partition
-    computer_above: Callable[[int], FeatureComputer]
+    computer_above: Callable[[int], Callable[..., Tensor]]
     cache: ActivationCache
     how: Mapping[str, Any]
     precision: Callable[[], AbstractContextManager[object]]
@@ -241,6 +250,8 @@ class LowerPass:
         return entry_key(want, texts, index, self.digests, self.partition, self.how)
 
     def lengths(self, want: Want, texts: Texts, index: TextIndex) -> Tensor:
+        if want.position == READ and texts.read is not None:
+            return torch.tensor([texts.read[row][1] - texts.read[row][0] for row in index.first])
         if want.position:
             return torch.ones(len(index.first), dtype=torch.long)
         return torch.tensor([len(texts.tokens[row]) for row in index.first])
@@ -253,10 +264,11 @@ class LowerPass:
         for numbers in self._batches(texts, index):
             batch = texts.batch([index.first[number] for number in numbers.tolist()])
             for want, states in self._pass(batch, wanted).items():
-                self._put(wanted[want], numbers, states, texts, index, single=want.position is not None)
+                self._put(wanted[want], numbers, states, texts, index, want)
 
     def _pass(self, batch: Batch, wanted: Iterable[Want]) -> dict[Want, Tensor]:
-        """What one pass over `batch` gives for each want: states (B, T, D) or features (B, 1, D)."""
+        """What one pass over `batch` gives for each want: states (B, T, D), features (B, 1, D), or the last states
+        (B, T, D) of texts that are read at several places."""
         depths = sorted(want.depth for want in wanted if not want.position)
         found: dict[Want, Tensor] = {}
         with ExitStack() as stack:
@@ -270,16 +282,19 @@ class LowerPass:
                 if not want.position:
                     found[want] = states[want.depth]
                 elif depths and depths[-1]:
-                    found[want] = self.computer_above(depths[-1])(batch, _always(states[depths[-1]]))[:, None]
+                    found[want] = self.computer_above(depths[-1])(batch, _always(states[depths[-1]]))
                 else:
-                    found[want] = self.computer_above(0)(batch)[:, None]
+                    found[want] = self.computer_above(0)(batch)
+                if found[want].ndim == 2:
+                    found[want] = found[want][:, None]
         return found
 
-    def _put(
-        self, writer: Writer, numbers: Tensor, states: Tensor, texts: Texts, index: TextIndex, single: bool
-    ) -> None:
+    def _put(self, writer: Writer, numbers: Tensor, states: Tensor, texts: Texts, index: TextIndex, want: Want) -> None:
         for number, rows in zip(numbers.tolist(), states.float().cpu(), strict=True):
-            writer.put(number, rows[: 1 if single else len(texts.tokens[index.first[number]])])
+            begin, end = 0, 1 if want.position else len(texts.tokens[index.first[number]])
+            if want.position == READ and texts.read is not None:
+                begin, end = texts.read[index.first[number]]
+            writer.put(number, rows[begin:end])
 
     def operations(self, wanted: Iterable[Want], texts: Texts) -> int:
         """Operations of a pass over `texts` that keeps `wanted`."""

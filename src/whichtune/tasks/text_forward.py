@@ -70,11 +70,13 @@ class Operations:
     def __call__(self, rows: Sequence[int]) -> int:
         tokens = self.encoded.splits["train"].tokens
         width = max(len(tokens[row]) for row in rows)
-        counted = sum(self.encoded.tokens_with_loss("train", row) for row in rows)
-        return len(rows) * self._curve(width) + counted * self._of_head()
+        return len(rows) * self._curve(width) + self.of_head(rows)
 
-    def _of_head(self) -> int:
-        """Operations of one token's loss and its gradients."""
+    def of_head(self, rows: Sequence[int]) -> int:
+        """Operations of the rows' losses and their gradients, from the states that the head reads on."""
+        return self._of_token() * sum(self.encoded.tokens_with_loss("train", row) for row in rows)
+
+    def _of_token(self) -> int:
         if self._head is None:
             below = any(p.requires_grad for p in trained_below(self.model))
             weight: Any = self.model.head.weight

@@ -99,10 +99,9 @@ class TextToText(Task):
     def prepare(
         self, spec: RunSpec, model: Any, encoded: Any, device: torch.device, timers: Timers, cache: CacheSettings
     ) -> Prepared:
-        from whichtune.shortcuts import Prepared
-        from whichtune.tasks.text_forward import PlainTextForward
+        from whichtune.tasks.text_plan import prepare_text_forward
 
-        return Prepared(PlainTextForward(model, encoded, device, spec.precision), {"plan": spec.plan})
+        return prepare_text_forward(spec, model, encoded, device, timers, cache)
 
     def objective(self, spec: RunSpec, model: Any, forward: Any) -> TextObjective:
         from whichtune.tasks.text_forward import TextObjective
