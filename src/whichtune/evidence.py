@@ -44,9 +44,17 @@ def judge(
     best, baseline = best_row(rows.values(), metric, cost), find_baseline(study, rows, metric, cost)
     margin = float(study.get("margin") or 1.0)
     noise = comparing.study_noise(rows.values(), metric, test)
+    noises = {metric: noise}
+
+    def run(pair: Declared) -> Tested:
+        about = pair.metric or metric
+        if about not in noises:
+            noises[about] = comparing.study_noise(rows.values(), about, test)
+        return comparing.run_declared(pair, rows, test, about, margin, noises[about])
+
     comparisons = []
     for family in families(study, rows, best, baseline):
-        tested = [comparing.run_declared(pair, rows, test, metric, margin, noise) for pair in family.pairs]
+        tested = [run(pair) for pair in family.pairs]
         comparisons += _corrected(tested, family.others)
     figures = [method_figures(row, test, metric, noise) for row in rows.values()]
     return Evidence(

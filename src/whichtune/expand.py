@@ -175,6 +175,7 @@ def expand(
         specs,
         metric,
         dataset.labels,
+        notes=list(getattr(dataset, "notes", ())),
         missing=missing,
         models=models,
         device=device,

@@ -264,13 +264,17 @@ class RunEntry(Frozen):
 
 
 class Pair(Frozen):
-    """A declared comparison: `a` against `b`, differing in `factor`, with what was claimed of it."""
+    """A declared comparison: `a` against `b`, differing in `factor`, with what was claimed of it. `metric` where it is
+    about another than the study's."""
 
     a: str
     b: str
     factor: str | None = None
     claim: str | None = None
     published: dict[str, Any] | None = None
+    metric: Literal["accuracy", "f1_macro", "rouge1", "rouge2", "rougeL", "rougeLsum", "loss"] | None = Field(
+        None, description="what is compared; default: the study's primary metric"
+    )
 
 
 class Study(Frozen):

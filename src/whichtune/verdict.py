@@ -131,7 +131,7 @@ def _against_baseline(
         kind = "a row without a language model" if rows[best].role is Role.BASELINE else "the baseline"
         return f"{in_text(best)}, {kind}, is itself the best on validation."
     for comparison in comparisons:
-        if {comparison.a, comparison.b} == {best, baseline}:
+        if {comparison.a, comparison.b} == {best, baseline} and comparison.unit == "points":
             return comparison.sentence
     return None
 
@@ -157,7 +157,11 @@ def _warnings(
         )
     elif seeds == 2:
         warnings.append("Two seeds: too few for intervals or tests of methods; three are the least.")
-    halves = [(c.interval_90[1] - c.interval_90[0]) / 2 for c in comparisons if c.interval_90 is not None]
+    halves = [
+        (c.interval_90[1] - c.interval_90[0]) / 2
+        for c in comparisons
+        if c.interval_90 is not None and c.unit == "points"
+    ]
     if halves and min(halves) >= margin:
         warnings.append(
             f"Too few data for a margin of {interpret.points(margin)}: on "

@@ -204,7 +204,9 @@ NAMED_SETS.register("imdb")(
     )
 )
 NAMED_SETS.register("cnn_dailymail")(
-    SplitFolder("CNN/DailyMail 3.0.0 (Hermann et al. 2015, See et al. 2017)", "abisee/cnn_dailymail:3.0.0", {}, PAIRED)
+    SplitFolder(
+        "CNN/DailyMail 3.0.0 (Hermann et al. 2015, See et al. 2017)", "abisee/cnn_dailymail:3.0.0", {}, usual=PAIRED
+    )
 )
 NAMED_SETS.register("messages")(Embedded("generated messages, spam or not", "messages"))
 NAMED_SETS.register("support_requests")(Embedded("generated support requests, five departments", "support_requests"))

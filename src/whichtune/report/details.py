@@ -6,6 +6,7 @@ from typing import Any
 
 from whichtune.records import Role
 from whichtune.report import tables
+from whichtune.report.summary import METRIC_NAMES
 from whichtune.report.view import View
 
 NOT_SHOWN = ("label", "role", "seed", "fingerprints", "learning_rate_source", "tuned")
@@ -204,6 +205,11 @@ def _published_line(
     ]
 
 
+def _other_metric(view: View, pair: dict[str, Any]) -> str:
+    metric = pair.get("metric") or view.metric
+    return "" if metric == view.metric else f", {METRIC_NAMES.get(metric, metric)}"
+
+
 def claims(view: View) -> list[list[str]]:
     """Declared pairs with a published claim, and whether the measured figures agree."""
     agreement = {True: "agrees", False: "does not agree", None: "left open"}
@@ -219,10 +225,12 @@ def claims(view: View) -> list[list[str]]:
         difference = pair.get("difference")
         lines.append(
             [
-                f"{pair['a']} against {pair['b']}",
+                f"{pair['a']} against {pair['b']}{_other_metric(view, pair)}",
                 pair.get("claim") or tables.NOTHING,
                 published or tables.NOTHING,
-                tables.NOTHING if difference is None else f"{difference:+.2f} points".replace("-", "−"),
+                tables.NOTHING
+                if difference is None
+                else f"{difference:+.2f} {pair.get('unit') or 'points'}".replace("-", "−"),
                 str(pair.get("verdict", "")).replace("_", " "),
                 agreement[pair.get("agrees_with_published")],
             ]

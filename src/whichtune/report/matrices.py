@@ -26,7 +26,7 @@ def tested_pairs(view: View) -> dict[tuple[str, str], dict[str, Any]]:
     """The comparisons by (row, column), each seen from both sides; differences in points."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
     turned = {"better": "worse", "worse": "better"}
-    for pair in view.comparisons:
+    for pair in (pair for pair in view.comparisons if pair.get("metric", view.metric) == view.metric):
         if pair.get("difference") is None or pair.get("unit", "points") != "points":
             continue
         verdict = pair.get("verdict", "undecided")

@@ -31,10 +31,18 @@ class Declared:
     published: dict[str, Any] | None = None
     declared: bool = True
     chosen: bool = False
+    metric: str | None = None
 
     @classmethod
     def of(cls, pair: Mapping[str, Any]) -> Declared:
-        return cls(pair["a"], pair["b"], pair.get("factor"), pair.get("claim"), pair.get("published"))
+        return cls(
+            pair["a"],
+            pair["b"],
+            pair.get("factor"),
+            pair.get("claim"),
+            pair.get("published"),
+            metric=pair.get("metric"),
+        )
 
 
 @dataclass(frozen=True)
