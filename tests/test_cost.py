@@ -124,3 +124,12 @@ def test_operations_are_known_without_weights(cell: Cell) -> None:
     # One or two more products of the scores' size in every block that a gradient passes: with a prompt, in all.
     again = 0.005 if cell.method == "last_block" else 0.04
     assert count_flops(lambda: meta_loss(classifier, 9)) == pytest.approx(count_flops(loss), rel=again)
+
+
+def test_a_model_saved_in_half_precision_is_judged_as_it_will_run() -> None:
+    cell = Cell("gpt2", "prefix_tuning", "first", "right", True)
+    config = make_classifier(cell).backbone.config
+    config.dtype = torch.float16
+    classifier = meta_classifier(make_spec(cell, "off"), config, 2)
+    assert {parameter.dtype for parameter in classifier.parameters()} == {torch.float32}
+    assert count_flops(lambda: meta_loss(classifier, 9)) > 0

@@ -129,7 +129,7 @@ def meta_classifier(spec: RunSpec, config: Any, classes: int) -> Classifier:
         set_dropout(config, float(spec.dropout))
     config.use_cache = False
     with torch.device("meta"):
-        backbone = AutoModel.from_config(config, trust_remote_code=spec.remote_code)
+        backbone = AutoModel.from_config(config, trust_remote_code=spec.remote_code, dtype=torch.float32)
         backbone.pooler = None
         head = torch.nn.Linear(config.hidden_size, classes)
     classifier = Classifier(backbone, head, spec.token_position or "last")
