@@ -368,3 +368,44 @@ def test_the_table_and_the_page_show_texts(finished: Any) -> None:
     np.testing.assert_allclose(figures["figures"]["loss"], record.metrics.test.loss)
     low, high = figures["intervals"]["loss"]
     assert low < record.metrics.test.loss < high
+
+
+@pytest.mark.parametrize("method", ["head_only", "full", "lora", "soft_prompt"])
+def test_what_a_run_will_take_is_told_before(method: str, tiny_gpt2: Path, notes: Path) -> None:
+    """Operations and parameters, predicted without weights and of the plan, are those that the run then counts."""
+    from whichtune.estimate import estimate_runs
+    from whichtune.preview import preview_run
+
+    expansion, dataset = prepare(
+        study_of(tiny_gpt2, notes, [method], plan="off", settings={"max_steps": None, "epochs": 1})
+    )
+    (spec,) = expansion.specs
+    (guess,) = estimate_runs([spec], dataset).values()
+    cost = run_one(spec).record.cost
+    assert guess.trainable_parameters == cost.trainable_parameters
+    assert guess.flops == pytest.approx(cost.flops, rel=0.05)  # kernels of attention differ in what they repeat
+    preview = preview_run(spec.model_copy(update={"plan": "auto"}), dataset)
+    assert preview.flops_plain == cost.flops
+    assert preview.flops_shared <= preview.flops_alone <= cost.flops * 1.2
+
+
+def test_a_pair_may_be_about_the_loss(tiny_gpt2: Path, notes: Path, tmp_path: Path) -> None:
+    """Its verdict knows that less is better, and rows without a loss are not compared by it."""
+    from whichtune.compare import compare
+
+    pairs = [
+        {"a": "full", "b": "untuned", "metric": "loss", "claim": "tuning helps", "published": {"direction": "better"}},
+        {"a": "full", "b": "lead_1", "metric": "loss"},
+        {"a": "full", "b": "untuned"},
+    ]
+    settings = {"max_steps": 12, "learning_rate": 1e-2}
+    study = study_of(tiny_gpt2, notes, ["full"], baselines=["untuned", "lead_1"], pairs=pairs, settings=settings)
+    found = compare(study, tmp_path / "s", save="none", threads=1).summary["comparisons"]
+    loss, nothing, rouge = found[:3]
+    assert (loss["metric"], loss["unit"]) == ("loss", "nats")
+    assert loss["difference"] < 0
+    assert loss["verdict"] == "better"
+    assert loss["agrees_with_published"]
+    assert nothing["verdict"] == "not_tested"
+    assert "has no loss" in nothing["sentence"]
+    assert (rouge["metric"], rouge["unit"]) == ("rougeL", "points")

@@ -12,6 +12,7 @@ from whichtune.methods import METHODS
 from whichtune.registry import did_you_mean
 from whichtune.spaces import parse_budget
 from whichtune.spec import EMBEDDED, DataSettings, Study
+from whichtune.tasks import TASKS
 
 # Keys of a study that --set can change; all others are settings of runs.
 STUDY_KEYS = (
@@ -39,19 +40,27 @@ def assemble_study(
     plan: str | None,
     device: str | None,
     search: dict[str, Any] | None = None,
+    task: str | None = None,
+    target_column: str | None = None,
 ) -> Study:
-    """The study that a `compare` command means. Without a file or methods, the demo study's methods.
+    """The study that a `compare` command means. Without a file or methods, the demo study's methods, or those that a
+    task of written texts names.
 
     `search` has the `draws` and the `budget` of a search for settings, None where the command names none.
     """
     value: dict[str, Any] = read_yaml(file) if file is not None else {"name": "study"}
     where = str(file) if file is not None else "The command"
-    value = _with_data(value, data, text_column, label_column)
+    if task is not None:
+        check_choice("--task", task, tuple(TASKS))
+        value["task"] = task
+    value = _with_data(value, data, text_column, label_column, target_column)
     if methods is not None:
         value = {**value, **_split_methods(methods)}
         for key in ("runs", "factors", "pairs", "baseline"):  # they speak of the file's own methods
             value.pop(key, None)
         value = _without_lines(value)
+    elif not value.get("methods") and not value.get("runs") and (usual := _usual_methods(value)):
+        value["methods"] = usual
     elif not value.get("methods") and not value.get("runs"):
         demo = read_yaml(DEMO)
         if file is None and data is None and model is None:
@@ -71,12 +80,23 @@ def assemble_study(
     return parse_study(value, where)
 
 
+def _usual_methods(value: dict[str, Any]) -> list[str]:
+    """What the study's task compares where nothing is named; the demo's lines stand for classification."""
+    name = str(value.get("task") or "classification")
+    return list(TASKS[name].default_methods) if name in TASKS else []
+
+
 def _with_data(
-    value: dict[str, Any], source: str | None, text_column: str | None, label_column: str | None
+    value: dict[str, Any],
+    source: str | None,
+    text_column: str | None,
+    label_column: str | None,
+    target_column: str | None = None,
 ) -> dict[str, Any]:
     data = value.get("data") or {}
     data = {"source": data} if isinstance(data, str) else dict(data)
-    for key, chosen in (("source", source), ("text_column", text_column), ("label_column", label_column)):
+    options = {"source": source, "text_column": text_column, "label_column": label_column}
+    for key, chosen in {**options, "target_column": target_column}.items():
         if chosen is not None:
             data[key] = chosen
     return {**value, "data": data} if data else value

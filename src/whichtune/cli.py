@@ -44,6 +44,10 @@ def compare(
     data: Annotated[str | None, typer.Option(help="File, folder, named set, NAME=FILE, or Hub dataset id.")] = None,
     text_column: Annotated[str | None, typer.Option(help="Column of the texts.")] = None,
     label_column: Annotated[str | None, typer.Option(help="Column of the labels.")] = None,
+    target_column: Annotated[str | None, typer.Option(help="Column of the texts to be written.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="classification, summarisation or text_to_text [default: classification].")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="`embedded`, a Hub id, or a folder.")] = None,
     methods: Annotated[str | None, typer.Option(help="Methods and baselines, separated by commas.")] = None,
     seeds: Annotated[str | None, typer.Option(help="Seeds, separated by commas.")] = None,
@@ -83,7 +87,19 @@ def compare(
     check_choice("--save", save, ("none", "best", "all"))
     search = {"draws": tune, "budget": tune_budget}
     chosen = assemble_study(
-        study, data, text_column, label_column, model, methods, seeds, set_ or [], plan, device, search
+        study,
+        data,
+        text_column,
+        label_column,
+        model,
+        methods,
+        seeds,
+        set_ or [],
+        plan,
+        device,
+        search,
+        task,
+        target_column,
     )
     limit = parse_bytes("--cache-limit", cache_limit)
     if dry_run:

@@ -8,7 +8,7 @@ operations over the speed of this machine's matrix products, measured on the spo
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,6 +79,10 @@ def _estimate(spec: RunSpec, dataset: AnyDataset, speed: float) -> Estimate:
     from whichtune.tasks import task_of
     from whichtune.train import steps_in_total
 
+    if spec.task != "classification":
+        from whichtune.estimate_texts import estimate_text_run
+
+        return estimate_text_run(spec, dataset, speed)
     path = locate(spec.model, spec.revision, spec.weights)
     config = load_config(path, spec.remote_code)
     encoded = task_of(spec).encode(spec, dataset, load_tokenizer(path, spec.remote_code), config)
@@ -97,7 +101,10 @@ def _estimate(spec: RunSpec, dataset: AnyDataset, speed: float) -> Estimate:
         epoch = sum(len(rows) * train(width) for rows, width in zip(batches, widths, strict=True))
         steps = steps_in_total(len(lengths), spec)
         flops = epoch * steps * spec.accumulation_steps // max(1, len(batches))
-    activations = max(_saved_bytes(classifier, len(rows), width) for rows, width in _heaviest(batches, widths))
+    activations = max(
+        saved_bytes(classifier, lambda rows=rows, width=width: meta_loss(classifier, width, len(rows)))  # type: ignore[misc]
+        for rows, width in _heaviest(batches, widths)
+    )
     evaluations = 1 + (spec.epochs * len(encoded.splits["validation"]) / sum(map(len, encoded.splits.values())))
     return Estimate(
         seconds=(flops + reading * evaluations) / (speed * EFFICIENCY),
@@ -154,11 +161,11 @@ def meta_loss(classifier: Classifier, length: int, batch: int = 1) -> torch.Tens
     return without_values(classifier.backbone, batch, length, loss)
 
 
-def _saved_bytes(classifier: Classifier, batch: int, length: int) -> int:
-    """Bytes that the backward pass of one batch keeps, parameters apart, each tensor once."""
+def saved_bytes(model: torch.nn.Module, loss: Callable[[], object]) -> int:
+    """Bytes that the backward pass of `loss()` keeps, parameters apart, each tensor once."""
     import torch
 
-    parameters = {p.untyped_storage()._cdata for p in classifier.parameters()}
+    parameters = {p.untyped_storage()._cdata for p in model.parameters()}
     sizes: dict[int, int] = {}
     kept: list[Any] = []
 
@@ -170,7 +177,7 @@ def _saved_bytes(classifier: Classifier, batch: int, length: int) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        meta_loss(classifier, length, batch)
+        loss()
     return sum(sizes.values())
 
 

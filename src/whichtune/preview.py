@@ -53,6 +53,10 @@ def preview_run(spec: RunSpec, dataset: AnyDataset) -> Preview:
     from whichtune.plan import make_plan
     from whichtune.tasks import task_of
 
+    if spec.task != "classification":
+        from whichtune.estimate_texts import preview_text_run
+
+        return preview_text_run(spec, dataset)
     task = task_of(spec)
     classifier, tokenizer = task.build(spec, dataset)
     encoded = task.encode(spec, dataset, tokenizer, classifier.backbone.config)

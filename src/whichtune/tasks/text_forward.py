@@ -19,6 +19,7 @@ from whichtune.evaluate import bucketed
 from whichtune.forward import autocast
 from whichtune.models.chunked_loss import chunked_cross_entropy, chunked_token_losses
 from whichtune.models.language import LanguageModel
+from whichtune.models.partition import without_values
 
 EVALUATION_BATCH = 16
 
@@ -53,9 +54,16 @@ class PlainTextForward:
 
     def _of_length(self, length: int) -> Tensor:
         """A number that depends on all states of one made-up text, for counting."""
-        ids = torch.full((1, length), self.encoded.pad_id, device=self.device)
         with autocast(self.precision, self.device):
-            return self.model.states_of(ids, None).float().sum()
+            return states_sum(self.model, 1, length, self.device)
+
+
+def states_sum(model: LanguageModel, batch: int, width: int, device: torch.device) -> Tensor:
+    """A number that depends on all states of `batch` made-up texts, also of a model without storage."""
+    ids = torch.full((batch, width), 3, device=device)
+    if device.type != "meta":
+        return model.states_of(ids, None).float().sum()
+    return without_values(model.backbone, batch, width, lambda mask: model.states_of(ids, mask).float().sum())
 
 
 class Operations:

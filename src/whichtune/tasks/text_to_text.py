@@ -48,7 +48,7 @@ class TextToText(Task):
         "initialisation",
         "accumulation_tail",
     )
-    default_methods = ("head_only", "lora", "full")
+    default_methods = ("head_only", "lora", "soft_prompt", "full")
 
     def load(self, data: DataSettings) -> PairDataset:
         from whichtune.data.pairs import load_pairs

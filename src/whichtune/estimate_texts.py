@@ -1,0 +1,124 @@
+"""What runs that write texts will take, told before they start: `--dry-run` and `plan` of text_to_text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from whichtune.estimate import (
+    ADAM_COPIES,
+    EFFICIENCY,
+    PREDICTION_BYTES,
+    PROCESS_BYTES,
+    Estimate,
+    saved_bytes,
+)
+from whichtune.preview import Preview, training_batches, training_operations
+from whichtune.spec import RunSpec
+
+if TYPE_CHECKING:
+    from whichtune.models.language import LanguageModel
+    from whichtune.tasks.base import AnyDataset
+
+
+def estimate_text_run(spec: RunSpec, dataset: AnyDataset, speed: float) -> Estimate:
+    """The estimate of one run at `speed` operations a second, computed the plain way.
+
+    Writing is counted as two operations a parameter and token, over prompts and texts of the full length kept for them.
+    """
+    import torch
+
+    from whichtune.cost import count_parameters
+    from whichtune.models.loading import load_config, load_tokenizer, locate
+    from whichtune.tasks import task_of
+    from whichtune.tasks.text_forward import PlainTextForward, states_sum
+
+    path = locate(spec.model, spec.revision, spec.weights)
+    config = load_config(path, spec.remote_code)
+    encoded: Any = task_of(spec).encode(spec, dataset, load_tokenizer(path, spec.remote_code), config)
+    model = meta_language_model(spec, config)
+    trainable, total = count_parameters(model)
+    forward = PlainTextForward(model, encoded, torch.device("meta"), "float32")
+    lengths = [len(ids) for ids in encoded.splits["train"].tokens]
+    batches = training_batches(spec, lengths)
+    flops = training_operations(spec, forward, batches) if trainable else 0
+    heaviest = max(batches, key=lambda rows: len(rows) * max(lengths[row] for row in rows))
+    width = max(lengths[row] for row in heaviest)
+    activations = (
+        saved_bytes(model, lambda: states_sum(model, len(heaviest), width, forward.device)) if trainable else 0
+    )
+    return Estimate(
+        seconds=(flops + 2 * total * _tokens_evaluated(spec, encoded)) / (speed * EFFICIENCY),
+        memory_bytes=PROCESS_BYTES + 4 * (total + ADAM_COPIES * trainable) + activations,
+        disk_bytes=4 * trainable + PREDICTION_BYTES * sum(map(len, encoded.splits.values())),
+        flops=flops,
+        trainable_parameters=trainable,
+    )
+
+
+def meta_language_model(spec: RunSpec, config: Any) -> LanguageModel:
+    """The model with its method attached, shapes only."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from whichtune.models.language import LanguageModel
+    from whichtune.models.loading import set_dropout
+    from whichtune.tasks.text_to_text import attach
+
+    if spec.dropout != "model":
+        set_dropout(config, float(spec.dropout))
+    with torch.device("meta"):
+        model = LanguageModel(AutoModelForCausalLM.from_config(config, trust_remote_code=spec.remote_code))
+        attach(model, spec)
+    return model.to("meta").train()
+
+
+def _tokens_evaluated(spec: RunSpec, encoded: Any) -> int:
+    """Tokens that pass through the model for losses and written texts, those of the curves included."""
+    validation = encoded.splits["validation"]
+    seen = spec.epochs * sum(len(ids) for ids in validation.tokens)
+    for split in (part for name, part in encoded.splits.items() if name != "train"):
+        seen += sum(len(ids) for ids in split.tokens)
+        seen += sum(length + encoded.room.writing for length in split.prompt_lengths)
+    return seen
+
+
+def preview_text_run(spec: RunSpec, dataset: AnyDataset) -> Preview:
+    """The plan of one run with its predicted operations and cache size. Loads the model, as the run will."""
+    import torch
+
+    from whichtune.lower import TextIndex
+    from whichtune.models.activations import stored_bytes
+    from whichtune.shortcuts import CacheSettings
+    from whichtune.tasks import task_of
+    from whichtune.tasks.text_forward import PlainTextForward
+    from whichtune.tasks.text_plan import (
+        PlannedTextForward,
+        make_text_plan,
+        text_lower_pass,
+        texts_of_pairs,
+        want_of,
+    )
+
+    task, device = task_of(spec), torch.device(spec.device)
+    model, tokenizer = task.build(spec, dataset)
+    encoded = task.encode(spec, dataset, tokenizer, model.backbone.config)
+    model.to(device)
+    plan = make_text_plan(spec, model)
+    batches = training_batches(spec, [len(ids) for ids in encoded.splits["train"].tokens])
+    trains = any(p.requires_grad for p in model.parameters())
+    plain = (
+        training_operations(spec, PlainTextForward(model, encoded, device, spec.precision), batches) if trains else 0
+    )
+    if plan.partition is None:
+        return Preview(spec.label, plan.decisions, 0, plain, plain, plain)
+    forward = PlannedTextForward(model, encoded, device, spec.precision, plan, {})
+    shared = training_operations(spec, forward, batches)
+    if plan.cached == "nothing":
+        return Preview(spec.label, plan.decisions, 0, plain, shared, shared)
+    lower = text_lower_pass(spec, plan, model, device, CacheSettings())
+    texts, want = {name: texts_of_pairs(encoded, name) for name in encoded.splits}, want_of(plan)
+    size = sum(
+        stored_bytes(lower.lengths(want, part, TextIndex.of(part)), lower.width, lower.dtype) for part in texts.values()
+    )
+    made = lower.operations([want], texts["train"])
+    return Preview(spec.label, plan.decisions, size, plain, shared + made, shared)
