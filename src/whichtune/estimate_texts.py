@@ -67,7 +67,8 @@ def meta_language_model(spec: RunSpec, config: Any) -> LanguageModel:
     if spec.dropout != "model":
         set_dropout(config, float(spec.dropout))
     with torch.device("meta"):
-        model = LanguageModel(AutoModelForCausalLM.from_config(config, trust_remote_code=spec.remote_code))
+        common = {"trust_remote_code": spec.remote_code, "dtype": torch.float32}  # as runs load it
+        model = LanguageModel(AutoModelForCausalLM.from_config(config, **common))
         attach(model, spec)
     return model.to("meta").train()
 
