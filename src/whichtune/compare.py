@@ -73,24 +73,26 @@ def compare(
     report's reader. Raises a WhichtuneError for anything a user can put right, before the first run starts; a run
     that fails is a row of the table. After Ctrl-C the summary holds what is complete, and the same call resumes.
     """
-    expansion, dataset = prepare(study, lenient)
-    search = plan_search(expansion, dataset.without_test())
-    folder = StudyFolder(out or f"whichtune-{study.name}", create=True)
-    folder.write_json("study.json", resolved(expansion, command, search.described() if search else None))
-    executor = LocalExecutor(threads=threads, cache_limit=cache_limit, jobs=jobs or study.jobs)
-    started = 0
-    try:
-        if search is not None:
-            settled, expansion = expansion, waiting(expansion, search)
-            started = make_draws(search, folder, executor, on_event)
-            found = search_figures(search, folder)
-            expansion = settle(settled, found, dataset.without_test())
-            folder.write_json("study.json", resolved(expansion, command, search.described(found)))
-        folder.write_examples(task_of(study).examples(dataset))
-        started += _make_runs(expansion, folder, executor, save, on_event)
-    finally:  # after Ctrl-C too: what is complete is worth a table
-        summary = write_summary(folder, expansion, command, search)
-        write_report(folder, figures)
+    check_names(study)
+    with LocalExecutor(threads=threads, cache_limit=cache_limit, jobs=jobs or study.jobs) as executor:
+        executor.warm_up()
+        expansion, dataset = prepare(study, lenient)
+        search = plan_search(expansion, dataset.without_test())
+        folder = StudyFolder(out or f"whichtune-{study.name}", create=True)
+        folder.write_json("study.json", resolved(expansion, command, search.described() if search else None))
+        started = 0
+        try:
+            if search is not None:
+                settled, expansion = expansion, waiting(expansion, search)
+                started = make_draws(search, folder, executor, on_event)
+                found = search_figures(search, folder)
+                expansion = settle(settled, found, dataset.without_test())
+                folder.write_json("study.json", resolved(expansion, command, search.described(found)))
+            folder.write_examples(task_of(study).examples(dataset))
+            started += _make_runs(expansion, folder, executor, save, on_event)
+        finally:  # after Ctrl-C too: what is complete is worth a table
+            summary = write_summary(folder, expansion, command, search)
+            write_report(folder, figures)
     return Comparison(folder.path, summary, started)
 
 

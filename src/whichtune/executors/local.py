@@ -12,7 +12,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack
 from typing import IO, Any
 
 from whichtune.executors.base import Event
@@ -36,7 +35,7 @@ class RunServer:
         self.process: subprocess.Popen[str] | None = None
         self.log: IO[bytes] = tempfile.TemporaryFile()
         self.lock = threading.Lock()  # closing comes from another thread where runs are made side by side
-        self.closed = False
+        self.closed = self.used = False
 
     def __enter__(self) -> RunServer:
         return self
@@ -52,6 +51,8 @@ class RunServer:
             if self.process is None:
                 return
         assert self.process.stdin is not None
+        if not self.used:
+            self.process.kill()  # still at its imports, or waiting
         try:
             self.process.stdin.close()
         except BrokenPipeError:
@@ -65,7 +66,8 @@ class RunServer:
 
     def run(self, request: dict[str, Any], on_event: Callable[[Event], None]) -> int:
         """Make one run; gives the child's exit status, negative for a signal. Raises StoppedError once closed."""
-        process = self._running()
+        process = self.start()
+        self.used = True
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(json.dumps(request) + "\n")
@@ -79,8 +81,8 @@ class RunServer:
             on_event(event)
         return process.wait() or 1  # the server itself died
 
-    def _running(self) -> subprocess.Popen[str]:
-        """The server's process, started where there is none."""
+    def start(self) -> subprocess.Popen[str]:
+        """The server's process, started where there is none. Raises StoppedError once closed."""
         with self.lock:
             if self.closed:
                 raise StoppedError
@@ -133,7 +135,8 @@ class LocalExecutor:
     """Skips complete runs and lets processes on one folder share the work: each run is made by one of them.
 
     `jobs` runs are made at a time, each by a server of its own; `threads` are those of one run, by default an
-    equal share of the cores, or torch's choice where runs are made one after the other.
+    equal share of the cores, or torch's choice where runs are made one after the other. As a context manager it
+    keeps its servers from one call to the next.
     """
 
     def __init__(
@@ -142,6 +145,30 @@ class LocalExecutor:
         self.fork, self.jobs, self.cache_limit = fork, jobs, cache_limit
         self.threads = threads if threads or jobs == 1 else max(1, (os.cpu_count() or 1) // jobs)
         self._siblings: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+        self._servers: list[RunServer] = []
+        self._kept = False
+
+    def __enter__(self) -> LocalExecutor:
+        self._kept = True
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._kept = False
+        self._close()
+
+    def _close(self) -> None:
+        while self._servers:
+            self._servers.pop().__exit__()
+
+    def warm_up(self) -> None:
+        """Start the servers, which take seconds to import what runs need, while the caller prepares the study."""
+        for server in self._first_servers(self.jobs):
+            server.start()
+
+    def _first_servers(self, count: int) -> list[RunServer]:
+        while len(self._servers) < count:
+            self._servers.append(RunServer(self.fork))
+        return self._servers[:count]
 
     def execute(
         self, specs: Sequence[RunSpec], folder: StudyFolder, save: bool, on_event: Callable[[Event], None]
@@ -149,28 +176,36 @@ class LocalExecutor:
         folder.sweep()
         self._siblings = siblings(specs)
         queue = _Queue(specs, folder)
-        jobs = min(self.jobs, len(queue.waiting))
-        if jobs <= 1:
-            with RunServer(self.fork) as server:
-                return self._work(server, queue, save, on_event)
-        return self._side_by_side(jobs, queue, save, on_event)
+        try:
+            return self._side_by_side(queue, save, on_event)
+        except BaseException:
+            self._close()  # nothing goes on behind the caller's back
+            raise
+        finally:
+            if not self._kept:
+                self._close()
 
-    def _side_by_side(self, jobs: int, queue: _Queue, save: bool, on_event: Callable[[Event], None]) -> int:
-        """`jobs` workers on one queue. What one of them raises, and Ctrl-C, ends all of them and is raised."""
+    def _side_by_side(self, queue: _Queue, save: bool, on_event: Callable[[Event], None]) -> int:
+        """Workers on one queue. What one of them raises, and Ctrl-C, ends all of them and is raised."""
+        servers = self._first_servers(min(self.jobs, len(queue.waiting)))
+        if len(servers) <= 1:
+            return sum(self._work(server, queue, save, on_event) for server in servers)
         one_at_a_time = threading.Lock()
 
         def tell(event: Event) -> None:
             with one_at_a_time:
                 on_event(event)
 
-        with ExitStack() as stack:
-            pool = stack.enter_context(ThreadPoolExecutor(jobs))
-            servers = [stack.enter_context(RunServer(self.fork)) for _ in range(jobs)]
-            stack.callback(queue.stopped.set)  # first of all on the way out: the servers then close
-            workers: list[Future[int]] = [pool.submit(self._work, server, queue, save, tell) for server in servers]
-            for worker in wait(workers, return_when=FIRST_EXCEPTION).done:
-                worker.result()
-            return sum(worker.result() for worker in workers)
+        with ThreadPoolExecutor(len(servers)) as pool:
+            try:
+                workers: list[Future[int]] = [pool.submit(self._work, server, queue, save, tell) for server in servers]
+                for worker in wait(workers, return_when=FIRST_EXCEPTION).done:
+                    worker.result()
+                return sum(worker.result() for worker in workers)
+            except BaseException:
+                queue.stopped.set()
+                self._close()  # before the pool waits for its workers, who wait for the servers
+                raise
 
     def _work(self, server: RunServer, queue: _Queue, save: bool, on_event: Callable[[Event], None]) -> int:
         """Make runs until none is left; how many were started."""
