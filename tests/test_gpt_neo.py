@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from conftest import save_with_embedded_tokenizer
+from saved_models import save_with_embedded_tokenizer
 from whichtune.methods import METHODS
 from whichtune.models.language import LanguageModel
 from whichtune.spec import DataSettings, RunSpec
