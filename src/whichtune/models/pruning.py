@@ -287,6 +287,8 @@ class LastBlock:
         states = self._attention_input
         rows, tokens, width = states.shape
         _, heads, read, size = query.shape
+        if self._key.weight().shape[0] != heads * size:
+            raise CannotPrune("several heads share their keys")
         absorbed = torch.einsum("rhpe,hed->rhpd", query, self._key.weight().view(heads, size, width))
         scores = torch.bmm(absorbed.reshape(rows, heads * read, width), states.transpose(1, 2))
         scores = scores.view(rows, heads, read, tokens)
@@ -342,11 +344,14 @@ def _out_features(layer: nn.Module) -> int:
 
 
 def _joined(mask: Tensor | None, window: Tensor | None, dtype: torch.dtype) -> Tensor | None:
-    """One mask (R, 1 or H, P, T): boolean (true: seen) or added to the scores."""
+    """One mask (R, 1 or H, P, T): boolean (true: seen) or added to the scores. Raises `CannotPrune`."""
     if window is None or mask is None:
         return mask if window is None else window
     if mask.dtype == torch.bool:
         return mask & window
+    if not bool((window & (mask > torch.finfo(dtype).min / 2)).any(-1).all()):
+        # Its weights then come from the rounding of huge numbers, and differently in the whole block.
+        raise CannotPrune("a token that is read sees nothing but padding in its window")
     return mask.masked_fill(~window, torch.finfo(dtype).min)
 
 
