@@ -59,8 +59,13 @@ SLOW = [cell for family in MAIN for cell in cells(family) if cell not in FAST]
 SLOW += [cell for family in FAMILIES if family not in MAIN for cell in pairwise(family) if cell not in FAST]
 
 
+# Ten steps at the usual rate are unstable in these families: rounding of 1e-7 grows a hundredfold on the way.
+RATES = {"gemma3": 2e-4, "pythia": 2e-4}
+
+
 def _check(cell: Cell, tmp_path: Path) -> None:
-    planned, plain = run(cell, "auto", tmp_path), run(cell, "off", tmp_path)
+    settings = {"learning_rate": RATES[cell.family]} if cell.family in RATES else {}
+    planned, plain = (run(cell, plan, tmp_path, **settings) for plan in ("auto", "off"))
     assert planned.prepared is not None
     assert planned.prepared.notes == []
     assert planned.prepared.shortcuts["used"]
