@@ -120,8 +120,13 @@ def count_flops(loss: Callable[[], Tensor]) -> int:
     with torch.random.fork_rng(devices=devices), counter:
         value = loss()
         if value.requires_grad:
-            leaves = [p for p in _leaves(value) if p.requires_grad]
-            torch.autograd.grad(value, leaves, allow_unused=True)
+            # Not autograd.grad: the counter's hooks fail in it where a module is called with a parameter (DeBERTa).
+            kept = [(leaf, leaf.grad) for leaf in _leaves(value) if leaf.requires_grad]
+            for leaf, _ in kept:
+                leaf.grad = None
+            value.backward()
+            for leaf, gradient in kept:
+                leaf.grad = gradient
     return int(counter.get_total_flops())
 
 
