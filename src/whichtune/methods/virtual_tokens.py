@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -59,9 +60,9 @@ class VirtualTokensMethod(Method):
         classifier.prompt = prompt
         train_only(classifier, [prompt, classifier.head])
 
+    @abstractmethod
     def new_prompt(self, classifier: Classifier, settings: Any, seed: int, text: Sequence[int] | None) -> Prompt:
         """The virtual tokens with their first values; `text` holds the ids of the text to begin from."""
-        raise NotImplementedError
 
 
 def _tokens_of_text(classifier: Classifier, settings: VirtualTokensSettings) -> list[int] | None:
