@@ -138,7 +138,7 @@ class PlannedForward:
 
     def settle(self) -> None:
         """Take the first route, from the planned one to simpler ones, that equals the plain way."""
-        rows = self._ragged_rows()
+        rows = ragged_rows(self.texts["train"].lengths)
         training = self.classifier.training
         self.classifier.train()
         try:
@@ -163,13 +163,6 @@ class PlannedForward:
             self.refused.append(f"{left_out}: {reason.text}")
         else:
             self.notes.append(f"Self-check: {left_out} ({reason.text}).")
-
-    def _ragged_rows(self) -> list[int]:
-        """A few training texts of the most different lengths."""
-        lengths = self.texts["train"].lengths
-        order = sorted(range(len(lengths)), key=lambda row: lengths[row])
-        places = {round(i * (len(order) - 1) / max(1, CHECKED_TEXTS - 1)) for i in range(CHECKED_TEXTS)}
-        return [order[place] for place in sorted(places)]
 
     def _difference(self, rows: Sequence[int], expected: tuple[Tensor, list[Tensor]]) -> _Reason | None:
         """Why this route is not the plain way; None where it is."""
@@ -200,6 +193,13 @@ class PlannedForward:
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
         filled = [torch.zeros_like(p) if g is None else g for g, p in zip(gradients, parameters, strict=True)]
         return logits.detach(), filled
+
+
+def ragged_rows(lengths: Sequence[int]) -> list[int]:
+    """A few texts of the most different lengths."""
+    order = sorted(range(len(lengths)), key=lambda row: lengths[row])
+    places = {round(i * (len(order) - 1) / max(1, CHECKED_TEXTS - 1)) for i in range(CHECKED_TEXTS)}
+    return [order[place] for place in sorted(places)]
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from whichtune.data.sources import PAIRED, SPLITS, Source, read_source
-from whichtune.data.splits import is_missing, split_rule, without_repeats
+from whichtune.data.splits import is_missing, refuse_empty, split_rule, without_repeats
 from whichtune.errors import DataError
 from whichtune.spec import DataSettings
 
@@ -90,12 +90,7 @@ def _clean(source: Source, table: str, frame: pd.DataFrame) -> pd.DataFrame:
     clean = pd.DataFrame({"id": [f"{prefix}{row}" for row in range(len(frame))]})
     for column, name in columns.items():
         clean[column] = ["" if is_missing(value) else str(value) for value in frame[name]]
-        empty = clean.index[clean[column].str.strip() == ""]
-        if len(empty):
-            many = f" (and {len(empty) - 1} more)" if len(empty) > 1 else ""
-            raise DataError(
-                f"Row {empty[0] + 1}{many} of {place} has an empty {column} (column '{name}'): fill or remove it."
-            )
+    refuse_empty(clean, columns, place)
     return clean
 
 

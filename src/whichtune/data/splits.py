@@ -88,14 +88,19 @@ def _clean(source: Source, table: str, frame: pd.DataFrame) -> pd.DataFrame:
             "label": ["" if is_missing(v) else _label_text(v) for v in frame[source.label_column]],
         }
     )
-    for column, name in (("text", source.text_column), ("label", source.label_column)):
-        empty = clean.index[clean[column].str.strip() == ""]
+    refuse_empty(clean, {"text": source.text_column, "label": source.label_column}, place)
+    return clean
+
+
+def refuse_empty(frame: pd.DataFrame, columns: dict[str, str], place: str) -> None:
+    """Raise DataError for the first empty cell of `columns`, given with their names in the source."""
+    for column, name in columns.items():
+        empty = frame.index[frame[column].str.strip() == ""]
         if len(empty):
             many = f" (and {len(empty) - 1} more)" if len(empty) > 1 else ""
             raise DataError(
                 f"Row {empty[0] + 1}{many} of {place} has an empty {column} (column '{name}'): fill or remove it."
             )
-    return clean
 
 
 def is_missing(value: Any) -> bool:

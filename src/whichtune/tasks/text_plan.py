@@ -28,7 +28,7 @@ from whichtune.models.language import LanguageModel
 from whichtune.models.partition import Partition, without_kv_cache
 from whichtune.models.reading import Twins, has_twins, keyword_inputs
 from whichtune.plan import Decision, find_boundary, largest_dropout
-from whichtune.planned import CHECKED_TEXTS, GRADIENT_TOLERANCE, LOGIT_TOLERANCE
+from whichtune.planned import GRADIENT_TOLERANCE, LOGIT_TOLERANCE, ragged_rows
 from whichtune.shortcuts import CacheSettings, Prepared
 from whichtune.spec import RunSpec
 from whichtune.tasks.text_forward import Operations, PlainTextForward, TextForward, summed_loss
@@ -157,10 +157,7 @@ class PlannedTextForward:
 
     def difference(self, plain: TextForward) -> str | None:
         """How this differs from the plain way on a few training texts of unlike lengths; None where it does not."""
-        lengths = [len(ids) for ids in self.encoded.splits["train"].tokens]
-        order = sorted(range(len(lengths)), key=lambda row: lengths[row])
-        places = {round(i * (len(order) - 1) / max(1, CHECKED_TEXTS - 1)) for i in range(CHECKED_TEXTS)}
-        rows = [order[place] for place in sorted(places)]
+        rows = ragged_rows([len(ids) for ids in self.encoded.splits["train"].tokens])
         try:
             (loss, found), (right, expected) = _loss_and_gradients(self, rows), _loss_and_gradients(plain, rows)
         except torch.OutOfMemoryError:
