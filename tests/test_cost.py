@@ -10,9 +10,10 @@ import torch
 from models.tiny_families import FAMILIES
 from planned_runs import Cell, make_classifier, make_spec
 from test_oracle import spec_of
-from whichtune.cost import FlopCurve, MemoryMonitor, anonymous_bytes, count_flops, count_parameters
+from whichtune.cost import MemoryMonitor, anonymous_bytes, count_flops, count_parameters
 from whichtune.data.splits import load_dataset
 from whichtune.estimate import estimate_runs, meta_classifier, meta_loss
+from whichtune.flops import flops_of_length
 from whichtune.forward import PlainForward
 from whichtune.models.heads import Batch
 from whichtune.run import build_classifier, encode_for, run_one
@@ -48,7 +49,7 @@ def test_a_curve_that_is_no_parabola_is_counted_length_by_length() -> None:
         side = length**2
         return (torch.ones(side, 1) @ torch.ones(1, side)).sum()
 
-    curve = FlopCurve(loss, limit=100)
+    curve = flops_of_length(loss, limit=100)
     assert curve(10) == 2 * 10**4
     assert 10 in calls
 

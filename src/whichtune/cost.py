@@ -159,44 +159,6 @@ def _leaves(value: Tensor) -> list[Tensor]:
     return leaves
 
 
-class FlopCurve:
-    """Operations of one text by its length.
-
-    Matrix products are linear in the length and attention is quadratic, so three short texts give the
-    curve exactly; a fourth checks it, and where it does not hold every length is counted by itself.
-    """
-
-    def __init__(self, loss_of_length: Callable[[int], Tensor], limit: int) -> None:
-        self._loss = loss_of_length
-        self._limit = limit
-        self._counted: dict[int, int] = {}
-        self._coefficients: tuple[int, int, int] | None = None
-        self._tried = False
-
-    def __call__(self, length: int) -> int:
-        if not self._tried and self._limit >= 8:
-            self._tried = True
-            self._fit()
-        if self._coefficients is None:
-            return self._count(length)
-        constant, linear, quadratic = self._coefficients
-        return constant + linear * length + quadratic * length * (length - 1) // 2
-
-    def _count(self, length: int) -> int:
-        if length not in self._counted:
-            self._counted[length] = count_flops(lambda: self._loss(length))
-        return self._counted[length]
-
-    def _fit(self) -> None:
-        """A parabola through lengths 2, 3 and 4 in Newton's form, whose coefficients are whole numbers."""
-        two, three, four, eight = (self._count(length) for length in (2, 3, 4, 8))
-        quadratic = four - 2 * three + two
-        linear = three - two - 2 * quadratic
-        constant = two - 2 * linear - quadratic
-        if constant + 8 * linear + 28 * quadratic == eight:
-            self._coefficients = (constant, linear, quadratic)
-
-
 @torch.no_grad()
 def latency_ms(forward: Callable[[int], object], device: torch.device, calls: int) -> float:
     """Median milliseconds of `forward(i)` for i = 0, 1, ..., after one warm-up call."""

@@ -73,7 +73,8 @@ def _estimate(spec: RunSpec, dataset: AnyDataset, speed: float) -> Estimate:
     import torch
 
     from whichtune.batching import first_epoch
-    from whichtune.cost import FlopCurve, count_parameters
+    from whichtune.cost import count_parameters
+    from whichtune.flops import flops_of_length
     from whichtune.methods import METHODS
     from whichtune.models.loading import load_config, load_tokenizer, locate
     from whichtune.tasks import task_of
@@ -88,9 +89,9 @@ def _estimate(spec: RunSpec, dataset: AnyDataset, speed: float) -> Estimate:
     encoded = task_of(spec).encode(spec, dataset, load_tokenizer(path, spec.remote_code), config)
     classifier = meta_classifier(spec, config, len(dataset.labels))
     trainable, total = count_parameters(classifier)
-    train = FlopCurve(lambda length: meta_loss(classifier, length), encoded.context_length)
+    train = flops_of_length(lambda length: meta_loss(classifier, length), encoded.context_length)
     with torch.no_grad():
-        infer = FlopCurve(lambda length: meta_loss(classifier, length).detach(), encoded.context_length)
+        infer = flops_of_length(lambda length: meta_loss(classifier, length).detach(), encoded.context_length)
         reading = sum(infer(len(ids)) for part in encoded.splits.values() for ids in part.tokens)
     lengths = [len(ids) for ids in encoded.splits["train"].tokens]
     batches = first_epoch(spec, lengths)

@@ -11,6 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from torch import Tensor
+
+from whichtune.cost import count_flops
 
 # What a batch's operations are a sum of: a constant, texts, tokens, tokens x tokens of their row,
 # read positions, read positions x tokens of their row.
@@ -20,6 +23,9 @@ Cells = tuple[int, int, int, int, int, int]
 # counted as the cells of a route have independent parts, and one more to check.
 _SAMPLES: tuple[tuple[int, ...], ...] = ((3,), (2, 2), (5,), (2,), (6, 1), (8, 1, 1), (7, 2, 1, 1), (9, 9, 1, 1))
 _CHECK = (7, 3, 1)
+# And where every batch is counted text by text.
+_ONE_TEXT: tuple[tuple[int, ...], ...] = ((2,), (3,), (4,))
+_ONE_TEXT_CHECK = (8,)
 
 
 def padded_cells(lengths: Sequence[int]) -> Cells:
@@ -33,12 +39,21 @@ def rows_cells(texts: int, rows: int, width: int, read: int) -> Cells:
 
 
 class FlopModel:
-    """Operations of a batch of texts by their lengths. `count` runs and counts one batch."""
+    """Operations of a batch of texts by their lengths. `count` runs and counts one batch.
+
+    `samples` and `check` are the lengths of the batches counted; a text of more than `limit` tokens cannot be.
+    """
 
     def __init__(
-        self, count: Callable[[list[int]], int], cells: Callable[[Sequence[int]], Cells], limit: int | None = None
+        self,
+        count: Callable[[list[int]], int],
+        cells: Callable[[Sequence[int]], Cells],
+        limit: int | None = None,
+        samples: Sequence[tuple[int, ...]] = _SAMPLES,
+        check: tuple[int, ...] = _CHECK,
     ) -> None:
         self._count, self._cells, self._limit = count, cells, limit
+        self._samples, self._check = samples, check
         self._weights: np.ndarray | None = None
         self._tried = False
         self._counted: dict[Cells, int] = {}
@@ -56,18 +71,30 @@ class FlopModel:
 
     def _fit(self) -> np.ndarray | None:
         """Weights of the cells from the samples; None where the check is not met to the last operation."""
-        if self._limit is not None and self._limit < max(map(max, _SAMPLES)):
+        if self._limit is not None and self._limit < max(map(max, [*self._samples, self._check])):
             return None
         chosen: list[tuple[int, ...]] = []
-        for sample in _SAMPLES:
+        for sample in self._samples:
             if np.linalg.matrix_rank(self._matrix([*chosen, sample])) > len(chosen):
                 chosen.append(sample)
         matrix = self._matrix(chosen)
         counted = np.array([self._count(list(sample)) for sample in chosen], dtype=float)
         scale = np.maximum(matrix.max(axis=0), 1.0)
         weights = np.linalg.lstsq(matrix / scale, counted, rcond=1e-9)[0] / scale
-        expected = self._count(list(_CHECK))
-        return weights if round(float(np.dot(self._cells(_CHECK), weights))) == expected else None
+        expected = self._count(list(self._check))
+        return weights if round(float(np.dot(self._cells(self._check), weights))) == expected else None
 
     def _matrix(self, samples: Sequence[tuple[int, ...]]) -> np.ndarray:
         return np.array([self._cells(sample) for sample in samples], dtype=float)
+
+
+def flops_of_length(loss_of_length: Callable[[int], Tensor], limit: int) -> Callable[[int], int]:
+    """Operations of one text by its length, up to `limit` tokens; `loss_of_length` runs one text."""
+    model = FlopModel(
+        lambda lengths: count_flops(lambda: loss_of_length(lengths[0])),
+        padded_cells,
+        limit,
+        _ONE_TEXT,
+        _ONE_TEXT_CHECK,
+    )
+    return lambda length: model([length])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import Tensor
 
-from whichtune.cost import FlopCurve
+from whichtune.flops import flops_of_length
 from whichtune.models.heads import Batch, Classifier
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class PlainForward:
     def __init__(self, classifier: Classifier, encoded: Encoded, device: torch.device, precision: str) -> None:
         self.classifier, self.encoded = classifier, encoded
         self.device, self.precision = device, precision
-        self._flops = FlopCurve(self._loss_of_length, limit=encoded.context_length)
+        self._flops = flops_of_length(self._loss_of_length, limit=encoded.context_length)
 
     def logits(self, split: str, rows: Sequence[int]) -> Tensor:
         if self.encoded.padding == "none":

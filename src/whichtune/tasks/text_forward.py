@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from whichtune.cost import FlopCurve, count_flops
+from whichtune.cost import count_flops
 from whichtune.data.pair_encoding import EncodedPairs
 from whichtune.evaluate import bucketed
+from whichtune.flops import flops_of_length
 from whichtune.forward import autocast
 from whichtune.models.chunked_loss import chunked_cross_entropy, chunked_token_losses
 from whichtune.models.language import LanguageModel
@@ -72,7 +73,7 @@ class Operations:
 
     def __init__(self, model: LanguageModel, encoded: EncodedPairs, device: torch.device, of_length: Any) -> None:
         self.model, self.encoded, self.device = model, encoded, device
-        self._curve = FlopCurve(of_length, limit=encoded.context_length)
+        self._curve = flops_of_length(of_length, limit=encoded.context_length)
         self._head: int | None = None
 
     def __call__(self, rows: Sequence[int]) -> int:
