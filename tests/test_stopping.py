@@ -195,6 +195,16 @@ def test_points_in_steps_with_accumulation_and_a_step_limit(tiny_gpt2: Path, noi
     assert result.record.cost.epochs == pytest.approx(found.last_step / 4)
 
 
+def test_points_every_few_steps_and_at_the_end_of_every_epoch(tiny_gpt2: Path, noisy: Path) -> None:
+    """An epoch has 4 steps: those at 4 and 8 are ends of epochs, 3 and 6 by the interval, 12 is both, once."""
+    result = run(
+        tiny_gpt2, noisy, batch_size=4, accumulation_steps=3, evaluation_interval=3, evaluation_at_epoch_ends=True,
+        epochs=3, early_stopping="none",
+    )  # fmt: skip
+    assert [point["step"] for point in result.curves] == [3, 4, 6, 8, 9, 12]
+    assert all(0 < point["train_loss"] < 10 for point in result.curves)
+
+
 def test_watching_a_score(tiny_gpt2: Path, mail: Path) -> None:
     result = run(tiny_gpt2, mail, early_stopping="f1_macro", epochs=6, learning_rate=1e-3)
     found = result.record.stopping

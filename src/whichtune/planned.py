@@ -24,15 +24,11 @@ from whichtune.models.partition import Partition
 from whichtune.models.pruning import CannotPrune
 from whichtune.models.reading import FeatureComputer, Route
 from whichtune.plan import Decision
+from whichtune.selfcheck import LOGIT_TOLERANCE, gradient_difference, gradients_of, ragged_rows
 from whichtune.spec import TokenPosition
 
 if TYPE_CHECKING:
     from whichtune.data.encoding import Encoded
-
-# Largest differences from the plain way that are rounding, relative to the largest logit and gradient.
-LOGIT_TOLERANCE = {"float32": 2e-5, "bf16": 5e-2, "fp16": 1e-2}
-GRADIENT_TOLERANCE = {"float32": 1e-4, "bf16": 1e-1, "fp16": 2e-2}
-CHECKED_TEXTS = 4
 
 
 class PlannedForward:
@@ -178,28 +174,14 @@ class PlannedForward:
         off = float((found[0] - expected[0]).abs().max()) / scale
         if not off <= LOGIT_TOLERANCE[self.precision]:
             return _Reason(f"logits differ by {off:.1e} of the largest")
-        largest = max((float(g.abs().max()) for g in expected[1]), default=0.0)
-        pairs = zip(found[1], expected[1], strict=True)
-        away = max((float((a - b).abs().max()) for a, b in pairs), default=0.0)
-        if not away <= GRADIENT_TOLERANCE[self.precision] * max(largest, 1e-6):
-            return _Reason(f"gradients differ by {away:.1e}, the largest is {largest:.1e}")
-        return None
+        differing = gradient_difference(found[1], expected[1], self.precision)
+        return None if differing is None else _Reason(differing)
 
     def _logits_and_gradients(self, forward: Any, rows: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
-        parameters = [p for p in self.classifier.parameters() if p.requires_grad]
         logits = forward.logits("train", rows)
         labels = torch.as_tensor(self.encoded.splits["train"].labels[list(rows)], device=self.device)
         loss = nn.functional.cross_entropy(logits, labels)
-        gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
-        filled = [torch.zeros_like(p) if g is None else g for g, p in zip(gradients, parameters, strict=True)]
-        return logits.detach(), filled
-
-
-def ragged_rows(lengths: Sequence[int]) -> list[int]:
-    """A few texts of the most different lengths."""
-    order = sorted(range(len(lengths)), key=lambda row: lengths[row])
-    places = {round(i * (len(order) - 1) / max(1, CHECKED_TEXTS - 1)) for i in range(CHECKED_TEXTS)}
-    return [order[place] for place in sorted(places)]
+        return logits.detach(), gradients_of(loss, self.classifier.parameters())
 
 
 @dataclass(frozen=True)

@@ -27,14 +27,14 @@ class Preview:
     flops_shared: int
 
     @property
-    def saving_alone(self) -> float:
-        """How many times fewer operations, the run's own cache included."""
-        return self.flops_plain / max(1, self.flops_alone)
+    def saving_alone(self) -> float | None:
+        """How many times fewer operations, the run's own cache included; None where nothing is trained."""
+        return self.flops_plain / max(1, self.flops_alone) if self.flops_plain else None
 
     @property
-    def saving_shared(self) -> float:
+    def saving_shared(self) -> float | None:
         """The same where another run has filled the cache."""
-        return self.flops_plain / max(1, self.flops_shared)
+        return self.flops_plain / max(1, self.flops_shared) if self.flops_plain else None
 
 
 def preview_study(specs: Sequence[RunSpec], dataset: AnyDataset) -> list[Preview]:

@@ -100,6 +100,10 @@ class Settings(Frozen):
     evaluation_interval: int | Literal["epoch"] = Field(
         "epoch", description="optimiser steps between two points of the curves"
     )
+    evaluation_at_epoch_ends: bool = Field(
+        False,
+        description="a point of the curves at the end of every epoch too, where `evaluation_interval` is a number",
+    )
     evaluation_batches: int | None = Field(
         None, ge=1, description="batches of validation at each point of the curves; null: all of it"
     )

@@ -230,7 +230,8 @@ class Trainer:
     def _after_step(self, end_of_epoch: bool) -> None:
         spec, steps = self.spec, self.result.steps
         interval = spec.evaluation_interval
-        due = end_of_epoch if interval == "epoch" else steps % int(interval) == 0
+        at_end = end_of_epoch and (interval == "epoch" or spec.evaluation_at_epoch_ends)
+        due = at_end or (interval != "epoch" and steps % int(interval) == 0)
         event: Event = {"event": "step", "step": steps, "steps": self.total, "epoch": self.result.epochs}
         if self.reference is not None:
             self._reference_point(self.reference.after_batch)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from whichtune.data.sources import PAIRED, SPLITS, Source, read_source
-from whichtune.data.splits import is_missing, refuse_empty, split_rule, without_repeats
+from whichtune.data.splits import WithoutTest, split_rule, split_tables, text_table, with_repeats
 from whichtune.errors import DataError
 from whichtune.spec import DataSettings
 
@@ -29,7 +29,7 @@ class PairSplit:
 
 
 @dataclass(frozen=True)
-class PairDataset:
+class PairDataset(WithoutTest):
     """Three splits of texts with target texts. `notes` names each limit that was larger than its split."""
 
     name: str
@@ -43,10 +43,6 @@ class PairDataset:
         """There are no classes."""
         return []
 
-    def without_test(self) -> PairDataset:
-        """The same without its test split: all that a search for settings gets."""
-        return replace(self, splits={name: split for name, split in self.splits.items() if name != "test"})
-
 
 def load_pairs(settings: DataSettings) -> PairDataset:
     """Read, check and split. Raises DataError for an empty text or target, or too few rows."""
@@ -55,54 +51,26 @@ def load_pairs(settings: DataSettings) -> PairDataset:
     rule = split_rule(settings, source)
     if rule == "reference":
         raise DataError("The reference split is for labels 'ham' and 'spam': use split given or stratified.")
-    parts = _split(frames, rule, settings)
+    parts = split_tables(frames, rule, settings, _carve)
     notes = []
     for split in SPLITS:
         limit = getattr(settings, f"{split}_limit")
         if limit is not None and limit > len(parts[split]):
             notes.append(f"{source.name} has {len(parts[split]):,} {split} examples, used whole (limit {limit:,}).")
         parts[split] = _limit(parts[split], limit, settings.split_seed)
-    train_texts = set(parts["train"]["text"])
-    splits = {}
-    for split in SPLITS:
-        frame = parts[split]
-        if settings.duplicates == "drop" and split != "train":
-            frame = without_repeats(frame, train_texts, split, source.name)
-        repeated = frame["text"].isin(train_texts).to_numpy()
-        splits[split] = PairSplit(
-            [str(value) for value in frame["id"]],
-            list(frame["text"]),
-            list(frame["target"]),
-            repeated & (split != "train"),
-        )
+    splits = {
+        split: PairSplit(list(frame["id"]), list(frame["text"]), list(frame["target"]), repeated)
+        for split, frame, repeated in with_repeats(parts, settings, source.name)
+    }
     return PairDataset(source.name, splits, source.fingerprint, rule, tuple(notes))
 
 
 def _clean(source: Source, table: str, frame: pd.DataFrame) -> pd.DataFrame:
     """Columns id, text, target, all text. Row numbers in messages count from 1, as the file's data rows do."""
-    import pandas as pd
-
-    place = source.places.get(table, source.name)
-    prefix = "" if table == "all" else f"{table}-"
-    columns = {"text": source.text_column, "target": source.label_column}
     if source.text_column == source.label_column:
+        place = source.places.get(table, source.name)
         raise DataError(f"{place}: '{source.text_column}' cannot be both text and target: name another column.")
-    clean = pd.DataFrame({"id": [f"{prefix}{row}" for row in range(len(frame))]})
-    for column, name in columns.items():
-        clean[column] = ["" if is_missing(value) else str(value) for value in frame[name]]
-    refuse_empty(clean, columns, place)
-    return clean
-
-
-def _split(frames: dict[str, pd.DataFrame], rule: str, settings: DataSettings) -> dict[str, pd.DataFrame]:
-    import pandas as pd
-
-    if rule == "stratified":
-        return _carve(pd.concat(frames.values()), ("validation", "test"), settings)
-    missing = tuple(split for split in SPLITS if split not in frames)
-    if "train" in missing:
-        raise DataError("The given splits have no training rows: name them train, validation and test.")
-    return {**frames, **_carve(frames["train"], missing, settings)} if missing else dict(frames)
+    return text_table(source, table, frame, {"target": (source.label_column, str)})
 
 
 def _carve(frame: pd.DataFrame, wanted: tuple[str, ...], settings: DataSettings) -> dict[str, pd.DataFrame]:

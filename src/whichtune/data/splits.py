@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from whichtune.data.sources import SPLITS, Source, read_source
 from whichtune.errors import DataError
@@ -27,8 +28,21 @@ class Split:
         return len(self.ids)
 
 
+class WithoutTest:
+    """A dataclass of splits that can be had without the test split."""
+
+    splits: Any
+
+    def without_test(self) -> Self:
+        """The same without its test split: all that a search for settings gets."""
+        kept = {name: split for name, split in self.splits.items() if name != "test"}
+        whole: Any = self
+        dataset: Self = replace(whole, splits=kept)
+        return dataset
+
+
 @dataclass(frozen=True)
-class Dataset:
+class Dataset(WithoutTest):
     """Three splits with class names. `labels[i]` is the name of class i."""
 
     name: str
@@ -46,49 +60,44 @@ class Dataset:
         counts = np.bincount(np.concatenate(seen))
         return float(counts.max() / counts.sum())
 
-    def without_test(self) -> Dataset:
-        """The same without its test split: all that a search for settings gets."""
-        return replace(self, splits={name: split for name, split in self.splits.items() if name != "test"})
-
 
 def load_dataset(settings: DataSettings) -> Dataset:
     """Read, check and split. Raises DataError for empty text, one class, or a label unseen in train."""
     source = read_source(settings)
     frames = {table: _clean(source, table, frame) for table, frame in source.tables.items()}
     rule = split_rule(settings, source)
-    parts = _split(frames, rule, settings)
+    parts = split_tables(frames, rule, settings, _carve)
     names = _label_names(parts, source.name)
     parts = {split: _limit(frame, getattr(settings, f"{split}_limit"), settings) for split, frame in parts.items()}
-    train_texts = set(parts["train"]["text"])
+    classes = {name: i for i, name in enumerate(names)}
     splits = {}
-    for split in SPLITS:
-        frame = parts[split]
-        if settings.duplicates == "drop" and split != "train":
-            frame = without_repeats(frame, train_texts, split, source.name)
-        repeated = frame["text"].isin(train_texts).to_numpy()
-        splits[split] = Split(
-            ids=[str(value) for value in frame["id"]],
-            texts=list(frame["text"]),
-            labels=frame["label"].map({name: i for i, name in enumerate(names)}).to_numpy(dtype="int64"),
-            duplicate_of_train=repeated & (split != "train"),
-        )
+    for split, frame, repeated in with_repeats(parts, settings, source.name):
+        labels = frame["label"].map(classes).to_numpy(dtype="int64")
+        splits[split] = Split(list(frame["id"]), list(frame["text"]), labels, repeated)
     return Dataset(source.name, names, splits, source.fingerprint, rule)
 
 
 def _clean(source: Source, table: str, frame: pd.DataFrame) -> pd.DataFrame:
     """Columns id, text, label, all text. Row numbers in messages count from 1, as the file's data rows do."""
+    return text_table(source, table, frame, {"label": (source.label_column, _label_text)})
+
+
+def text_table(
+    source: Source, table: str, frame: pd.DataFrame, others: dict[str, tuple[str, Callable[[Any], str]]]
+) -> pd.DataFrame:
+    """Columns id, text and `others`, each given by its name in the source and how a cell becomes text.
+
+    Raises DataError for the first empty cell.
+    """
     import pandas as pd
 
-    place = source.places.get(table, source.name)
+    columns: dict[str, tuple[str, Callable[[Any], str]]] = {"text": (source.text_column, str), **others}
     prefix = "" if table == "all" else f"{table}-"
-    clean = pd.DataFrame(
-        {
-            "id": [f"{prefix}{row}" for row in range(len(frame))],
-            "text": ["" if is_missing(v) else str(v) for v in frame[source.text_column]],
-            "label": ["" if is_missing(v) else _label_text(v) for v in frame[source.label_column]],
-        }
-    )
-    refuse_empty(clean, {"text": source.text_column, "label": source.label_column}, place)
+    clean = pd.DataFrame({"id": [f"{prefix}{row}" for row in range(len(frame))]})
+    for column, (name, as_text) in columns.items():
+        clean[column] = ["" if is_missing(value) else as_text(value) for value in frame[name]]
+    names = {column: name for column, (name, _) in columns.items()}
+    refuse_empty(clean, names, source.places.get(table, source.name))
     return clean
 
 
@@ -127,17 +136,23 @@ def split_rule(settings: DataSettings, source: Source) -> str:
     return settings.split
 
 
-def _split(frames: dict[str, pd.DataFrame], rule: str, settings: DataSettings) -> dict[str, pd.DataFrame]:
+Carve = Callable[["pd.DataFrame", tuple[str, ...], DataSettings], "dict[str, pd.DataFrame]"]
+
+
+def split_tables(
+    frames: dict[str, pd.DataFrame], rule: str, settings: DataSettings, carve: Carve
+) -> dict[str, pd.DataFrame]:
+    """The three splits by `rule`; `carve` takes those that are not given from the rows of train."""
     import pandas as pd
 
     if rule == "reference":
         return reference_split(pd.concat(frames.values()))
     if rule == "stratified":
-        return _carve(pd.concat(frames.values()), ("validation", "test"), settings)
+        return carve(pd.concat(frames.values()), ("validation", "test"), settings)
     missing = tuple(split for split in SPLITS if split not in frames)
     if "train" in missing:
         raise DataError("The given splits have no training rows: name them train, validation and test.")
-    return {**frames, **_carve(frames["train"], missing, settings)} if missing else frames
+    return {**frames, **carve(frames["train"], missing, settings)} if missing else dict(frames)
 
 
 def _carve(frame: pd.DataFrame, wanted: tuple[str, ...], settings: DataSettings) -> dict[str, pd.DataFrame]:
@@ -179,12 +194,23 @@ def reference_split(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {"train": both[:first], "validation": both[first:second], "test": both[second:]}
 
 
-def without_repeats(frame: pd.DataFrame, train_texts: set[str], split: str, place: str) -> pd.DataFrame:
-    """The rows whose text does not stand in train; raises DataError where none is left."""
-    kept = frame[~frame["text"].isin(train_texts)]
-    if kept.empty:
-        raise DataError(f"Every {split} text of {place} stands in train too: keep the duplicates, or split anew.")
-    return kept
+def with_repeats(
+    parts: dict[str, pd.DataFrame], settings: DataSettings, place: str
+) -> Iterator[tuple[str, pd.DataFrame, np.ndarray]]:
+    """Each split's name, its rows, and which of them (n,) bool stand verbatim in train: marked, or dropped.
+
+    Raises DataError where dropping them leaves none.
+    """
+    train_texts = set(parts["train"]["text"])
+    for split in SPLITS:
+        frame = parts[split]
+        if settings.duplicates == "drop" and split != "train":
+            frame = frame[~frame["text"].isin(train_texts)]
+            if frame.empty:
+                raise DataError(
+                    f"Every {split} text of {place} stands in train too: keep the duplicates, or split anew."
+                )
+        yield split, frame, frame["text"].isin(train_texts).to_numpy() & (split != "train")
 
 
 def _label_names(parts: dict[str, pd.DataFrame], place: str) -> list[str]:

@@ -233,8 +233,8 @@ def print_plan(previews: Sequence[Any], console: Console) -> None:
             preview.label,
             f"{preview.flops_plain:.3g}",
             f"{preview.flops_alone:.3g}",
-            f"{preview.saving_alone:,.1f}",
-            f"{preview.saving_shared:,.1f}",
+            _times(preview.saving_alone),
+            _times(preview.saving_shared),
             f"{preview.cache_bytes / 1e6:,.1f}",
         ]
         for preview in previews
@@ -252,6 +252,10 @@ def print_plan(previews: Sequence[Any], console: Console) -> None:
         "--plan off computes everything.",
         highlight=False,
     )
+
+
+def _times(saving: float | None) -> str:
+    return "–" if saving is None else f"{saving:,.1f}"
 
 
 def print_cache(entries: Sequence[Any], root: Any, limit: int, console: Console) -> None:

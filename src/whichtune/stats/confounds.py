@@ -21,6 +21,7 @@ IGNORED = {
     "plan",
     "fingerprints",
     "evaluation_interval",
+    "evaluation_at_epoch_ends",
     "evaluation_batches",
     "accumulation_steps",
     "batch_size",

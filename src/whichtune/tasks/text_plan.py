@@ -28,7 +28,7 @@ from whichtune.models.language import LanguageModel
 from whichtune.models.partition import Partition, without_kv_cache
 from whichtune.models.reading import Twins, has_twins, keyword_inputs
 from whichtune.plan import Decision, find_boundary, largest_dropout
-from whichtune.planned import GRADIENT_TOLERANCE, LOGIT_TOLERANCE, ragged_rows
+from whichtune.selfcheck import LOGIT_TOLERANCE, gradient_difference, gradients_of, ragged_rows
 from whichtune.shortcuts import CacheSettings, Prepared
 from whichtune.spec import RunSpec
 from whichtune.tasks.text_forward import Operations, PlainTextForward, TextForward, summed_loss
@@ -167,21 +167,14 @@ class PlannedTextForward:
         off = abs(loss - right) / max(1.0, abs(right))
         if not off <= LOGIT_TOLERANCE[self.precision]:
             return f"losses differ by {off:.1e}"
-        largest = max((float(g.abs().max()) for g in expected), default=0.0)
-        away = max((float((a - b).abs().max()) for a, b in zip(found, expected, strict=True)), default=0.0)
-        if not away <= GRADIENT_TOLERANCE[self.precision] * max(largest, 1e-6):
-            return f"gradients differ by {away:.1e}, the largest is {largest:.1e}"
-        return None
+        return gradient_difference(found, expected, self.precision)
 
 
 def _loss_and_gradients(forward: TextForward, rows: Sequence[int]) -> tuple[float, list[Tensor]]:
-    parameters = [p for p in forward.model.parameters() if p.requires_grad]
     labels = forward.encoded.batch("train", rows).labels.to(forward.device)
     with autocast(forward.precision, forward.device):
         loss = summed_loss(forward.model, forward.states("train", rows), labels) / len(labels)
-    gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
-    filled = [torch.zeros_like(p) if g is None else g for g, p in zip(gradients, parameters, strict=True)]
-    return float(loss.detach()), filled
+    return float(loss.detach()), gradients_of(loss, forward.model.parameters())
 
 
 # -- a run -----------------------------------------------------------------------------------------
