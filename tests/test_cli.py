@@ -122,3 +122,16 @@ def test_methods_doctor_and_version() -> None:
     assert "did you mean 'lora'" in run("methods", "lra", code=2).stderr
     assert "PROBLEM" not in run("doctor").stdout
     assert run("--version").stdout.startswith("whichtune ")
+
+
+def test_a_setting_that_does_not_reach_every_line_is_said_to() -> None:
+    """The demo's methods have learning rates of their own."""
+    said = run("compare", "--dry-run", "--set", "learning_rate=1e-3").stderr
+    assert "--set learning_rate=1e-3 leaves out lines with a learning_rate of their own: head_only, " in said
+    assert "leaves out" not in run("compare", "--dry-run", "--set", "last_block.learning_rate=1e-3").stderr
+
+
+@pytest.mark.parametrize(("key", "near"), [("tuning.seeds", "'seed'"), ("data.splitt", "'split'")])
+def test_an_unknown_key_of_the_data_or_the_search_is_named(key: str, near: str) -> None:
+    said = run("compare", "--dry-run", "--set", f"{key}=3", code=2).stderr
+    assert said.startswith(f"Error: --set {key}: did you mean {near}?")

@@ -25,6 +25,7 @@ STUDY_KEYS = (
     "revision",
     "selection_cost",
 )
+TUNING_KEYS = ("draws", "budget", "seed")
 DEMO = Path(__file__).parent / "studies" / "demo.yaml"
 
 
@@ -162,7 +163,11 @@ def with_assignments(value: dict[str, Any], assignments: list[str], where: str) 
         head, _, name = key.partition(".")
         if head == "data" and name in DataSettings.model_fields:
             data[name] = chosen
-        elif head == "tuning" and name in ("draws", "budget", "seed"):
+        elif head == "data":
+            raise UnknownNameError(f"--set {key}: {did_you_mean(name, list(DataSettings.model_fields))}")
+        elif head == "tuning" and name not in TUNING_KEYS:
+            raise UnknownNameError(f"--set {key}: {did_you_mean(name, TUNING_KEYS)} Ranges are set in a study file.")
+        elif head == "tuning":
             value = {**value, "tuning": _tuning_with(value.get("tuning"), {name: chosen})}
         elif key in (
             "margin",
@@ -177,6 +182,24 @@ def with_assignments(value: dict[str, Any], assignments: list[str], where: str) 
         else:
             settings[key] = chosen
     return {**value, "settings": settings, **({"data": data} if data else {})}
+
+
+def lines_that_keep(study: Study, assignments: list[str]) -> list[str]:
+    """One sentence for each `--set` that does not reach every line, as some have a value of their own."""
+    sentences = []
+    given = {parse_assignment(text)[0] for text in assignments}
+    for text in assignments:
+        key, _ = parse_assignment(text)
+        own = [
+            str(entry.label or entry.method)
+            for entry in [*study.methods, *study.runs]
+            if key in entry.settings or f"{entry.method}.{key}" in study.settings.keys() - given
+        ]
+        if key in study.factors:
+            sentences.append(f"--set {text} changes nothing where the study varies {key} as a factor.")
+        elif own:
+            sentences.append(f"--set {text} leaves out lines with a {key} of their own: {', '.join(own)}.")
+    return sentences
 
 
 def check_choice(option: str, value: str, allowed: tuple[str, ...]) -> None:

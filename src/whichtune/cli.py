@@ -82,7 +82,7 @@ def compare(
     ] = None,
 ) -> None:
     """Compare ways of fine-tuning a model on your data."""
-    from whichtune.assemble import assemble_study, check_choice
+    from whichtune.assemble import assemble_study, check_choice, lines_that_keep
 
     check_choice("--save", save, ("none", "best", "all"))
     search = {"draws": tune, "budget": tune_budget}
@@ -102,6 +102,8 @@ def compare(
         target_column,
     )
     limit = parse_bytes("--cache-limit", cache_limit)
+    for sentence in lines_that_keep(chosen, set_ or []):
+        console(stderr=True).print(sentence, highlight=False, markup=False, soft_wrap=True)
     if dry_run:
         print_dry_run(chosen, out)
         return
