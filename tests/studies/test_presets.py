@@ -274,3 +274,11 @@ def test_row_10_gives_the_published_figures(gpt2_small: Path, tmp_path: Path) ->
     assert metrics.test is not None
     assert 100 * metrics.validation.accuracy == pytest.approx(96.64, abs=100 / 149 + 0.01)
     assert 100 * metrics.test.accuracy == pytest.approx(93.67, abs=100 / 300 + 0.01)
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_published_claim_can_be_judged(name: str) -> None:
+    """A claim without a direction or figures would be called open whatever is measured."""
+    for pair in load_preset(name).pairs:
+        known = pair.published or {}
+        assert pair.claim is None or known.get("direction") or "a" in known, pair.claim

@@ -232,7 +232,7 @@ def claims(view: View) -> list[list[str]]:
                 if difference is None
                 else f"{difference:+.2f} {pair.get('unit') or 'points'}".replace("-", "−"),
                 str(pair.get("verdict", "")).replace("_", " "),
-                agreement[pair.get("agrees_with_published")],
+                agreement[pair.get("agrees_with_published")] if both[0] or figures.get("direction") else "not judged",
             ]
         )
     return lines

@@ -26,12 +26,15 @@ def run_notes(summary: dict[str, Any]) -> list[str]:
 
 
 def stopping_notes(summary: dict[str, Any]) -> list[str]:
-    """A sentence a row that was trained with early stopping: how far its runs went and where they were best."""
-    notes = []
+    """How far the runs with early stopping went and where they were best, rows of which the same holds together."""
+    from whichtune.report.tables import few
+
+    rows: dict[str, list[str]] = {}
     for label, runs in group_by_label(summary["runs"]).items():
         watched = [(run["seed"], run["stopping"]) for run in runs if run.get("stopping")]
         if watched:
-            notes.append(f"{label}: {_sentence(watched)}")
+            rows.setdefault(_sentence(watched), []).append(label)
+    notes = [f"{few(names)}: {sentence}" for sentence, names in rows.items()]
     if notes:
         notes.append("Figures and weights of a run with early stopping are those of its best point.")
     return notes
@@ -42,9 +45,10 @@ def _sentence(watched: list[tuple[int | None, dict[str, Any]]]) -> str:
 
     on = WATCHED.get(watched[0][1]["on"], f"validation {watched[0][1]['on']}")
     ended = sum(stop["stopped"] for _, stop in watched)
-    by_seed = [
-        f"seed {seed} ran {stop['last_epoch']:.3g} of {stop['planned_epochs']:.3g} epochs, "
-        + ("best at none" if stop["best_epoch"] is None else f"best at {stop['best_epoch']:.3g}")
-        for seed, stop in watched
-    ]
-    return f"the {on} ended {ended} of {plural(len(watched), 'run')} early ({few(by_seed, 10)})."
+    alike: dict[str, list[str]] = {}
+    for seed, stop in watched:
+        best = "at none" if stop["best_epoch"] is None else f"at {stop['best_epoch']:.3g}"
+        course = f"ran {stop['last_epoch']:.3g} of {stop['planned_epochs']:.3g} epochs, best {best}"
+        alike.setdefault(course, []).append(str(seed))
+    courses = [f"{'seeds' if len(seeds) > 1 else 'seed'} {few(seeds, 10)} {course}" for course, seeds in alike.items()]
+    return f"the {on} ended {ended or 'none'} of {plural(len(watched), 'run')} early ({few(courses, 10)})."
