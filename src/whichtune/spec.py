@@ -29,6 +29,7 @@ NOT_HASHED = ("label", "role", "model", "revision", "learning_rate_source", "tun
 # Settings that came after the first release. At their default they are left out of the hash, so that runs made
 # before them keep their identity.
 ADDED_SETTINGS: dict[str, Any] = {
+    "evaluation_at_epoch_ends": False,
     "early_stopping": "none",
     "patience": 2,
     "min_delta": 0.0,
