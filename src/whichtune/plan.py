@@ -5,6 +5,7 @@ Each decision comes with its reason. `docs/plan.md` explains them; `planned.py` 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,11 @@ class Decision:
     reason: str
 
 
+def reasons_of(decisions: Sequence[Decision]) -> dict[str, str]:
+    """Each decision with its reason, for the record."""
+    return {d.about: f"{d.decided}: {d.reason}" if d.reason else d.decided for d in decisions}
+
+
 @dataclass(frozen=True)
 class Plan:
     """What of a run is computed, once or each time.
@@ -59,7 +65,7 @@ class Plan:
     @property
     def reasons(self) -> dict[str, str]:
         """Each decision with its reason, for the record."""
-        return {d.about: f"{d.decided}: {d.reason}" if d.reason else d.decided for d in self.decisions}
+        return reasons_of(self.decisions)
 
 
 def make_plan(spec: RunSpec, classifier: Classifier, encoded: Encoded) -> Plan:

@@ -51,6 +51,11 @@ class Prepared:
     flops: int = 0
     flops_alone: int = 0
 
+    def charge(self, train: Filled) -> None:
+        """Count the training split's lower blocks as a cost of this run: as paid, and as alone."""
+        self.seconds, self.flops = train.seconds, train.flops
+        self.seconds_alone, self.flops_alone = train.seconds_alone, train.flops_alone
+
 
 def prepare_forward(
     spec: RunSpec,
@@ -119,8 +124,7 @@ def _prepare(
         used["not_for_this_model"] = forward.refused
     prepared = Prepared(forward, {**shortcuts, "used": used}, notes)
     if train is not None and (forward.route.boundary or cached == "features"):
-        prepared.seconds, prepared.flops = train.seconds, train.flops
-        prepared.seconds_alone, prepared.flops_alone = train.seconds_alone, train.flops_alone
+        prepared.charge(train)
     return prepared
 
 

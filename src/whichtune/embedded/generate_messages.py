@@ -25,7 +25,7 @@ from whichtune.embedded.grammar import (
     pick,
     sentence_case,
     surface_noise,
-    write_csv,
+    write_splits,
 )
 
 LABELS = ("not spam", "spam")
@@ -232,11 +232,5 @@ def messages(seed: int = SEED) -> dict[str, list[Example]]:
     return generate(draw, LABELS, seed, SIZES)
 
 
-def main(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for split, rows in messages().items():
-        write_csv(rows, folder / f"{split}.csv")
-
-
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    write_splits(messages(), Path(sys.argv[1]))

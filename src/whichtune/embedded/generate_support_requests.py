@@ -22,7 +22,7 @@ from whichtune.embedded.grammar import (
     pick,
     sentence_case,
     surface_noise,
-    write_csv,
+    write_splits,
 )
 
 LABELS = ("account", "billing", "delivery", "returns", "technical")
@@ -155,11 +155,5 @@ def support_requests(seed: int = SEED) -> dict[str, list[Example]]:
     return generate(draw, LABELS, seed, SIZES)
 
 
-def main(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for split, rows in support_requests().items():
-        write_csv(rows, folder / f"{split}.csv")
-
-
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    write_splits(support_requests(), Path(sys.argv[1]))

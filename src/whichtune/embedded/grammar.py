@@ -120,6 +120,13 @@ def generate(
     return splits
 
 
+def write_splits(splits: dict[str, list[Example]], folder: Path) -> None:
+    """Each split as NAME.csv in `folder`, which is made."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, rows in splits.items():
+        write_csv(rows, folder / f"{split}.csv")
+
+
 def write_csv(rows: Sequence[Example], path: Path) -> None:
     """Columns text and label, UTF-8, lines ended by a newline alone on every system."""
     with path.open("w", encoding="utf-8", newline="") as file:

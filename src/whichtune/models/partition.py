@@ -297,7 +297,7 @@ class Partition:
             stack.enter_context(without_kv_cache(self.model))
             for number in range(boundary):
                 last = number == len(self) - 1
-                stack.enter_context(replaced_forward(self.blocks[number], hand_over if last else hand_on))
+                stack.enter_context(replaced(self.blocks[number], "forward", hand_over if last else hand_on))
             if 0 < boundary < len(self):
                 handle = self.blocks[boundary].register_forward_pre_hook(inject, with_kwargs=True)
                 stack.enter_context(removed(handle))
@@ -310,17 +310,17 @@ class Partition:
 
 
 @contextmanager
-def replaced_forward(module: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
-    """`module` runs `forward` instead of its own inside; hooks of the module still apply."""
-    own = module.__dict__.get("forward")
-    module.__dict__["forward"] = forward
+def replaced(module: nn.Module, name: str, function: Callable[..., Any]) -> Iterator[None]:
+    """`module` has `function` as its method `name` inside, instead of its own; hooks of the module still apply."""
+    own = module.__dict__.get(name)
+    module.__dict__[name] = function
     try:
         yield
     finally:
         if own is None:
-            del module.__dict__["forward"]
+            del module.__dict__[name]
         else:
-            module.__dict__["forward"] = own
+            module.__dict__[name] = own
 
 
 @contextmanager

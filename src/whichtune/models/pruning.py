@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.pytorch_utils import Conv1D
 
-from whichtune.models.partition import Partition, StopForwardError, removed, replaced_forward
+from whichtune.models.partition import Partition, StopForwardError, removed, replaced
 
 Mode = Literal["kv", "absorbed"]
 
@@ -96,7 +96,7 @@ class LastBlock:
         self._result = None
         self._check_dropout()
         try:
-            with replaced_forward(self.block, self._forward):
+            with replaced(self.block, "forward", self._forward):
                 try:
                     run_model()
                 except StopForwardError:
@@ -315,7 +315,7 @@ class LastBlock:
         with ExitStack() as stack:
             for module in self.block.modules():
                 if hasattr(module, "_attn") and isinstance(getattr(module, "bias", None), Tensor):
-                    stack.enter_context(_own_attention(module, self._with_window(module, function)))
+                    stack.enter_context(replaced(module, "_attn", self._with_window(module, function)))
             for config in _attention_configs(self.block):
                 stack.enter_context(_implementation(config, _ATTENTION))
             token = _ACTIVE.set(function)
@@ -380,16 +380,3 @@ def _implementation(config: Any, name: str) -> Iterator[None]:
         yield
     finally:
         config._attn_implementation_internal = old
-
-
-@contextmanager
-def _own_attention(module: nn.Module, function: Callable[..., Any]) -> Iterator[None]:
-    old = module.__dict__.get("_attn")
-    module.__dict__["_attn"] = function
-    try:
-        yield
-    finally:
-        if old is None:
-            del module.__dict__["_attn"]
-        else:
-            module.__dict__["_attn"] = old

@@ -39,7 +39,7 @@ def disagreements(view: View, folder: StudyFolder) -> dict[str, Any] | None:
     wrong = votes[np.arange(len(truth)), truth] == 0
     order = [int(e) for e in np.argsort(-entropy, kind="stable") if entropy[e] > 0][:MOST_EXAMPLES]
     all_wrong = [int(e) for e in np.flatnonzero(wrong)]
-    texts = _texts(folder)
+    texts = texts_of_test(folder)
     names = [*view.class_names, *(f"class {i}" for i in range(len(view.class_names), size))]
 
     def card(e: int) -> dict[str, Any]:
@@ -100,7 +100,8 @@ def _read(folder: StudyFolder, run_id: str) -> tuple[list[str], np.ndarray, np.n
     return [str(ids[i]) for i in test], np.array([labels[i] for i in test]), np.array([answers[i] for i in test])
 
 
-def _texts(folder: StudyFolder) -> dict[str, str]:
+def texts_of_test(folder: StudyFolder) -> dict[str, str]:
+    """The texts of the test split by example id, empty where the study's folder has none."""
     import pyarrow.parquet
 
     path = folder.path / "examples.parquet"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from whichtune.errors import StoreError
+from whichtune.report.disagreement import texts_of_test
 from whichtune.report.view import View
 from whichtune.store import StudyFolder
 
@@ -32,7 +33,7 @@ def samples(view: View, folder: StudyFolder) -> list[dict[str, Any]]:
     chosen = (
         [ids[place * len(ids) // MOST_SAMPLES] for place in range(MOST_SAMPLES)] if len(ids) > MOST_SAMPLES else ids
     )
-    sources = _sources(folder)
+    sources = texts_of_test(folder)
     return [
         {
             "id": example,
@@ -72,14 +73,3 @@ def _read(folder: StudyFolder, run_id: str) -> dict[str, tuple[str, str, float]]
     return {
         str(example): (text, reference, score) for split, example, text, reference, score in rows if split == "test"
     }
-
-
-def _sources(folder: StudyFolder) -> dict[str, str]:
-    import pyarrow.parquet
-
-    path = folder.path / "examples.parquet"
-    if not path.is_file():
-        return {}
-    table = pyarrow.parquet.ParquetFile(path).read(columns=["split", "example_id", "text"])
-    columns = (table[key].to_pylist() for key in ("split", "example_id", "text"))
-    return {str(example): str(text) for split, example, text in zip(*columns, strict=True) if split == "test"}

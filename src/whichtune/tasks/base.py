@@ -57,6 +57,7 @@ class Task(ABC):
 
     name: ClassVar[str]
     title: ClassVar[str]
+    answer_column: ClassVar[str]  # what stands beside a text: "label" or "target"
     Settings: ClassVar[type[BaseModel]] = NoTaskSettings
     metrics: ClassVar[tuple[str, ...]]
     watched: ClassVar[tuple[str, ...]]
@@ -69,9 +70,20 @@ class Task(ABC):
     def load(self, data: DataSettings) -> AnyDataset:
         """Read, check and split the data. Raises DataError."""
 
-    @abstractmethod
     def examples(self, dataset: Any) -> pd.DataFrame:
         """Validation and test examples, as they are kept beside a study's runs."""
+        import pandas as pd
+
+        parts = {name: part for name, part in dataset.splits.items() if name != "train"}
+        answer = self.answer_column
+        columns = {"example_id": "ids", "text": "texts", answer: f"{answer}s"}
+        return pd.concat(
+            [
+                pd.DataFrame({"split": name, **{column: getattr(part, field) for column, field in columns.items()}})
+                for name, part in parts.items()
+            ],
+            ignore_index=True,
+        )
 
     @abstractmethod
     def primary_metric(self, dataset: Any) -> str:

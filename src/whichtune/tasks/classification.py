@@ -13,7 +13,6 @@ from whichtune.tasks.base import FittedBaseline, Judged, Task, register
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas as pd
     import torch
 
     from whichtune.cost import Timers
@@ -30,6 +29,7 @@ READS_PADDING = ("last", "mean")
 class Classification(Task):
     name = "classification"
     title = "one label for each text"
+    answer_column = "label"
     metrics = ("accuracy", "f1_macro")
     watched = ("loss", *metrics)
 
@@ -37,18 +37,6 @@ class Classification(Task):
         from whichtune.data.splits import load_dataset
 
         return load_dataset(data)
-
-    def examples(self, dataset: Dataset) -> pd.DataFrame:
-        import pandas as pd
-
-        return pd.concat(
-            [
-                pd.DataFrame({"split": name, "example_id": part.ids, "text": part.texts, "label": part.labels})
-                for name, part in dataset.splits.items()
-                if name != "train"
-            ],
-            ignore_index=True,
-        )
 
     def primary_metric(self, dataset: Dataset) -> str:
         """Accuracy, or macro F1 where the largest class exceeds 60 %."""

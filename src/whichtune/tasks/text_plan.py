@@ -27,7 +27,7 @@ from whichtune.models.heads import Batch
 from whichtune.models.language import LanguageModel
 from whichtune.models.partition import Partition, without_kv_cache
 from whichtune.models.reading import Twins, has_twins, keyword_inputs
-from whichtune.plan import Decision, find_boundary, largest_dropout
+from whichtune.plan import Decision, find_boundary, largest_dropout, reasons_of
 from whichtune.selfcheck import LOGIT_TOLERANCE, gradient_difference, gradients_of, ragged_rows
 from whichtune.shortcuts import CacheSettings, Prepared
 from whichtune.spec import RunSpec
@@ -48,7 +48,7 @@ class TextPlan:
     @property
     def reasons(self) -> dict[str, str]:
         """Each decision with its reason, for the record."""
-        return {d.about: f"{d.decided}: {d.reason}" if d.reason else d.decided for d in self.decisions}
+        return reasons_of(self.decisions)
 
 
 def make_text_plan(spec: RunSpec, model: LanguageModel) -> TextPlan:
@@ -229,8 +229,7 @@ def prepare_text_forward(
     }
     prepared = Prepared(forward, {**shortcuts, "used": used}, cache.notes)
     if train is not None:
-        prepared.seconds, prepared.flops = train.seconds, train.flops
-        prepared.seconds_alone, prepared.flops_alone = train.seconds_alone, train.flops_alone
+        prepared.charge(train)
     return prepared
 
 

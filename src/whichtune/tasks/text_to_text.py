@@ -15,7 +15,6 @@ from whichtune.tasks.text_settings import SummarisationSettings, TextToTextSetti
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pandas as pd
     import torch
 
     from whichtune.cost import Timers
@@ -35,6 +34,7 @@ TIMED_TEXTS = 3
 class TextToText(Task):
     name = "text_to_text"
     title = "a text for each text"
+    answer_column = "target"
     Settings = TextToTextSettings
     metrics = ROUGE
     watched = ("loss",)
@@ -54,18 +54,6 @@ class TextToText(Task):
         from whichtune.data.pairs import load_pairs
 
         return load_pairs(data)
-
-    def examples(self, dataset: PairDataset) -> pd.DataFrame:
-        import pandas as pd
-
-        return pd.concat(
-            [
-                pd.DataFrame({"split": name, "example_id": part.ids, "text": part.texts, "target": part.targets})
-                for name, part in dataset.splits.items()
-                if name != "train"
-            ],
-            ignore_index=True,
-        )
 
     def primary_metric(self, dataset: PairDataset) -> str:
         return "rougeL"
