@@ -18,7 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from whichtune.embedded import DATASETS, dataset_path, generate_messages, generate_support_requests
-from whichtune.embedded.grammar import LABEL_NOISE, SIZES
+from whichtune.embedded.grammar import LABEL_NOISE, SIZES, write_splits
 
 GENERATORS: dict[str, ModuleType] = {
     "messages": generate_messages,
@@ -113,7 +113,7 @@ def card(name: str) -> str:
 def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     for name, generator in GENERATORS.items():
-        generator.main(dataset_path(name))
+        write_splits(getattr(generator, name)(), dataset_path(name))
         Path(dataset_path(name) / "card.md").write_text(card(name), encoding="utf-8")
 
 
