@@ -6,7 +6,7 @@ import io
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -80,6 +80,7 @@ def test_draws_of_a_search_are_no_rows(made):
 
 
 @given(st.floats(-1e3, 1e3), st.floats(1e-3, 1e3), st.integers(3, 9))
+@example(1.0, 401.0, 3)
 def test_ticks_lie_within_their_range_and_are_few(low, room, most):
     ticks = scales.nice_ticks(low, low + room, most)
     assert 1 <= len(ticks) <= most

@@ -30,11 +30,14 @@ def nice_ticks(low: float, high: float, most: int = 6) -> list[float]:
     """Multiples of 1, 2 or 5 times a power of ten within the range, at most so many."""
     if high <= low:
         return [low]
-    rough = (high - low) / max(1, most - 1)
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough * 0.999)
-    first = math.ceil(low / step - 1e-9)
-    return [round(i * step, 12) for i in range(first, math.floor(high / step + 1e-9) + 1)]
+    power = 10.0 ** math.floor(math.log10((high - low) / most))
+    ticks: list[float] = []
+    for step in (m * power for m in (1, 2, 5, 10, 20)):  # the finest that are few enough
+        first = math.ceil(low / step - 1e-9)
+        ticks = [round(i * step, 12) for i in range(first, math.floor(high / step + 1e-9) + 1)]
+        if len(ticks) <= most:
+            break
+    return ticks
 
 
 def log_ticks(low: float, high: float) -> list[float]:
