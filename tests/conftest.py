@@ -9,6 +9,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import importlib.util
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -71,3 +72,19 @@ def mail(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("data") / "mail.csv"
     frame.to_csv(path, index=False)
     return path
+
+
+@pytest.fixture(scope="session")
+def notes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """30 documents of unlike lengths with their first words as summaries, in three files."""
+    from whichtune.embedded import dataset_path
+
+    texts = [text for text in pd.read_csv(dataset_path("messages") / "train.csv")["text"] if len(text.split()) > 5]
+    rows = [
+        {"document": " ".join(texts[i : i + 1 + i % 4]), "summary": " ".join(texts[i].split()[: 3 + i % 5])}
+        for i in range(30)
+    ]
+    folder = tmp_path_factory.mktemp("notes")
+    for name, part in (("train", rows[:18]), ("validation", rows[18:24]), ("test", rows[24:])):
+        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, part)), encoding="utf-8")
+    return folder

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from whichtune.evidence import judge
 from whichtune.records import Cost, Metrics, MetricsBySplit, Role, RunRecord, RunStatus
+from whichtune.stats.results import Comparison, Evidence
 
 SETTINGS: dict[str, Any] = {
     "model": "embedded",
@@ -26,6 +28,7 @@ SETTINGS: dict[str, Any] = {
     "precision": "float32",
     "method_settings": {},
 }
+N = 300
 
 
 @dataclass
@@ -118,3 +121,18 @@ def answers(n: int, wrong: Sequence[int]) -> np.ndarray:
     right = np.ones(n, dtype=bool)
     right[list(wrong)] = False
     return right
+
+
+def seeds_of(rng: np.random.Generator, wrong: float, n_seeds: int = 3, n: int = N) -> list[np.ndarray]:
+    """Answers of a method that is wrong on a fixed share of examples, with a few of its own each seed."""
+    hard = rng.permutation(n)[: int(wrong * n)]
+    return [answers(n, [*hard, *rng.integers(0, n, 2)]) for _ in range(n_seeds)]
+
+
+def evidence(study: StudyOnDisk) -> Evidence:
+    return judge(study.study, study.records, study.read)
+
+
+def only(study: StudyOnDisk) -> Comparison:
+    (comparison,) = evidence(study).comparisons
+    return comparison
