@@ -247,9 +247,9 @@ def _published(result: Comparison) -> str:
     text = f"Published: {result.claim or 'a difference'}{figures}; "
     if "direction" in published and published["direction"] is None:
         return f"{text}no claim about which is better."
-    if "direction" not in published and published.get("a") is None:
-        return f"{text}no direction is given to judge it by."
     if result.agrees_with_published is None:
+        if "direction" not in published and published.get("a") is None:
+            return f"{text}no direction is given to judge it by."
         return f"{text}our figures leave it open."
     return text + ("our figures agree." if result.agrees_with_published else "our figures do not agree.")
 
