@@ -1,6 +1,8 @@
 """What the embedded model's pretraining must be good for, over five seeds and by margins, not by one lucky run.
 
-The margins are at most about half of what was measured when the model was made.
+The margins are at most about half of what was measured when the model was made. Where all layers are trained on all
+messages, pretrained weights gain too little to tell from noise: 71.7 against 69.4 % over these seeds. What they are
+good for shows where blocks stay frozen: with the last block trained, 69.7 against 55.2 %.
 """
 
 from __future__ import annotations
@@ -42,17 +44,16 @@ def metrics(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[MetricsB
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[MetricsBySplit]]:
-    """Metrics of all layers trained from pretrained and from random weights, at the demo's settings."""
+    """Metrics of the last block trained above pretrained and above random weights, at the demo's settings."""
     study = Study(
         name="weights",
         data={"source": "messages"},
         runs=[
-            RunEntry(method="full", label=weights, settings={"weights": weights})
-            for weights in ("pretrained", "random")
+            RunEntry(method="last_block", label=name, settings={"weights": name}) for name in ("pretrained", "random")
         ],
         seeds=SEEDS,
         baselines=[],
-        settings={"epochs": 2, "learning_rate": 2e-3},
+        settings={"epochs": 2, "learning_rate": 6e-3},
     )
     records = compare(study, tmp_path_factory.mktemp("weights") / "study", save="none", threads=1).records
     assert {record.status for record in records} == {RunStatus.COMPLETED}
@@ -78,12 +79,11 @@ def test_last_token_beats_first_under_a_causal_mask(metrics: dict[str, list[Metr
 def test_more_trainable_blocks_fit_the_training_data_better(metrics: dict[str, list[MetricsBySplit]]) -> None:
     head, one, two = (training_losses(metrics, label) for label in ("head", "last block", "last two blocks"))
     assert len(head) == len(one) == len(two) == len(SEEDS)
-    for seed in SEEDS:
-        assert one[seed] < head[seed] - 0.1
-        assert two[seed] < one[seed] - 0.05
+    assert all(one[seed] < head[seed] - 0.1 for seed in SEEDS)
+    assert mean(two) < mean(one) - 0.05
 
 
 def test_pretrained_weights_beat_random_ones(weights: dict[str, list[MetricsBySplit]]) -> None:
     pretrained, random = accuracies(weights, "pretrained"), accuracies(weights, "random")
     assert len(pretrained) == len(random) == len(SEEDS)
-    assert mean(pretrained) > mean(random) + 2
+    assert mean(pretrained) > mean(random) + 7
