@@ -8,6 +8,7 @@ from whichtune.records import Role
 from whichtune.report import tables
 from whichtune.report.summary import METRIC_NAMES
 from whichtune.report.view import View
+from whichtune.stats.results import published_direction
 
 NOT_SHOWN = ("label", "role", "seed", "fingerprints", "learning_rate_source", "tuned")
 STATUS_NAMES = {
@@ -212,7 +213,7 @@ def _other_metric(view: View, pair: dict[str, Any]) -> str:
 
 def claims(view: View) -> list[list[str]]:
     """Declared pairs with a published claim, and whether the measured figures agree."""
-    agreement = {True: "agrees", False: "does not agree", None: "left open"}
+    agreement: dict[Any, str] = {True: "agrees", False: "does not agree"}
     lines = []
     for pair in view.comparisons:
         if not pair.get("claim") and not pair.get("published"):
@@ -223,6 +224,7 @@ def claims(view: View) -> list[list[str]]:
             " against ".join(f"{x:.2f} %" for x in both) if all(isinstance(x, (int, float)) for x in both) else ""
         )
         difference = pair.get("difference")
+        undecided = "not judged" if published_direction(figures) is None else "left open"
         lines.append(
             [
                 f"{pair['a']} against {pair['b']}{_other_metric(view, pair)}",
@@ -232,7 +234,7 @@ def claims(view: View) -> list[list[str]]:
                 if difference is None
                 else f"{difference:+.2f} {pair.get('unit') or 'points'}".replace("-", "−"),
                 str(pair.get("verdict", "")).replace("_", " "),
-                agreement[pair.get("agrees_with_published")] if both[0] or figures.get("direction") else "not judged",
+                agreement.get(pair.get("agrees_with_published"), undecided),
             ]
         )
     return lines

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from whichtune.report.summary import METRIC_NAMES
 from whichtune.stats.costs import COSTS
-from whichtune.stats.results import Comparison, in_text
+from whichtune.stats.results import Comparison, in_text, published_direction
 
 ABOUT_EQUAL = 0.05
 
@@ -248,7 +248,7 @@ def _published(result: Comparison) -> str:
     if "direction" in published and published["direction"] is None:
         return f"{text}no claim about which is better."
     if result.agrees_with_published is None:
-        if "direction" not in published and published.get("a") is None:
+        if published_direction(published) is None:
             return f"{text}no direction is given to judge it by."
         return f"{text}our figures leave it open."
     return text + ("our figures agree." if result.agrees_with_published else "our figures do not agree.")

@@ -13,7 +13,7 @@ from whichtune.stats.answers import Row, TestSet, common_seeds
 from whichtune.stats.confounds import Differences, find_differences
 from whichtune.stats.costs import cost_ratios
 from whichtune.stats.pairs import TEST_NAMES, PairTest, StudyNoise, compare_scores
-from whichtune.stats.results import Comparison, Power, Verdict4, in_text
+from whichtune.stats.results import Comparison, Power, Verdict4, in_text, published_direction
 from whichtune.stats.scores import Scores
 
 ALPHA = 0.05
@@ -129,16 +129,8 @@ def decide(tested: Tested, p: float | None, p_equivalence: float | None, family:
 
 
 def agreement(result: Comparison) -> bool | None:
-    """Whether our verdict agrees with the published direction; None where either leaves it open.
-
-    `published` has `direction` ("better", "worse" or "equal": of a against b; null for a claim about
-    something else), or else the figures `a` and `b` from which it follows.
-    """
-    published = result.published or {}
-    direction = published.get("direction")
-    if "direction" not in published and published.get("a") is not None and published.get("b") is not None:
-        gap = float(published["a"]) - float(published["b"])
-        direction = "equal" if gap == 0 else "better" if gap > 0 else "worse"
+    """Whether our verdict agrees with the published direction; None where either leaves it open."""
+    direction = published_direction(result.published or {})
     if direction is None or result.verdict in ("undecided", "not_tested"):
         return None
     if direction == "equal":

@@ -168,3 +168,14 @@ class Evidence(_Result):
     runs: list[RunFigures]
     per_method: list[MethodFigures]
     tuning: TuningFigures | None = Field(default=None, description="the search for settings; null: there was none")
+
+
+def published_direction(published: dict[str, Any]) -> str | None:
+    """What was published of a pair: "better", "worse" or "equal", of a against b; None where nothing is said.
+
+    `direction` says it (null: the claim is about something else), or else the figures `a` and `b`.
+    """
+    if "direction" not in published and published.get("a") is not None and published.get("b") is not None:
+        gap = float(published["a"]) - float(published["b"])
+        return "equal" if gap == 0 else "better" if gap > 0 else "worse"
+    return published.get("direction")
