@@ -44,6 +44,27 @@ def test_a_failed_run_is_not_tried_again_by_the_other_job(tiny_gpt2: Path, mail:
     assert [r.status for r in result.records].count(RunStatus.FAILED) == 2
 
 
+def test_a_server_that_dies_costs_one_run(tiny_gpt2: Path, mail: Path, tmp_path: Path) -> None:
+    """Two jobs are one server and another forked from it; the second is killed, and started anew for what is left."""
+    killed: list[psutil.Process] = []
+
+    def kill_the_second(event: dict) -> None:
+        if event["event"] != "step" or killed:
+            return
+        (first,) = [child for child in psutil.Process().children() if "whichtune.executors.server" in child.cmdline()]
+        for second in (child for child in first.children() if child.children()):
+            killed.extend(second.children())
+            second.kill()
+
+    result = compare(study_of(mail, tiny_gpt2), tmp_path / "s", threads=1, jobs=2, on_event=kill_the_second)
+    assert killed
+    assert not any(run.is_running() and run.status() != psutil.STATUS_ZOMBIE for run in killed)
+    statuses = [record.status for record in result.records]
+    assert statuses.count(RunStatus.FAILED) == 1
+    assert statuses.count(RunStatus.COMPLETED) == 4
+    assert compare(study_of(mail, tiny_gpt2), tmp_path / "s", threads=1, jobs=2).started == 1
+
+
 def test_what_a_listener_raises_ends_all_jobs(tiny_gpt2: Path, mail: Path, tmp_path: Path) -> None:
     def refuse(event: dict) -> None:
         if event["event"] == "step":

@@ -4,103 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from typing import IO, Any
+from typing import Any
 
 from whichtune.executors.base import Event
+from whichtune.executors.run_server import RunServer, StoppedError, start_together
 from whichtune.records import Role, RunStatus
 from whichtune.spec import RunSpec
 from whichtune.store import StudyFolder
 
 WAIT_SECONDS = 0.5
 SIGKILL = -9
-
-
-class StoppedError(Exception):
-    """Ends a worker whose server was closed under it: the study was interrupted, or another worker failed."""
-
-
-class RunServer:
-    """The server process and the pipe to it; started when first needed, and again should it die."""
-
-    def __init__(self, fork: bool = True) -> None:
-        self.fork = fork
-        self.process: subprocess.Popen[str] | None = None
-        self.log: IO[bytes] = tempfile.TemporaryFile()
-        self.lock = threading.Lock()  # closing comes from another thread where runs are made side by side
-        self.closed = self.used = False
-
-    def __enter__(self) -> RunServer:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-        self.log.close()
-
-    def close(self) -> None:
-        """End the server and the run under way; it starts no more."""
-        with self.lock:
-            self.closed = True
-            if self.process is None:
-                return
-        assert self.process.stdin is not None
-        if not self.used:
-            self.process.kill()  # still at its imports, or waiting
-        try:
-            self.process.stdin.close()
-        except BrokenPipeError:
-            self.process.kill()  # it had died with a request unread
-        try:
-            self.process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.process = None
-
-    def run(self, request: dict[str, Any], on_event: Callable[[Event], None]) -> int:
-        """Make one run; gives the child's exit status, negative for a signal. Raises StoppedError once closed."""
-        process = self.start()
-        self.used = True
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(json.dumps(request) + "\n")
-        process.stdin.flush()
-        for line in process.stdout:
-            event = json.loads(line)
-            if event["event"] == "exit":
-                if not self.fork:  # it answers one request and leaves
-                    process.wait()
-                return int(event["code"])
-            on_event(event)
-        return process.wait() or 1  # the server itself died
-
-    def start(self) -> subprocess.Popen[str]:
-        """The server's process, started where there is none. Raises StoppedError once closed."""
-        with self.lock:
-            if self.closed:
-                raise StoppedError
-            if self.process is None or self.process.poll() is not None:
-                self.process = self._start()
-            return self.process
-
-    def _start(self) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "whichtune.executors.server"] + ([] if self.fork else ["--no-fork"])
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.log,
-            text=True,
-            encoding="utf-8",
-            start_new_session=True,  # Ctrl-C reaches only the parent, which then closes the pipe
-        )
 
 
 class _Queue:
@@ -142,7 +60,7 @@ class LocalExecutor:
     def __init__(
         self, fork: bool = True, threads: int | None = None, cache_limit: int | None = None, jobs: int = 1
     ) -> None:
-        self.fork, self.jobs, self.cache_limit = fork, jobs, cache_limit
+        self.fork, self.jobs, self.cache_limit = fork and hasattr(os, "fork"), jobs, cache_limit
         self.threads = threads if threads or jobs == 1 else max(1, (os.cpu_count() or 1) // jobs)
         self._siblings: dict[str, list[tuple[str, dict[str, Any]]]] = {}
         self._servers: list[RunServer] = []
@@ -158,16 +76,17 @@ class LocalExecutor:
 
     def _close(self) -> None:
         while self._servers:
-            self._servers.pop().__exit__()
+            self._servers.pop(0).__exit__()  # in the order of starting: the first holds the others' pipes at first
 
     def warm_up(self) -> None:
         """Start the servers, which take seconds to import what runs need, while the caller prepares the study."""
-        for server in self._first_servers(self.jobs):
-            server.start()
+        self._first_servers(self.jobs)
 
     def _first_servers(self, count: int) -> list[RunServer]:
-        while len(self._servers) < count:
-            self._servers.append(RunServer(self.fork))
+        """So many servers; those that are new are started."""
+        new = [RunServer(self.fork) for _ in range(count - len(self._servers))]
+        start_together(new)
+        self._servers.extend(new)
         return self._servers[:count]
 
     def execute(

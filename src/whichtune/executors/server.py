@@ -4,18 +4,21 @@ Started as `python -m whichtune.executors.server`. It reads one JSON request a l
 (`{"spec": {...}, "folder": "...", "save": true}`) and writes JSON events, one a line, to standard output.
 Every run is a child process, so its memory is its own, and a crash or the system's out-of-memory killer
 takes only that run. When standard input closes, which also happens when the parent is killed, the server
-kills the run under way and leaves.
+kills the run under way and leaves. Arguments `READ,WRITE` are pairs of open file descriptors: for each the
+server forks another like itself, which makes its own runs.
 """
 
 from __future__ import annotations
 
 import ctypes
+import gc
 import json
 import os
 import select
 import signal
 import sys
 import traceback
+from collections.abc import Sequence
 from typing import Any, TextIO
 
 from whichtune.errors import WhichtuneError
@@ -123,9 +126,24 @@ def _fork_and_wait(request: dict[str, Any], requests: TextIO, out: TextIO) -> in
             sys.exit(0)
 
 
-def serve(requests: TextIO, out: TextIO, fork: bool = True) -> None:
+def _fork_others(requests: TextIO, out: TextIO, others: Sequence[tuple[int, int]]) -> None:
+    """Fork a server for each pair of pipes; it takes them in place of `requests` and `out` and goes on from here."""
+    for their_requests, their_events in others:
+        if os.fork() == 0:
+            os.dup2(their_requests, requests.fileno())
+            os.dup2(their_events, out.fileno())
+            break
+    for pipe in (pipe for pair in others for pipe in pair):
+        os.close(pipe)  # else nobody could tell by a pipe that its server is gone
+
+
+def serve(requests: TextIO, out: TextIO, fork: bool = True, others: Sequence[tuple[int, int]] = ()) -> None:
     """Answer requests until standard input closes. Without fork, answer one and leave."""
     warm_up()
+    if fork:
+        gc.collect()
+        gc.freeze()  # a run need not look through all that was imported, which would also copy it into the run
+        _fork_others(requests, out, others)
     while line := _read_line(requests):
         request = json.loads(line)
         if fork:
@@ -151,4 +169,6 @@ if __name__ == "__main__":
     # Events own the real standard output; whatever libraries print goes to standard error.
     events = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    serve(sys.stdin, events, fork=hasattr(os, "fork") and "--no-fork" not in sys.argv)
+    pairs = [pair.split(",") for pair in sys.argv[1:] if "," in pair]
+    others = [(int(their_requests), int(their_events)) for their_requests, their_events in pairs]
+    serve(sys.stdin, events, fork="--no-fork" not in sys.argv, others=others)
