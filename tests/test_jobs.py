@@ -11,7 +11,8 @@ import psutil
 import pytest
 
 from test_executor import start_cli, steady, study_of, wait_for, write_study
-from whichtune.compare import compare
+from whichtune.compare import compare, prepare
+from whichtune.executors.local import well_ordered
 from whichtune.records import RunStatus
 from whichtune.store import StudyFolder
 
@@ -35,6 +36,14 @@ def test_two_jobs_make_the_same_runs(tiny_gpt2: Path, mail: Path, tmp_path: Path
     alone = compare(study, tmp_path / "alone", threads=1)
     assert steady(together) == steady(alone)
     assert compare(study, tmp_path / "together", jobs=2).started == 0
+
+
+def test_long_runs_come_early_where_jobs_run_side_by_side(tiny_gpt2: Path, mail: Path) -> None:
+    methods = ["head_only", "last_block", "last_two_blocks", "full", "linear_probe", "lora"]
+    specs = prepare(study_of(mail, tiny_gpt2, methods=methods, seeds=[0]))[0].specs
+    assert [spec.label for spec in well_ordered(specs, 1)] == [*methods, "majority"]
+    side_by_side = ["head_only", "last_block", "full", "lora", "last_two_blocks", "linear_probe", "majority"]
+    assert [spec.label for spec in well_ordered(specs, 2)] == side_by_side
 
 
 def test_a_failed_run_is_not_tried_again_by_the_other_job(tiny_gpt2: Path, mail: Path, tmp_path: Path) -> None:

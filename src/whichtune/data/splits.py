@@ -230,11 +230,11 @@ def _is_int(text: str) -> bool:
 
 def _limit(frame: pd.DataFrame, limit: int | None, settings: DataSettings) -> pd.DataFrame:
     """At most `limit` rows with the classes' shares kept, in the order they stand."""
-    from sklearn.model_selection import train_test_split
-
     if limit is None or limit >= len(frame):
         return frame
     if limit < frame["label"].nunique():
         raise DataError(f"A limit of {limit} examples cannot hold {frame['label'].nunique()} classes: raise it.")
+    from sklearn.model_selection import train_test_split
+
     kept, _ = train_test_split(frame, train_size=limit, stratify=frame["label"], random_state=settings.split_seed)
     return frame.loc[frame.index.isin(kept.index)] if frame.index.is_unique else kept

@@ -13,6 +13,7 @@ from typing import Any
 
 from whichtune.executors.base import Event
 from whichtune.executors.run_server import RunServer, StoppedError, start_together
+from whichtune.methods import METHODS
 from whichtune.records import Role, RunStatus
 from whichtune.spec import RunSpec
 from whichtune.store import StudyFolder
@@ -94,7 +95,7 @@ class LocalExecutor:
     ) -> int:
         folder.sweep()
         self._siblings = siblings(specs)
-        queue = _Queue(specs, folder)
+        queue = _Queue(well_ordered(specs, self.jobs), folder)
         try:
             return self._side_by_side(queue, save, on_event)
         except BaseException:
@@ -165,6 +166,20 @@ class LocalExecutor:
             record = _died(spec, code)
             folder.write_run(record)
         on_event({"event": "end", "run_id": spec.run_id, "status": record.status, "error": record.error})
+
+
+def well_ordered(specs: Sequence[RunSpec], jobs: int) -> list[RunSpec]:
+    """The runs in the order to make them: as they stand, but with several jobs the long ones come early.
+
+    Left for the end, one of them would run alone. The first runs stay, so that a study shows soon that it works.
+    """
+    if jobs == 1:
+        return list(specs)
+
+    def comes_late(spec: RunSpec) -> bool:
+        return spec.role is Role.BASELINE or not METHODS[spec.method].deep
+
+    return [*specs[:jobs], *sorted(specs[jobs:], key=comes_late)]
 
 
 def siblings(specs: Sequence[RunSpec]) -> dict[str, list[tuple[str, dict[str, Any]]]]:

@@ -31,7 +31,11 @@ MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory", "
 
 
 def warm_up() -> None:
-    """Import what runs need, once. Nothing is computed: threads started here would not survive a fork."""
+    """Import what runs need, once. Nothing is computed: threads started here would not survive a fork.
+
+    The garbage collector rests meanwhile: looking through what stays anyway takes a third of the time.
+    """
+    gc.disable()
     import peft  # noqa: F401
     import sklearn.discriminant_analysis
     import sklearn.linear_model
@@ -123,7 +127,7 @@ def _fork_and_wait(request: dict[str, Any], requests: TextIO, out: TextIO) -> in
         if ready and os.read(requests.fileno(), 1) == b"":
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
-            sys.exit(0)
+            os._exit(0)  # at once: nothing here needs tidying
 
 
 def _fork_others(requests: TextIO, out: TextIO, others: Sequence[tuple[int, int]]) -> None:
@@ -140,9 +144,9 @@ def _fork_others(requests: TextIO, out: TextIO, others: Sequence[tuple[int, int]
 def serve(requests: TextIO, out: TextIO, fork: bool = True, others: Sequence[tuple[int, int]] = ()) -> None:
     """Answer requests until standard input closes. Without fork, answer one and leave."""
     warm_up()
+    gc.freeze()  # a run need not look through all that was imported, which would also copy its pages
+    gc.enable()
     if fork:
-        gc.collect()
-        gc.freeze()  # a run need not look through all that was imported, which would also copy it into the run
         _fork_others(requests, out, others)
     while line := _read_line(requests):
         request = json.loads(line)
@@ -172,3 +176,4 @@ if __name__ == "__main__":
     pairs = [pair.split(",") for pair in sys.argv[1:] if "," in pair]
     others = [(int(their_requests), int(their_events)) for their_requests, their_events in pairs]
     serve(sys.stdin, events, fork="--no-fork" not in sys.argv, others=others)
+    os._exit(0)

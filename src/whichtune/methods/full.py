@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 @register
 class Full(Method):
     name = "full"
+    deep = True
     card = Card(
         summary="Train every parameter of the model and the head.",
         trains="Everything: embeddings, blocks, norms and the head.",

@@ -44,6 +44,7 @@ class LoraSettings(BaseModel):
 @register
 class Lora(Method):
     name = "lora"
+    deep = True
     inserts = True
     Settings = LoraSettings
     own_spaces: ClassVar[Spaces] = {"lora_rank": choice(4, 8, 16, 32)}

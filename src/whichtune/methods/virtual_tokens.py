@@ -46,6 +46,7 @@ class VirtualTokensMethod(Method):
     """A prompt before every text trains, and the head; the model itself stays as it is."""
 
     Settings = VirtualTokensSettings
+    deep = True
     inserts = True
     own_spaces: ClassVar[Spaces] = {"virtual_tokens": choice(5, 10, 20)}  # none needs more room than the default
 
