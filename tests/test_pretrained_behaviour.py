@@ -35,9 +35,9 @@ def metrics(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[MetricsB
         runs=[RunEntry.model_validate(run) for run in RUNS],
         seeds=SEEDS,
         baselines=[],
-        settings={"epochs": 4, "learning_rate": 1e-3},
+        settings={"epochs": 8, "learning_rate": 5e-4},  # until both have nearly settled
     )
-    records = compare(study, tmp_path_factory.mktemp("behaviour") / "study", save="none", threads=1).records
+    records = compare(study, tmp_path_factory.mktemp("behaviour") / "study", save="none", threads=1, jobs=2).records
     assert {record.status for record in records} == {RunStatus.COMPLETED}
     return {str(run["label"]): [record.metrics for record in records if record.label == run["label"]] for run in RUNS}
 
@@ -55,7 +55,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[MetricsB
         baselines=[],
         settings={"epochs": 2, "learning_rate": 6e-3},
     )
-    records = compare(study, tmp_path_factory.mktemp("weights") / "study", save="none", threads=1).records
+    records = compare(study, tmp_path_factory.mktemp("weights") / "study", save="none", threads=1, jobs=2).records
     assert {record.status for record in records} == {RunStatus.COMPLETED}
     return {label: [r.metrics for r in records if r.label == label] for label in ("pretrained", "random")}
 
@@ -73,14 +73,14 @@ def training_losses(metrics: dict[str, list[MetricsBySplit]], label: str) -> lis
 def test_last_token_beats_first_under_a_causal_mask(metrics: dict[str, list[MetricsBySplit]]) -> None:
     last, first = accuracies(metrics, "last block"), accuracies(metrics, "first token")
     assert len(last) == len(first) == len(SEEDS)
-    assert mean(last) > mean(first) + 3
+    assert mean(last) > mean(first) + 4
 
 
 def test_more_trainable_blocks_fit_the_training_data_better(metrics: dict[str, list[MetricsBySplit]]) -> None:
     head, one, two = (training_losses(metrics, label) for label in ("head", "last block", "last two blocks"))
     assert len(head) == len(one) == len(two) == len(SEEDS)
-    assert all(one[seed] < head[seed] - 0.1 for seed in SEEDS)
-    assert mean(two) < mean(one) - 0.05
+    assert all(one[seed] < head[seed] - 0.2 for seed in SEEDS)
+    assert all(two[seed] < one[seed] - 0.06 for seed in SEEDS)
 
 
 def test_pretrained_weights_beat_random_ones(weights: dict[str, list[MetricsBySplit]]) -> None:
