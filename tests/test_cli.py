@@ -126,8 +126,9 @@ def test_methods_doctor_and_version() -> None:
 
 def test_a_setting_that_does_not_reach_every_line_is_said_to() -> None:
     """The demo's methods have learning rates of their own."""
-    said = run("compare", "--dry-run", "--set", "learning_rate=1e-3").stderr
-    assert "--set learning_rate=1e-3 leaves out lines with a learning_rate of their own: head_only, " in said
+    for command in (["compare", "--dry-run"], ["plan"]):
+        said = run(*command, "--set", "learning_rate=1e-3").stderr
+        assert "--set learning_rate=1e-3 leaves out lines with a learning_rate of their own: head_only, " in said
     assert "leaves out" not in run("compare", "--dry-run", "--set", "last_block.learning_rate=1e-3").stderr
 
 

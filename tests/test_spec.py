@@ -169,6 +169,8 @@ def test_what_is_refused(mail: Path, tiny_gpt2: Path, keys: dict, error: type[Ex
 def test_encoder_has_no_causal_mask_to_remove(mail: Path, tiny_bert: Path) -> None:
     with pytest.raises(SettingError, match="is for decoders"):
         prepare(study_of(mail, tiny_bert, methods=["full"], settings={"causal_mask": False}))
+    (spec,) = prepare(study_of(mail, tiny_bert, methods=["full"], baselines=[], seeds=[0]))[0].specs
+    assert not spec.causal_mask  # and the report does not claim one
 
 
 def test_an_encoder_has_no_prefix(mail: Path, tiny_bert: Path) -> None:

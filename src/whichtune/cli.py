@@ -82,7 +82,7 @@ def compare(
     ] = None,
 ) -> None:
     """Compare ways of fine-tuning a model on your data."""
-    from whichtune.assemble import assemble_study, check_choice, lines_that_keep
+    from whichtune.assemble import assemble_study, check_choice
 
     check_choice("--save", save, ("none", "best", "all"))
     search = {"draws": tune, "budget": tune_budget}
@@ -102,14 +102,20 @@ def compare(
         target_column,
     )
     limit = parse_bytes("--cache-limit", cache_limit)
-    for sentence in lines_that_keep(chosen, set_ or []):
-        console(stderr=True).print(sentence, highlight=False, markup=False, soft_wrap=True)
+    _tell_lines_that_keep(chosen, set_ or [])
     if dry_run:
         print_dry_run(chosen, out)
         return
     _compare(
         chosen, out, json_, logger or [], save=save, threads=threads, jobs=jobs, figures=figures, cache_limit=limit
     )
+
+
+def _tell_lines_that_keep(study: Any, assignments: list[str]) -> None:
+    from whichtune.assemble import lines_that_keep
+
+    for sentence in lines_that_keep(study, assignments):
+        console(stderr=True).print(sentence, highlight=False, markup=False, soft_wrap=True)
 
 
 def parse_bytes(option: str, text: str | None) -> int | None:
@@ -186,9 +192,9 @@ def plan(
     from whichtune.preview import preview_study
     from whichtune.report.terminal import print_plan
 
-    expansion, dataset = prepare(
-        assemble_study(study, data, None, None, model, methods, None, set_ or [], None, device)
-    )
+    chosen = assemble_study(study, data, None, None, model, methods, None, set_ or [], None, device)
+    _tell_lines_that_keep(chosen, set_ or [])
+    expansion, dataset = prepare(chosen)
     print_plan(preview_study(expansion.specs, dataset), console())
 
 

@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -26,6 +27,11 @@ FIGURES = {
 }  # fmt: skip
 
 
+def words_of(drawing: Path) -> str:
+    """All text of an SVG file."""
+    return "".join(ElementTree.parse(drawing).getroot().itertext())
+
+
 def test_every_figure_is_written_as_png_and_svg(tmp_path):
     import matplotlib.image
 
@@ -39,8 +45,9 @@ def test_every_figure_is_written_as_png_and_svg(tmp_path):
             assert image.std() > 0.02, f"{path.name} is blank"
         else:
             ElementTree.parse(path)
-    text = "".join(ElementTree.parse(tmp_path / "figures" / "scores.svg").getroot().itertext())
-    assert "last_block" in text
+    assert "last_block" in words_of(tmp_path / "figures" / "scores.svg")
+    curves = words_of(tmp_path / "figures" / "curves-loss.svg")  # which stands without the page's caption
+    assert all(words in curves for words in ("train, while it was trained", "validation", "best point"))
 
 
 def test_figures_of_an_earlier_report_do_not_stay(tmp_path):
@@ -59,7 +66,7 @@ def test_figures_with_chinese_emoji_and_formula_signs_are_drawn(tmp_path, recwar
         run["label"] = f"{run['label']} $\\frac{{$ _x_"
     folder.write_json("summary.json", summary | {"verdict": None})
     write_report(folder)
-    text = "".join(ElementTree.parse(tmp_path / "figures" / "scores.svg").getroot().itertext())
+    text = words_of(tmp_path / "figures" / "scores.svg")
     assert "微调全部" in text
     assert "$\\frac{$" in text
     assert not [w for w in recwarn if "Glyph" in str(w.message)]

@@ -210,55 +210,6 @@ def _names(canvas: Canvas, axes: Axes, points: list[Figure]) -> None:
             axes.annotate(name, place, by, textcoords="offset points", **look)
 
 
-def draw_curves(figure: Figure) -> Canvas:
-    """A panel a row on shared scales, or one panel with the marked rows standing out."""
-    panels = figure["panels"]
-    columns = min(4, len(panels))
-    lines = -(-len(panels) // columns)
-    joined = "joined" in panels[0]
-    canvas = new_canvas(7.6, 4.2) if joined else new_canvas(max(3.6, 0.85 + 2.15 * columns), 0.85 + 1.65 * lines)
-    grid = panel_grid(canvas, lines, columns, (0.75, 0.15, 0.3, 0.55), (0.18, 0.34))
-    points = [point for panel in panels for line in panel["lines"] for point in line["points"]]
-    right = max(x for x, _ in points) or 1.0
-    low, high = padded([y for _, y in points], 0.05, 0.01)
-    for place, axes in enumerate(grid):
-        if place >= len(panels):
-            axes.set_visible(False)
-            continue
-        _curves(axes, panels[place], joined)
-        axes.set_xlim(0, right * 1.02)
-        axes.set_ylim(max(low, 0.0), high)
-        across = [tick for tick in nice_ticks(0, right, 4) if joined or tick < 0.97 * right]  # not into the next panel
-        set_ticks(axes, across, nice_ticks(max(low, 0.0), high, 7 if joined else 4))
-        axes.tick_params(labelleft=place % columns == 0, labelbottom=place + columns >= len(panels))
-        if not joined:
-            axes.set_title(clip(panels[place]["title"], 26), fontsize=9.5, loc="left", y=1.0)
-        quiet(axes, "y")
-    canvas.supxlabel(figure["axis_x"], fontsize=10, color=SOFT, y=0.06 / lines)
-    canvas.supylabel(figure["axis_y"], fontsize=10, color=SOFT, x=0.02)
-    return canvas
-
-
-def _curves(axes: Axes, panel: Figure, joined: bool) -> None:
-    for line in panel["lines"]:
-        mark = line.get("mark", panel["mark"])
-        train, published = line["series"] == "train", line["series"] == "published"
-        faint = joined and mark in ("run", "baseline")
-        axes.plot(
-            [x for x, _ in line["points"]],
-            [y for _, y in line["points"]],
-            color=INK if published else COLOURS[mark],
-            linestyle=(0, (3, 2)) if train else (0, (1, 2)) if published else "-",
-            linewidth=1.2,
-            alpha=0.28 if faint else 0.7 if train else 1,
-            marker="o" if len(line["points"]) <= 8 and not joined else None,
-            markersize=2.5,
-        )
-        if line.get("best") and not faint:
-            across, up = line["best"]
-            axes.plot([across], [up], "o", color=COLOURS[mark], markerfacecolor="none", markersize=6, linewidth=0)
-
-
 def draw_bars(figure: Figure) -> Canvas:
     """A panel a figure, each with its axis from zero and the value written beside its bar."""
     panels = figure["panels"]

@@ -13,11 +13,11 @@ from whichtune.report.drawings import (
     SOFT,
     draw_bars,
     draw_confusions,
-    draw_curves,
     draw_dots,
     draw_matrix,
     draw_scatter,
 )
+from whichtune.report.drawings_curves import draw_curves
 from whichtune.report.drawings_tuning import draw_gains, draw_sensitivity
 
 if TYPE_CHECKING:

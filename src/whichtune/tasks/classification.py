@@ -47,6 +47,7 @@ class Classification(Task):
         return {
             "token_position": settings.token_position or default_position(info),
             "padding": settings.padding or default_padding(settings),
+            "causal_mask": settings.causal_mask and (info is None or info.kind != "encoder"),
         }
 
     def build(self, spec: RunSpec, dataset: Dataset) -> tuple[Classifier, Any]:
