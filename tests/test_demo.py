@@ -33,12 +33,17 @@ def readme_rows() -> dict[str, float]:
 
 
 def test_the_readme_shows_what_the_demo_gives(demo: dict) -> None:
-    """The same rows; accuracies to 4 points, since sums in float32 depend on the machine."""
+    """The same rows and the same story. Sums in float32 depend on the machine, so accuracies agree to some points:
+    random weights, whose loss hardly falls, gave 53.0 to 57.4 % on two machines, with and without the plan."""
     shown = readme_rows()
     made = {run["label"]: 100 * run["metrics"]["test"]["accuracy"] for run in demo["runs"]}
     assert set(shown) == set(made)
     for label, accuracy in made.items():
-        assert shown[label] == pytest.approx(accuracy, abs=4), label
+        assert shown[label] == pytest.approx(accuracy, abs=8 if "random" in label else 4), label
+    for rows in (shown, made):
+        assert rows["full"] > rows["last_block"] + 5
+        assert rows["last_block"] > max(rows["last_block, first token"], rows["last_block, random weights"]) + 5
+        assert rows["tfidf_word"] > rows["full"] + 5
 
 
 def test_the_demo_has_its_rows_and_says_that_one_seed_is_one(demo: dict) -> None:
