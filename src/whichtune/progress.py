@@ -18,7 +18,17 @@ class _Current:
     def __init__(self, title: str) -> None:
         self.title = title
         self.began = self.last_line = time.monotonic()
+        self.first_step: tuple[int, float] | None = None  # and when it was done
         self.task: Any = None
+
+    def seconds_left(self, step: int, steps: int) -> float | None:
+        """By the pace since the first step, before which lower blocks may have been computed; None at that step."""
+        now = time.monotonic()
+        if self.first_step is None or self.first_step[0] >= step:
+            self.first_step = (step, now)
+            return None
+        first, then = self.first_step
+        return (now - then) / (step - first) * (steps - step)
 
 
 class Progress:
@@ -89,14 +99,14 @@ class Progress:
 
     def _on_step(self, event: Event) -> None:
         run = self.current[event["run_id"]]
-        share = event["step"] / event["steps"]
         parts = [f"epoch {event['epoch']:.2f}", f"step {event['step']}/{event['steps']}"]
         if "train_loss" in event:
             parts.append(f"loss {event['train_loss']:.4f}")
         if "validation_accuracy" in event:
             parts.append(f"validation {100 * event['validation_accuracy']:.2f} %")
-        left = (time.monotonic() - run.began) * (1 / share - 1)
-        parts.append(f"{_clock(left)} left of this run{self._rest()}")
+        left = run.seconds_left(event["step"], event["steps"])
+        if left is not None:
+            parts.append(f"{_clock(left)} left of this run{self._rest()}")
         self._show(run, ", ".join(parts), event["step"], event["steps"])
 
     def _rest(self) -> str:
