@@ -126,11 +126,13 @@ def test_published_figures_in_the_form_of_the_presets(tmp_path):
     label, figures = next(iter(study["published"]["rows"].items()))
     figures |= {"reproduced": False, "why_not": "the model is another"}
     view = SimpleNamespace(study=study, rows=[{"label": label, "test_accuracy": 0.94}], metric="accuracy", intervals={})
-    lines = published_table(cast(Any, view))["rows"]
+    table = published_table(cast(Any, view))
+    lines = table["rows"]
     test_line = next(line for line in lines if line[0] == label and line[1] == "test accuracy %")
     assert test_line[2:5] == ["95.00", "94.00", "−1.00"]
     assert test_line[6] == "no: the model is another"
-    assert sum(line[1] == "test accuracy %" for line in lines) == 19
+    assert {line[0] for line in lines} == {label}
+    assert len(table["left_out"].split("; ")) == 18  # named, not listed figure by figure
 
 
 def test_record_has_command_machine_versions_and_fingerprints(parsed):

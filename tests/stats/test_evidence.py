@@ -320,3 +320,13 @@ def test_judging_loads_no_torch() -> None:
     code = "import sys, whichtune.evidence, whichtune.stats, whichtune.report.interpret; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_rows_that_are_the_same_runs_are_not_compared(study: StudyOnDisk) -> None:
+    """As where a study of several model sizes is made on one model: no difference was measured."""
+    study.add("good", seeds_of(np.random.default_rng(8), 0.02))
+    study.records += [record.model_copy(update={"label": "bad"}) for record in study.records]
+    comparison = only(study)
+    assert comparison.verdict == "not_tested"
+    assert comparison.difference is None
+    assert "both rows are the same runs" in comparison.sentence

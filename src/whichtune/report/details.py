@@ -130,7 +130,7 @@ def data_facts(view: View) -> list[tuple[str, str]]:
     for run in view.done:
         for split in ("train", "validation", "test"):
             if (metrics := run["metrics"][split]) is not None:
-                sizes.setdefault(split, metrics["n"])
+                sizes[split] = max(sizes.get(split, 0), metrics["n"])  # a published script judges whole batches only
     facts += [(f"{split} examples", f"{n:,}") for split, n in sizes.items()]
     tests = [run["metrics"]["test"] for run in view.done if run["metrics"]["test"]]
     if tests:
@@ -159,24 +159,31 @@ def published_rows(view: View) -> list[dict[str, Any]]:
 
 
 def published_table(view: View) -> dict[str, Any] | None:
-    """Measured beside published, a line a figure. None where the study has no published figures."""
+    """Measured beside published, a line a figure; rows that were not run are named alone.
+
+    None where the study has no published figures.
+    """
     rows = {row["label"]: row for row in view.rows}
-    lines = []
+    lines, left_out = [], []
     for published in published_rows(view):
         label = str(published["label"])
+        if label not in rows:
+            left_out.append(label)
+            continue
         for key, (name, measured_key, divisor) in PUBLISHED_FIGURES.items():
             value = published.get(key)
             if not isinstance(value, (int, float)):
                 continue
-            line = _published_line(view, rows.get(label), label, name, measured_key, divisor, float(value))
+            line = _published_line(view, rows[label], name, measured_key, divisor, float(value))
             lines.append([*line, _reproduced(published)])
-    if not lines:
+    if not lines and not left_out:
         return None
     source = view.study["published"].get("source")
     return {
         "source": str(source) if isinstance(source, str) else "",
         "header": ["run", "figure", "published", "measured", "difference", "measured 95 % interval", "reproduction"],
         "rows": lines,
+        "left_out": "; ".join(left_out),
     }
 
 
@@ -187,20 +194,18 @@ def _reproduced(published: dict[str, Any]) -> str:
     return "yes" if published["reproduced"] else f"no: {published.get('why_not') or 'it differs'}"
 
 
-def _published_line(
-    view: View, row: dict[str, Any] | None, label: str, name: str, key: str, divisor: float, value: float
-) -> list[str]:
-    measured = None if row is None or row.get(key) is None else row[key] / divisor
+def _published_line(view: View, row: dict[str, Any], name: str, key: str, divisor: float, value: float) -> list[str]:
+    measured = None if row.get(key) is None else row[key] / divisor
     primary = key == f"test_{view.metric}"
-    interval = view.intervals.get(label) if primary else None
+    interval = view.intervals.get(row["label"]) if primary else None
     inside = ""
     if interval is not None:
         inside = " (published inside)" if interval[0] <= value <= interval[1] else " (published outside)"
     return [
-        label,
+        row["label"],
         name,
         f"{value:.2f}",
-        "not run" if row is None else tables.NOTHING if measured is None else f"{measured:.2f}",
+        tables.NOTHING if measured is None else f"{measured:.2f}",
         tables.NOTHING if measured is None else f"{measured - value:+.2f}".replace("-", "−"),
         tables.NOTHING if interval is None else f"{interval[0]:.2f} to {interval[1]:.2f}{inside}",
     ]

@@ -226,7 +226,7 @@ def _bar_panel(panel: dict[str, Any]) -> Markup:
     bars, width, step = panel["bars"], 360, 24
     name_units = min(18, max(text_units(bar["label"]) for bar in bars))
     value_units = max(text_units(bar["text"]) for bar in bars)
-    left, right = name_units * CHARACTER + 12, width - value_units * CHARACTER - 10
+    left, right = name_units * CHARACTER * 1.1 + 12, width - value_units * CHARACTER - 10
     x = Scale(0, max(bar["value"] for bar in bars) or 1.0, left, right)
     canvas = Canvas(width, step * len(bars) + 6, f"Bar chart: {panel['title']}.", "bars")
     canvas.line(left, 0, left, step * len(bars) + 4, "rule")

@@ -72,6 +72,11 @@ class Row:
         return sorted(self.answers, key=lambda seed: -1 if seed is None else seed)
 
     @property
+    def run_ids(self) -> set[str]:
+        """The completed runs; two rows of a reproduction on one model can have the same."""
+        return {run.run_id for run in self.completed.values()}
+
+    @property
     def deterministic(self) -> bool:
         """True where the row draws nothing, so that its one run stands for any seed."""
         return list(self.answers) == [None]

@@ -86,6 +86,9 @@ def run_declared(
     seeds = common_seeds(a, b) if a.can(metric) and b.can(metric) else []
     if test is None or not seeds:
         return Tested(blank.model_copy(update={"notes": [_why_not(a, b, metric)]}), None)
+    if a.run_ids == b.run_ids:
+        said = "Not compared: both rows are the same runs, since their settings came to the same."
+        return Tested(blank.model_copy(update={"notes": [said]}), None)
     scores = a.scores(metric, test, seeds), b.scores(metric, test, seeds)
     result = compare_metric(scores[0], scores[1], metric, margin, study)
     notes = [*_seed_notes(a, b, seeds, result, metric), *_named(found)]
