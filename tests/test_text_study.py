@@ -66,6 +66,8 @@ def test_the_table_and_the_page_show_texts(finished: Any) -> None:
         assert column in header
     page = (finished.folder / "report.html").read_text(encoding="utf-8")
     assert "Written texts" in page
+    assert "Primary metric: ROUGE-L." in page
+    assert "<dt>train examples</dt>" in page
     assert "confusion" not in finished.table
     record = next(record for record in finished.records if record.label == "full")
     assert record.metrics.test is not None

@@ -131,6 +131,9 @@ def data_facts(view: View) -> list[tuple[str, str]]:
         for split in ("train", "validation", "test"):
             if (metrics := run["metrics"][split]) is not None:
                 sizes[split] = max(sizes.get(split, 0), metrics["n"])  # a published script judges whole batches only
+    if "train" not in sizes:  # written texts are not judged on train
+        seen = [run["cost"]["examples_seen"] for run in view.done if run["role"] == "baseline"]
+        sizes = ({"train": max(seen)} if any(seen) else {}) | sizes
     facts += [(f"{split} examples", f"{n:,}") for split, n in sizes.items()]
     tests = [run["metrics"]["test"] for run in view.done if run["metrics"]["test"]]
     if tests:

@@ -206,7 +206,7 @@ def comparison_rows(view: View) -> list[dict[str, Any]]:
                 "a": pair["a"],
                 "b": pair["b"],
                 "difference": tables.NOTHING if difference is None else matrices.signed(difference),
-                "unit": "nats" if loss else "points",
+                "unit": "" if difference is None else "nats" if loss else "points",
                 "interval": tables.NOTHING
                 if interval is None
                 else f"{matrices.signed(interval[0])} to {matrices.signed(interval[1])}",
