@@ -230,20 +230,40 @@ def latex_escape(text: str) -> str:
 
 
 def latex_table(summary: dict[str, Any]) -> str:
-    """table.tex: a `table` environment that needs the `booktabs` and `graphicx` packages."""
+    """table.tex: a `table` environment that needs the `booktabs` and `graphicx` packages.
+
+    Scores and costs stand below each other: side by side they would be too small to read on a page.
+    """
     header, rows = cells(summary)
-    lines = [
-        "% Needs \\usepackage{booktabs} and \\usepackage{graphicx}.",
-        "\\begin{table}",
-        "\\centering",
-        "\\resizebox{\\linewidth}{!}{%",
-        "\\begin{tabular}{ll" + "r" * (len(header) - 2) + "}",
-        "\\toprule",
-    ]
-    body = [" & ".join(latex_escape(cell) for cell in line) + r" \\" for line in [header, *rows]]
-    lines += [body[0], "\\midrule", *body[1:], "\\bottomrule", "\\end{tabular}}"]
+    cut = header.index("trainable parameters")
+    halves = [range(cut), [0, *range(cut, len(header))]]
+    scores, costs = ([[line[i] for i in half] for line in [header, *rows]] for half in halves)
+    lines = ["% Needs \\usepackage{booktabs} and \\usepackage{graphicx}.", "\\begin{table}", "\\centering"]
+    lines += [*_tabular(scores, "ll"), "\\par\\bigskip", *_tabular(costs, "l")]
     caption = " ".join(latex_escape(note) for note in footnotes(summary))
     return "\n".join([*lines, f"\\caption{{{caption}}}", "\\end{table}"]) + "\n"
+
+
+def _tabular(lines: Sequence[Sequence[str]], left: str) -> list[str]:
+    """One tabular, made smaller where it is wider than the page; `left` are its columns of text."""
+    header, *rows = [[latex_escape(cell) for cell in line] for line in lines]
+    stacked = [header[0], *(_stacked(name) for name in header[1:])]
+    return [
+        "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%",
+        f"\\begin{{tabular}}{{{left}{'r' * (len(header) - len(left))}}}",
+        "\\toprule",
+        " & ".join(stacked) + r" \\",
+        "\\midrule",
+        *(" & ".join(row) + r" \\" for row in rows),
+        "\\bottomrule",
+        "\\end{tabular}}",
+    ]
+
+
+def _stacked(name: str) -> str:
+    """A column's name on two lines where it has several words."""
+    first, _, rest = name.partition(" ")
+    return rf"\shortstack[r]{{{first}\\{rest}}}" if len(rest) > 2 else name
 
 
 def verdict_lines(summary: dict[str, Any]) -> list[str]:
