@@ -31,11 +31,7 @@ MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory", "
 
 
 def warm_up() -> None:
-    """Import what runs need, once. Nothing is computed: threads started here would not survive a fork.
-
-    The garbage collector rests meanwhile: looking through what stays anyway takes a third of the time.
-    """
-    gc.disable()
+    """Import what runs need, once. Nothing is computed: threads started here would not survive a fork."""
     import peft  # noqa: F401
     import sklearn.discriminant_analysis
     import sklearn.linear_model
@@ -143,6 +139,7 @@ def _fork_others(requests: TextIO, out: TextIO, others: Sequence[tuple[int, int]
 
 def serve(requests: TextIO, out: TextIO, fork: bool = True, others: Sequence[tuple[int, int]] = ()) -> None:
     """Answer requests until standard input closes. Without fork, answer one and leave."""
+    gc.disable()  # looking through what stays anyway takes a third of the imports' time
     warm_up()
     gc.freeze()  # a run need not look through all that was imported, which would also copy its pages
     gc.enable()

@@ -180,7 +180,7 @@ def load_backbone(spec: RunSpec, path: Path) -> Any:
         backbone = AutoModel.from_pretrained(path, config=config, use_safetensors=True, local_files_only=True, **common)
     if getattr(backbone, "pooler", None) is not None:
         backbone.pooler = None  # never read here, so neither counted nor trained
-    if not spec.causal_mask:
+    if not spec.causal_mask and kind_of(config, spec.model) != "encoder":  # which has none to remove
         remove_causal_mask(backbone, spec.model)
     return backbone
 

@@ -35,7 +35,7 @@ def draw_curves(figure: Figure) -> Canvas:
         if place >= len(panels):
             axes.set_visible(False)
             continue
-        _curves(axes, panels[place], joined)
+        _curves(axes, panels[place])
         axes.set_xlim(0, right * 1.04)
         axes.set_ylim(max(low, 0.0), high)
         set_ticks(axes, nice_ticks(0, right, 4), nice_ticks(max(low, 0.0), high, 7 if joined else 4))
@@ -50,10 +50,14 @@ def draw_curves(figure: Figure) -> Canvas:
     return canvas
 
 
-def _curves(axes: Axes, panel: Figure, joined: bool) -> None:
+def _is_faint(panel: Figure, line: Figure) -> bool:
+    """Whether a line is there for the others to stand out from."""
+    return "joined" in panel and line["mark"] in ("run", "baseline")
+
+
+def _curves(axes: Axes, panel: Figure) -> None:
     for line in panel["lines"]:
-        mark = line.get("mark", panel["mark"])
-        faint = joined and mark in ("run", "baseline")
+        mark, faint = line.get("mark", panel["mark"]), _is_faint(panel, line)
         axes.plot(
             [x for x, _ in line["points"]],
             [y for _, y in line["points"]],
@@ -61,7 +65,7 @@ def _curves(axes: Axes, panel: Figure, joined: bool) -> None:
             linestyle=SERIES[line["series"]][1],
             linewidth=1.2,
             alpha=0.28 if faint else 0.7 if line["series"] == "train" else 1,
-            marker="o" if len(line["points"]) <= 8 and not joined else None,
+            marker="o" if len(line["points"]) <= 8 and "joined" not in panel else None,
             markersize=2.5,
         )
         if line.get("best") and not faint:
@@ -80,7 +84,7 @@ def _legend(canvas: Canvas, panels: list[Figure]) -> None:
         for name, (words, dashes) in SERIES.items()
         if name in there
     ]
-    if any(line.get("best") for line in lines):
+    if any(line.get("best") and not _is_faint(panel, line) for panel in panels for line in panel["lines"]):
         ring: dict[str, Any] = {"marker": "o", "markerfacecolor": "none", "linestyle": "none", "color": SOFT}
         handles.append(Line2D([], [], label="best point", **ring))
     marks = {thing.get("mark") for thing in [*panels, *lines]}

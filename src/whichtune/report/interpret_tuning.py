@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from whichtune.report.interpret import METRIC_NAMES, count, listing, number
+from whichtune.report.interpret import count, listing, number
+from whichtune.report.summary import metric_name
 from whichtune.stats.results import in_text
 from whichtune.stats.tuning import Crossing, LineFigures, TuningFigures
 
 CENTRE = "learning_rate"
 NATURAL = ("loss", "perplexity")  # figures that are no shares
-
-
-def metric_name(metric: str) -> str:
-    return METRIC_NAMES.get(metric, metric.replace("_", " "))
 
 
 def score_text(metric: str, value: float) -> str:

@@ -10,7 +10,8 @@ from typing import Any
 
 from whichtune.report import tables
 from whichtune.report.details import said
-from whichtune.report.interpret_tuning import CENTRE, NATURAL, metric_name
+from whichtune.report.interpret_tuning import CENTRE, NATURAL
+from whichtune.report.summary import metric_name
 from whichtune.report.view import View
 from whichtune.spaces import read_space
 
