@@ -38,7 +38,7 @@ from whichtune.planned import PlannedForward
 from whichtune.preview import describe_plan, training_batches
 from whichtune.seeding import HEAD, generator
 from whichtune.shortcuts import lower_pass
-from whichtune.spec import DataSettings, RunSpec
+from whichtune.study.spec import DataSettings, RunSpec
 from whichtune.train import Trainer, steps_in_total
 
 

@@ -23,7 +23,7 @@ from whichtune.models.partition import blocks_of
 from whichtune.models.unfuse import unfuse
 from whichtune.seeding import HEAD, generator
 from whichtune.shortcuts import CacheSettings, Prepared, prepare_forward
-from whichtune.spec import DataSettings, RunSpec
+from whichtune.study.spec import DataSettings, RunSpec
 from whichtune.train import Trainer
 
 STEPS = 10

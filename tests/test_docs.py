@@ -13,7 +13,7 @@ import typer.main
 from whichtune.baselines import BASELINES
 from whichtune.cli import app
 from whichtune.methods import METHODS
-from whichtune.spec import DataSettings, Settings, Study
+from whichtune.study.spec import DataSettings, Settings, Study
 
 ROOT = Path(__file__).parents[1]
 
@@ -80,7 +80,7 @@ def test_the_file_tree_in_contributing_is_the_real_one() -> None:
 
 
 def test_the_study_file_in_the_readme_is_a_study(tmp_path: Path) -> None:
-    from whichtune.load import load_study
+    from whichtune.study.load import load_study
 
     text = read("README.md").split("```yaml")[1].split("```")[0]
     (tmp_path / "study.yaml").write_text(text, encoding="utf-8")

@@ -17,10 +17,10 @@ import pytest
 
 from whichtune.compare import Comparison, compare
 from whichtune.executors.local import LocalExecutor
-from whichtune.load import parse_study
 from whichtune.records import RunStatus
-from whichtune.spec import Study
 from whichtune.store import StudyFolder
+from whichtune.study.load import parse_study
+from whichtune.study.spec import Study
 
 # What differs between two identical runs: clocks, memory, and who made them when.
 MOVING = ("cost", "started_at", "finished_at", "environment", "intervals", "comparisons", "verdict")

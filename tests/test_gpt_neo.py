@@ -12,7 +12,7 @@ import torch
 from saved_models import save_with_embedded_tokenizer
 from whichtune.methods import METHODS
 from whichtune.models.language import LanguageModel
-from whichtune.spec import DataSettings, RunSpec
+from whichtune.study.spec import DataSettings, RunSpec
 
 # What the published study's methods train.
 PUBLISHED = {
@@ -108,7 +108,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def specs_of(model: Path, data: Path, runs: list[Any], **settings: Any) -> list[RunSpec]:
     from whichtune.compare import prepare
-    from whichtune.load import parse_study
+    from whichtune.study.load import parse_study
 
     shared = {"max_steps": 3, "batch_size": 4, "context_length": 80, "max_target_tokens": 16, "max_new_tokens": 4}
     value = {

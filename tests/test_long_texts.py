@@ -17,10 +17,10 @@ from whichtune.data.splits import load_dataset
 from whichtune.data.truncation import cut_texts, cut_tokens
 from whichtune.embedded import model_path
 from whichtune.errors import SettingError
-from whichtune.load import parse_study
 from whichtune.run import run_one
 from whichtune.seeding import DATA_ORDER, generator
-from whichtune.spec import DataSettings, RunSpec
+from whichtune.study.load import parse_study
+from whichtune.study.spec import DataSettings, RunSpec
 
 TEXT = "one two three four five six seven eight nine ten eleven twelve"
 

@@ -12,7 +12,7 @@ from transformers import AutoTokenizer, GPT2Model
 import oracle
 from whichtune.data.splits import load_dataset
 from whichtune.run import run_one
-from whichtune.spec import DataSettings, RunSpec
+from whichtune.study.spec import DataSettings, RunSpec
 
 STEPS, SEED, RATE = 20, 7, 2e-3
 # name: (settings of whichtune, arguments of the oracle)

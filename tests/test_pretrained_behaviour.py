@@ -13,7 +13,7 @@ import pytest
 
 from whichtune.compare import compare
 from whichtune.records import MetricsBySplit, RunStatus
-from whichtune.spec import RunEntry, Study
+from whichtune.study.spec import RunEntry, Study
 
 SEEDS = [0, 1, 2, 3, 4]
 RUNS = [

@@ -10,8 +10,8 @@ import pytest
 
 from whichtune.compare import prepare
 from whichtune.errors import SettingError, UnknownNameError
-from whichtune.load import load_study, parse_assignment, parse_study
-from whichtune.spec import RunSpec, Study
+from whichtune.study.load import load_study, parse_assignment, parse_study
+from whichtune.study.spec import RunSpec, Study
 
 
 def study_of(mail: Path, model: Path, **keys: object) -> Study:

@@ -13,10 +13,10 @@ from transformers import AutoTokenizer, GPT2LMHeadModel
 
 from whichtune.compare import prepare
 from whichtune.errors import DataError, SettingError, WhichtuneError
-from whichtune.load import parse_study
 from whichtune.run import run_one
 from whichtune.seeding import DATA_ORDER, generator
-from whichtune.spec import RunSpec
+from whichtune.study.load import parse_study
+from whichtune.study.spec import RunSpec
 from whichtune.tasks import TASKS
 from whichtune.tasks.text_forward import PlainTextForward, row_losses
 from written_texts import STEPS, encoded_of, spec_of, study_of

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from whichtune.compare import prepare
-from whichtune.load import parse_study
-from whichtune.spec import RunSpec
+from whichtune.study.load import parse_study
+from whichtune.study.spec import RunSpec
 from whichtune.tasks import TASKS
 from whichtune.tasks.text_to_text import build_language_model
 

@@ -10,9 +10,9 @@ __all__ = ["Comparison", "RunRecord", "RunSpec", "Study", "WhichtuneError", "com
 if TYPE_CHECKING:
     from whichtune.compare import Comparison, compare
     from whichtune.errors import WhichtuneError
-    from whichtune.load import load_study, parse_study
     from whichtune.records import RunRecord
-    from whichtune.spec import RunSpec, Study
+    from whichtune.study.load import load_study, parse_study
+    from whichtune.study.spec import RunSpec, Study
 
 _HOMES = {
     "Comparison": "compare",

@@ -7,11 +7,11 @@ from typing import Any
 
 from whichtune.baselines import BASELINES
 from whichtune.errors import SettingError, UnknownNameError
-from whichtune.load import parse_assignment, parse_study, read_yaml
 from whichtune.methods import METHODS
 from whichtune.registry import did_you_mean
-from whichtune.spaces import parse_budget
-from whichtune.spec import EMBEDDED, DataSettings, Study
+from whichtune.study.load import parse_assignment, parse_study, read_yaml
+from whichtune.study.spaces import parse_budget
+from whichtune.study.spec import EMBEDDED, DataSettings, Study
 from whichtune.tasks import TASKS
 
 # Keys of a study that --set can change; all others are settings of runs.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-    from whichtune.spec import RunSpec
+    from whichtune.study.spec import RunSpec
 
 Batches = list[list[int]]
 # Rows are sorted by length within pools of so many batches, and an epoch has at least so many pools: what shares

@@ -19,8 +19,8 @@ from whichtune.records import Role, RunRecord, RunStatus
 from whichtune.report.summary import build_summary
 from whichtune.report.write import write_report
 from whichtune.search import has_spaces_of_lines, searched_lines
-from whichtune.spec import RunSpec, Study
 from whichtune.store import StudyFolder
+from whichtune.study.spec import RunSpec, Study
 from whichtune.tasks import task_of
 from whichtune.tuning import SearchPlan, make_draws, plan_search, search_figures, settle, waiting
 

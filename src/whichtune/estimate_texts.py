@@ -13,7 +13,7 @@ from whichtune.estimate import (
     saved_bytes,
 )
 from whichtune.preview import Preview, training_batches, training_operations
-from whichtune.spec import RunSpec
+from whichtune.study.spec import RunSpec
 
 if TYPE_CHECKING:
     from whichtune.models.language import LanguageModel

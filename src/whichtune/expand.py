@@ -14,7 +14,7 @@ from whichtune.errors import SettingError
 from whichtune.methods import METHODS, Method
 from whichtune.records import Role, RunStatus
 from whichtune.registry import did_you_mean
-from whichtune.spec import RunEntry, RunSpec, Settings, Study, explain_validation
+from whichtune.study.spec import RunEntry, RunSpec, Settings, Study, explain_validation
 from whichtune.tasks import TASKS, task_of
 
 if TYPE_CHECKING:

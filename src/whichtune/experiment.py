@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from whichtune.errors import SettingError
-from whichtune.load import parse_study
 from whichtune.registry import did_you_mean
 from whichtune.reproduce import local_copy
-from whichtune.spec import Study
 from whichtune.studies.presets import read_preset
+from whichtune.study.load import parse_study
+from whichtune.study.spec import Study
 
 MODEL_SIZES = {
     "gpt2-small (124M)": "openai-community/gpt2",

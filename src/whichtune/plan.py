@@ -18,7 +18,7 @@ from whichtune.models.heads import Classifier
 from whichtune.models.packing import mask_kind
 from whichtune.models.partition import Partition
 from whichtune.models.reading import Route, has_twins
-from whichtune.spec import RunSpec, TokenPosition
+from whichtune.study.spec import RunSpec, TokenPosition
 
 if TYPE_CHECKING:
     from whichtune.data.encoding import Encoded

@@ -25,7 +25,7 @@ from whichtune.models.pruning import CannotPrune
 from whichtune.models.reading import FeatureComputer, Route
 from whichtune.plan import Decision
 from whichtune.selfcheck import LOGIT_TOLERANCE, gradient_difference, gradients_of, ragged_rows
-from whichtune.spec import TokenPosition
+from whichtune.study.spec import TokenPosition
 
 if TYPE_CHECKING:
     from whichtune.data.encoding import Encoded

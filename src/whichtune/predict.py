@@ -10,8 +10,8 @@ from whichtune.data.sources import SOURCE_NAMES, TEXT_NAMES
 from whichtune.errors import DataError, StoreError
 from whichtune.records import Role, RunRecord, RunStatus
 from whichtune.registry import did_you_mean
-from whichtune.spec import RunSpec
 from whichtune.store import StudyFolder
+from whichtune.study.spec import RunSpec
 
 if TYPE_CHECKING:
     import numpy as np

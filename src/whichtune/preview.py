@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from whichtune.records import Role
-from whichtune.spec import RunSpec
+from whichtune.study.spec import RunSpec
 
 if TYPE_CHECKING:
     from whichtune.plan import Decision

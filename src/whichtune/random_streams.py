@@ -27,7 +27,7 @@ from whichtune.seeding import DATA_ORDER, DROPOUT, HEAD, WEIGHTS, generator, see
 
 if TYPE_CHECKING:
     from whichtune.models.heads import Classifier
-    from whichtune.spec import RunSpec
+    from whichtune.study.spec import RunSpec
 
 
 class Streams(Protocol):

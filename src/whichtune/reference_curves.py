@@ -15,7 +15,7 @@ from whichtune.random_streams import ReferenceStreams
 if TYPE_CHECKING:
     from whichtune.forward import Forward
     from whichtune.models.heads import Classifier
-    from whichtune.spec import RunSpec
+    from whichtune.study.spec import RunSpec
 
 
 class ReferenceCurves:

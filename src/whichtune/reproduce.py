@@ -13,10 +13,10 @@ from whichtune.assemble import parse_seeds, with_assignments
 from whichtune.compare import Comparison, Listener, Save, choose_device, compare
 from whichtune.data.named import NAMED_SETS
 from whichtune.errors import ModelError, SettingError
-from whichtune.load import parse_assignment, parse_study
 from whichtune.report.reproduction import reproduction_csv, reproduction_markdown
-from whichtune.spec import RunEntry, Study
 from whichtune.studies.presets import only_rows, read_preset, with_claims
+from whichtune.study.load import parse_assignment, parse_study
+from whichtune.study.spec import RunEntry, Study
 
 # The vocabulary of GPT-2 (50,257 tokens) and what of its configuration decides what is computed.
 GPT2_VOCABULARY = "e35a33a0b2250c93"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from whichtune.errors import DataError
 from whichtune.records import Cost, Role, RunRecord, RunStatus
-from whichtune.spec import RunSpec
+from whichtune.study.spec import RunSpec
 from whichtune.tasks import task_of
 from whichtune.tasks.classification import build_classifier, encode_for
 

@@ -16,8 +16,8 @@ from whichtune.methods import METHODS
 from whichtune.records import Role
 from whichtune.registry import did_you_mean
 from whichtune.seeding import stream_seed
-from whichtune.spaces import Space
-from whichtune.spec import RunEntry, RunSpec, Settings, Study
+from whichtune.study.spaces import Space
+from whichtune.study.spec import RunEntry, RunSpec, Settings, Study
 
 if TYPE_CHECKING:
     from whichtune.tasks.base import AnyDataset

@@ -17,7 +17,7 @@ from whichtune.models.heads import Classifier
 from whichtune.models.reading import FeatureComputer, Route
 from whichtune.plan import Plan, boundary_of_method, make_plan, texts_of
 from whichtune.planned import PlanFailedError, PlannedForward
-from whichtune.spec import RunSpec
+from whichtune.study.spec import RunSpec
 
 if TYPE_CHECKING:
     from whichtune.data.encoding import Encoded

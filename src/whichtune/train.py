@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from whichtune.cost import Timers
 from whichtune.random_streams import ReferenceStreams, streams_of
 from whichtune.reference_curves import ReferenceCurves
-from whichtune.spec import RunSpec
 from whichtune.stopping import EarlyStopping
+from whichtune.study.spec import RunSpec
 from whichtune.tasks.objective import ClassificationObjective, Objective
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from whichtune.report.interpret_tuning import crossing_sentence, tuning_sentences, tuning_warnings
-from whichtune.spaces import choice, log_uniform
 from whichtune.stats.confounds import find_differences
 from whichtune.stats.tuning import (
     Crossing,
@@ -21,6 +20,7 @@ from whichtune.stats.tuning import (
     resampled_curves,
     select_draw,
 )
+from whichtune.study.spaces import choice, log_uniform
 
 SPACES = {"learning_rate": log_uniform(1e-5, 1e-3), "lora_rank": choice(4, 8)}
 

@@ -18,10 +18,10 @@ from whichtune.report.figures_data import all_figures
 from whichtune.report.reproduction import heading, reproduction_rows, reproduction_table
 from whichtune.report.write import load_view
 from whichtune.reproduce import reproduce, reproduction_study
-from whichtune.spec import DataSettings, Study
 from whichtune.store import StudyFolder
 from whichtune.studies.claims import check_published, load_published
 from whichtune.studies.presets import load_preset, row_in_full, rows_of
+from whichtune.study.spec import DataSettings, Study
 
 SHEET = Path(__file__).resolve().parents[3] / "shared" / "published" / "imdb-feature-extraction-vs-lora.md"
 ROWS = ["row 1, feature extraction", "row 2, LoRA on c_fc and c_proj"]
@@ -67,7 +67,7 @@ def test_the_published_settings() -> None:
 
 def test_the_published_steps_can_be_reached() -> None:
     """On 25,000 reviews less a twentieth, both rows come to the steps at which losses were published."""
-    from whichtune.spec import RunSpec
+    from whichtune.study.spec import RunSpec
     from whichtune.train import steps_in_total
 
     study, facts = load_preset("imdb"), load_published("imdb")

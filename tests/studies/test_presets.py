@@ -15,9 +15,9 @@ from whichtune.errors import SettingError, UnknownNameError
 from whichtune.experiment import MODEL_SIZES, Flags, experiment_study
 from whichtune.report.reproduction import reproduction_rows
 from whichtune.reproduce import reproduce, reproduction_study
-from whichtune.spec import Study
 from whichtune.studies.claims import load_published
 from whichtune.studies.presets import load_preset, preset_names, row_in_full, rows_of
+from whichtune.study.spec import Study
 
 # The published usage lines without their first two words, the two misprints read as they were meant.
 USAGE = {

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 
 from whichtune.compare import Comparison, compare
-from whichtune.load import parse_study
-from whichtune.spec import Study
+from whichtune.study.load import parse_study
+from whichtune.study.spec import Study
 
 FILLERS = ["the", "a", "to", "of", "in", "and", "for", "on", "at", "by", "we", "you", "they", "it", "is", "was"]
 WORDS = {"good": ["thanks", "great", "happy"], "bad": ["refund", "broken", "late"]}

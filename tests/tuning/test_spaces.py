@@ -11,11 +11,20 @@ import pytest
 from whichtune.assemble import assemble_study
 from whichtune.compare import prepare
 from whichtune.errors import SettingError
-from whichtune.load import parse_study
 from whichtune.methods import METHODS
 from whichtune.records import Role
 from whichtune.search import drawn_settings, draws_of, quantile, searched_lines
-from whichtune.spaces import choice, edge_of, integers, log_uniform, parse_budget, read_space, uniform, usual_spaces
+from whichtune.study.load import parse_study
+from whichtune.study.spaces import (
+    choice,
+    edge_of,
+    integers,
+    log_uniform,
+    parse_budget,
+    read_space,
+    uniform,
+    usual_spaces,
+)
 
 
 def study(tuning: Any = 6, **keys: Any) -> Any:

@@ -24,7 +24,7 @@ from whichtune.data.sources import (
 )
 from whichtune.errors import DataError
 from whichtune.registry import Registry
-from whichtune.spec import DataSettings, sha256_file
+from whichtune.study.spec import DataSettings, sha256_file
 
 if TYPE_CHECKING:
     import pandas as pd

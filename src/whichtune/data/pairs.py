@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from whichtune.data.sources import PAIRED, SPLITS, Source, read_source
 from whichtune.data.splits import WithoutTest, split_rule, split_tables, text_table, with_repeats
 from whichtune.errors import DataError
-from whichtune.spec import DataSettings
+from whichtune.study.spec import DataSettings
 
 if TYPE_CHECKING:
     import numpy as np

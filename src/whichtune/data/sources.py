@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from whichtune.errors import DataError, UnknownNameError
 from whichtune.registry import did_you_mean
-from whichtune.spec import DataSettings, sha256_file
+from whichtune.study.spec import DataSettings, sha256_file
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from whichtune.data.sources import SPLITS, Source, read_source
 from whichtune.errors import DataError
-from whichtune.spec import DataSettings
+from whichtune.study.spec import DataSettings
 
 if TYPE_CHECKING:
     import numpy as np

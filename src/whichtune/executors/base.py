@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from whichtune.spec import RunSpec
 from whichtune.store import StudyFolder
+from whichtune.study.spec import RunSpec
 
 Event = dict[str, Any]
 

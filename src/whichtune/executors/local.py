@@ -15,8 +15,8 @@ from whichtune.executors.base import Event
 from whichtune.executors.run_server import RunServer, StoppedError, start_together
 from whichtune.methods import METHODS
 from whichtune.records import Role, RunStatus
-from whichtune.spec import RunSpec
 from whichtune.store import StudyFolder
+from whichtune.study.spec import RunSpec
 
 WAIT_SECONDS = 0.5
 SIGKILL = -9

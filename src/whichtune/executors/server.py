@@ -23,7 +23,7 @@ from typing import Any, TextIO
 
 from whichtune.errors import WhichtuneError
 from whichtune.records import RunRecord, RunStatus
-from whichtune.spec import RunSpec
+from whichtune.study.spec import RunSpec
 
 POLL_SECONDS = 0.02
 SET_DEATH_SIGNAL = 1  # prctl's PR_SET_PDEATHSIG

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import BaseModel, ConfigDict
 
 from whichtune.registry import Registry
-from whichtune.spaces import Space, Spaces, usual_spaces
+from whichtune.study.spaces import Space, Spaces, usual_spaces
 
 if TYPE_CHECKING:
     from whichtune.models.heads import Classifier
     from whichtune.models.loading import ModelInfo
-    from whichtune.spec import Settings as RunSettings
+    from whichtune.study.spec import Settings as RunSettings
 
 
 class NoSettings(BaseModel):

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from whichtune.errors import SettingError
 from whichtune.methods.base import Card, Method, register
 from whichtune.registry import did_you_mean
-from whichtune.spaces import Spaces, choice
+from whichtune.study.spaces import Spaces, choice
 
 if TYPE_CHECKING:
     from torch import nn

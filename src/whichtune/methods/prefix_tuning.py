@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from whichtune.models.heads import Classifier
     from whichtune.models.loading import ModelInfo
     from whichtune.models.prompts import Prefix
-    from whichtune.spec import Settings as RunSettings
+    from whichtune.study.spec import Settings as RunSettings
 
 
 class PrefixTuningSettings(VirtualTokensSettings):

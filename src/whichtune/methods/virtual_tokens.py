@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from whichtune.methods.base import Method, train_only
-from whichtune.spaces import Spaces, choice
+from whichtune.study.spaces import Spaces, choice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

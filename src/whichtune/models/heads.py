@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from whichtune.models.prompts import prompted_hidden_states
-from whichtune.spec import TokenPosition
+from whichtune.study.spec import TokenPosition
 
 
 @dataclass(frozen=True)

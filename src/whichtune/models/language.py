@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from whichtune.errors import ModelError
 from whichtune.models.loading import load_config, set_dropout
 from whichtune.models.tying import input_embeddings, is_tied
-from whichtune.spec import RunSpec
+from whichtune.study.spec import RunSpec
 
 if TYPE_CHECKING:
     from whichtune.data.pair_encoding import PairBatch

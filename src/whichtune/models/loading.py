@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from whichtune.errors import ModelError
-from whichtune.spec import EMBEDDED, RunSpec, sha256_file
+from whichtune.study.spec import EMBEDDED, RunSpec, sha256_file
 
 Kind = Literal["decoder", "encoder"]
 TOKENIZER_FILES = (

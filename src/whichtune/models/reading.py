@@ -20,7 +20,7 @@ from whichtune.models.heads import Batch, Classifier, pool
 from whichtune.models.packing import MaskKind, Packing, pack, packed_inputs
 from whichtune.models.partition import Partition, without_kv_cache
 from whichtune.models.pruning import LastBlock, Mode
-from whichtune.spec import TokenPosition
+from whichtune.study.spec import TokenPosition
 
 # Rows are filled up to this many tokens: attention in a row costs the square of its width.
 PACKED_WIDTH = 512

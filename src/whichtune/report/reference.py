@@ -10,8 +10,8 @@ from pydantic.fields import FieldInfo
 
 from whichtune.baselines import BASELINES
 from whichtune.methods import METHODS
-from whichtune.spaces import Tuning
-from whichtune.spec import DataSettings, Settings, Study
+from whichtune.study.spaces import Tuning
+from whichtune.study.spec import DataSettings, Settings, Study
 
 
 def type_words(annotation: object) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from whichtune.report.run_notes import run_notes, stopping_notes
 from whichtune.report.summary import ROUGE_NAMES, metric_name, table_rows, writes_texts
-from whichtune.spec import ADDED_SETTINGS
+from whichtune.study.spec import ADDED_SETTINGS
 
 NOTHING = "–"
 SHOWN_SETTINGS = (

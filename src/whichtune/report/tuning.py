@@ -13,7 +13,7 @@ from whichtune.report.details import said
 from whichtune.report.interpret_tuning import CENTRE, NATURAL
 from whichtune.report.summary import metric_name
 from whichtune.report.view import View
-from whichtune.spaces import read_space
+from whichtune.study.spaces import read_space
 
 Figure = dict[str, Any]
 LOG_FROM = 20  # an axis of costs is logarithmic where the dearest line costs this many times the cheapest

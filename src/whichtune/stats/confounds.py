@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from whichtune.spec import ADDED_SETTINGS
+from whichtune.study.spec import ADDED_SETTINGS
 
 IGNORED = {
     "seed",

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from whichtune.spaces import Space, edge_of
 from whichtune.stats.intervals import BOOTSTRAP_SEED, RESAMPLES
+from whichtune.study.spaces import Space, edge_of
 
 FloatArray = NDArray[np.float64]
 SURE = 0.95  # share of the resamples in which two lines must cross

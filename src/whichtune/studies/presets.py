@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from whichtune.errors import SettingError, UnknownNameError
-from whichtune.load import parse_study, read_yaml
 from whichtune.registry import did_you_mean
-from whichtune.spec import RunEntry, Settings, Study
 from whichtune.studies.claims import SUFFIX, declared_pairs, load_published, published_names
+from whichtune.study.load import parse_study, read_yaml
+from whichtune.study.spec import RunEntry, Settings, Study
 
 FOLDER = Path(__file__).parent
 ROW = re.compile(r"row (\d+)\b")

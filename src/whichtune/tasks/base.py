@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from whichtune.models.loading import ModelInfo
     from whichtune.records import MetricsBySplit
     from whichtune.shortcuts import CacheSettings, Prepared
-    from whichtune.spec import DataSettings, RunSpec
-    from whichtune.spec import Settings as RunSettings
+    from whichtune.study.spec import DataSettings, RunSpec
+    from whichtune.study.spec import Settings as RunSettings
     from whichtune.tasks.objective import Objective
 
     AnyDataset = Dataset | PairDataset

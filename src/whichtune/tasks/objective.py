@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from whichtune.evaluate import measure, predict_split
-from whichtune.spec import RunSpec
+from whichtune.study.spec import RunSpec
 
 if TYPE_CHECKING:
     from whichtune.forward import Forward

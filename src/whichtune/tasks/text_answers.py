@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from whichtune.records import MetricsBySplit, TextMetrics
-from whichtune.spec import RunSpec
+from whichtune.study.spec import RunSpec
 from whichtune.tasks.base import FittedBaseline, Judged
 
 if TYPE_CHECKING:

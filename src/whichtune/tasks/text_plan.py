@@ -30,7 +30,7 @@ from whichtune.models.reading import Twins, has_twins, keyword_inputs
 from whichtune.plan import Decision, find_boundary, largest_dropout, reasons_of
 from whichtune.selfcheck import LOGIT_TOLERANCE, gradient_difference, gradients_of, ragged_rows
 from whichtune.shortcuts import CacheSettings, Prepared
-from whichtune.spec import RunSpec
+from whichtune.study.spec import RunSpec
 from whichtune.tasks.text_forward import Operations, PlainTextForward, TextForward, summed_loss
 
 

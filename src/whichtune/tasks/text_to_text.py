@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from whichtune.errors import SettingError
 from whichtune.records import Role
-from whichtune.spec import DataSettings, RunSpec
-from whichtune.spec import Settings as RunSettings
+from whichtune.study.spec import DataSettings, RunSpec
+from whichtune.study.spec import Settings as RunSettings
 from whichtune.tasks.base import TASKS, FittedBaseline, Judged, Task, register
 from whichtune.tasks.text_answers import ExtractiveBaseline, SplitAnswers, judge_texts
 from whichtune.tasks.text_settings import SummarisationSettings, TextToTextSettings

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from whichtune.errors import SettingError, StudyFileError
 from whichtune.registry import did_you_mean
-from whichtune.spaces import Tuning
-from whichtune.spec import DataSettings, Study, explain_validation
+from whichtune.study.spaces import Tuning
+from whichtune.study.spec import DataSettings, Study, explain_validation
 
 
 def load_study(path: Path | str) -> Study:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from whichtune.errors import SettingError
 from whichtune.records import SCHEMA_VERSION, Role
-from whichtune.spaces import Tuning
+from whichtune.study.spaces import Tuning
 
 TaskName = Literal["classification", "text_to_text", "summarisation"]
 TokenPosition = Literal["first", "last", "last_nonpad", "mean", "mean_nonpad"]
