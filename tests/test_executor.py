@@ -17,8 +17,8 @@ import pytest
 
 from whichtune.compare import Comparison, compare
 from whichtune.executors.local import LocalExecutor
-from whichtune.records import RunStatus
-from whichtune.store import StudyFolder
+from whichtune.records.record import RunStatus
+from whichtune.records.store import StudyFolder
 from whichtune.study.load import parse_study
 from whichtune.study.spec import Study
 

@@ -13,8 +13,8 @@ import pytest
 from test_executor import start_cli, steady, study_of, wait_for, write_study
 from whichtune.compare import compare, prepare
 from whichtune.executors.local import well_ordered
-from whichtune.records import RunStatus
-from whichtune.store import StudyFolder
+from whichtune.records.record import RunStatus
+from whichtune.records.store import StudyFolder
 
 
 def test_two_jobs_make_the_same_runs(tiny_gpt2: Path, mail: Path, tmp_path: Path) -> None:

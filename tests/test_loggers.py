@@ -10,8 +10,8 @@ import pytest
 from report.made_studies import ordinary
 from whichtune.errors import SettingError
 from whichtune.loggers import Sender, check_logger
+from whichtune.records.store import StudyFolder
 from whichtune.report.write import write_report
-from whichtune.store import StudyFolder
 
 
 def send(folder: StudyFolder, name: str) -> None:

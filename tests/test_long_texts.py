@@ -120,7 +120,7 @@ def test_the_kept_part_is_a_factor_counted_and_told(tiny_gpt2: Path, mail: Path,
         assert note in result.table
     # A saved run reads new texts the same way.
     from whichtune.predict import run_logits
-    from whichtune.store import StudyFolder
+    from whichtune.records.store import StudyFolder
 
     kept = StudyFolder(tmp_path / "out")
     record = next(r for r in records.values() if kept.weight_files(r.run_id))

@@ -12,7 +12,7 @@ from statistics import mean
 import pytest
 
 from whichtune.compare import compare
-from whichtune.records import MetricsBySplit, RunStatus
+from whichtune.records.record import MetricsBySplit, RunStatus
 from whichtune.study.spec import RunEntry, Study
 
 SEEDS = [0, 1, 2, 3, 4]

@@ -17,12 +17,12 @@ from test_oracle import spec_of
 from whichtune.compare import compare, prepare
 from whichtune.errors import SettingError
 from whichtune.models.saving import trained_state
+from whichtune.records.store import StudyFolder
 from whichtune.report.figures_data import curve_figures
 from whichtune.report.run_notes import run_notes, stopping_notes
 from whichtune.report.write import load_view
 from whichtune.run import RunResult, build_classifier, run_one
 from whichtune.stopping import EarlyStopping
-from whichtune.store import StudyFolder
 from whichtune.study.load import parse_study
 from whichtune.study.spec import RunSpec
 

@@ -34,7 +34,7 @@ def finished(tiny_gpt2: Path, notes: Path, tmp_path_factory: pytest.TempPathFact
 @pytest.mark.parametrize("label", [*(run["label"] for run in SAVED), "untuned", "lead_1", "lead_3"])
 def test_a_saved_run_writes_the_same_again(label: str, finished: Any, tmp_path: Path) -> None:
     from whichtune.predict import find_run, predict_file
-    from whichtune.store import StudyFolder
+    from whichtune.records.store import StudyFolder
 
     folder = StudyFolder(finished.folder)
     record = find_run(folder, label)

@@ -10,7 +10,7 @@ __all__ = ["Comparison", "RunRecord", "RunSpec", "Study", "WhichtuneError", "com
 if TYPE_CHECKING:
     from whichtune.compare import Comparison, compare
     from whichtune.errors import WhichtuneError
-    from whichtune.records import RunRecord
+    from whichtune.records.record import RunRecord
     from whichtune.study.load import load_study, parse_study
     from whichtune.study.spec import RunSpec, Study
 

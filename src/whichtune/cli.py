@@ -223,7 +223,7 @@ def predict(
 ) -> None:
     """Classify a file of texts with a saved run."""
     from whichtune.predict import find_run, predict_file
-    from whichtune.store import StudyFolder
+    from whichtune.records.store import StudyFolder
 
     place = StudyFolder(folder)
     table = predict_file(place, find_run(place, run), file, text_column)
@@ -258,8 +258,8 @@ def show(
     import json
 
     from whichtune.predict import find_run
+    from whichtune.records.store import StudyFolder
     from whichtune.report.terminal import print_run
-    from whichtune.store import StudyFolder
 
     place = StudyFolder(folder)
     summary = place.read_json("summary.json")
@@ -280,8 +280,8 @@ def report(
     json_: Annotated[bool, typer.Option("--json", help="Print the paths of what was written as JSON.")] = False,
 ) -> None:
     """Write a study's report: one HTML page, its tables, and its figures. Needs no torch."""
+    from whichtune.records.store import StudyFolder
     from whichtune.report.write import write_report
-    from whichtune.store import StudyFolder
 
     place = StudyFolder(folder)
     written = write_report(place, figures)

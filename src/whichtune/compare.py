@@ -15,11 +15,11 @@ from whichtune.errors import ModelError, SettingError
 from whichtune.evidence import judge
 from whichtune.executors.local import LocalExecutor
 from whichtune.expand import Expansion, ModelKey, check_names, expand, model_keys
-from whichtune.records import Role, RunRecord, RunStatus
+from whichtune.records.record import Role, RunRecord, RunStatus
+from whichtune.records.store import StudyFolder
 from whichtune.report.summary import build_summary
 from whichtune.report.write import write_report
 from whichtune.search import has_spaces_of_lines, searched_lines
-from whichtune.store import StudyFolder
 from whichtune.study.spec import RunSpec, Study
 from whichtune.tasks import task_of
 from whichtune.tuning import SearchPlan, make_draws, plan_search, search_figures, settle, waiting

@@ -7,7 +7,7 @@ import platform
 from importlib import metadata
 
 import whichtune
-from whichtune.records import Environment
+from whichtune.records.record import Environment
 
 PACKAGES = ("torch", "transformers", "peft", "tokenizers", "scikit-learn", "scipy", "numpy", "pandas")
 

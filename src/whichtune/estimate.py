@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from whichtune.records import Role
+from whichtune.records.record import Role
 from whichtune.study.spec import RunSpec
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from whichtune.records import Metrics
+from whichtune.records.record import Metrics
 
 if TYPE_CHECKING:
     import numpy as np

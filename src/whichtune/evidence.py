@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from whichtune.records import Role, RunRecord
+from whichtune.records.record import Role, RunRecord
 from whichtune.report import interpret
 from whichtune.report.interpret_tuning import tuning_sentences
 from whichtune.stats import comparing, holm_with_equivalence

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from whichtune.baselines import BASELINES
 from whichtune.errors import SettingError
 from whichtune.methods import METHODS, Method
-from whichtune.records import Role, RunStatus
+from whichtune.records.record import Role, RunStatus
 from whichtune.registry import did_you_mean
 from whichtune.study.spec import RunEntry, RunSpec, Settings, Study, explain_validation
 from whichtune.tasks import TASKS, task_of

@@ -13,12 +13,12 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from whichtune.errors import SettingError
-from whichtune.records import RunRecord, RunStatus
+from whichtune.records.record import RunRecord, RunStatus
+from whichtune.records.store import StudyFolder
 from whichtune.registry import did_you_mean
 from whichtune.report.details import flat, said
 from whichtune.report.summary import METRIC_NAMES
 from whichtune.report.tables import markdown_table
-from whichtune.store import StudyFolder
 
 Event = dict[str, Any]
 Listener = Callable[[Event], None]

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from whichtune.data.sources import SOURCE_NAMES, TEXT_NAMES
 from whichtune.errors import DataError, StoreError
-from whichtune.records import Role, RunRecord, RunStatus
+from whichtune.records.record import Role, RunRecord, RunStatus
+from whichtune.records.store import StudyFolder
 from whichtune.registry import did_you_mean
-from whichtune.store import StudyFolder
 from whichtune.study.spec import RunSpec
 
 if TYPE_CHECKING:

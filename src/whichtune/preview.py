@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from whichtune.records import Role
+from whichtune.records.record import Role
 from whichtune.study.spec import RunSpec
 
 if TYPE_CHECKING:

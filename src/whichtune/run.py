@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from whichtune.errors import DataError
-from whichtune.records import Cost, Role, RunRecord, RunStatus
+from whichtune.records.record import Cost, Role, RunRecord, RunStatus
 from whichtune.study.spec import RunSpec
 from whichtune.tasks import task_of
 from whichtune.tasks.classification import build_classifier, encode_for

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from whichtune.errors import SettingError
 from whichtune.expand import Expansion, entries, expand, merged_settings
 from whichtune.methods import METHODS
-from whichtune.records import Role
+from whichtune.records.record import Role
 from whichtune.registry import did_you_mean
 from whichtune.seeding import stream_seed
 from whichtune.study.spaces import Space

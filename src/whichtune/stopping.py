@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from whichtune.models.saving import restore_trained_state, trained_state
-from whichtune.records import Stopping
+from whichtune.records.record import Stopping
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from whichtune.forward import Forward
     from whichtune.models.heads import Classifier
-    from whichtune.records import Stopping
+    from whichtune.records.record import Stopping
 
 Event = dict[str, Any]
 

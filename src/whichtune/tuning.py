@@ -12,10 +12,10 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Protocol
 
 from whichtune.expand import Expansion
-from whichtune.records import Role, RunRecord, RunStatus
+from whichtune.records.record import Role, RunRecord, RunStatus
+from whichtune.records.store import StudyFolder
 from whichtune.search import Draw, draws_of, searched_lines, specs_with
 from whichtune.stats.tuning import Axis, DrawFigures, TuningFigures, crossings, line_figures, select_draw
-from whichtune.store import StudyFolder
 from whichtune.study.spaces import Budget, Space
 from whichtune.study.spec import RunSpec, Study
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from whichtune.records import Role
+from whichtune.records.record import Role
 from whichtune.report import interpret
 from whichtune.report.interpret_tuning import crossing_sentence, tuning_limits, tuning_warnings
 from whichtune.stats.answers import Row, TestSet, common_seeds

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from report import made_studies
+from whichtune.records.store import StudyFolder
 from whichtune.report.write import write_report
-from whichtune.store import StudyFolder
 
 
 @pytest.fixture(scope="session")

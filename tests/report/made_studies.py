@@ -12,10 +12,19 @@ import numpy as np
 import pandas as pd
 
 from whichtune.evidence import judge
-from whichtune.records import SCHEMA_VERSION, Cost, Environment, Metrics, MetricsBySplit, Role, RunRecord, RunStatus
+from whichtune.records.record import (
+    SCHEMA_VERSION,
+    Cost,
+    Environment,
+    Metrics,
+    MetricsBySplit,
+    Role,
+    RunRecord,
+    RunStatus,
+)
+from whichtune.records.store import StudyFolder
 from whichtune.report.summary import build_summary
 from whichtune.stats.tuning import DrawFigures, LineFigures, TuningFigures, crossings, line_figures
-from whichtune.store import StudyFolder
 from whichtune.study.spaces import Space, choice, log_uniform
 
 HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\"> \" ' & </td>"

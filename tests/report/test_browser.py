@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from report.made_studies import ALL, HOSTILE
-from whichtune.store import StudyFolder
+from whichtune.records.store import StudyFolder
 
 pytestmark = pytest.mark.browser
 

@@ -17,9 +17,9 @@ from report.conftest import places
 from report.made_studies import HOSTILE, many_tongues, one_run, ordinary
 from whichtune.cli import app, main
 from whichtune.errors import StoreError
+from whichtune.records.store import StudyFolder
 from whichtune.report.tables import latex_escape
 from whichtune.report.write import write_report
-from whichtune.store import StudyFolder
 
 FIGURES = {
     "scores", "cost-train_seconds", "cost-peak_memory_bytes", "cost-trainable_parameters", "cost-inference_ms",
@@ -105,7 +105,7 @@ def test_csv_has_every_run_unrounded(made):
 def test_report_loads_neither_torch_nor_what_it_does_not_draw_with(made):
     code = (
         "import sys, whichtune.report, whichtune.report.html, whichtune.report.terminal, whichtune.report.reference\n"
-        "from whichtune.store import StudyFolder\n"
+        "from whichtune.records.store import StudyFolder\n"
         "from whichtune.report.write import write_report\n"
         f"write_report(StudyFolder({str(made('ordinary').path)!r}), figures=False)\n"
         "print([m for m in ('torch', 'transformers', 'pandas', 'scipy', 'sklearn', 'matplotlib') if m in sys.modules])"

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from report.conftest import by_id, text_of
+from whichtune.records.store import StudyFolder
 from whichtune.report.tuning import draws_table, selected_table, tuning_figures
 from whichtune.report.write import load_view, write_report
-from whichtune.store import StudyFolder
 
 Made = Callable[[str], StudyFolder]
 

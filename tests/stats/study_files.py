@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from whichtune.evidence import judge
-from whichtune.records import Cost, Metrics, MetricsBySplit, Role, RunRecord, RunStatus
+from whichtune.records.record import Cost, Metrics, MetricsBySplit, Role, RunRecord, RunStatus
 from whichtune.stats.results import Comparison, Evidence
 
 SETTINGS: dict[str, Any] = {

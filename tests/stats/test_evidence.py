@@ -12,7 +12,7 @@ import pytest
 from study_files import N, StudyOnDisk, answers, evidence, only, seeds_of, study_on_disk
 
 from whichtune.errors import DataError, SettingError
-from whichtune.records import Role, RunStatus
+from whichtune.records.record import Role, RunStatus
 from whichtune.stats.results import Evidence
 
 

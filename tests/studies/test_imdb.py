@@ -14,11 +14,11 @@ from realdata import shared
 from whichtune.compare import Comparison, prepare
 from whichtune.data.named import NAMED_SETS, SplitFolder
 from whichtune.data.splits import load_dataset
+from whichtune.records.store import StudyFolder
 from whichtune.report.figures_data import all_figures
 from whichtune.report.reproduction import heading, reproduction_rows, reproduction_table
 from whichtune.report.write import load_view
 from whichtune.reproduce import reproduce, reproduction_study
-from whichtune.store import StudyFolder
 from whichtune.studies.claims import check_published, load_published
 from whichtune.studies.presets import load_preset, row_in_full, rows_of
 from whichtune.study.spec import DataSettings, Study

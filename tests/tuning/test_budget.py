@@ -11,7 +11,7 @@ from tuning.conftest import known_study
 from whichtune.compare import prepare
 from whichtune.estimate import estimate_search
 from whichtune.executors.local import LocalExecutor
-from whichtune.store import StudyFolder
+from whichtune.records.store import StudyFolder
 from whichtune.tuning import SearchPlan, make_draws, plan_search, search_figures
 
 

@@ -11,10 +11,10 @@ import pytest
 from tuning.conftest import KNOWN_BEST, known_study, write_data
 from whichtune.compare import Comparison, compare, prepare
 from whichtune.data.splits import Split
-from whichtune.records import RunRecord, RunStatus
+from whichtune.records.record import RunRecord, RunStatus
+from whichtune.records.store import StudyFolder
 from whichtune.run import run_one
 from whichtune.search import draws_of
-from whichtune.store import StudyFolder
 
 
 def line_of(comparison: Comparison, label: str) -> dict:

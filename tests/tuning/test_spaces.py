@@ -12,7 +12,7 @@ from whichtune.assemble import assemble_study
 from whichtune.compare import prepare
 from whichtune.errors import SettingError
 from whichtune.methods import METHODS
-from whichtune.records import Role
+from whichtune.records.record import Role
 from whichtune.search import drawn_settings, draws_of, quantile, searched_lines
 from whichtune.study.load import parse_study
 from whichtune.study.spaces import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from whichtune.store import StudyFolder
+from whichtune.records.store import StudyFolder
 from whichtune.study.spec import RunSpec
 
 Event = dict[str, Any]

@@ -14,8 +14,8 @@ from typing import Any
 from whichtune.executors.base import Event
 from whichtune.executors.run_server import RunServer, StoppedError, start_together
 from whichtune.methods import METHODS
-from whichtune.records import Role, RunStatus
-from whichtune.store import StudyFolder
+from whichtune.records.record import Role, RunStatus
+from whichtune.records.store import StudyFolder
 from whichtune.study.spec import RunSpec
 
 WAIT_SECONDS = 0.5

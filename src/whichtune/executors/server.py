@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from typing import Any, TextIO
 
 from whichtune.errors import WhichtuneError
-from whichtune.records import RunRecord, RunStatus
+from whichtune.records.record import RunRecord, RunStatus
 from whichtune.study.spec import RunSpec
 
 POLL_SECONDS = 0.02
@@ -47,8 +47,8 @@ def warm_up() -> None:
 def execute(request: dict[str, Any], out: TextIO) -> None:
     """Make one run and store its record, whatever becomes of it."""
     from whichtune.cost import anonymous_bytes
+    from whichtune.records.store import StudyFolder
     from whichtune.run import base_record, run_one
-    from whichtune.store import StudyFolder
 
     def emit(event: dict[str, Any]) -> None:
         out.write(json.dumps(event) + "\n")

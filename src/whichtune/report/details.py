@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from whichtune.records import Role
+from whichtune.records.record import Role
 from whichtune.report import tables
 from whichtune.report.summary import metric_name
 from whichtune.report.view import View

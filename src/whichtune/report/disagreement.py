@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from whichtune.errors import StoreError
+from whichtune.records.store import StudyFolder
 from whichtune.report import tables
 from whichtune.report.view import View
-from whichtune.store import StudyFolder
 
 MOST_EXAMPLES = 12
 MOST_WRONG = 8

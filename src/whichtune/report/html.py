@@ -7,13 +7,13 @@ import hashlib
 from importlib import resources
 from typing import Any
 
+from whichtune.records.store import StudyFolder
 from whichtune.report import details, figures_data, matrices, svg, svg_tuning, tables, tuning
 from whichtune.report.disagreement import disagreements
 from whichtune.report.run_notes import run_notes
 from whichtune.report.samples import samples
 from whichtune.report.summary import ROUGE_NAMES
 from whichtune.report.view import MARKS, View
-from whichtune.store import StudyFolder
 
 CLASS_SCORES: list[tuple[str, str, Any]] = [
     ("test accuracy %", "test_accuracy", tables.percent),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from whichtune.errors import StoreError
+from whichtune.records.store import StudyFolder
 from whichtune.report.disagreement import texts_of_test
 from whichtune.report.view import View
-from whichtune.store import StudyFolder
 
 MOST_SAMPLES = 6
 LONGEST_SOURCE = 700

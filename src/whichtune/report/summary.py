@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from statistics import mean, median
 from typing import TYPE_CHECKING, Any
 
-from whichtune.records import SCHEMA_VERSION, Role, RunRecord, RunStatus
+from whichtune.records.record import SCHEMA_VERSION, Role, RunRecord, RunStatus
 
 if TYPE_CHECKING:
     from whichtune.stats.results import Evidence

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from whichtune.records import AnyMetrics, RunRecord, TextMetrics
+from whichtune.records.record import AnyMetrics, RunRecord, TextMetrics
 from whichtune.report import reproduction, tables
 from whichtune.report.run_notes import run_notes, stopping_notes
 from whichtune.report.summary import ROUGE_NAMES

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from whichtune.records import Role, RunStatus
+from whichtune.records.record import Role, RunStatus
 from whichtune.report.summary import METRIC_NAMES, group_by_label, table_rows, writes_texts
 
 # What a mark says; each has its own colour and its own shape, so that neither is needed alone.

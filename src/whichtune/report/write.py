@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from whichtune.errors import StoreError
-from whichtune.records import SCHEMA_VERSION
+from whichtune.records.record import SCHEMA_VERSION
+from whichtune.records.store import StudyFolder
 from whichtune.report import tables
 from whichtune.report.figures_data import all_figures
 from whichtune.report.view import View
-from whichtune.store import StudyFolder
 
 
 @dataclass(frozen=True)

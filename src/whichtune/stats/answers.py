@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whichtune.errors import DataError
-from whichtune.records import Role, RunRecord, RunStatus
+from whichtune.records.record import Role, RunRecord, RunStatus
 from whichtune.stats.costs import median_costs
 from whichtune.stats.scores import ROUGE, Scores, figure_scores, ratio_scores, scores
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from whichtune.errors import SettingError
-from whichtune.records import Role
+from whichtune.records.record import Role
 from whichtune.registry import did_you_mean
 from whichtune.stats.answers import Row, TestSet, common_seeds
 from whichtune.stats.confounds import Differences, find_differences

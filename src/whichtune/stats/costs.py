@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from statistics import median
 
-from whichtune.records import Cost
+from whichtune.records.record import Cost
 
 # The words are read as "1.5 times the training time".
 COSTS = {

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from whichtune.errors import SettingError
-from whichtune.records import SCHEMA_VERSION, Role
+from whichtune.records.record import SCHEMA_VERSION, Role
 from whichtune.study.spaces import Tuning
 
 TaskName = Literal["classification", "text_to_text", "summarisation"]

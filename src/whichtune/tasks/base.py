@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from whichtune.data.pairs import PairDataset
     from whichtune.data.splits import Dataset
     from whichtune.models.loading import ModelInfo
-    from whichtune.records import MetricsBySplit
+    from whichtune.records.record import MetricsBySplit
     from whichtune.shortcuts import CacheSettings, Prepared
     from whichtune.study.spec import DataSettings, RunSpec
     from whichtune.study.spec import Settings as RunSettings

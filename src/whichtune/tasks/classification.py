@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from whichtune.data.truncation import KEPT_WORDS
 from whichtune.errors import ModelError, SettingError
-from whichtune.records import Metrics, MetricsBySplit, Role
+from whichtune.records.record import Metrics, MetricsBySplit, Role
 from whichtune.study.spec import DataSettings, RunSpec, Settings
 from whichtune.tasks.base import FittedBaseline, Judged, Task, register
 

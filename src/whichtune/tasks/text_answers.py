@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from whichtune.records import MetricsBySplit, TextMetrics
+from whichtune.records.record import MetricsBySplit, TextMetrics
 from whichtune.study.spec import RunSpec
 from whichtune.tasks.base import FittedBaseline, Judged
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from whichtune.errors import SettingError
-from whichtune.records import Role
+from whichtune.records.record import Role
 from whichtune.study.spec import DataSettings, RunSpec
 from whichtune.study.spec import Settings as RunSettings
 from whichtune.tasks.base import TASKS, FittedBaseline, Judged, Task, register

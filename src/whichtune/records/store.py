@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from whichtune.errors import StoreError
-from whichtune.records import RunRecord, RunStatus
+from whichtune.records.record import RunRecord, RunStatus
 
 if TYPE_CHECKING:
     import pandas as pd
