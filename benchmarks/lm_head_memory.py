@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from transformers import GPTNeoConfig, GPTNeoForCausalLM
 
-from whichtune.cost import MemoryMonitor, anonymous_bytes, trim_memory
+from whichtune.measure.cost import MemoryMonitor, anonymous_bytes, trim_memory
 from whichtune.models.chunked_loss import chunked_cross_entropy
 from whichtune.models.tying import apply_tying
 

@@ -24,11 +24,11 @@ import torch
 from transformers import GPT2Config, GPT2Model, GPT2Tokenizer
 from transformers.utils import logging
 
-from whichtune.cost import Timers
 from whichtune.data.encoding import encode
 from whichtune.data.splits import load_dataset
 from whichtune.forward import PlainForward
 from whichtune.lower import Filled, Want
+from whichtune.measure.cost import Timers
 from whichtune.methods import METHODS
 from whichtune.models.activations import ActivationCache
 from whichtune.models.causality import remove_causal_mask

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from models.tiny_families import ENCODERS, FAMILIES, HIDDEN, VOCABULARY, pad_token, tiny_model
-from whichtune.cost import Timers
 from whichtune.data.encoding import Encoded, EncodedSplit
 from whichtune.evaluate import predict_split
 from whichtune.forward import PlainForward
+from whichtune.measure.cost import Timers
 from whichtune.methods import METHODS
 from whichtune.models.causality import remove_causal_mask
 from whichtune.models.heads import Classifier, new_head

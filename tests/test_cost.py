@@ -10,11 +10,11 @@ import torch
 from models.tiny_families import FAMILIES
 from planned_runs import Cell, make_classifier, make_spec
 from test_oracle import spec_of
-from whichtune.cost import MemoryMonitor, anonymous_bytes, count_flops, count_parameters
 from whichtune.data.splits import load_dataset
 from whichtune.estimate import estimate_runs, meta_classifier, meta_loss
-from whichtune.flops import flops_of_length
 from whichtune.forward import PlainForward
+from whichtune.measure.cost import MemoryMonitor, anonymous_bytes, count_flops, count_parameters
+from whichtune.measure.flops import flops_of_length
 from whichtune.models.heads import Batch
 from whichtune.run import build_classifier, encode_for, run_one
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from planned_runs import Cell, made_up_texts, make_classifier, make_spec
-from whichtune.cost import Timers, count_flops
+from whichtune.measure.cost import Timers, count_flops
 from whichtune.planned import PlannedForward
 from whichtune.shortcuts import CacheSettings, prepare_forward
 

@@ -46,7 +46,7 @@ def neo_config(**changes: Any) -> Any:
 def test_trainable_parameters_are_the_published_ones(method: str, tied: str) -> None:
     from transformers import AutoModelForCausalLM
 
-    from whichtune.cost import count_parameters
+    from whichtune.measure.cost import count_parameters
     from whichtune.tasks.text_to_text import attach
 
     settings, expected = PUBLISHED[method]

@@ -9,8 +9,8 @@ import torch
 from transformers import AutoConfig, AutoModel
 
 from test_oracle import spec_of
-from whichtune.cost import count_parameters
 from whichtune.errors import ModelError, SettingError
+from whichtune.measure.cost import count_parameters
 from whichtune.methods import METHODS
 from whichtune.models.causality import is_causal
 from whichtune.models.heads import Batch, Classifier, pool

@@ -122,8 +122,8 @@ def _stops_at(losses: list[float], patience: int) -> int:
 
 def _trained_for(model: Path, data: Path, plan: str, epochs: int) -> dict[str, torch.Tensor]:
     """The trained tensors after so many epochs of a run that is planned for `EPOCHS`."""
-    from whichtune.cost import Timers
     from whichtune.data.splits import load_dataset
+    from whichtune.measure.cost import Timers
     from whichtune.run import encode_for
     from whichtune.shortcuts import CacheSettings, prepare_forward
     from whichtune.train import Trainer, step_groups

@@ -34,7 +34,7 @@ def _python() -> str:
 
 
 def _packages() -> str:
-    from whichtune.environment import PACKAGES, package_versions
+    from whichtune.measure.environment import PACKAGES, package_versions
 
     versions = package_versions()
     missing = [name for name in PACKAGES if name not in versions]
@@ -46,7 +46,7 @@ def _packages() -> str:
 def _device() -> str:
     import torch
 
-    from whichtune.cost import processor_name
+    from whichtune.measure.cost import processor_name
 
     if torch.cuda.is_available():
         total = torch.cuda.get_device_properties(0).total_memory

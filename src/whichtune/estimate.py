@@ -73,8 +73,8 @@ def _estimate(spec: RunSpec, dataset: AnyDataset, speed: float) -> Estimate:
     import torch
 
     from whichtune.batching import first_epoch
-    from whichtune.cost import count_parameters
-    from whichtune.flops import flops_of_length
+    from whichtune.measure.cost import count_parameters
+    from whichtune.measure.flops import flops_of_length
     from whichtune.methods import METHODS
     from whichtune.models.loading import load_config, load_tokenizer, locate
     from whichtune.tasks import task_of

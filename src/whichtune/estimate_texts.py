@@ -27,7 +27,7 @@ def estimate_text_run(spec: RunSpec, dataset: AnyDataset, speed: float) -> Estim
     """
     import torch
 
-    from whichtune.cost import count_parameters
+    from whichtune.measure.cost import count_parameters
     from whichtune.models.loading import load_config, load_tokenizer, locate
     from whichtune.tasks import task_of
     from whichtune.tasks.text_forward import PlainTextForward, states_sum

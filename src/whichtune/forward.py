@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import Tensor
 
-from whichtune.flops import flops_of_length
+from whichtune.measure.flops import flops_of_length
 from whichtune.models.heads import Batch, Classifier
 
 if TYPE_CHECKING:

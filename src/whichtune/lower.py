@@ -16,9 +16,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from whichtune.cost import count_flops
 from whichtune.data.encoding import make_batch
-from whichtune.flops import FlopModel, padded_cells
+from whichtune.measure.cost import count_flops
+from whichtune.measure.flops import FlopModel, padded_cells
 from whichtune.models.activations import ActivationCache, CacheUnavailable, Description, States, Writer, digest, key_of
 from whichtune.models.heads import Batch
 from whichtune.models.packing import Packing, bucketed

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from whichtune.cost import count_flops
-from whichtune.flops import Cells, FlopModel, rows_cells
 from whichtune.forward import PlainForward, autocast
 from whichtune.lower import Filled, Texts
+from whichtune.measure.cost import count_flops
+from whichtune.measure.flops import Cells, FlopModel, rows_cells
 from whichtune.models.heads import Classifier
 from whichtune.models.packing import Packing
 from whichtune.models.partition import Partition

@@ -89,8 +89,8 @@ def base_record(spec: RunSpec, status: RunStatus, **fields: Any) -> RunRecord:
 def _run_baseline(spec: RunSpec, dataset: AnyDataset, memory_baseline: int) -> RunResult:
     import torch
 
-    from whichtune.cost import MemoryMonitor, Timers, latency_ms
-    from whichtune.environment import environment
+    from whichtune.measure.cost import MemoryMonitor, Timers, latency_ms
+    from whichtune.measure.environment import environment
 
     device = torch.device("cpu")
     timers = Timers(device)
@@ -121,8 +121,8 @@ def _run_method(
 ) -> RunResult:
     import torch
 
-    from whichtune.cost import MemoryMonitor, Timers, count_parameters
-    from whichtune.environment import environment
+    from whichtune.measure.cost import MemoryMonitor, Timers, count_parameters
+    from whichtune.measure.environment import environment
     from whichtune.models.saving import trained_state
     from whichtune.shortcuts import CacheSettings
     from whichtune.train import Trainer, Training

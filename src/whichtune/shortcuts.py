@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from whichtune.cost import Timers
 from whichtune.forward import PlainForward, autocast
 from whichtune.lower import Filled, LowerPass, Want
+from whichtune.measure.cost import Timers
 from whichtune.models.activations import ActivationCache, CacheUnavailable, default_root
 from whichtune.models.heads import Classifier
 from whichtune.models.reading import FeatureComputer, Route

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from whichtune.cost import Timers
+from whichtune.measure.cost import Timers
 from whichtune.random_streams import ReferenceStreams, streams_of
 from whichtune.reference_curves import ReferenceCurves
 from whichtune.stopping import EarlyStopping

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from whichtune.cost import count_flops
+from whichtune.measure.cost import count_flops
 from whichtune.models.chunked_loss import CHUNK_LOGITS, chunked_cross_entropy, chunked_token_losses
 
 TOKENS, WIDTH, WORDS = 37, 16, 101

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 from transformers import GPTNeoConfig, GPTNeoForCausalLM
 
-from whichtune.cost import count_parameters
+from whichtune.measure.cost import count_parameters
 from whichtune.models.chunked_loss import chunked_cross_entropy
 from whichtune.models.heads import Classifier
 from whichtune.models.saving import load_trained_state, trained_state

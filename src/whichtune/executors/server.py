@@ -46,7 +46,7 @@ def warm_up() -> None:
 
 def execute(request: dict[str, Any], out: TextIO) -> None:
     """Make one run and store its record, whatever becomes of it."""
-    from whichtune.cost import anonymous_bytes
+    from whichtune.measure.cost import anonymous_bytes
     from whichtune.records.store import StudyFolder
     from whichtune.run import base_record, run_one
 

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     import pandas as pd
     import torch
 
-    from whichtune.cost import Timers
     from whichtune.data.pairs import PairDataset
     from whichtune.data.splits import Dataset
+    from whichtune.measure.cost import Timers
     from whichtune.models.loading import ModelInfo
     from whichtune.records.record import MetricsBySplit
     from whichtune.shortcuts import CacheSettings, Prepared

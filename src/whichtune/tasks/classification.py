@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from whichtune.cost import Timers
     from whichtune.data.splits import Dataset
+    from whichtune.measure.cost import Timers
     from whichtune.models.heads import Classifier
     from whichtune.models.loading import ModelInfo
     from whichtune.shortcuts import CacheSettings, Prepared
@@ -241,8 +241,8 @@ def _latencies(spec: RunSpec, classifier: Classifier, forward: Any) -> dict[str,
     """Milliseconds an example at batch sizes 1 and 32, with and without merged adapters."""
     import torch
 
-    from whichtune.cost import latency_ms
     from whichtune.forward import autocast
+    from whichtune.measure.cost import latency_ms
     from whichtune.methods import METHODS
 
     encoded, device = forward.encoded, forward.device

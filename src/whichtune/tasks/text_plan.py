@@ -16,11 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from whichtune.cost import Timers
 from whichtune.data.pair_encoding import EncodedPairs
 from whichtune.errors import ModelError
 from whichtune.forward import autocast
 from whichtune.lower import READ, Filled, LowerPass, Texts, Want
+from whichtune.measure.cost import Timers
 from whichtune.models.activations import CacheUnavailable
 from whichtune.models.causality import is_causal
 from whichtune.models.heads import Batch

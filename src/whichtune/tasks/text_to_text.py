@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     import torch
 
-    from whichtune.cost import Timers
     from whichtune.data.pair_encoding import EncodedPairs, PairEncoder, Room
     from whichtune.data.pairs import PairDataset
+    from whichtune.measure.cost import Timers
     from whichtune.models.generation import Writing
     from whichtune.models.language import LanguageModel
     from whichtune.models.loading import ModelInfo
@@ -118,7 +118,7 @@ class TextToText(Task):
 
     def latencies(self, spec: RunSpec, model: Any, forward: Any) -> dict[str, float]:
         """Milliseconds to write one test text, alone."""
-        from whichtune.cost import latency_ms
+        from whichtune.measure.cost import latency_ms
 
         if spec.role is Role.DRAW:
             return {}

@@ -28,7 +28,7 @@ def environment(device: str) -> Environment:
     import psutil
     import torch
 
-    from whichtune.cost import processor_name
+    from whichtune.measure.cost import processor_name
 
     return Environment(
         whichtune=whichtune.__version__,

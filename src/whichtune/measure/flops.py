@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from torch import Tensor
 
-from whichtune.cost import count_flops
+from whichtune.measure.cost import count_flops
 
 # What a batch's operations are a sum of: a constant, texts, tokens, tokens x tokens of their row,
 # read positions, read positions x tokens of their row.
