@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from whichtune.errors import ModelError, SettingError
-from whichtune.evidence import judge
+from whichtune.evidence.judge import judge
 from whichtune.executors.local import LocalExecutor
 from whichtune.expand import Expansion, ModelKey, check_names, expand, model_keys
 from whichtune.records.record import Role, RunRecord, RunStatus

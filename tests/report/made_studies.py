@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from whichtune.evidence import judge
+from whichtune.evidence.judge import judge
 from whichtune.records.record import (
     SCHEMA_VERSION,
     Cost,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from whichtune.evidence import judge
+from whichtune.evidence.judge import judge
 from whichtune.records.record import Cost, Metrics, MetricsBySplit, Role, RunRecord, RunStatus
 from whichtune.stats.results import Comparison, Evidence
 

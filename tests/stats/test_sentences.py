@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from whichtune.report.interpret import (
+from whichtune.evidence.sentences import (
     candidate_sentence,
     comparison_paragraph,
     count,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from study_files import study_on_disk
 
-from whichtune.evidence import judge
+from whichtune.evidence.judge import judge
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "f1_macro"])

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from whichtune.report.interpret_tuning import crossing_sentence, tuning_sentences, tuning_warnings
+from whichtune.evidence.tuning_sentences import crossing_sentence, tuning_sentences, tuning_warnings
 from whichtune.stats.confounds import find_differences
 from whichtune.stats.tuning import (
     Crossing,

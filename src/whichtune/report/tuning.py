@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from whichtune.evidence.tuning_sentences import CENTRE, NATURAL
 from whichtune.report import tables
 from whichtune.report.details import said
-from whichtune.report.interpret_tuning import CENTRE, NATURAL
 from whichtune.report.summary import metric_name
 from whichtune.report.view import View
 from whichtune.study.spaces import read_space

@@ -306,7 +306,7 @@ def _answer(direction: Direction | None, difference: float, p: float) -> Any:
 
 
 def _summary(facts: PublishedStudy, rows: list[CheckedRow]) -> str:
-    from whichtune.report.interpret import count, listing
+    from whichtune.evidence.sentences import count, listing
 
     differing = [str(row.row) for row in rows if row.differs]
     if not differing:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from whichtune.evidence.judge import sentences
+from whichtune.evidence.tuning_sentences import crossing_sentence, tuning_limits, tuning_warnings
 from whichtune.records.record import Role
-from whichtune.report import interpret
-from whichtune.report.interpret_tuning import crossing_sentence, tuning_limits, tuning_warnings
 from whichtune.stats.answers import Row, TestSet, common_seeds
 from whichtune.stats.comparing import ALPHA, POINT, compare_metric
 from whichtune.stats.pairs import PairTest, StudyNoise
@@ -53,7 +53,7 @@ def make_verdict(
         "metric": metric,
         "margin": margin,
         "selection_cost": cost,
-        "rule": interpret.rule_text(cost, margin),
+        "rule": sentences.rule_text(cost, margin),
         "paragraphs": [c.sentence for c in comparisons if c.declared],
         "warnings": [*_warnings(rows, test, comparisons, margin), *(tuning_warnings(tuning) if tuning else [])],
     }
@@ -67,11 +67,11 @@ def make_verdict(
     figures = _candidate_figures(chosen, rows, test, metric, tests)
     return Verdict(
         recommended=chosen.recommended,
-        headline=interpret.headline(
+        headline=sentences.headline(
             chosen.recommended, best, undecided, margin, any(j.standing == "shown worse" for j in chosen.candidates)
         ),
         reasons=[
-            interpret.candidate_sentence(f.label, f.standing, best, f.difference, margin)
+            sentences.candidate_sentence(f.label, f.standing, best, f.difference, margin)
             for f in figures
             if f.standing != "not cheaper"
         ]
@@ -145,7 +145,7 @@ def _warnings(
     for row in failed:
         total = len(row.failed) + len(row.completed)
         warnings.append(
-            f"{len(row.failed)} of {interpret.count(total, 'run')} of {in_text(row.label)} did not complete."
+            f"{len(row.failed)} of {sentences.count(total, 'run')} of {in_text(row.label)} did not complete."
         )
     if test is None:
         return warnings
@@ -164,16 +164,16 @@ def _warnings(
     ]
     if halves and min(halves) >= margin:
         warnings.append(
-            f"Too few data for a margin of {interpret.points(margin)}: on "
-            f"{interpret.count(test.n, 'test example')} "
+            f"Too few data for a margin of {sentences.points(margin)}: on "
+            f"{sentences.count(test.n, 'test example')} "
             f"the half-width of a difference's 90 % interval is at least "
-            f"{interpret.points(min(halves))}, so no pair "
+            f"{sentences.points(min(halves))}, so no pair "
             "could be shown to be equivalent."
         )
     repeated = int(test.duplicate_of_train.sum())
     if repeated:
         stand = "stands" if repeated == 1 else "stand"
-        warnings.append(f"{repeated:,} of {interpret.count(test.n, 'test example')} also {stand} in train.")
+        warnings.append(f"{repeated:,} of {sentences.count(test.n, 'test example')} also {stand} in train.")
     return warnings
 
 
@@ -190,7 +190,7 @@ def _limits(rows: Mapping[str, Row], tests: Mapping[str, PairTest], best: str, c
         and any(run.spec.get("learning_rate_source") == "card" for run in row.completed.values())
     ]
     if untuned:
-        which = interpret.listing(untuned)
+        which = sentences.listing(untuned)
         limits.append(
             f"The learning rate of {which} is the method's default, not tuned on this data: a tuned one may do better."
         )

@@ -10,16 +10,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from whichtune.evidence.judge import sentences
+from whichtune.evidence.tuning_sentences import tuning_sentences
+from whichtune.evidence.verdict import best_row, make_verdict
 from whichtune.records.record import Role, RunRecord
-from whichtune.report import interpret
-from whichtune.report.interpret_tuning import tuning_sentences
 from whichtune.stats import comparing, holm_with_equivalence
 from whichtune.stats.answers import ReadPredictions, Row, TestSet, group, load_answers
 from whichtune.stats.comparing import ALPHA, Declared, Tested
 from whichtune.stats.figures import method_figures, run_figures
 from whichtune.stats.results import Comparison, Evidence
 from whichtune.stats.tuning import TuningFigures
-from whichtune.verdict import best_row, make_verdict
 
 __all__ = ["Evidence", "judge"]
 
@@ -133,5 +133,5 @@ def _corrected(tested: Sequence[Tested], others: int) -> list[Comparison]:
     finished = []
     for one, p, p_equivalence in zip(tested, differences, equivalences, strict=True):
         result = comparing.decide(one, p, p_equivalence, family)
-        finished.append(result.model_copy(update={"sentence": interpret.comparison_paragraph(result, ALPHA)}))
+        finished.append(result.model_copy(update={"sentence": sentences.comparison_paragraph(result, ALPHA)}))
     return finished

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from whichtune.report.interpret import count, listing, number
+from whichtune.evidence.sentences import count, listing, number
 from whichtune.report.summary import metric_name
 from whichtune.stats.results import in_text
 from whichtune.stats.tuning import Crossing, LineFigures, TuningFigures
