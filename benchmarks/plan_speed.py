@@ -26,7 +26,6 @@ from transformers.utils import logging
 
 from whichtune.data.encoding import encode
 from whichtune.data.splits import load_dataset
-from whichtune.forward import PlainForward
 from whichtune.lower import Filled, Want
 from whichtune.measure.cost import Timers
 from whichtune.methods import METHODS
@@ -39,7 +38,8 @@ from whichtune.preview import describe_plan, training_batches
 from whichtune.seeding import HEAD, generator
 from whichtune.shortcuts import lower_pass
 from whichtune.study.spec import DataSettings, RunSpec
-from whichtune.train import Trainer, steps_in_total
+from whichtune.training.forward import PlainForward
+from whichtune.training.trainer import Trainer, steps_in_total
 
 
 @dataclass

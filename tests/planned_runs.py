@@ -14,7 +14,6 @@ import torch
 from models.tiny_families import ENCODERS, FAMILIES, HIDDEN, VOCABULARY, pad_token, tiny_model
 from whichtune.data.encoding import Encoded, EncodedSplit
 from whichtune.evaluate import predict_split
-from whichtune.forward import PlainForward
 from whichtune.measure.cost import Timers
 from whichtune.methods import METHODS
 from whichtune.models.causality import remove_causal_mask
@@ -24,7 +23,8 @@ from whichtune.models.unfuse import unfuse
 from whichtune.seeding import HEAD, generator
 from whichtune.shortcuts import CacheSettings, Prepared, prepare_forward
 from whichtune.study.spec import DataSettings, RunSpec
-from whichtune.train import Trainer
+from whichtune.training.forward import PlainForward
+from whichtune.training.trainer import Trainer
 
 STEPS = 10
 CONTEXT = 24

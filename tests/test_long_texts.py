@@ -10,7 +10,6 @@ import pytest
 
 from realdata import shared
 from test_oracle import spec_of
-from whichtune.batching import epoch_batches, first_epoch, padding_share
 from whichtune.compare import compare, prepare
 from whichtune.data.encoding import encode
 from whichtune.data.splits import load_dataset
@@ -21,6 +20,7 @@ from whichtune.run import run_one
 from whichtune.seeding import DATA_ORDER, generator
 from whichtune.study.load import parse_study
 from whichtune.study.spec import DataSettings, RunSpec
+from whichtune.training.batching import epoch_batches, first_epoch, padding_share
 
 TEXT = "one two three four five six seven eight nine ten eleven twelve"
 
@@ -165,7 +165,7 @@ def test_they_have_less_padding_and_change_from_epoch_to_epoch() -> None:
 
 def test_every_method_sees_the_same_batches(tiny_gpt2: Path, mail: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Head only, from cached features, and full, packed, as well as the plain way: what each step is given."""
-    from whichtune.train import Trainer
+    from whichtune.training.trainer import Trainer
 
     seen: dict[str, list[list[list[int]]]] = {}
     step = Trainer.step

@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 
 from test_oracle import spec_of
 from whichtune.data.splits import load_dataset
-from whichtune.forward import PlainForward
 from whichtune.run import build_classifier, encode_for, run_one
+from whichtune.training.forward import PlainForward
 
 
 def told(notes: list[str]) -> list[tuple[int, int, str]]:

@@ -22,9 +22,9 @@ from whichtune.report.figures_data import curve_figures
 from whichtune.report.run_notes import run_notes, stopping_notes
 from whichtune.report.write import load_view
 from whichtune.run import RunResult, build_classifier, run_one
-from whichtune.stopping import EarlyStopping
 from whichtune.study.load import parse_study
 from whichtune.study.spec import RunSpec
+from whichtune.training.stopping import EarlyStopping
 
 EPOCHS, STEPS_OF_EPOCH = 12, 5
 BATCH = 8
@@ -126,7 +126,7 @@ def _trained_for(model: Path, data: Path, plan: str, epochs: int) -> dict[str, t
     from whichtune.measure.cost import Timers
     from whichtune.run import encode_for
     from whichtune.shortcuts import CacheSettings, prepare_forward
-    from whichtune.train import Trainer, step_groups
+    from whichtune.training.trainer import Trainer, step_groups
 
     spec = spec_of(
         model, data, plan, method="full", epochs=EPOCHS, max_steps=None, schedule="linear", learning_rate=3e-4,

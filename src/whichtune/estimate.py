@@ -72,13 +72,13 @@ def machine_speed(device: str) -> float:
 def _estimate(spec: RunSpec, dataset: AnyDataset, speed: float) -> Estimate:
     import torch
 
-    from whichtune.batching import first_epoch
     from whichtune.measure.cost import count_parameters
     from whichtune.measure.flops import flops_of_length
     from whichtune.methods import METHODS
     from whichtune.models.loading import load_config, load_tokenizer, locate
     from whichtune.tasks import task_of
-    from whichtune.train import steps_in_total
+    from whichtune.training.batching import first_epoch
+    from whichtune.training.trainer import steps_in_total
 
     if spec.task != "classification":
         from whichtune.estimate_texts import estimate_text_run

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from whichtune.forward import Forward
     from whichtune.models.heads import Classifier
+    from whichtune.training.forward import Forward
 
 EVALUATION_BATCH = 32
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from whichtune.forward import PlainForward, autocast
 from whichtune.lower import Filled, Texts
 from whichtune.measure.cost import count_flops
 from whichtune.measure.flops import Cells, FlopModel, rows_cells
@@ -26,6 +25,7 @@ from whichtune.models.reading import FeatureComputer, Route
 from whichtune.plan import Decision
 from whichtune.selfcheck import LOGIT_TOLERANCE, gradient_difference, gradients_of, ragged_rows
 from whichtune.study.spec import TokenPosition
+from whichtune.training.forward import PlainForward, autocast
 
 if TYPE_CHECKING:
     from whichtune.data.encoding import Encoded

@@ -23,7 +23,7 @@ def changed_predictions(
     if precision == "float32":
         return []
     from whichtune.evaluate import predict_split
-    from whichtune.forward import PlainForward
+    from whichtune.training.forward import PlainForward
 
     plain = PlainForward(classifier, encoded, device, "float32")
     sentences = []

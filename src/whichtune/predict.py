@@ -113,9 +113,9 @@ def _method_logits(record: RunRecord, weights: Path, texts: list[str]) -> np.nda
 
     from whichtune.data.splits import Dataset, Split
     from whichtune.evaluate import predict_split
-    from whichtune.forward import PlainForward
     from whichtune.models.saving import load_trained_state
     from whichtune.run import build_classifier, encode_for
+    from whichtune.training.forward import PlainForward
 
     spec = _spec_of(record)
     classifier, tokenizer = build_classifier(spec, len(record.labels))

@@ -68,12 +68,12 @@ def preview_run(spec: RunSpec, dataset: AnyDataset) -> Preview:
 
 def describe_plan(spec: RunSpec, plan: Any, classifier: Any, encoded: Any, device: Any) -> Preview:
     """Predicted operations and cache size of a plan; nothing of the data is computed but a few texts' check."""
-    from whichtune.forward import PlainForward
     from whichtune.lower import TextIndex, Want
     from whichtune.models.activations import ActivationCache, default_root, stored_bytes
     from whichtune.plan import texts_of
     from whichtune.planned import PlanFailedError, PlannedForward
     from whichtune.shortcuts import lower_pass
+    from whichtune.training.forward import PlainForward
 
     plain = PlainForward(classifier, encoded, device, spec.precision)
     batches = training_batches(spec, [len(ids) for ids in encoded.splits["train"].tokens])
@@ -107,8 +107,8 @@ def describe_plan(spec: RunSpec, plan: Any, classifier: Any, encoded: Any, devic
 
 def training_batches(spec: RunSpec, lengths: Sequence[int]) -> list[list[int]]:
     """The batches of a run's first epoch over texts of these lengths; one batch of everything for a closed form."""
-    from whichtune.batching import first_epoch
     from whichtune.methods import METHODS
+    from whichtune.training.batching import first_epoch
 
     return [list(range(len(lengths)))] if METHODS[spec.method].closed_form else first_epoch(spec, lengths)
 
@@ -116,7 +116,7 @@ def training_batches(spec: RunSpec, lengths: Sequence[int]) -> list[list[int]]:
 def training_operations(spec: RunSpec, forward: Any, batches: Sequence[Sequence[int]]) -> int:
     """Operations of a run's training: those of the first epoch's batches, times its epochs."""
     from whichtune.methods import METHODS
-    from whichtune.train import steps_in_total
+    from whichtune.training.trainer import steps_in_total
 
     if METHODS[spec.method].closed_form:
         tokens = forward.encoded.splits["train"].tokens

@@ -2,7 +2,7 @@
 
 After the first batch and every `evaluation_interval` batches after it: the loss on `evaluation_batches`
 batches of train and of validation. After each epoch: the accuracy on as many batches of each. The training
-batches are drawn anew each time, which moves the global generator (see `whichtune.random_streams`).
+batches are drawn anew each time, which moves the global generator (see `whichtune.training.streams`).
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from whichtune.evaluate import cross_entropy, measure, predict_split
-from whichtune.random_streams import ReferenceStreams
+from whichtune.training.streams import ReferenceStreams
 
 if TYPE_CHECKING:
-    from whichtune.forward import Forward
     from whichtune.models.heads import Classifier
     from whichtune.study.spec import RunSpec
+    from whichtune.training.forward import Forward
 
 
 class ReferenceCurves:

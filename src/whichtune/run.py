@@ -125,7 +125,7 @@ def _run_method(
     from whichtune.measure.environment import environment
     from whichtune.models.saving import trained_state
     from whichtune.shortcuts import CacheSettings
-    from whichtune.train import Trainer, Training
+    from whichtune.training.trainer import Trainer, Training
 
     task, device = task_of(spec), torch.device(spec.device)
     timers = Timers(device)
@@ -193,7 +193,7 @@ def _solve(classifier: Classifier, forward: Any, timers: Any) -> Any:
     import torch
 
     from whichtune.evaluate import EVALUATION_BATCH, bucketed
-    from whichtune.train import Training, fit_closed_form
+    from whichtune.training.trainer import Training, fit_closed_form
 
     split = forward.encoded.splits["train"]
     tokens = [len(ids) for ids in split.tokens]
@@ -233,7 +233,7 @@ def _cost(training: Any, seconds: dict[str, float], trainable: int, total: int) 
 
 def _notes(spec: RunSpec, encoded: Any, training: Any, shortcuts: dict[str, Any]) -> list[str]:
     """How long the warm-up was, where it was long, and what batches of similar length have saved."""
-    from whichtune.batching import bucketing_note
+    from whichtune.training.batching import bucketing_note
 
     notes = []
     if training.warmup_steps > LONG_WARMUP * training.planned_steps:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from whichtune.forward import PlainForward, autocast
 from whichtune.lower import Filled, LowerPass, Want
 from whichtune.measure.cost import Timers
 from whichtune.models.activations import ActivationCache, CacheUnavailable, default_root
@@ -18,6 +17,7 @@ from whichtune.models.reading import FeatureComputer, Route
 from whichtune.plan import Plan, boundary_of_method, make_plan, texts_of
 from whichtune.planned import PlanFailedError, PlannedForward
 from whichtune.study.spec import RunSpec
+from whichtune.training.forward import PlainForward, autocast
 
 if TYPE_CHECKING:
     from whichtune.data.encoding import Encoded

@@ -68,7 +68,7 @@ def test_the_published_settings() -> None:
 def test_the_published_steps_can_be_reached() -> None:
     """On 25,000 reviews less a twentieth, both rows come to the steps at which losses were published."""
     from whichtune.study.spec import RunSpec
-    from whichtune.train import steps_in_total
+    from whichtune.training.trainer import steps_in_total
 
     study, facts = load_preset("imdb"), load_published("imdb")
     assert study.data.validation_fraction == 0.05

@@ -39,9 +39,9 @@ def warm_up() -> None:
     import torch  # noqa: F401
     import transformers.modeling_utils  # noqa: F401
 
-    import whichtune.forward
     import whichtune.run
-    import whichtune.train  # noqa: F401
+    import whichtune.training.forward
+    import whichtune.training.trainer  # noqa: F401
 
 
 def execute(request: dict[str, Any], out: TextIO) -> None:

@@ -75,7 +75,7 @@ def load_language_model(spec: RunSpec, path: Path) -> Any:
     more than its head makes of the last hidden states."""
     from transformers import AutoModelForCausalLM
 
-    from whichtune.random_streams import streams_of
+    from whichtune.training.streams import streams_of
 
     config = load_config(path, spec.remote_code)
     if spec.dropout != "model":

@@ -162,7 +162,7 @@ def load_backbone(spec: RunSpec, path: Path) -> Any:
 
     from whichtune.models.causality import remove_causal_mask
     from whichtune.models.reference_weights import draw_pytorch_defaults
-    from whichtune.random_streams import streams_of
+    from whichtune.training.streams import streams_of
 
     config = load_config(path, spec.remote_code)
     if spec.dropout != "model":

@@ -155,7 +155,7 @@ def build_classifier(spec: RunSpec, classes: int) -> tuple[Classifier, Any]:
     from whichtune.methods import METHODS
     from whichtune.models.heads import Classifier
     from whichtune.models.loading import load_backbone, load_tokenizer
-    from whichtune.random_streams import streams_of
+    from whichtune.training.streams import streams_of
 
     info = inspect_unchanged(spec)
     backbone = load_backbone(spec, info.path)
@@ -241,9 +241,9 @@ def _latencies(spec: RunSpec, classifier: Classifier, forward: Any) -> dict[str,
     """Milliseconds an example at batch sizes 1 and 32, with and without merged adapters."""
     import torch
 
-    from whichtune.forward import autocast
     from whichtune.measure.cost import latency_ms
     from whichtune.methods import METHODS
+    from whichtune.training.forward import autocast
 
     encoded, device = forward.encoded, forward.device
     n = len(encoded.splits["test"])

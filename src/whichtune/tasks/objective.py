@@ -12,8 +12,8 @@ from whichtune.evaluate import measure, predict_split
 from whichtune.study.spec import RunSpec
 
 if TYPE_CHECKING:
-    from whichtune.forward import Forward
     from whichtune.models.heads import Classifier
+    from whichtune.training.forward import Forward
 
 
 class Objective(Protocol):

@@ -18,7 +18,6 @@ from torch import Tensor
 
 from whichtune.data.pair_encoding import EncodedPairs
 from whichtune.errors import ModelError
-from whichtune.forward import autocast
 from whichtune.lower import READ, Filled, LowerPass, Texts, Want
 from whichtune.measure.cost import Timers
 from whichtune.models.activations import CacheUnavailable
@@ -32,6 +31,7 @@ from whichtune.selfcheck import LOGIT_TOLERANCE, gradient_difference, gradients_
 from whichtune.shortcuts import CacheSettings, Prepared
 from whichtune.study.spec import RunSpec
 from whichtune.tasks.text_forward import Operations, PlainTextForward, TextForward, summed_loss
+from whichtune.training.forward import autocast
 
 
 @dataclass(frozen=True)

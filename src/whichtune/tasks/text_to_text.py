@@ -247,9 +247,9 @@ def write_texts(spec: RunSpec, model: LanguageModel, prompts: list[list[int]], w
     the batch alone."""
     import torch
 
-    from whichtune.forward import autocast
     from whichtune.models.generation import write
     from whichtune.seeding import GENERATION, seed_global
+    from whichtune.training.forward import autocast
 
     def draw(rows: list[int]) -> None:
         if writing.kind == "sample":

@@ -11,18 +11,18 @@ import torch
 from torch import Tensor, nn
 
 from whichtune.measure.cost import Timers
-from whichtune.random_streams import ReferenceStreams, streams_of
 from whichtune.reference_curves import ReferenceCurves
-from whichtune.stopping import EarlyStopping
 from whichtune.study.spec import RunSpec
 from whichtune.tasks.objective import ClassificationObjective, Objective
+from whichtune.training.stopping import EarlyStopping
+from whichtune.training.streams import ReferenceStreams, streams_of
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from whichtune.forward import Forward
     from whichtune.models.heads import Classifier
     from whichtune.records.record import Stopping
+    from whichtune.training.forward import Forward
 
 Event = dict[str, Any]
 

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from whichtune.batching import Batches, epoch_batches
 from whichtune.seeding import DATA_ORDER, DROPOUT, HEAD, WEIGHTS, generator, seed_global
+from whichtune.training.batching import Batches, epoch_batches
 
 if TYPE_CHECKING:
     from whichtune.models.heads import Classifier
