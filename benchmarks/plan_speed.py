@@ -26,17 +26,17 @@ from transformers.utils import logging
 
 from whichtune.data.encoding import encode
 from whichtune.data.splits import load_dataset
-from whichtune.lower import Filled, Want
 from whichtune.measure.cost import Timers
 from whichtune.methods import METHODS
-from whichtune.models.activations import ActivationCache
 from whichtune.models.causality import remove_causal_mask
 from whichtune.models.heads import Classifier, new_head
-from whichtune.plan import make_plan, texts_of
-from whichtune.planned import PlannedForward
 from whichtune.preview import describe_plan, training_batches
 from whichtune.seeding import HEAD, generator
-from whichtune.shortcuts import lower_pass
+from whichtune.shortcuts.boundary import make_plan, texts_of
+from whichtune.shortcuts.cache import ActivationCache
+from whichtune.shortcuts.frozen_blocks import Filled, Want
+from whichtune.shortcuts.planned import PlannedForward
+from whichtune.shortcuts.prepared import lower_pass
 from whichtune.study.spec import DataSettings, RunSpec
 from whichtune.training.forward import PlainForward
 from whichtune.training.trainer import Trainer, steps_in_total

@@ -21,7 +21,7 @@ from whichtune.models.heads import Classifier, new_head
 from whichtune.models.partition import blocks_of
 from whichtune.models.unfuse import unfuse
 from whichtune.seeding import HEAD, generator
-from whichtune.shortcuts import CacheSettings, Prepared, prepare_forward
+from whichtune.shortcuts.prepared import CacheSettings, Prepared, prepare_forward
 from whichtune.study.spec import DataSettings, RunSpec
 from whichtune.training.forward import PlainForward
 from whichtune.training.trainer import Trainer

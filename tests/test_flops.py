@@ -10,8 +10,8 @@ import torch
 
 from planned_runs import Cell, made_up_texts, make_classifier, make_spec
 from whichtune.measure.cost import Timers, count_flops
-from whichtune.planned import PlannedForward
-from whichtune.shortcuts import CacheSettings, prepare_forward
+from whichtune.shortcuts.planned import PlannedForward
+from whichtune.shortcuts.prepared import CacheSettings, prepare_forward
 
 
 @pytest.mark.parametrize("family", ["gpt2", "llama", "bert"])

@@ -118,7 +118,7 @@ def test_a_second_run_shares_the_first_ones_states(tmp_path: Path) -> None:
 
 
 def test_one_pass_keeps_what_siblings_want(tmp_path: Path) -> None:
-    from whichtune.shortcuts import CacheSettings
+    from whichtune.shortcuts.prepared import CacheSettings
 
     siblings: Sequence[tuple[str, dict[str, object]]] = [("head_only", {}), ("last_two_blocks", {}), ("full", {})]
     cell = Cell("gpt2", "last_block", "last_nonpad", "dynamic", False)
@@ -158,7 +158,7 @@ def test_another_padding_shares_the_states_of_real_tokens(tmp_path: Path) -> Non
 
 
 def test_a_cache_that_does_not_fit_is_done_without(tmp_path: Path) -> None:
-    from whichtune.shortcuts import CacheSettings
+    from whichtune.shortcuts.prepared import CacheSettings
 
     cell = Cell("gpt2", "last_block", "last_nonpad", "dynamic", False)
     planned = run(cell, "auto", tmp_path, cache_settings=CacheSettings(tmp_path, limit=100))

@@ -125,7 +125,7 @@ def _trained_for(model: Path, data: Path, plan: str, epochs: int) -> dict[str, t
     from whichtune.data.splits import load_dataset
     from whichtune.measure.cost import Timers
     from whichtune.run import encode_for
-    from whichtune.shortcuts import CacheSettings, prepare_forward
+    from whichtune.shortcuts.prepared import CacheSettings, prepare_forward
     from whichtune.training.trainer import Trainer, step_groups
 
     spec = spec_of(

@@ -203,8 +203,8 @@ def cache(
     clear: Annotated[bool, typer.Option("--clear", help="Remove every entry that is not being written.")] = False,
 ) -> None:
     """List or clear the stored states of frozen blocks."""
-    from whichtune.models.activations import ActivationCache, default_root
     from whichtune.report.terminal import print_cache
+    from whichtune.shortcuts.cache import ActivationCache, default_root
 
     place = ActivationCache(default_root())
     if clear:

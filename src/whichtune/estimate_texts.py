@@ -87,9 +87,9 @@ def preview_text_run(spec: RunSpec, dataset: AnyDataset) -> Preview:
     """The plan of one run with its predicted operations and cache size. Loads the model, as the run will."""
     import torch
 
-    from whichtune.lower import TextIndex
-    from whichtune.models.activations import stored_bytes
-    from whichtune.shortcuts import CacheSettings
+    from whichtune.shortcuts.cache import stored_bytes
+    from whichtune.shortcuts.frozen_blocks import TextIndex
+    from whichtune.shortcuts.prepared import CacheSettings
     from whichtune.tasks import task_of
     from whichtune.tasks.text_forward import PlainTextForward
     from whichtune.tasks.text_plan import (

@@ -10,7 +10,7 @@ from whichtune.records.record import Role
 from whichtune.study.spec import RunSpec
 
 if TYPE_CHECKING:
-    from whichtune.plan import Decision
+    from whichtune.shortcuts.boundary import Decision
     from whichtune.tasks.base import AnyDataset
 
 
@@ -50,7 +50,7 @@ def preview_run(spec: RunSpec, dataset: AnyDataset) -> Preview:
     """The plan of one run with its predicted operations and cache size."""
     import torch
 
-    from whichtune.plan import make_plan
+    from whichtune.shortcuts.boundary import make_plan
     from whichtune.tasks import task_of
 
     if spec.task != "classification":
@@ -68,11 +68,11 @@ def preview_run(spec: RunSpec, dataset: AnyDataset) -> Preview:
 
 def describe_plan(spec: RunSpec, plan: Any, classifier: Any, encoded: Any, device: Any) -> Preview:
     """Predicted operations and cache size of a plan; nothing of the data is computed but a few texts' check."""
-    from whichtune.lower import TextIndex, Want
-    from whichtune.models.activations import ActivationCache, default_root, stored_bytes
-    from whichtune.plan import texts_of
-    from whichtune.planned import PlanFailedError, PlannedForward
-    from whichtune.shortcuts import lower_pass
+    from whichtune.shortcuts.boundary import texts_of
+    from whichtune.shortcuts.cache import ActivationCache, default_root, stored_bytes
+    from whichtune.shortcuts.frozen_blocks import TextIndex, Want
+    from whichtune.shortcuts.planned import PlanFailedError, PlannedForward
+    from whichtune.shortcuts.prepared import lower_pass
     from whichtune.training.forward import PlainForward
 
     plain = PlainForward(classifier, encoded, device, spec.precision)

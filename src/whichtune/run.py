@@ -124,7 +124,7 @@ def _run_method(
     from whichtune.measure.cost import MemoryMonitor, Timers, count_parameters
     from whichtune.measure.environment import environment
     from whichtune.models.saving import trained_state
-    from whichtune.shortcuts import CacheSettings
+    from whichtune.shortcuts.prepared import CacheSettings
     from whichtune.training.trainer import Trainer, Training
 
     task, device = task_of(spec), torch.device(spec.device)

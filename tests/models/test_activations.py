@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from whichtune.models.activations import (
+from whichtune.shortcuts.cache import (
     ActivationCache,
     CacheUnavailable,
     Description,
@@ -49,7 +49,7 @@ def _make(cache: ActivationCache, key: str, seed: int = 0, dtype: torch.dtype = 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 def test_what_is_written_is_read(tmp_path: Path, dtype: torch.dtype) -> None:
-    from whichtune.models.packing import pack
+    from whichtune.shortcuts.packing import pack
 
     cache = ActivationCache(tmp_path)
     assert _make(cache, "a", dtype=dtype)

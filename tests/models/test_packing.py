@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from models.ragged import Ragged, largest_difference, loss_and_gradients, new_head, ragged_batch
 from models.tiny_families import DECODERS, FAMILIES, tiny_model
-from whichtune.models.packing import MaskKind, bucketed, mask_kind, pack, packed_inputs
 from whichtune.models.partition import Partition, without_kv_cache
-from whichtune.models.pruning import LastBlock
+from whichtune.shortcuts.last_block import LastBlock
+from whichtune.shortcuts.packing import MaskKind, bucketed, mask_kind, pack, packed_inputs
 
 CAUSAL = tuple(name for name in DECODERS if name != "bloom")
 BIDIRECTIONAL = ("bert", "roberta", "distilbert", "electra", "modernbert")

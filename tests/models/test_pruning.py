@@ -17,7 +17,7 @@ from models.ragged import (
 )
 from models.tiny_families import FAMILIES, tiny_model
 from whichtune.models.partition import Partition
-from whichtune.models.pruning import CannotPrune, LastBlock, Mode
+from whichtune.shortcuts.last_block import CannotPrune, LastBlock, Mode
 
 ABSORBED = ("gpt2", "gpt_neo", "opt", "bert", "roberta", "distilbert", "electra")
 NEVER = ("bloom", "deberta")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from whichtune.measure.cost import Timers
     from whichtune.models.loading import ModelInfo
     from whichtune.records.record import MetricsBySplit
-    from whichtune.shortcuts import CacheSettings, Prepared
+    from whichtune.shortcuts.prepared import CacheSettings, Prepared
     from whichtune.study.spec import DataSettings, RunSpec
     from whichtune.study.spec import Settings as RunSettings
     from whichtune.tasks.objective import Objective

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from whichtune.measure.cost import Timers
     from whichtune.models.heads import Classifier
     from whichtune.models.loading import ModelInfo
-    from whichtune.shortcuts import CacheSettings, Prepared
+    from whichtune.shortcuts.prepared import CacheSettings, Prepared
     from whichtune.tasks.objective import ClassificationObjective
 
 READS_PADDING = ("last", "mean")
@@ -59,7 +59,7 @@ class Classification(Task):
     def prepare(
         self, spec: RunSpec, model: Any, encoded: Any, device: torch.device, timers: Timers, cache: CacheSettings
     ) -> Prepared:
-        from whichtune.shortcuts import prepare_forward
+        from whichtune.shortcuts.prepared import prepare_forward
 
         return prepare_forward(spec, model, encoded, device, timers, cache)
 

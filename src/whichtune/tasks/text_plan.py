@@ -18,17 +18,17 @@ from torch import Tensor
 
 from whichtune.data.pair_encoding import EncodedPairs
 from whichtune.errors import ModelError
-from whichtune.lower import READ, Filled, LowerPass, Texts, Want
 from whichtune.measure.cost import Timers
-from whichtune.models.activations import CacheUnavailable
 from whichtune.models.causality import is_causal
 from whichtune.models.heads import Batch
 from whichtune.models.language import LanguageModel
 from whichtune.models.partition import Partition, without_kv_cache
-from whichtune.models.reading import Twins, has_twins, keyword_inputs
-from whichtune.plan import Decision, find_boundary, largest_dropout, reasons_of
-from whichtune.selfcheck import LOGIT_TOLERANCE, gradient_difference, gradients_of, ragged_rows
-from whichtune.shortcuts import CacheSettings, Prepared
+from whichtune.shortcuts.boundary import Decision, find_boundary, largest_dropout, reasons_of
+from whichtune.shortcuts.cache import CacheUnavailable
+from whichtune.shortcuts.features import Twins, has_twins, keyword_inputs
+from whichtune.shortcuts.frozen_blocks import READ, Filled, LowerPass, Texts, Want
+from whichtune.shortcuts.prepared import CacheSettings, Prepared
+from whichtune.shortcuts.self_check import LOGIT_TOLERANCE, gradient_difference, gradients_of, ragged_rows
 from whichtune.study.spec import RunSpec
 from whichtune.tasks.text_forward import Operations, PlainTextForward, TextForward, summed_loss
 from whichtune.training.forward import autocast

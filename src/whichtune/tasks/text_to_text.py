@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from whichtune.models.generation import Writing
     from whichtune.models.language import LanguageModel
     from whichtune.models.loading import ModelInfo
-    from whichtune.shortcuts import CacheSettings, Prepared
+    from whichtune.shortcuts.prepared import CacheSettings, Prepared
     from whichtune.tasks.text_forward import TextObjective
 
 ROUGE = ("rouge1", "rouge2", "rougeL", "rougeLsum")

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from whichtune.lower import Filled, LowerPass, Want
 from whichtune.measure.cost import Timers
-from whichtune.models.activations import ActivationCache, CacheUnavailable, default_root
 from whichtune.models.heads import Classifier
-from whichtune.models.reading import FeatureComputer, Route
-from whichtune.plan import Plan, boundary_of_method, make_plan, texts_of
-from whichtune.planned import PlanFailedError, PlannedForward
+from whichtune.shortcuts.boundary import Plan, boundary_of_method, make_plan, texts_of
+from whichtune.shortcuts.cache import ActivationCache, CacheUnavailable, default_root
+from whichtune.shortcuts.features import FeatureComputer, Route
+from whichtune.shortcuts.frozen_blocks import Filled, LowerPass, Want
+from whichtune.shortcuts.planned import PlanFailedError, PlannedForward
 from whichtune.study.spec import RunSpec
 from whichtune.training.forward import PlainForward, autocast
 

@@ -19,11 +19,11 @@ from torch import Tensor, nn
 from whichtune.data.encoding import make_batch
 from whichtune.measure.cost import count_flops
 from whichtune.measure.flops import FlopModel, padded_cells
-from whichtune.models.activations import ActivationCache, CacheUnavailable, Description, States, Writer, digest, key_of
 from whichtune.models.heads import Batch
-from whichtune.models.packing import Packing, bucketed
 from whichtune.models.partition import Partition, evaluating
-from whichtune.models.reading import Twins, keyword_inputs
+from whichtune.shortcuts.cache import ActivationCache, CacheUnavailable, Description, States, Writer, digest, key_of
+from whichtune.shortcuts.features import Twins, keyword_inputs
+from whichtune.shortcuts.packing import Packing, bucketed
 
 # Tokens in one batch of a lower pass: few enough that its memory stays below that of a training step.
 PASS_TOKENS = {"cpu": 1024, "cuda": 16384}

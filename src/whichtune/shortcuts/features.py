@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from whichtune.models.heads import Batch, Classifier, pool
-from whichtune.models.packing import MaskKind, Packing, pack, packed_inputs
 from whichtune.models.partition import Partition, without_kv_cache
-from whichtune.models.pruning import LastBlock, Mode
+from whichtune.shortcuts.last_block import LastBlock, Mode
+from whichtune.shortcuts.packing import MaskKind, Packing, pack, packed_inputs
 from whichtune.study.spec import TokenPosition
 
 # Rows are filled up to this many tokens: attention in a row costs the square of its width.

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from whichtune.errors import ModelError
-from whichtune.lower import TextRule, Texts
 from whichtune.models.causality import is_causal
 from whichtune.models.heads import Classifier
-from whichtune.models.packing import mask_kind
 from whichtune.models.partition import Partition
-from whichtune.models.reading import Route, has_twins
+from whichtune.shortcuts.features import Route, has_twins
+from whichtune.shortcuts.frozen_blocks import TextRule, Texts
+from whichtune.shortcuts.packing import mask_kind
 from whichtune.study.spec import RunSpec, TokenPosition
 
 if TYPE_CHECKING:

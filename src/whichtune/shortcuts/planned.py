@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from whichtune.lower import Filled, Texts
 from whichtune.measure.cost import count_flops
 from whichtune.measure.flops import Cells, FlopModel, rows_cells
 from whichtune.models.heads import Classifier
-from whichtune.models.packing import Packing
 from whichtune.models.partition import Partition
-from whichtune.models.pruning import CannotPrune
-from whichtune.models.reading import FeatureComputer, Route
-from whichtune.plan import Decision
-from whichtune.selfcheck import LOGIT_TOLERANCE, gradient_difference, gradients_of, ragged_rows
+from whichtune.shortcuts.boundary import Decision
+from whichtune.shortcuts.features import FeatureComputer, Route
+from whichtune.shortcuts.frozen_blocks import Filled, Texts
+from whichtune.shortcuts.last_block import CannotPrune
+from whichtune.shortcuts.packing import Packing
+from whichtune.shortcuts.self_check import LOGIT_TOLERANCE, gradient_difference, gradients_of, ragged_rows
 from whichtune.study.spec import TokenPosition
 from whichtune.training.forward import PlainForward, autocast
 
