@@ -13,7 +13,6 @@ import torch
 
 from models.tiny_families import ENCODERS, FAMILIES, HIDDEN, VOCABULARY, pad_token, tiny_model
 from whichtune.data.encoding import Encoded, EncodedSplit
-from whichtune.evaluate import predict_split
 from whichtune.measure.cost import Timers
 from whichtune.methods import METHODS
 from whichtune.models.causality import remove_causal_mask
@@ -23,6 +22,7 @@ from whichtune.models.unfuse import unfuse
 from whichtune.seeding import HEAD, generator
 from whichtune.shortcuts.prepared import CacheSettings, Prepared, prepare_forward
 from whichtune.study.spec import DataSettings, RunSpec
+from whichtune.tasks.classification.evaluate import predict_split
 from whichtune.training.forward import PlainForward
 from whichtune.training.trainer import Trainer
 

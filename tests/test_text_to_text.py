@@ -18,7 +18,7 @@ from whichtune.seeding import DATA_ORDER, generator
 from whichtune.study.load import parse_study
 from whichtune.study.spec import RunSpec
 from whichtune.tasks import TASKS
-from whichtune.tasks.text_forward import PlainTextForward, row_losses
+from whichtune.tasks.text.forward import PlainTextForward, row_losses
 from written_texts import STEPS, encoded_of, spec_of, study_of
 
 # -- what is read ----------------------------------------------------------------------------------
@@ -192,7 +192,7 @@ def test_accumulated_batches_equal_one_large_one(tiny_gpt2: Path, notes: Path) -
 
 @pytest.mark.parametrize("how", ["greedy", "beam"])
 def test_written_tokens_equal_one_example_at_a_time(how: str, tiny_gpt2: Path, notes: Path) -> None:
-    from whichtune.tasks.text_to_text import write_texts
+    from whichtune.tasks.text.task import write_texts
 
     spec = spec_of(tiny_gpt2, notes, "untuned", generation=how, num_beams=3)
     model, encoded = encoded_of(spec)

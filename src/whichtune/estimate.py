@@ -81,7 +81,7 @@ def _estimate(spec: RunSpec, dataset: AnyDataset, speed: float) -> Estimate:
     from whichtune.training.trainer import steps_in_total
 
     if spec.task != "classification":
-        from whichtune.estimate_texts import estimate_text_run
+        from whichtune.tasks.text.estimate import estimate_text_run
 
         return estimate_text_run(spec, dataset, speed)
     path = locate(spec.model, spec.revision, spec.weights)

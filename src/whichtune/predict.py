@@ -80,8 +80,8 @@ def run_logits(folder: StudyFolder, record: RunRecord, texts: list[str]) -> np.n
 def run_texts(folder: StudyFolder, record: RunRecord, texts: list[str]) -> list[str]:
     """What a saved run writes for each text."""
     from whichtune.data.pair_encoding import Room
-    from whichtune.tasks.text_answers import extract
-    from whichtune.tasks.text_to_text import write_new
+    from whichtune.tasks.text.answers import extract
+    from whichtune.tasks.text.task import write_new
 
     files = _saved(folder, record)
     spec = _spec_of(record)
@@ -112,9 +112,9 @@ def _method_logits(record: RunRecord, weights: Path, texts: list[str]) -> np.nda
     import torch
 
     from whichtune.data.splits import Dataset, Split
-    from whichtune.evaluate import predict_split
     from whichtune.models.saving import load_trained_state
     from whichtune.run import build_classifier, encode_for
+    from whichtune.tasks.classification.evaluate import predict_split
     from whichtune.training.forward import PlainForward
 
     spec = _spec_of(record)

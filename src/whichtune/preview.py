@@ -54,7 +54,7 @@ def preview_run(spec: RunSpec, dataset: AnyDataset) -> Preview:
     from whichtune.tasks import task_of
 
     if spec.task != "classification":
-        from whichtune.estimate_texts import preview_text_run
+        from whichtune.tasks.text.estimate import preview_text_run
 
         return preview_text_run(spec, dataset)
     task = task_of(spec)

@@ -12,7 +12,7 @@ from whichtune.errors import DataError
 from whichtune.records.record import Cost, Role, RunRecord, RunStatus
 from whichtune.study.spec import RunSpec
 from whichtune.tasks import task_of
-from whichtune.tasks.classification import build_classifier, encode_for
+from whichtune.tasks.classification.task import build_classifier, encode_for
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -192,7 +192,7 @@ def _solve(classifier: Classifier, forward: Any, timers: Any) -> Any:
     """Features of the training split, then the head in closed form. Time and operations count as training."""
     import torch
 
-    from whichtune.evaluate import EVALUATION_BATCH, bucketed
+    from whichtune.tasks.classification.evaluate import EVALUATION_BATCH, bucketed
     from whichtune.training.trainer import Training, fit_closed_form
 
     split = forward.encoded.splits["train"]

@@ -11,7 +11,7 @@ from rouge_score.tokenizers import DefaultTokenizer
 
 from realdata import shared
 from whichtune.data.sentences import split_sentences
-from whichtune.tasks.rouge import KINDS, rouge_scores, words_of
+from whichtune.tasks.text.rouge import KINDS, rouge_scores, words_of
 
 
 def test_ascii_texts_get_rouge_scores_own_figures() -> None:

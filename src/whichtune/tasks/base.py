@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from whichtune.shortcuts.prepared import CacheSettings, Prepared
     from whichtune.study.spec import DataSettings, RunSpec
     from whichtune.study.spec import Settings as RunSettings
-    from whichtune.tasks.objective import Objective
+    from whichtune.tasks.classification.objective import Objective
 
     AnyDataset = Dataset | PairDataset
 

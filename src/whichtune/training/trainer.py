@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from whichtune.measure.cost import Timers
-from whichtune.reference_curves import ReferenceCurves
 from whichtune.study.spec import RunSpec
-from whichtune.tasks.objective import ClassificationObjective, Objective
+from whichtune.tasks.classification.objective import ClassificationObjective, Objective
+from whichtune.tasks.classification.reference_curves import ReferenceCurves
 from whichtune.training.stopping import EarlyStopping
 from whichtune.training.streams import ReferenceStreams, streams_of
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from whichtune.models.heads import Classifier
     from whichtune.models.loading import ModelInfo
     from whichtune.shortcuts.prepared import CacheSettings, Prepared
-    from whichtune.tasks.objective import ClassificationObjective
+    from whichtune.tasks.classification.objective import ClassificationObjective
 
 READS_PADDING = ("last", "mean")
 
@@ -64,15 +64,15 @@ class Classification(Task):
         return prepare_forward(spec, model, encoded, device, timers, cache)
 
     def objective(self, spec: RunSpec, model: Any, forward: Any) -> ClassificationObjective:
-        from whichtune.tasks.objective import ClassificationObjective
+        from whichtune.tasks.classification.objective import ClassificationObjective
 
         return ClassificationObjective(model, forward, spec)
 
     def evaluate(
         self, spec: RunSpec, model: Any, forward: Any, training: Any, tokenizer: Any, timers: Timers
     ) -> Judged:
-        from whichtune.evaluate import predict_split
-        from whichtune.precision import changed_predictions
+        from whichtune.tasks.classification.evaluate import predict_split
+        from whichtune.tasks.classification.precision import changed_predictions
 
         encoded = forward.encoded
         with timers.phase("evaluate"):
@@ -220,7 +220,7 @@ def figures_of(logits: dict[str, np.ndarray], splits: Any, ignore_index: int | N
     """Metrics and prediction rows of every split that logits are given for."""
     import pandas as pd
 
-    from whichtune.evaluate import measure, prediction_table
+    from whichtune.tasks.classification.evaluate import measure, prediction_table
 
     metrics: dict[str, Metrics] = {}
     tables = []

@@ -9,8 +9,8 @@ from whichtune.records.record import Role
 from whichtune.study.spec import DataSettings, RunSpec
 from whichtune.study.spec import Settings as RunSettings
 from whichtune.tasks.base import TASKS, FittedBaseline, Judged, Task, register
-from whichtune.tasks.text_answers import ExtractiveBaseline, SplitAnswers, judge_texts
-from whichtune.tasks.text_settings import SummarisationSettings, TextToTextSettings
+from whichtune.tasks.text.answers import ExtractiveBaseline, SplitAnswers, judge_texts
+from whichtune.tasks.text.settings import SummarisationSettings, TextToTextSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from whichtune.models.language import LanguageModel
     from whichtune.models.loading import ModelInfo
     from whichtune.shortcuts.prepared import CacheSettings, Prepared
-    from whichtune.tasks.text_forward import TextObjective
+    from whichtune.tasks.text.forward import TextObjective
 
 ROUGE = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 TIMED_TEXTS = 3
@@ -87,12 +87,12 @@ class TextToText(Task):
     def prepare(
         self, spec: RunSpec, model: Any, encoded: Any, device: torch.device, timers: Timers, cache: CacheSettings
     ) -> Prepared:
-        from whichtune.tasks.text_plan import prepare_text_forward
+        from whichtune.tasks.text.planned import prepare_text_forward
 
         return prepare_text_forward(spec, model, encoded, device, timers, cache)
 
     def objective(self, spec: RunSpec, model: Any, forward: Any) -> TextObjective:
-        from whichtune.tasks.text_forward import TextObjective
+        from whichtune.tasks.text.forward import TextObjective
 
         return TextObjective(forward)
 
@@ -100,7 +100,7 @@ class TextToText(Task):
         self, spec: RunSpec, model: Any, forward: Any, training: Any, tokenizer: Any, timers: Timers
     ) -> Judged:
         """Loss, written texts and ROUGE of validation and test; a draw of a search is judged on validation alone."""
-        from whichtune.tasks.text_forward import row_losses
+        from whichtune.tasks.text.forward import row_losses
 
         names = ("validation",) if spec.role is Role.DRAW else ("validation", "test")
         writing = self.writing(spec, forward.encoded.room, tokenizer)
@@ -198,7 +198,7 @@ def build_language_model(spec: RunSpec) -> tuple[LanguageModel, Any]:
     """
     from whichtune.models.language import LanguageModel, load_language_model
     from whichtune.models.loading import load_tokenizer
-    from whichtune.tasks.classification import inspect_unchanged
+    from whichtune.tasks.classification.task import inspect_unchanged
 
     info = inspect_unchanged(spec)
     tokenizer = load_tokenizer(info.path, spec.remote_code)

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from whichtune.data.pair_encoding import EncodedPairs
-from whichtune.evaluate import bucketed
 from whichtune.measure.cost import count_flops
 from whichtune.measure.flops import flops_of_length
 from whichtune.models.chunked_loss import chunked_cross_entropy, chunked_token_losses
 from whichtune.models.language import LanguageModel
 from whichtune.models.partition import without_values
+from whichtune.tasks.classification.evaluate import bucketed
 from whichtune.training.forward import autocast
 
 EVALUATION_BATCH = 16

@@ -30,7 +30,7 @@ from whichtune.shortcuts.frozen_blocks import READ, Filled, LowerPass, Texts, Wa
 from whichtune.shortcuts.prepared import CacheSettings, Prepared
 from whichtune.shortcuts.self_check import LOGIT_TOLERANCE, gradient_difference, gradients_of, ragged_rows
 from whichtune.study.spec import RunSpec
-from whichtune.tasks.text_forward import Operations, PlainTextForward, TextForward, summed_loss
+from whichtune.tasks.text.forward import Operations, PlainTextForward, TextForward, summed_loss
 from whichtune.training.forward import autocast
 
 

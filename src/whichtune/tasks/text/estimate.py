@@ -30,7 +30,7 @@ def estimate_text_run(spec: RunSpec, dataset: AnyDataset, speed: float) -> Estim
     from whichtune.measure.cost import count_parameters
     from whichtune.models.loading import load_config, load_tokenizer, locate
     from whichtune.tasks import task_of
-    from whichtune.tasks.text_forward import PlainTextForward, states_sum
+    from whichtune.tasks.text.forward import PlainTextForward, states_sum
 
     path = locate(spec.model, spec.revision, spec.weights)
     config = load_config(path, spec.remote_code)
@@ -62,7 +62,7 @@ def meta_language_model(spec: RunSpec, config: Any) -> LanguageModel:
 
     from whichtune.models.language import LanguageModel
     from whichtune.models.loading import set_dropout
-    from whichtune.tasks.text_to_text import attach
+    from whichtune.tasks.text.task import attach
 
     if spec.dropout != "model":
         set_dropout(config, float(spec.dropout))
@@ -91,8 +91,8 @@ def preview_text_run(spec: RunSpec, dataset: AnyDataset) -> Preview:
     from whichtune.shortcuts.frozen_blocks import TextIndex
     from whichtune.shortcuts.prepared import CacheSettings
     from whichtune.tasks import task_of
-    from whichtune.tasks.text_forward import PlainTextForward
-    from whichtune.tasks.text_plan import (
+    from whichtune.tasks.text.forward import PlainTextForward
+    from whichtune.tasks.text.planned import (
         PlannedTextForward,
         make_text_plan,
         text_lower_pass,

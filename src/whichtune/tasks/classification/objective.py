@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from whichtune.evaluate import measure, predict_split
 from whichtune.study.spec import RunSpec
+from whichtune.tasks.classification.evaluate import measure, predict_split
 
 if TYPE_CHECKING:
     from whichtune.models.heads import Classifier

@@ -22,7 +22,7 @@ def changed_predictions(
     """
     if precision == "float32":
         return []
-    from whichtune.evaluate import predict_split
+    from whichtune.tasks.classification.evaluate import predict_split
     from whichtune.training.forward import PlainForward
 
     plain = PlainForward(classifier, encoded, device, "float32")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from whichtune.evaluate import cross_entropy, measure, predict_split
+from whichtune.tasks.classification.evaluate import cross_entropy, measure, predict_split
 from whichtune.training.streams import ReferenceStreams
 
 if TYPE_CHECKING:
