@@ -30,7 +30,7 @@ from whichtune.measure.cost import Timers
 from whichtune.methods import METHODS
 from whichtune.models.causality import remove_causal_mask
 from whichtune.models.heads import Classifier, new_head
-from whichtune.preview import describe_plan, training_batches
+from whichtune.runs.preview import describe_plan, training_batches
 from whichtune.seeding import HEAD, generator
 from whichtune.shortcuts.boundary import make_plan, texts_of
 from whichtune.shortcuts.cache import ActivationCache

@@ -136,7 +136,7 @@ def test_the_plan_is_exact_with_local_attention(
 ) -> None:
     import numpy as np
 
-    from whichtune.run import run_one
+    from whichtune.runs.run import run_one
 
     (spec,) = specs_of(narrow_neo, pairs, [run])
     planned = run_one(spec, cache={"folder": tmp_path})
@@ -186,7 +186,7 @@ def test_writing_behind_a_prompt_does_not_depend_on_the_batch(kind: str, narrow_
 @pytest.mark.slow
 def test_steps_of_every_method_on_the_real_shapes(pairs: Path, tmp_path: Path) -> None:
     """Three steps each, cached and plain: equal losses; memory and time are recorded."""
-    from whichtune.run import run_one
+    from whichtune.runs.run import run_one
 
     folder = tmp_path / "neo"
     folder.mkdir()

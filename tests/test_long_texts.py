@@ -16,7 +16,7 @@ from whichtune.data.splits import load_dataset
 from whichtune.data.truncation import cut_texts, cut_tokens
 from whichtune.embedded import model_path
 from whichtune.errors import SettingError
-from whichtune.run import run_one
+from whichtune.runs.run import run_one
 from whichtune.seeding import DATA_ORDER, generator
 from whichtune.study.load import parse_study
 from whichtune.study.spec import DataSettings, RunSpec
@@ -119,8 +119,8 @@ def test_the_kept_part_is_a_factor_counted_and_told(tiny_gpt2: Path, mail: Path,
         assert record.notes[0].startswith(note)
         assert note in result.table
     # A saved run reads new texts the same way.
-    from whichtune.predict import run_logits
     from whichtune.records.store import StudyFolder
+    from whichtune.runs.predict import run_logits
 
     kept = StudyFolder(tmp_path / "out")
     record = next(r for r in records.values() if kept.weight_files(r.run_id))

@@ -15,7 +15,7 @@ from whichtune.methods import METHODS
 from whichtune.models.causality import is_causal
 from whichtune.models.heads import Batch, Classifier, pool
 from whichtune.models.unfuse import unfuse
-from whichtune.run import build_classifier
+from whichtune.runs.run import build_classifier
 
 WIDTH, HEAD = 32, 32 * 2 + 2
 BLOCK = 12 * WIDTH * WIDTH + 13 * WIDTH

@@ -11,7 +11,7 @@ from transformers import AutoTokenizer, GPT2Model
 
 import oracle
 from whichtune.data.splits import load_dataset
-from whichtune.run import run_one
+from whichtune.runs.run import run_one
 from whichtune.study.spec import DataSettings, RunSpec
 
 STEPS, SEED, RATE = 20, 7, 2e-3

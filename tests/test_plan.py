@@ -13,7 +13,7 @@ from whichtune.cli import app, parse_bytes
 from whichtune.errors import ModelError, SettingError
 from whichtune.executors.local import siblings
 from whichtune.models.heads import Classifier
-from whichtune.preview import describe_plan
+from whichtune.runs.preview import describe_plan
 from whichtune.shortcuts.boundary import Plan, boundary_of_method, find_boundary, make_plan
 
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from test_oracle import spec_of
 from whichtune.data.splits import load_dataset
-from whichtune.run import build_classifier, encode_for, run_one
+from whichtune.runs.run import build_classifier, encode_for, run_one
 from whichtune.training.forward import PlainForward
 
 

@@ -12,8 +12,8 @@ from whichtune.baselines import BASELINES
 from whichtune.compare import compare
 from whichtune.errors import DataError, StoreError
 from whichtune.methods import METHODS
-from whichtune.predict import find_run, predict_file, read_texts, run_logits
 from whichtune.records.store import StudyFolder
+from whichtune.runs.predict import find_run, predict_file, read_texts, run_logits
 from whichtune.study.load import parse_study
 
 SETTINGS = {"epochs": 2, "context_length": 30, "learning_rate": 3e-3}

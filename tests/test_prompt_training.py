@@ -14,7 +14,7 @@ from planned_runs import Cell, is_encoder, run
 from test_oracle import RATE, SEED, spec_of
 from whichtune.data.splits import load_dataset
 from whichtune.errors import SettingError
-from whichtune.run import RunResult, run_one
+from whichtune.runs.run import RunResult, run_one
 
 STEPS, COUNT = 10, 6
 METHODS = {"soft_prompt": "soft", "prefix_tuning": "prefix"}

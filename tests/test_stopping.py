@@ -21,7 +21,7 @@ from whichtune.records.store import StudyFolder
 from whichtune.report.figures_data import curve_figures
 from whichtune.report.run_notes import run_notes, stopping_notes
 from whichtune.report.write import load_view
-from whichtune.run import RunResult, build_classifier, run_one
+from whichtune.runs.run import RunResult, build_classifier, run_one
 from whichtune.study.load import parse_study
 from whichtune.study.spec import RunSpec
 from whichtune.training.stopping import EarlyStopping
@@ -124,7 +124,7 @@ def _trained_for(model: Path, data: Path, plan: str, epochs: int) -> dict[str, t
     """The trained tensors after so many epochs of a run that is planned for `EPOCHS`."""
     from whichtune.data.splits import load_dataset
     from whichtune.measure.cost import Timers
-    from whichtune.run import encode_for
+    from whichtune.runs.run import encode_for
     from whichtune.shortcuts.prepared import CacheSettings, prepare_forward
     from whichtune.training.trainer import Trainer, step_groups
 

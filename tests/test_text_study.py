@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from whichtune.compare import prepare
-from whichtune.run import run_one
+from whichtune.runs.run import run_one
 from written_texts import study_of
 
 SAVED = [
@@ -33,8 +33,8 @@ def finished(tiny_gpt2: Path, notes: Path, tmp_path_factory: pytest.TempPathFact
 
 @pytest.mark.parametrize("label", [*(run["label"] for run in SAVED), "untuned", "lead_1", "lead_3"])
 def test_a_saved_run_writes_the_same_again(label: str, finished: Any, tmp_path: Path) -> None:
-    from whichtune.predict import find_run, predict_file
     from whichtune.records.store import StudyFolder
+    from whichtune.runs.predict import find_run, predict_file
 
     folder = StudyFolder(finished.folder)
     record = find_run(folder, label)
@@ -81,8 +81,8 @@ def test_the_table_and_the_page_show_texts(finished: Any) -> None:
 @pytest.mark.parametrize("method", ["head_only", "full", "lora", "soft_prompt"])
 def test_what_a_run_will_take_is_told_before(method: str, tiny_gpt2: Path, notes: Path) -> None:
     """Operations and parameters, predicted without weights and of the plan, are those that the run then counts."""
-    from whichtune.estimate import estimate_runs
-    from whichtune.preview import preview_run
+    from whichtune.runs.estimate import estimate_runs
+    from whichtune.runs.preview import preview_run
 
     expansion, dataset = prepare(
         study_of(tiny_gpt2, notes, [method], plan="off", settings={"max_steps": None, "epochs": 1})

@@ -13,7 +13,7 @@ from transformers import AutoTokenizer, GPT2LMHeadModel
 
 from whichtune.compare import prepare
 from whichtune.errors import DataError, SettingError, WhichtuneError
-from whichtune.run import run_one
+from whichtune.runs.run import run_one
 from whichtune.seeding import DATA_ORDER, generator
 from whichtune.study.load import parse_study
 from whichtune.study.spec import RunSpec

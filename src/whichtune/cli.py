@@ -163,9 +163,9 @@ def _print_summary(summary: dict[str, Any], screen: Any) -> None:
 def print_dry_run(study: Any, out: Path | None, lenient: bool = False) -> None:
     """Each run with its predicted cost. With `lenient`, runs whose model cannot be had stand there without one."""
     from whichtune.compare import prepare
-    from whichtune.estimate import estimate_runs, estimate_search, free_disk
     from whichtune.report.terminal import print_estimates
     from whichtune.report.terminal_tuning import print_search
+    from whichtune.runs.estimate import estimate_runs, estimate_search, free_disk
     from whichtune.tuning import plan_search
 
     expansion, dataset = prepare(study, lenient)
@@ -189,8 +189,8 @@ def plan(
     """Show what a study will compute, why, and how much that saves; run nothing."""
     from whichtune.assemble import assemble_study
     from whichtune.compare import prepare
-    from whichtune.preview import preview_study
     from whichtune.report.terminal import print_plan
+    from whichtune.runs.preview import preview_study
 
     chosen = assemble_study(study, data, None, None, model, methods, None, set_ or [], None, device)
     _tell_lines_that_keep(chosen, set_ or [])
@@ -222,8 +222,8 @@ def predict(
     out: Annotated[Path | None, typer.Option(help="Write CSV here instead of printing it.")] = None,
 ) -> None:
     """Classify a file of texts with a saved run."""
-    from whichtune.predict import find_run, predict_file
     from whichtune.records.store import StudyFolder
+    from whichtune.runs.predict import find_run, predict_file
 
     place = StudyFolder(folder)
     table = predict_file(place, find_run(place, run), file, text_column)
@@ -257,9 +257,9 @@ def show(
     """Show a study's table, or everything about one run."""
     import json
 
-    from whichtune.predict import find_run
     from whichtune.records.store import StudyFolder
     from whichtune.report.terminal import print_run
+    from whichtune.runs.predict import find_run
 
     place = StudyFolder(folder)
     summary = place.read_json("summary.json")

@@ -148,7 +148,7 @@ def _inspect_models(study: Study, lenient: bool) -> dict[ModelKey, ModelInfo | s
 
 def _record_missing(folder: StudyFolder, expansion: Expansion) -> list[RunSpec]:
     """Write a failed record for each run whose model cannot be had; gives the runs that can be made."""
-    from whichtune.run import base_record
+    from whichtune.runs.run import base_record
 
     for spec in expansion.specs:
         if reason := expansion.missing.get(spec.run_id):
@@ -207,7 +207,7 @@ def write_summary(
 
 def _record_of(folder: StudyFolder, spec: RunSpec, expansion: Expansion) -> RunRecord:
     """The run's record with what this study says of it; "interrupted" where there is none yet."""
-    from whichtune.run import base_record
+    from whichtune.runs.run import base_record
 
     if spec.label in expansion.unsettled:
         status, reason = expansion.unsettled[spec.label]

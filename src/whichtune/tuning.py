@@ -159,7 +159,7 @@ class _Predictions:
         return self._of(spec)[1]
 
     def _of(self, spec: RunSpec) -> tuple[int, int]:
-        from whichtune.preview import preview_run
+        from whichtune.runs.preview import preview_run
 
         usual = {name: RunSpec.model_fields[name].default for name in FREE_OF_COST}
         key = spec.model_copy(update={**usual, "learning_rate": 1.0, "role": Role.RUN}).run_id

@@ -11,7 +11,7 @@ from studies.conftest import SHAPE
 from studies.plain_reference import Options, Outcome, train
 from whichtune.compare import prepare
 from whichtune.reproduce import reproduction_study
-from whichtune.run import RunResult, run_one
+from whichtune.runs.run import RunResult, run_one
 
 EPOCHS, EVERY = 2, 10
 ROWS = {

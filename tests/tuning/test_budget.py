@@ -9,9 +9,9 @@ import pytest
 
 from tuning.conftest import known_study
 from whichtune.compare import prepare
-from whichtune.estimate import estimate_search
 from whichtune.executors.local import LocalExecutor
 from whichtune.records.store import StudyFolder
+from whichtune.runs.estimate import estimate_search
 from whichtune.tuning import SearchPlan, make_draws, plan_search, search_figures
 
 

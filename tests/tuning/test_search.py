@@ -13,7 +13,7 @@ from whichtune.compare import Comparison, compare, prepare
 from whichtune.data.splits import Split
 from whichtune.records.record import RunRecord, RunStatus
 from whichtune.records.store import StudyFolder
-from whichtune.run import run_one
+from whichtune.runs.run import run_one
 from whichtune.search import draws_of
 
 

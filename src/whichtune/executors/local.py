@@ -204,7 +204,7 @@ def _shared(spec: RunSpec) -> str:
 
 def _died(spec: RunSpec, code: int) -> Any:
     """The record of a run whose process ended without one."""
-    from whichtune.run import base_record
+    from whichtune.runs.run import base_record
 
     if code == SIGKILL:
         reason = "The system killed the run (SIGKILL), which it does when memory runs out."

@@ -39,7 +39,7 @@ def warm_up() -> None:
     import torch  # noqa: F401
     import transformers.modeling_utils  # noqa: F401
 
-    import whichtune.run
+    import whichtune.runs.run
     import whichtune.training.forward
     import whichtune.training.trainer  # noqa: F401
 
@@ -48,7 +48,7 @@ def execute(request: dict[str, Any], out: TextIO) -> None:
     """Make one run and store its record, whatever becomes of it."""
     from whichtune.measure.cost import anonymous_bytes
     from whichtune.records.store import StudyFolder
-    from whichtune.run import base_record, run_one
+    from whichtune.runs.run import base_record, run_one
 
     def emit(event: dict[str, Any]) -> None:
         out.write(json.dumps(event) + "\n")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from whichtune.estimate import SearchEstimate
+    from whichtune.runs.estimate import SearchEstimate
 
 
 def print_search(plan: Any, estimates: Sequence[SearchEstimate], console: Console) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from whichtune.estimate import (
+from whichtune.runs.estimate import (
     ADAM_COPIES,
     EFFICIENCY,
     PREDICTION_BYTES,
@@ -12,7 +12,7 @@ from whichtune.estimate import (
     Estimate,
     saved_bytes,
 )
-from whichtune.preview import Preview, training_batches, training_operations
+from whichtune.runs.preview import Preview, training_batches, training_operations
 from whichtune.study.spec import RunSpec
 
 if TYPE_CHECKING:

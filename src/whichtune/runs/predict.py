@@ -113,7 +113,7 @@ def _method_logits(record: RunRecord, weights: Path, texts: list[str]) -> np.nda
 
     from whichtune.data.splits import Dataset, Split
     from whichtune.models.saving import load_trained_state
-    from whichtune.run import build_classifier, encode_for
+    from whichtune.runs.run import build_classifier, encode_for
     from whichtune.tasks.classification.evaluate import predict_split
     from whichtune.training.forward import PlainForward
 
