@@ -82,7 +82,7 @@ def compare(
     ] = None,
 ) -> None:
     """Compare ways of fine-tuning a model on your data."""
-    from whichtune.assemble import assemble_study, check_choice
+    from whichtune.expansion.assemble import assemble_study, check_choice
 
     check_choice("--save", save, ("none", "best", "all"))
     search = {"draws": tune, "budget": tune_budget}
@@ -112,7 +112,7 @@ def compare(
 
 
 def _tell_lines_that_keep(study: Any, assignments: list[str]) -> None:
-    from whichtune.assemble import lines_that_keep
+    from whichtune.expansion.assemble import lines_that_keep
 
     for sentence in lines_that_keep(study, assignments):
         console(stderr=True).print(sentence, highlight=False, markup=False, soft_wrap=True)
@@ -187,8 +187,8 @@ def plan(
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
 ) -> None:
     """Show what a study will compute, why, and how much that saves; run nothing."""
-    from whichtune.assemble import assemble_study
     from whichtune.compare import prepare
+    from whichtune.expansion.assemble import assemble_study
     from whichtune.report.terminal import print_plan
     from whichtune.runs.preview import preview_study
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from whichtune.errors import ModelError, SettingError
 from whichtune.evidence.judge import judge
 from whichtune.executors.local import LocalExecutor
-from whichtune.expand import Expansion, ModelKey, check_names, expand, model_keys
+from whichtune.expansion.expand import Expansion, ModelKey, check_names, expand, model_keys
 from whichtune.records.record import Role, RunRecord, RunStatus
 from whichtune.records.store import StudyFolder
 from whichtune.report.summary import build_summary

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from whichtune.errors import SettingError
-from whichtune.expand import Expansion, entries, expand, merged_settings
+from whichtune.expansion.expand import Expansion, entries, expand, merged_settings
 from whichtune.methods import METHODS
 from whichtune.records.record import Role
 from whichtune.registry import did_you_mean

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Protocol
 
-from whichtune.expand import Expansion
+from whichtune.expansion.expand import Expansion
 from whichtune.records.record import Role, RunRecord, RunStatus
 from whichtune.records.store import StudyFolder
 from whichtune.search import Draw, draws_of, searched_lines, specs_with

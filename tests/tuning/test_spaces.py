@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from whichtune.assemble import assemble_study
 from whichtune.compare import prepare
 from whichtune.errors import SettingError
+from whichtune.expansion.assemble import assemble_study
 from whichtune.methods import METHODS
 from whichtune.records.record import Role
 from whichtune.search import drawn_settings, draws_of, quantile, searched_lines

@@ -38,8 +38,8 @@ def reproduce(
     ] = None,
 ) -> None:
     """Run a published study again, or our answer to one, and print measured beside published."""
-    from whichtune.assemble import check_choice
     from whichtune.cli import console, print_dry_run
+    from whichtune.expansion.assemble import check_choice
     from whichtune.progress import Progress
     from whichtune.report.terminal import print_reproduction, print_summary
     from whichtune.reproduce import reproduce as run_study

@@ -87,7 +87,7 @@ def only_rows(study: Study, numbers: list[int] | None) -> Study:
 
 def row_in_full(study: Study, number: int) -> dict[str, Any]:
     """Every setting of one line, defaults filled in, with its published figures and the claims about it."""
-    from whichtune.expand import merged_settings
+    from whichtune.expansion.expand import merged_settings
     from whichtune.methods import METHODS
 
     entry = rows_of(only_rows(study, [number]))[number]
