@@ -166,7 +166,7 @@ def print_dry_run(study: Any, out: Path | None, lenient: bool = False) -> None:
     from whichtune.report.terminal import print_estimates
     from whichtune.report.terminal_tuning import print_search
     from whichtune.runs.estimate import estimate_runs, estimate_search, free_disk
-    from whichtune.tuning import plan_search
+    from whichtune.tuning.trials import plan_search
 
     expansion, dataset = prepare(study, lenient)
     folder = out or Path(f"whichtune-{study.name}")

@@ -19,10 +19,10 @@ from whichtune.records.record import Role, RunRecord, RunStatus
 from whichtune.records.store import StudyFolder
 from whichtune.report.summary import build_summary
 from whichtune.report.write import write_report
-from whichtune.search import has_spaces_of_lines, searched_lines
 from whichtune.study.spec import RunSpec, Study
 from whichtune.tasks import task_of
-from whichtune.tuning import SearchPlan, make_draws, plan_search, search_figures, settle, waiting
+from whichtune.tuning.search import has_spaces_of_lines, searched_lines
+from whichtune.tuning.trials import SearchPlan, make_draws, plan_search, search_figures, settle, waiting
 
 if TYPE_CHECKING:
     from whichtune.models.loading import ModelInfo

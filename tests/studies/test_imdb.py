@@ -262,7 +262,7 @@ def tuned(reviews: Path, model: Path | str, **changes: Any) -> Study:
 
 def test_what_the_author_wanted(reviews: Path) -> None:
     """Rank 16, attention among the targets, early stopping on validation, a short warm-up; rates alone are searched."""
-    from whichtune.search import searched_lines
+    from whichtune.tuning.search import searched_lines
 
     study = tuned(reviews, "embedded")
     specs = [spec for spec in prepare(study)[0].specs if spec.role == "run"]

@@ -12,7 +12,7 @@ from whichtune.compare import prepare
 from whichtune.executors.local import LocalExecutor
 from whichtune.records.store import StudyFolder
 from whichtune.runs.estimate import estimate_search
-from whichtune.tuning import SearchPlan, make_draws, plan_search, search_figures
+from whichtune.tuning.trials import SearchPlan, make_draws, plan_search, search_figures
 
 
 def plan_of(data: Path, model: Path, budget: str, draws: int | None = None, **keys: Any) -> tuple[SearchPlan, Any]:

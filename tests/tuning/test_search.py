@@ -14,7 +14,7 @@ from whichtune.data.splits import Split
 from whichtune.records.record import RunRecord, RunStatus
 from whichtune.records.store import StudyFolder
 from whichtune.runs.run import run_one
-from whichtune.search import draws_of
+from whichtune.tuning.search import draws_of
 
 
 def line_of(comparison: Comparison, label: str) -> dict:

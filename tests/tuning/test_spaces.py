@@ -13,7 +13,6 @@ from whichtune.errors import SettingError
 from whichtune.expansion.assemble import assemble_study
 from whichtune.methods import METHODS
 from whichtune.records.record import Role
-from whichtune.search import drawn_settings, draws_of, quantile, searched_lines
 from whichtune.study.load import parse_study
 from whichtune.study.spaces import (
     choice,
@@ -25,6 +24,7 @@ from whichtune.study.spaces import (
     uniform,
     usual_spaces,
 )
+from whichtune.tuning.search import drawn_settings, draws_of, quantile, searched_lines
 
 
 def study(tuning: Any = 6, **keys: Any) -> Any:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from whichtune.models.heads import Classifier
     from whichtune.tasks.base import AnyDataset
-    from whichtune.tuning import SearchPlan
+    from whichtune.tuning.trials import SearchPlan
 
 # Small operations, Python and the optimiser: real steps run below the speed of large matrix products.
 EFFICIENCY = 0.5

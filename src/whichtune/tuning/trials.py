@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from whichtune.expansion.expand import Expansion
 from whichtune.records.record import Role, RunRecord, RunStatus
 from whichtune.records.store import StudyFolder
-from whichtune.search import Draw, draws_of, searched_lines, specs_with
 from whichtune.stats.tuning import Axis, DrawFigures, TuningFigures, crossings, line_figures, select_draw
 from whichtune.study.spaces import Budget, Space
 from whichtune.study.spec import RunSpec, Study
+from whichtune.tuning.search import Draw, draws_of, searched_lines, specs_with
 
 if TYPE_CHECKING:
     from whichtune.tasks.base import AnyDataset
