@@ -60,7 +60,7 @@ def test_a_server_that_dies_costs_one_run(tiny_gpt2: Path, mail: Path, tmp_path:
     def kill_the_second(event: dict) -> None:
         if event["event"] != "step" or killed:
             return
-        (first,) = [child for child in psutil.Process().children() if "whichtune.executors.server" in child.cmdline()]
+        (first,) = [child for child in psutil.Process().children() if "whichtune.executors.worker" in child.cmdline()]
         for second in (child for child in first.children() if child.children()):
             killed.extend(second.children())
             second.kill()

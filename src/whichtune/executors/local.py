@@ -12,7 +12,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import Any
 
 from whichtune.executors.base import Event
-from whichtune.executors.run_server import RunServer, StoppedError, start_together
+from whichtune.executors.server import RunServer, StoppedError, start_together
 from whichtune.methods import METHODS
 from whichtune.records.record import Role, RunStatus
 from whichtune.records.store import StudyFolder

@@ -1,176 +1,164 @@
-"""The run server: a process that has imported torch and forks once for every run.
-
-Started as `python -m whichtune.executors.server`. It reads one JSON request a line from standard input
-(`{"spec": {...}, "folder": "...", "save": true}`) and writes JSON events, one a line, to standard output.
-Every run is a child process, so its memory is its own, and a crash or the system's out-of-memory killer
-takes only that run. When standard input closes, which also happens when the parent is killed, the server
-kills the run under way and leaves. Arguments `READ,WRITE` are pairs of open file descriptors: for each the
-server forks another like itself, which makes its own runs.
-"""
+"""The parent's end of run servers: how they are started, asked for a run, and ended."""
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import json
 import os
 import select
-import signal
+import subprocess
 import sys
-import traceback
-from collections.abc import Sequence
-from typing import Any, TextIO
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import IO, Any
 
-from whichtune.errors import WhichtuneError
-from whichtune.records.record import RunRecord, RunStatus
-from whichtune.study.spec import RunSpec
+from whichtune.executors.base import Event
 
-POLL_SECONDS = 0.02
-SET_DEATH_SIGNAL = 1  # prctl's PR_SET_PDEATHSIG
-MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory")
+END_SECONDS = 10
 
 
-def warm_up() -> None:
-    """Import what runs need, once. Nothing is computed: threads started here would not survive a fork."""
-    import peft  # noqa: F401
-    import sklearn.discriminant_analysis
-    import sklearn.linear_model
-    import sklearn.metrics  # noqa: F401
-    import torch  # noqa: F401
-    import transformers.modeling_utils  # noqa: F401
-
-    import whichtune.runs.run
-    import whichtune.training.forward
-    import whichtune.training.trainer  # noqa: F401
+class StoppedError(Exception):
+    """Ends a worker whose server was closed under it: the study was interrupted, or another worker failed."""
 
 
-def execute(request: dict[str, Any], out: TextIO) -> None:
-    """Make one run and store its record, whatever becomes of it."""
-    from whichtune.measure.cost import anonymous_bytes
-    from whichtune.records.store import StudyFolder
-    from whichtune.runs.run import base_record, run_one
+@dataclass
+class _Connection:
+    """Both pipes of a running server, and its process where that is a child of this one.
 
-    def emit(event: dict[str, Any]) -> None:
-        out.write(json.dumps(event) + "\n")
-        out.flush()
+    A server that was forked from another has none: it is known to be gone when its pipe hangs up.
+    """
 
-    baseline = anonymous_bytes()
-    spec = RunSpec.model_validate(request["spec"])
-    folder = StudyFolder(request["folder"])
-    threads = request.get("threads")
-    if threads:
-        import torch
+    requests: IO[str]
+    events: IO[str]
+    process: subprocess.Popen[str] | None
 
-        torch.set_num_threads(threads)
-    try:
-        result = run_one(spec, emit, baseline, request.get("cache"))
-        result.record = _with_jobs(result.record, request.get("jobs", 1))
-        folder.write_run(result.record, result.curves, result.predictions, result.save if request.get("save") else None)
-    except Exception as error:
-        status, reason = explain(error)
-        emit({"event": "traceback", "text": traceback.format_exc()})
-        folder.write_run(base_record(spec, status, error=reason))
+    @property
+    def is_known_dead(self) -> bool:
+        return self.process is not None and self.process.poll() is not None
 
+    def lost(self) -> int:
+        """The exit status, not 0, of a server that has hung up in the middle of a run."""
+        return 1 if self.process is None else self.process.wait() or 1
 
-def _with_jobs(record: RunRecord, jobs: int) -> RunRecord:
-    """The record with how many runs were made at a time, which its times depend on."""
-    if record.environment is None:
-        return record
-    return record.model_copy(update={"environment": record.environment.model_copy(update={"jobs": jobs})})
-
-
-def explain(error: BaseException) -> tuple[RunStatus, str]:
-    """The status and the one-sentence reason of a run that raised `error`."""
-    text = " ".join(str(error).split())[:400]
-    if isinstance(error, WhichtuneError):
-        return RunStatus.FAILED, text
-    lower = text.lower()
-    if isinstance(error, MemoryError) or any(words in lower for words in MEMORY_WORDS):
-        return RunStatus.OUT_OF_MEMORY, f"Out of memory: {text or type(error).__name__}"
-    return RunStatus.FAILED, f"{type(error).__name__}: {text}"
-
-
-def _prepare_child() -> None:
-    """Die with the server, be the first choice of the out-of-memory killer, leave Ctrl-C to the parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(SET_DEATH_SIGNAL, signal.SIGKILL)
+    def end(self, at_once: bool) -> None:
+        """Have the server leave, with the run under way; `at_once` where it has been asked for nothing yet."""
+        if self.process is not None and at_once:
+            self.process.kill()  # still at its imports, or waiting
         try:
-            with open("/proc/self/oom_score_adj", "w", encoding="ascii") as handle:
-                handle.write("500")
-        except OSError:
-            return  # some containers forbid it; the run is no worse off
-
-
-def _fork_and_wait(request: dict[str, Any], requests: TextIO, out: TextIO) -> int:
-    """Run in a child; its exit status, negative for a signal. Leaves when standard input closes."""
-    out.flush()
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            _prepare_child()
-            execute(request, out)
-            code = 0
-        finally:
-            out.flush()
-            os._exit(code)
-    while True:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status)
-        ready, _, _ = select.select([requests], [], [], POLL_SECONDS)
-        if ready and os.read(requests.fileno(), 1) == b"":
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            os._exit(0)  # at once: nothing here needs tidying
-
-
-def _fork_others(requests: TextIO, out: TextIO, others: Sequence[tuple[int, int]]) -> None:
-    """Fork a server for each pair of pipes; it takes them in place of `requests` and `out` and goes on from here."""
-    for their_requests, their_events in others:
-        if os.fork() == 0:
-            os.dup2(their_requests, requests.fileno())
-            os.dup2(their_events, out.fileno())
-            break
-    for pipe in (pipe for pair in others for pipe in pair):
-        os.close(pipe)  # else nobody could tell by a pipe that its server is gone
-
-
-def serve(requests: TextIO, out: TextIO, fork: bool = True, others: Sequence[tuple[int, int]] = ()) -> None:
-    """Answer requests until standard input closes. Without fork, answer one and leave."""
-    gc.disable()  # looking through what stays anyway takes a third of the imports' time
-    warm_up()
-    gc.freeze()  # a run need not look through all that was imported, which would also copy its pages
-    gc.enable()
-    if fork:
-        _fork_others(requests, out, others)
-    while line := _read_line(requests):
-        request = json.loads(line)
-        if fork:
-            code = _fork_and_wait(request, requests, out)
-        else:
-            execute(request, out)
-            code = 0
-        out.write(json.dumps({"event": "exit", "code": code}) + "\n")
-        out.flush()
-        if not fork:
+            self.requests.close()
+        except BrokenPipeError:
+            if self.process is not None:
+                self.process.kill()  # it had died with a request unread
+        if self.process is None:
+            hangup = select.poll()
+            hangup.register(self.events, 0)
+            hangup.poll(END_SECONDS * 1000)
             return
+        try:
+            self.process.wait(timeout=END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
 
 
-def _read_line(requests: TextIO) -> str:
-    """One line, byte by byte: nothing of the next request may wait in a buffer that a child would inherit."""
-    parts = []
-    while (byte := os.read(requests.fileno(), 1)) not in (b"", b"\n"):
-        parts.append(byte)
-    return b"".join(parts).decode()
+class RunServer:
+    """A server that makes one run at a time; started when first needed, and again should it die."""
+
+    def __init__(self, fork: bool = True) -> None:
+        self.fork = fork
+        self.log: IO[bytes] = tempfile.TemporaryFile()
+        self.lock = threading.Lock()  # closing comes from another thread where runs are made side by side
+        self.closed = self.used = False
+        self.connection: _Connection | None = None
+
+    def __enter__(self) -> RunServer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+        self.log.close()
+
+    def close(self) -> None:
+        """End the server and the run under way; it starts no more."""
+        with self.lock:
+            self.closed = True
+            connection, self.connection = self.connection, None
+        if connection is not None:
+            connection.end(at_once=not self.used)
+
+    def run(self, request: dict[str, Any], on_event: Callable[[Event], None]) -> int:
+        """Make one run; gives the child's exit status, negative for a signal. Raises StoppedError once closed."""
+        line = json.dumps(request) + "\n"
+        try:
+            connection = self._send(line)
+        except BrokenPipeError:  # it has died since its last run
+            with self.lock:
+                self.connection = None
+            connection = self._send(line)
+        for answer in connection.events:
+            event = json.loads(answer)
+            if event["event"] == "exit":
+                if connection.process is not None and not self.fork:  # it answers one request and leaves
+                    connection.process.wait()
+                return int(event["code"])
+            on_event(event)
+        with self.lock:
+            self.connection = None
+        return connection.lost()
+
+    def _send(self, line: str) -> _Connection:
+        connection = self.start()
+        self.used = True
+        connection.requests.write(line)
+        connection.requests.flush()
+        return connection
+
+    def start(self) -> _Connection:
+        """The connection to a running server. Raises StoppedError once closed."""
+        with self.lock:
+            if self.closed:
+                raise StoppedError
+            if self.connection is None or self.connection.is_known_dead:
+                (self.connection,) = _launch(self.fork, self.log)
+            return self.connection
 
 
-if __name__ == "__main__":
-    # Events own the real standard output; whatever libraries print goes to standard error.
-    events = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    pairs = [pair.split(",") for pair in sys.argv[1:] if "," in pair]
-    others = [(int(their_requests), int(their_events)) for their_requests, their_events in pairs]
-    serve(sys.stdin, events, fork="--no-fork" not in sys.argv, others=others)
-    os._exit(0)
+def start_together(servers: Sequence[RunServer]) -> None:
+    """Start new servers with one set of imports: all but the first are forked from it when it has made them.
+
+    Where there is no forking each makes its own.
+    """
+    if not servers or not servers[0].fork:
+        for server in servers:
+            server.start()
+        return
+    for server, connection in zip(servers, _launch(True, servers[0].log, len(servers) - 1), strict=True):
+        server.connection = connection
+
+
+def _launch(fork: bool, log: IO[bytes], others: int = 0) -> list[_Connection]:
+    """Connections to a new process and to the `others` that it will fork, who get their pipes through it."""
+    pipes = [(os.pipe(), os.pipe()) for _ in range(others)]
+    theirs = [(requests[0], events[1]) for requests, events in pipes]
+    command = [sys.executable, "-m", "whichtune.executors.worker", *([] if fork else ["--no-fork"])]
+    process = subprocess.Popen(
+        [*command, *(f"{requests},{events}" for requests, events in theirs)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=log,
+        text=True,
+        encoding="utf-8",
+        pass_fds=[end for pair in theirs for end in pair],
+        start_new_session=True,  # Ctrl-C reaches only the parent, which then closes the pipes
+    )
+    for end in (end for pair in theirs for end in pair):
+        os.close(end)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    first = _Connection(process.stdin, process.stdout, process)
+    return [first, *(_forked(requests[1], events[0]) for requests, events in pipes)]
+
+
+def _forked(requests: int, events: int) -> _Connection:
+    return _Connection(open(requests, "w", encoding="utf-8"), open(events, encoding="utf-8"), None)
