@@ -119,8 +119,8 @@ def test_published_figures_in_the_form_of_the_presets(tmp_path):
     from types import SimpleNamespace
     from typing import Any, cast
 
+    from whichtune.published.presets import load_preset
     from whichtune.report.details import published_table
-    from whichtune.studies.presets import load_preset
 
     study = load_preset("sms-spam").model_dump(mode="json")
     label, figures = next(iter(study["published"]["rows"].items()))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from whichtune.errors import UnknownNameError
-from whichtune.studies.claims import check_published, declared_pairs, load_published, published_names
+from whichtune.published.claims import check_published, declared_pairs, load_published, published_names
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "published"
 

@@ -14,13 +14,13 @@ from realdata import shared
 from whichtune.compare import Comparison, prepare
 from whichtune.data.named import NAMED_SETS, SplitFolder
 from whichtune.data.splits import load_dataset
+from whichtune.published.claims import check_published, load_published
+from whichtune.published.presets import load_preset, row_in_full, rows_of
+from whichtune.published.reproduce import reproduce, reproduction_study
 from whichtune.records.store import StudyFolder
 from whichtune.report.figures_data import all_figures
 from whichtune.report.reproduction import heading, reproduction_rows, reproduction_table
 from whichtune.report.write import load_view
-from whichtune.reproduce import reproduce, reproduction_study
-from whichtune.studies.claims import check_published, load_published
-from whichtune.studies.presets import load_preset, row_in_full, rows_of
 from whichtune.study.spec import DataSettings, Study
 
 SHEET = Path(__file__).resolve().parents[3] / "shared" / "published" / "imdb-feature-extraction-vs-lora.md"

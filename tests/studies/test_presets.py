@@ -12,11 +12,11 @@ import pytest
 
 from whichtune.compare import Comparison, prepare
 from whichtune.errors import SettingError, UnknownNameError
-from whichtune.experiment import MODEL_SIZES, Flags, experiment_study
+from whichtune.published.claims import load_published
+from whichtune.published.experiment import MODEL_SIZES, Flags, experiment_study
+from whichtune.published.presets import load_preset, preset_names, row_in_full, rows_of
+from whichtune.published.reproduce import reproduce, reproduction_study
 from whichtune.report.reproduction import reproduction_rows
-from whichtune.reproduce import reproduce, reproduction_study
-from whichtune.studies.claims import load_published
-from whichtune.studies.presets import load_preset, preset_names, row_in_full, rows_of
 from whichtune.study.spec import Study
 
 # The published usage lines without their first two words, the two misprints read as they were meant.

@@ -10,7 +10,7 @@ import pytest
 from studies.conftest import SHAPE
 from studies.plain_reference import Options, Outcome, train
 from whichtune.compare import prepare
-from whichtune.reproduce import reproduction_study
+from whichtune.published.reproduce import reproduction_study
 from whichtune.runs.run import RunResult, run_one
 
 EPOCHS, EVERY = 2, 10

@@ -41,9 +41,9 @@ def reproduce(
     from whichtune.cli import console, print_dry_run
     from whichtune.expansion.assemble import check_choice
     from whichtune.progress import Progress
+    from whichtune.published.reproduce import reproduce as run_study
+    from whichtune.published.reproduce import reproduction_study
     from whichtune.report.terminal import print_reproduction, print_summary
-    from whichtune.reproduce import reproduce as run_study
-    from whichtune.reproduce import reproduction_study
 
     check_choice("--save", save, ("none", "best", "all"))
     chosen = reproduction_study(
@@ -119,7 +119,7 @@ def experiment(
     """Make one run by the published script's flags."""
     from whichtune.cli import console
     from whichtune.compare import compare
-    from whichtune.experiment import Flags, experiment_study, final_lines, loss_line
+    from whichtune.published.experiment import Flags, experiment_study, final_lines, loss_line
 
     flags = Flags(
         model_size=model_size,
@@ -170,8 +170,8 @@ def studies(
     import yaml
 
     from whichtune.cli import console
+    from whichtune.published.presets import load_preset, preset_names, row_in_full
     from whichtune.report.terminal import print_lines
-    from whichtune.studies.presets import load_preset, preset_names, row_in_full
 
     screen = console()
     if name is None:
@@ -197,8 +197,8 @@ def _study_line(study: Any) -> list[str]:
 
 
 def _print_study(study: Any, screen: Any) -> None:
+    from whichtune.published.presets import rows_of
     from whichtune.report.terminal import print_lines
-    from whichtune.studies.presets import rows_of
 
     figures = (study.published or {}).get("rows", {})
     rows = []
@@ -220,8 +220,8 @@ def _print_study(study: Any, screen: Any) -> None:
 
 
 def _print_check(name: str, screen: Any) -> None:
+    from whichtune.published.claims import check_published
     from whichtune.report.terminal import print_lines
-    from whichtune.studies.claims import check_published
 
     found = check_published(name)
     print_lines(*found.row_table(), screen)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from whichtune.errors import SettingError
+from whichtune.published.presets import read_preset
+from whichtune.published.reproduce import local_copy
 from whichtune.registry import did_you_mean
-from whichtune.reproduce import local_copy
-from whichtune.studies.presets import read_preset
 from whichtune.study.load import parse_study
 from whichtune.study.spec import Study
 

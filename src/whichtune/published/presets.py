@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from whichtune.errors import SettingError, UnknownNameError
+from whichtune.published.claims import SUFFIX, declared_pairs, load_published, published_names
 from whichtune.registry import did_you_mean
-from whichtune.studies.claims import SUFFIX, declared_pairs, load_published, published_names
 from whichtune.study.load import parse_study, read_yaml
 from whichtune.study.spec import RunEntry, Settings, Study
 

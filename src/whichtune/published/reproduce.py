@@ -13,8 +13,8 @@ from whichtune.compare import Comparison, Listener, Save, choose_device, compare
 from whichtune.data.named import NAMED_SETS
 from whichtune.errors import ModelError, SettingError
 from whichtune.expansion.assemble import parse_seeds, with_assignments
+from whichtune.published.presets import only_rows, read_preset, with_claims
 from whichtune.report.reproduction import reproduction_csv, reproduction_markdown
-from whichtune.studies.presets import only_rows, read_preset, with_claims
 from whichtune.study.load import parse_assignment, parse_study
 from whichtune.study.spec import RunEntry, Study
 
