@@ -17,7 +17,7 @@ def commands_page() -> str:
     """docs/commands.md, from the command line's own parser."""
     import typer.main
 
-    from whichtune.cli import app
+    from whichtune.cli.app import app
 
     group: Any = typer.main.get_command(app)
     parts = [
@@ -61,7 +61,7 @@ def options_of(command: Any) -> list[tuple[str, str]]:
 
 
 def pages() -> dict[str, str]:
-    from whichtune.report.reference import methods_page, settings_page
+    from whichtune.cli.reference import methods_page, settings_page
 
     return {"commands.md": commands_page(), "methods.md": methods_page(), "settings.md": settings_page()}
 

@@ -11,7 +11,7 @@ import pytest
 import typer.main
 
 from whichtune.baselines import BASELINES
-from whichtune.cli import app
+from whichtune.cli.app import app
 from whichtune.methods import METHODS
 from whichtune.study.spec import DataSettings, Settings, Study
 

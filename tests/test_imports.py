@@ -18,7 +18,7 @@ def loaded_after(code: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "code", ["import whichtune", "import whichtune.cli", "import whichtune.methods", "import whichtune.baselines"]
+    "code", ["import whichtune", "import whichtune.cli.app", "import whichtune.methods", "import whichtune.baselines"]
 )
 def test_light_imports(code: str) -> None:
     assert loaded_after(code) == set()

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from whichtune.progress import Progress, _Current
+from whichtune.cli.progress import Progress, _Current
 
 STEPS = 40
 
@@ -25,7 +25,7 @@ STUDY = {"event": "study", "name": "s", "folder": "s", "runs": 2, "complete": 0}
 def test_time_left_is_by_the_pace_of_steps_not_of_what_came_before(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run may compute its lower blocks for a minute before its first step."""
     clock = iter([0.0, 60.0, 62.0])
-    monkeypatch.setattr("whichtune.progress.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr("whichtune.cli.progress.time", SimpleNamespace(monotonic=lambda: next(clock)))
     run = _Current("full")
     assert run.seconds_left(1, STEPS) is None
     assert run.seconds_left(11, STEPS) == pytest.approx(0.2 * (STEPS - 11))  # ten steps took two seconds
@@ -38,9 +38,9 @@ def test_a_resumed_count_of_steps_has_its_own_pace() -> None:
 
 
 def test_a_pipe_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("whichtune.progress.PLAIN_SECONDS", -1.0)
+    monkeypatch.setattr("whichtune.cli.progress.PLAIN_SECONDS", -1.0)
     now = [0.0]
-    monkeypatch.setattr("whichtune.progress.time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr("whichtune.cli.progress.time", SimpleNamespace(monotonic=lambda: now[0]))
     out = io.StringIO()
     with Progress(Console(file=out, force_terminal=False, width=200)) as progress:
         for event in (STUDY, START, step(1), step(2), END):

@@ -6,7 +6,7 @@ import atexit
 import os
 import sys
 
-from whichtune.cli import main
+from whichtune.cli.app import main
 
 
 def run() -> None:

@@ -10,9 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from whichtune.cli.terminal import fitting_columns, print_summary
+from whichtune.cli.textplot import text_scatter
 from whichtune.report import figures_data, matrices, scales
-from whichtune.report.terminal import fitting_columns, print_summary
-from whichtune.report.textplot import text_scatter
 from whichtune.report.view import View
 from whichtune.report.write import load_view
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from report.conftest import places
 from report.made_studies import HOSTILE, many_tongues, one_run, ordinary
-from whichtune.cli import app, main
+from whichtune.cli.app import app, main
 from whichtune.errors import StoreError
 from whichtune.records.store import StudyFolder
 from whichtune.report.tables import latex_escape
@@ -104,7 +104,7 @@ def test_csv_has_every_run_unrounded(made):
 
 def test_report_loads_neither_torch_nor_what_it_does_not_draw_with(made):
     code = (
-        "import sys, whichtune.report, whichtune.report.html, whichtune.report.terminal, whichtune.report.reference\n"
+        "import sys, whichtune.report, whichtune.report.html, whichtune.cli.terminal, whichtune.cli.reference\n"
         "from whichtune.records.store import StudyFolder\n"
         "from whichtune.report.write import write_report\n"
         f"write_report(StudyFolder({str(made('ordinary').path)!r}), figures=False)\n"
@@ -119,7 +119,7 @@ def test_report_is_written_where_torch_cannot_be_imported(made):
     code = (
         "import sys\n"
         "sys.modules['torch'] = sys.modules['transformers'] = None\n"
-        "from whichtune.cli import main\n"
+        "from whichtune.cli.app import main\n"
         f"sys.argv = ['whichtune', 'report', {str(made('ordinary').path)!r}]\n"
         "main()"
     )

@@ -198,7 +198,7 @@ def test_one_row_alone(reviews: Path) -> None:
 def test_a_dry_run_runs_nothing(reviews: Path, tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
-    from whichtune.cli import app
+    from whichtune.cli.app import app
 
     line = f"reproduce imdb --data {reviews} --model embedded --device cpu --dry-run --out {tmp_path / 'out'}"
     done = CliRunner().invoke(app, shlex.split(line))

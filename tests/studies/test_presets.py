@@ -115,7 +115,7 @@ def _context(line: str) -> dict[str, Any]:
     """The flags as the command line reads them."""
     import typer.main
 
-    from whichtune.cli import app
+    from whichtune.cli.app import app
 
     command = typer.main.get_command(app).commands["experiment"]  # type: ignore[attr-defined]
     return dict(command.make_context("experiment", shlex.split(line)).params)
@@ -161,7 +161,7 @@ def test_the_experiment_prints_losses_and_three_accuracies(mini: Path, collectio
 def _command(line: str) -> Any:
     from typer.testing import CliRunner
 
-    from whichtune.cli import app
+    from whichtune.cli.app import app
 
     return CliRunner().invoke(app, shlex.split(line))
 

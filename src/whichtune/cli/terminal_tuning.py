@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from whichtune.cli.terminal import print_lines
 from whichtune.report import tables
-from whichtune.report.terminal import print_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

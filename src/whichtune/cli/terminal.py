@@ -56,8 +56,8 @@ FILE_WIDTH = 250  # where the output is no terminal
 
 def print_summary(summary: dict[str, Any], console: Console) -> None:
     """Verdict, table and a plot of score against cost. Where the output is no terminal all columns are there."""
+    from whichtune.cli.textplot import text_scatter
     from whichtune.report.figures_data import cost_figures
-    from whichtune.report.textplot import text_scatter
     from whichtune.report.tuning import tuning_lines
     from whichtune.report.view import View
 
@@ -189,7 +189,7 @@ def print_methods(console: Console) -> None:
 
 def print_method(name: str, console: Console) -> None:
     """One method's card with its settings."""
-    from whichtune.report.reference import method_card
+    from whichtune.cli.reference import method_card
 
     console.print(method_card(name), markup=False, highlight=False, soft_wrap=True)
 

@@ -38,12 +38,12 @@ def reproduce(
     ] = None,
 ) -> None:
     """Run a published study again, or our answer to one, and print measured beside published."""
-    from whichtune.cli import console, print_dry_run
+    from whichtune.cli.app import console, print_dry_run
+    from whichtune.cli.progress import Progress
+    from whichtune.cli.terminal import print_reproduction, print_summary
     from whichtune.expansion.assemble import check_choice
-    from whichtune.progress import Progress
     from whichtune.published.reproduce import reproduce as run_study
     from whichtune.published.reproduce import reproduction_study
-    from whichtune.report.terminal import print_reproduction, print_summary
 
     check_choice("--save", save, ("none", "best", "all"))
     chosen = reproduction_study(
@@ -117,7 +117,7 @@ def experiment(
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads [default: torch's choice].")] = None,
 ) -> None:
     """Make one run by the published script's flags."""
-    from whichtune.cli import console
+    from whichtune.cli.app import console
     from whichtune.compare import compare
     from whichtune.published.experiment import Flags, experiment_study, final_lines, loss_line
 
@@ -169,9 +169,9 @@ def studies(
     """List the package's studies, or show one: its rows, one row in full, or a check of what was published."""
     import yaml
 
-    from whichtune.cli import console
+    from whichtune.cli.app import console
+    from whichtune.cli.terminal import print_lines
     from whichtune.published.presets import load_preset, preset_names, row_in_full
-    from whichtune.report.terminal import print_lines
 
     screen = console()
     if name is None:
@@ -197,8 +197,8 @@ def _study_line(study: Any) -> list[str]:
 
 
 def _print_study(study: Any, screen: Any) -> None:
+    from whichtune.cli.terminal import print_lines
     from whichtune.published.presets import rows_of
-    from whichtune.report.terminal import print_lines
 
     figures = (study.published or {}).get("rows", {})
     rows = []
@@ -220,8 +220,8 @@ def _print_study(study: Any, screen: Any) -> None:
 
 
 def _print_check(name: str, screen: Any) -> None:
+    from whichtune.cli.terminal import print_lines
     from whichtune.published.claims import check_published
-    from whichtune.report.terminal import print_lines
 
     found = check_published(name)
     print_lines(*found.row_table(), screen)
@@ -243,7 +243,7 @@ def _given() -> str:
 
 
 def _debug() -> bool:
-    from whichtune.cli import _debug as debug
+    from whichtune.cli.app import _debug as debug
 
     return debug()
 

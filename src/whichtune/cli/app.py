@@ -134,9 +134,9 @@ def parse_bytes(option: str, text: str | None) -> int | None:
 
 def _compare(study: Any, out: Path | None, as_json: bool, logger_names: list[str], **options: Any) -> None:
     """Run a study with live progress, print its table, and exit with 1 where a run failed."""
+    from whichtune.cli.progress import Progress
     from whichtune.compare import compare as run_study
     from whichtune.loggers import Sender
-    from whichtune.progress import Progress
 
     screen = console(stderr=as_json)
     with Progress(screen, _debug()) as progress:
@@ -155,16 +155,16 @@ def _compare(study: Any, out: Path | None, as_json: bool, logger_names: list[str
 
 
 def _print_summary(summary: dict[str, Any], screen: Any) -> None:
-    from whichtune.report.terminal import print_summary
+    from whichtune.cli.terminal import print_summary
 
     print_summary(summary, screen)
 
 
 def print_dry_run(study: Any, out: Path | None, lenient: bool = False) -> None:
     """Each run with its predicted cost. With `lenient`, runs whose model cannot be had stand there without one."""
+    from whichtune.cli.terminal import print_estimates
+    from whichtune.cli.terminal_tuning import print_search
     from whichtune.compare import prepare
-    from whichtune.report.terminal import print_estimates
-    from whichtune.report.terminal_tuning import print_search
     from whichtune.runs.estimate import estimate_runs, estimate_search, free_disk
     from whichtune.tuning.trials import plan_search
 
@@ -187,9 +187,9 @@ def plan(
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
 ) -> None:
     """Show what a study will compute, why, and how much that saves; run nothing."""
+    from whichtune.cli.terminal import print_plan
     from whichtune.compare import prepare
     from whichtune.expansion.assemble import assemble_study
-    from whichtune.report.terminal import print_plan
     from whichtune.runs.preview import preview_study
 
     chosen = assemble_study(study, data, None, None, model, methods, None, set_ or [], None, device)
@@ -203,7 +203,7 @@ def cache(
     clear: Annotated[bool, typer.Option("--clear", help="Remove every entry that is not being written.")] = False,
 ) -> None:
     """List or clear the stored states of frozen blocks."""
-    from whichtune.report.terminal import print_cache
+    from whichtune.cli.terminal import print_cache
     from whichtune.shortcuts.cache import ActivationCache, default_root
 
     place = ActivationCache(default_root())
@@ -240,7 +240,7 @@ def predict(
 @app.command()
 def methods(name: Annotated[str | None, typer.Argument(help="One method, in full.")] = None) -> None:
     """List the methods and baselines, or show one method's card."""
-    from whichtune.report.terminal import print_method, print_methods
+    from whichtune.cli.terminal import print_method, print_methods
 
     if name is None:
         print_methods(console())
@@ -257,8 +257,8 @@ def show(
     """Show a study's table, or everything about one run."""
     import json
 
+    from whichtune.cli.terminal import print_run
     from whichtune.records.store import StudyFolder
-    from whichtune.report.terminal import print_run
     from whichtune.runs.predict import find_run
 
     place = StudyFolder(folder)
@@ -298,7 +298,7 @@ def report(
 @app.command()
 def doctor() -> None:
     """Check this machine and installation."""
-    from whichtune.doctor import examine
+    from whichtune.cli.doctor import examine
 
     checks = examine()
     for check in checks:
@@ -316,7 +316,7 @@ def _version(wanted: bool) -> None:
 
 
 def _add_commands() -> None:
-    from whichtune.commands import published
+    from whichtune.cli.app import published
 
     published.add_to(app)
 
