@@ -9,8 +9,8 @@ import pytest
 
 from report.made_studies import ordinary
 from whichtune.errors import SettingError
-from whichtune.loggers import Sender, check_logger
 from whichtune.records.store import StudyFolder
+from whichtune.report.loggers import Sender, check_logger
 from whichtune.report.write import write_report
 
 

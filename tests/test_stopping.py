@@ -18,7 +18,7 @@ from whichtune.compare import compare, prepare
 from whichtune.errors import SettingError
 from whichtune.models.saving import trained_state
 from whichtune.records.store import StudyFolder
-from whichtune.report.figures_data import curve_figures
+from whichtune.report.figures import curve_figures
 from whichtune.report.run_notes import run_notes, stopping_notes
 from whichtune.report.write import load_view
 from whichtune.runs.run import RunResult, build_classifier, run_one

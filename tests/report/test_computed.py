@@ -12,7 +12,7 @@ from rich.console import Console
 
 from whichtune.cli.terminal import fitting_columns, print_summary
 from whichtune.cli.textplot import text_scatter
-from whichtune.report import figures_data, matrices, scales
+from whichtune.report import figures, matrices, scales
 from whichtune.report.view import View
 from whichtune.report.write import load_view
 
@@ -20,7 +20,7 @@ from whichtune.report.write import load_view
 @given(st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), min_size=1, max_size=12))
 def test_pareto_front_is_what_no_other_point_beats(pairs):
     points = [{"x": x, "y": y} for x, y in pairs]
-    front = {(p["x"], p["y"]) for p in figures_data.pareto(points)}
+    front = {(p["x"], p["y"]) for p in figures.pareto(points)}
     beaten = {
         (p["x"], p["y"])
         for p in points
@@ -43,7 +43,7 @@ def test_class_scores_agree_with_sklearn():
 
 def test_cost_axes_and_marks(made):
     view = load_view(made("ordinary"))
-    figures = {figure["cost"]: figure for figure in figures_data.cost_figures(view)}
+    figures = {figure["cost"]: figure for figure in figures.cost_figures(view)}
     assert list(figures)[:4] == ["train_seconds", "peak_memory_bytes", "trainable_parameters", "inference_ms"]
     parameters = {point["label"]: point for point in figures["trainable_parameters"]["points"]}
     assert parameters["full"]["x"] == 3_000_000
@@ -56,7 +56,7 @@ def test_cost_axes_and_marks(made):
 
 def test_interval_and_mean_are_those_of_the_statistics(made):
     view = load_view(made("ordinary"))
-    rows = {row["label"]: row for row in figures_data.score_dots(view)["rows"]}
+    rows = {row["label"]: row for row in figures.score_dots(view)["rows"]}
     for figures in view.summary["intervals"]["methods"]:
         assert rows[figures["label"]]["mean"] == pytest.approx(100 * figures["test"])
         if figures["interval"]:
@@ -65,10 +65,10 @@ def test_interval_and_mean_are_those_of_the_statistics(made):
 
 def test_many_rows_share_one_panel_of_curves(made):
     view = load_view(made("hundred_runs"))
-    assert len(figures_data.curve_figures(view)[0]["panels"]) == 20
+    assert len(figures.curve_figures(view)[0]["panels"]) == 20
     doubled = [{**run, "label": f"{run['label']} again"} for run in view.summary["runs"]]
     more = View({**view.summary, "runs": [*view.summary["runs"], *doubled]}, view.curves)
-    figure = figures_data.curve_figures(more)[0]
+    figure = figures.curve_figures(more)[0]
     assert [panel["title"] for panel in figure["panels"]] == ["All rows"]
     assert len(figure["panels"][0]["lines"]) == 200
 
@@ -147,7 +147,7 @@ def test_columns_are_taken_by_importance_and_kept_in_order():
 
 
 def test_text_plot_puts_the_better_higher_and_the_dearer_to_the_right(made):
-    figure = figures_data.cost_figures(load_view(made("ordinary")))[0]
+    figure = figures.cost_figures(load_view(made("ordinary")))[0]
     lines = text_scatter(figure, 80)
     named = {
         p["label"]: letter for letter, p in zip("ABCDE", sorted(figure["points"], key=lambda p: -p["y"]), strict=True)

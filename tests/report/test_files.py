@@ -104,7 +104,7 @@ def test_csv_has_every_run_unrounded(made):
 
 def test_report_loads_neither_torch_nor_what_it_does_not_draw_with(made):
     code = (
-        "import sys, whichtune.report, whichtune.report.html, whichtune.cli.terminal, whichtune.cli.reference\n"
+        "import sys, whichtune.report, whichtune.report.page, whichtune.cli.terminal, whichtune.cli.reference\n"
         "from whichtune.records.store import StudyFolder\n"
         "from whichtune.report.write import write_report\n"
         f"write_report(StudyFolder({str(made('ordinary').path)!r}), figures=False)\n"

@@ -9,7 +9,7 @@ import pytest
 
 from report.conftest import by_id, page, text_of
 from report.made_studies import ALL, HOSTILE
-from whichtune.report.html import render_page
+from whichtune.report.page import render_page
 from whichtune.report.write import load_view, write_report
 
 NAMES = sorted(ALL)

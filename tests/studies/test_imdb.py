@@ -18,7 +18,7 @@ from whichtune.published.claims import check_published, load_published
 from whichtune.published.presets import load_preset, row_in_full, rows_of
 from whichtune.published.reproduce import reproduce, reproduction_study
 from whichtune.records.store import StudyFolder
-from whichtune.report.figures_data import all_figures
+from whichtune.report.figures import all_figures
 from whichtune.report.reproduction import heading, reproduction_rows, reproduction_table
 from whichtune.report.write import load_view
 from whichtune.study.spec import DataSettings, Study

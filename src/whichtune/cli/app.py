@@ -136,7 +136,7 @@ def _compare(study: Any, out: Path | None, as_json: bool, logger_names: list[str
     """Run a study with live progress, print its table, and exit with 1 where a run failed."""
     from whichtune.cli.progress import Progress
     from whichtune.compare import compare as run_study
-    from whichtune.loggers import Sender
+    from whichtune.report.loggers import Sender
 
     screen = console(stderr=as_json)
     with Progress(screen, _debug()) as progress:

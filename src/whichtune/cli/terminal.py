@@ -57,7 +57,7 @@ FILE_WIDTH = 250  # where the output is no terminal
 def print_summary(summary: dict[str, Any], console: Console) -> None:
     """Verdict, table and a plot of score against cost. Where the output is no terminal all columns are there."""
     from whichtune.cli.textplot import text_scatter
-    from whichtune.report.figures_data import cost_figures
+    from whichtune.report.figures import cost_figures
     from whichtune.report.tuning import tuning_lines
     from whichtune.report.view import View
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import mean
 
 from whichtune.report import tables
-from whichtune.report.figures_data import Figure, finite, number
+from whichtune.report.figures import Figure, finite, number
 from whichtune.report.view import View
 
 

@@ -10,7 +10,7 @@ from whichtune.errors import StoreError
 from whichtune.records.record import SCHEMA_VERSION
 from whichtune.records.store import StudyFolder
 from whichtune.report import tables
-from whichtune.report.figures_data import all_figures
+from whichtune.report.figures import all_figures
 from whichtune.report.view import View
 
 
@@ -33,7 +33,7 @@ def write_report(folder: StudyFolder, figures: bool = True) -> Report:
     Reads summary.json and what the runs left behind; loads no torch. Raises StoreError where the folder is
     no study's or cannot be written.
     """
-    from whichtune.report.html import render_page
+    from whichtune.report.page import render_page
 
     view = load_view(folder)
     drawn = all_figures(view)

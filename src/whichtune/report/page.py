@@ -8,7 +8,7 @@ from importlib import resources
 from typing import Any
 
 from whichtune.records.store import StudyFolder
-from whichtune.report import details, figures_data, matrices, svg, svg_tuning, tables, tuning
+from whichtune.report import details, figures, matrices, svg, svg_tuning, tables, tuning
 from whichtune.report.disagreement import disagreements
 from whichtune.report.run_notes import run_notes
 from whichtune.report.samples import samples
@@ -52,7 +52,7 @@ def render_page(view: View, folder: StudyFolder, figures: list[dict[str, Any]] |
 
 def page_content(view: View, folder: StudyFolder, figures: list[dict[str, Any]] | None = None) -> dict[str, Any]:
     """Everything the template shows."""
-    drawn = figures_data.all_figures(view) if figures is None else figures
+    drawn = figures.all_figures(view) if figures is None else figures
     by_kind: dict[str, list[dict[str, Any]]] = {}
     for figure in drawn:
         by_kind.setdefault(figure["kind"], []).append(figure)

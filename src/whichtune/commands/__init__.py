@@ -1,1 +1,0 @@
-"""Commands of the command line, one module for each group. Parsing and printing only."""
