@@ -38,6 +38,7 @@ from whichtune.shortcuts.frozen_blocks import Filled, Want
 from whichtune.shortcuts.planned import PlannedForward
 from whichtune.shortcuts.prepared import lower_pass
 from whichtune.study.spec import DataSettings, RunSpec
+from whichtune.tasks.classification.objective import ClassificationObjective
 from whichtune.training.forward import PlainForward
 from whichtune.training.trainer import Trainer, steps_in_total
 
@@ -162,7 +163,8 @@ class Bench:
         planned, lower_seconds = self._planned_trainer(spec, encoded, whole, cache)
         off = spec.model_copy(update={"plan": "off"})
         classifier = self.classifier(off)
-        plain = Trainer(classifier, PlainForward(classifier, encoded, self.device, "float32"), off, Timers(self.device))
+        slow = PlainForward(classifier, encoded, self.device, "float32")
+        plain = Trainer(classifier, slow, off, Timers(self.device), ClassificationObjective(classifier, slow, off))
         ways: dict[str, Callable[[list[int]], None]] = {
             "plain": lambda rows: plain.step([rows]),
             "planned": lambda rows: planned.step([rows]),
@@ -209,7 +211,8 @@ class Bench:
         arguments = (classifier, encoded, self.device, "float32", plan.partition, texts, plan.position)
         forward = PlannedForward(*arguments, plan.route, states, plan.cached == "features")
         forward.settle()
-        return Trainer(classifier, forward, spec, Timers(self.device)), seconds
+        objective = ClassificationObjective(classifier, forward, spec)
+        return Trainer(classifier, forward, spec, Timers(self.device), objective), seconds
 
     def _trainer_step(self, spec: RunSpec, encoded: Any) -> Callable[[list[int]], None]:
         """One step of transformers.Trainer on given rows, with its own defaults for everything not set."""
@@ -226,7 +229,7 @@ class Bench:
                 self.classifier = classifier
 
             def forward(self, **named: torch.Tensor) -> dict[str, torch.Tensor]:
-                from whichtune.models.heads import Batch
+                from whichtune.data.batch import Batch
 
                 labels = named["labels"]
                 logits = self.classifier(Batch(named["input_ids"], named["lengths"], labels, named.get("mask")))

@@ -23,6 +23,7 @@ from whichtune.seeding import HEAD, generator
 from whichtune.shortcuts.prepared import CacheSettings, Prepared, prepare_forward
 from whichtune.study.spec import DataSettings, RunSpec
 from whichtune.tasks.classification.evaluate import predict_split
+from whichtune.tasks.classification.objective import ClassificationObjective
 from whichtune.training.forward import PlainForward
 from whichtune.training.trainer import Trainer
 
@@ -186,7 +187,7 @@ def run(
         settings_ = cache_settings or CacheSettings(cache)
         prepared = prepare_forward(spec, classifier, encoded, place, timers, settings_)
         forward = prepared.forward
-    training = Trainer(classifier, forward, spec, timers).train()
+    training = Trainer(classifier, forward, spec, timers, ClassificationObjective(classifier, forward, spec)).train()
     logits = {name: predict_split(classifier, forward, name) for name in encoded.splits}
     losses = [point["train_loss"] for point in training.curves]
     return Outcome(losses, logits, prepared, training.flops, timers)

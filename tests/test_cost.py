@@ -10,12 +10,13 @@ import torch
 from models.tiny_families import FAMILIES
 from planned_runs import Cell, make_classifier, make_spec
 from test_oracle import spec_of
+from whichtune.data.batch import Batch
 from whichtune.data.splits import load_dataset
 from whichtune.measure.cost import MemoryMonitor, anonymous_bytes, count_flops, count_parameters
 from whichtune.measure.flops import flops_of_length
-from whichtune.models.heads import Batch
 from whichtune.runs.estimate import estimate_runs, meta_classifier, meta_loss
-from whichtune.runs.run import build_classifier, encode_for, run_one
+from whichtune.runs.run import run_one
+from whichtune.tasks.classification.task import build_classifier, encode_for
 from whichtune.training.forward import PlainForward
 
 

@@ -9,13 +9,14 @@ import torch
 from transformers import AutoConfig, AutoModel
 
 from test_oracle import spec_of
+from whichtune.data.batch import Batch
 from whichtune.errors import ModelError, SettingError
 from whichtune.measure.cost import count_parameters
 from whichtune.methods import METHODS
 from whichtune.models.causality import is_causal
-from whichtune.models.heads import Batch, Classifier, pool
+from whichtune.models.heads import Classifier, pool
 from whichtune.models.unfuse import unfuse
-from whichtune.runs.run import build_classifier
+from whichtune.tasks.classification.task import build_classifier
 
 WIDTH, HEAD = 32, 32 * 2 + 2
 BLOCK = 12 * WIDTH * WIDTH + 13 * WIDTH

@@ -11,7 +11,8 @@ from safetensors.torch import load_file
 
 from test_oracle import spec_of
 from whichtune.data.splits import load_dataset
-from whichtune.runs.run import build_classifier, encode_for, run_one
+from whichtune.runs.run import run_one
+from whichtune.tasks.classification.task import build_classifier, encode_for
 from whichtune.training.forward import PlainForward
 
 

@@ -21,9 +21,10 @@ from whichtune.records.store import StudyFolder
 from whichtune.report.figures import curve_figures
 from whichtune.report.run_notes import run_notes, stopping_notes
 from whichtune.report.write import load_view
-from whichtune.runs.run import RunResult, build_classifier, run_one
+from whichtune.runs.run import RunResult, run_one
 from whichtune.study.load import parse_study
 from whichtune.study.spec import RunSpec
+from whichtune.tasks.classification.task import build_classifier
 from whichtune.training.stopping import EarlyStopping
 
 EPOCHS, STEPS_OF_EPOCH = 12, 5
@@ -124,8 +125,9 @@ def _trained_for(model: Path, data: Path, plan: str, epochs: int) -> dict[str, t
     """The trained tensors after so many epochs of a run that is planned for `EPOCHS`."""
     from whichtune.data.splits import load_dataset
     from whichtune.measure.cost import Timers
-    from whichtune.runs.run import encode_for
     from whichtune.shortcuts.prepared import CacheSettings, prepare_forward
+    from whichtune.tasks.classification.objective import ClassificationObjective
+    from whichtune.tasks.classification.task import encode_for
     from whichtune.training.trainer import Trainer, step_groups
 
     spec = spec_of(
@@ -137,7 +139,7 @@ def _trained_for(model: Path, data: Path, plan: str, epochs: int) -> dict[str, t
     encoded = encode_for(spec, dataset, tokenizer, classifier.backbone.config)
     device = torch.device("cpu")
     forward = prepare_forward(spec, classifier, encoded, device, Timers(device), CacheSettings()).forward
-    trainer = Trainer(classifier, forward, spec, Timers(device))
+    trainer = Trainer(classifier, forward, spec, Timers(device), ClassificationObjective(classifier, forward, spec))
     trainer.streams.begin_training()
     classifier.train()
     for _ in range(epochs):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from whichtune.version import VERSION
+
+__version__ = VERSION
 __all__ = ["Comparison", "RunRecord", "RunSpec", "Study", "WhichtuneError", "compare", "load_study", "parse_study"]
 
 if TYPE_CHECKING:
@@ -16,13 +18,13 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Comparison": "compare",
-    "RunRecord": "records",
-    "RunSpec": "spec",
-    "Study": "spec",
+    "RunRecord": "records.record",
+    "RunSpec": "study.spec",
+    "Study": "study.spec",
     "WhichtuneError": "errors",
     "compare": "compare",
-    "load_study": "load",
-    "parse_study": "load",
+    "load_study": "study.load",
+    "parse_study": "study.load",
 }
 
 

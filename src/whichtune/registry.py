@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib import import_module
 from typing import Generic, TypeVar
 
 from whichtune.errors import UnknownNameError
@@ -21,11 +22,25 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 class Registry(Mapping[str, T], Generic[T]):
-    """Names to objects of one kind (`kind` is the word used in messages, such as "method")."""
+    """Names to objects of one kind (`kind` is the word used in messages, such as "method").
 
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
+    `built_in` are modules that register their objects when they are imported, which the first look-up does. They are
+    named and not imported here, so that a registry stands below what fills it.
+    """
+
+    def __init__(self, kind: str, built_in: Sequence[str] = ()) -> None:
+        self.kind, self.built_in = kind, built_in
         self._items: dict[str, T] = {}
+        self._filled = False
+
+    @property
+    def _all(self) -> dict[str, T]:
+        """The items, those of the built-in modules among them."""
+        if not self._filled:
+            self._filled = True  # before the imports: what is imported may look something up
+            for module in self.built_in:
+                import_module(module)
+        return self._items
 
     def register(self, name: str) -> Callable[[T], T]:
         """Decorator that stores the object under `name`; a name can be taken only once."""
@@ -40,15 +55,15 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def __getitem__(self, name: str) -> T:
         try:
-            return self._items[name]
+            return self._all[name]
         except KeyError:
-            raise UnknownNameError(f"There is no {self.kind} '{name}': {did_you_mean(name, self._items)}") from None
+            raise UnknownNameError(f"There is no {self.kind} '{name}': {did_you_mean(name, self._all)}") from None
 
     def __contains__(self, name: object) -> bool:
-        return name in self._items
+        return name in self._all
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._items)
+        return iter(self._all)
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self._all)

@@ -43,12 +43,12 @@ def test_class_scores_agree_with_sklearn():
 
 def test_cost_axes_and_marks(made):
     view = load_view(made("ordinary"))
-    figures = {figure["cost"]: figure for figure in figures.cost_figures(view)}
-    assert list(figures)[:4] == ["train_seconds", "peak_memory_bytes", "trainable_parameters", "inference_ms"]
-    parameters = {point["label"]: point for point in figures["trainable_parameters"]["points"]}
+    by_cost = {figure["cost"]: figure for figure in figures.cost_figures(view)}
+    assert list(by_cost)[:4] == ["train_seconds", "peak_memory_bytes", "trainable_parameters", "inference_ms"]
+    parameters = {point["label"]: point for point in by_cost["trainable_parameters"]["points"]}
     assert parameters["full"]["x"] == 3_000_000
-    assert figures["trainable_parameters"]["log"]
-    assert not figures["inference_ms"]["log"]
+    assert by_cost["trainable_parameters"]["log"]
+    assert not by_cost["inference_ms"]["log"]
     marks = {row["label"]: view.mark(row["label"]) for row in view.rows}
     assert marks["tfidf_char"] == "baseline"
     assert marks[view.verdict["recommended"]] == "recommended"
@@ -57,10 +57,10 @@ def test_cost_axes_and_marks(made):
 def test_interval_and_mean_are_those_of_the_statistics(made):
     view = load_view(made("ordinary"))
     rows = {row["label"]: row for row in figures.score_dots(view)["rows"]}
-    for figures in view.summary["intervals"]["methods"]:
-        assert rows[figures["label"]]["mean"] == pytest.approx(100 * figures["test"])
-        if figures["interval"]:
-            assert rows[figures["label"]]["low"] == pytest.approx(100 * figures["interval"][0])
+    for judged in view.summary["intervals"]["methods"]:
+        assert rows[judged["label"]]["mean"] == pytest.approx(100 * judged["test"])
+        if judged["interval"]:
+            assert rows[judged["label"]]["low"] == pytest.approx(100 * judged["interval"][0])
 
 
 def test_many_rows_share_one_panel_of_curves(made):

@@ -317,7 +317,7 @@ def test_intervals_of_runs_hold_their_figures(study: StudyOnDisk) -> None:
 
 
 def test_judging_loads_no_torch() -> None:
-    code = "import sys, whichtune.evidence.judge, whichtune.stats, whichtune.evidence.sentences; print('torch' in sys.modules)"
+    code = "import sys, whichtune.evidence.judge, whichtune.stats; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

@@ -65,7 +65,9 @@ class Extract(ABC):
         """The answer to one text, as it stands in the data."""
 
 
-BASELINES: Registry[Any] = Registry("baseline")  # of Baseline and Extract
+BASELINES: Registry[Any] = Registry(
+    "baseline", [f"whichtune.baselines.{module}" for module in ("majority", "tfidf", "lead")]
+)  # of Baseline and Extract
 Row = TypeVar("Row", Baseline, Extract)
 
 

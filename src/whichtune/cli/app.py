@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
+from whichtune.cli import published
+from whichtune.cli.dry_run import print_dry_run
+from whichtune.cli.screen import console, debug_wanted, typed_command
 from whichtune.errors import WhichtuneError
 
 app = typer.Typer(
@@ -29,13 +31,6 @@ DEFAULTS = (
     "Primary metric: accuracy, or macro F1 where the largest class exceeds 60 %. "
     "Exit code: 0 done, 1 a run failed, 2 bad input, 130 interrupted (the same command resumes)."
 )
-
-
-def console(stderr: bool = False) -> Any:
-    """A rich console; plain where the output is no terminal."""
-    from rich.console import Console
-
-    return Console(stderr=stderr)
 
 
 @app.command(epilog=DEFAULTS)
@@ -139,9 +134,9 @@ def _compare(study: Any, out: Path | None, as_json: bool, logger_names: list[str
     from whichtune.report.loggers import Sender
 
     screen = console(stderr=as_json)
-    with Progress(screen, _debug()) as progress:
+    with Progress(screen, debug_wanted()) as progress:
         sender = Sender(logger_names, progress)
-        command = shlex.join(["whichtune", *sys.argv[1:]])
+        command = typed_command()
         result = run_study(study, out, on_event=sender, command=command, **options)
         sender.finish()
     if as_json:
@@ -158,23 +153,6 @@ def _print_summary(summary: dict[str, Any], screen: Any) -> None:
     from whichtune.cli.terminal import print_summary
 
     print_summary(summary, screen)
-
-
-def print_dry_run(study: Any, out: Path | None, lenient: bool = False) -> None:
-    """Each run with its predicted cost. With `lenient`, runs whose model cannot be had stand there without one."""
-    from whichtune.cli.terminal import print_estimates
-    from whichtune.cli.terminal_tuning import print_search
-    from whichtune.compare import prepare
-    from whichtune.runs.estimate import estimate_runs, estimate_search, free_disk
-    from whichtune.tuning.trials import plan_search
-
-    expansion, dataset = prepare(study, lenient)
-    folder = out or Path(f"whichtune-{study.name}")
-    search = plan_search(expansion, dataset.without_test())
-    if search is not None:
-        print_search(search, estimate_search(search, dataset.without_test()), console())
-    possible = [spec for spec in expansion.specs if spec.run_id not in expansion.missing]
-    print_estimates(expansion, estimate_runs(possible, dataset), free_disk(folder), console())
 
 
 @app.command()
@@ -309,16 +287,10 @@ def doctor() -> None:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from whichtune import __version__
+        from whichtune.version import VERSION
 
-        print(f"whichtune {__version__}")
+        print(f"whichtune {VERSION}")
         raise typer.Exit
-
-
-def _add_commands() -> None:
-    from whichtune.cli.app import published
-
-    published.add_to(app)
 
 
 @app.callback()
@@ -329,10 +301,6 @@ def options(
     ] = False,
 ) -> None:
     """Options of every command."""
-
-
-def _debug() -> bool:
-    return os.environ.get("WHICHTUNE_DEBUG") == "1"
 
 
 def _fail(text: str, code: int) -> NoReturn:
@@ -349,7 +317,7 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
     except WhichtuneError as error:
-        if _debug():
+        if debug_wanted():
             raise
         _fail(f"Error: {error}", 2)
     except (KeyboardInterrupt, typer.Abort):
@@ -361,7 +329,7 @@ def main() -> None:
         if hasattr(error, "show"):  # the parser's own errors know how to print themselves
             error.show()
             raise SystemExit(error.exit_code) from None  # type: ignore[attr-defined]
-        if _debug():
+        if debug_wanted():
             raise
         _fail(f"whichtune failed: {type(error).__name__}: {error} (--debug shows where).", 1)
     if code == INTERRUPTED:  # the parser turns Ctrl-C into this code
@@ -369,7 +337,7 @@ def main() -> None:
     raise SystemExit(code or 0)
 
 
-_add_commands()
+published.add_to(app)
 
 if __name__ == "__main__":
     main()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from whichtune.cli.dry_run import print_dry_run
+from whichtune.cli.screen import console, debug_wanted, typed_command
 from whichtune.errors import SettingError
 
 EXPERIMENT_NOTE = (
@@ -38,7 +38,6 @@ def reproduce(
     ] = None,
 ) -> None:
     """Run a published study again, or our answer to one, and print measured beside published."""
-    from whichtune.cli.app import console, print_dry_run
     from whichtune.cli.progress import Progress
     from whichtune.cli.terminal import print_reproduction, print_summary
     from whichtune.expansion.assemble import check_choice
@@ -61,7 +60,7 @@ def reproduce(
         print_dry_run(chosen, out, lenient=True)
         return
     screen = console()
-    with Progress(screen, _debug()) as progress:
+    with Progress(screen, debug_wanted()) as progress:
         result = run_study(
             chosen,
             out,
@@ -69,7 +68,7 @@ def reproduce(
             threads=threads,
             jobs=jobs,
             on_event=progress,
-            command=_given(),
+            command=typed_command(),
         )
     show = print_summary if chosen.published is None else print_reproduction
     show(result.summary, screen)
@@ -117,7 +116,6 @@ def experiment(
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads [default: torch's choice].")] = None,
 ) -> None:
     """Make one run by the published script's flags."""
-    from whichtune.cli.app import console
     from whichtune.compare import compare
     from whichtune.published.experiment import Flags, experiment_study, final_lines, loss_line
 
@@ -146,11 +144,11 @@ def experiment(
         line = loss_line(event)
         if line is not None:
             screen.print(line, markup=False, highlight=False, soft_wrap=True)
-        elif event["event"] == "traceback" and _debug():
+        elif event["event"] == "traceback" and debug_wanted():
             screen.print(event["text"], markup=False, highlight=False, soft_wrap=True)
 
     study = experiment_study(flags).model_copy(update={"device": device})
-    result = compare(study, out, save="none", threads=threads, on_event=tell, command=_given())
+    result = compare(study, out, save="none", threads=threads, on_event=tell, command=typed_command())
     run = result.summary["runs"][0]
     if run["status"] != "completed":
         screen.print(f"The run failed: {run['error']}", markup=False, highlight=False, soft_wrap=True)
@@ -169,7 +167,6 @@ def studies(
     """List the package's studies, or show one: its rows, one row in full, or a check of what was published."""
     import yaml
 
-    from whichtune.cli.app import console
     from whichtune.cli.terminal import print_lines
     from whichtune.published.presets import load_preset, preset_names, row_in_full
 
@@ -235,17 +232,6 @@ def _numbers(text: str) -> list[int]:
         return [int(part) for part in text.split(",")]
     except ValueError as error:
         raise SettingError(f"--rows {text}: write numbers separated by commas, such as 1,2,10.") from error
-
-
-def _given() -> str:
-    """The command as it was typed, for the report's reader."""
-    return shlex.join(["whichtune", *sys.argv[1:]])
-
-
-def _debug() -> bool:
-    from whichtune.cli.app import _debug as debug
-
-    return debug()
 
 
 def add_to(app: typer.Typer) -> None:

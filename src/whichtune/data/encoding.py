@@ -12,8 +12,8 @@ from whichtune.errors import ModelError, SettingError
 if TYPE_CHECKING:
     import numpy as np
 
+    from whichtune.data.batch import Batch
     from whichtune.data.splits import Dataset
-    from whichtune.models.heads import Batch
 
 Padding = Literal["dynamic", "right", "none"]
 
@@ -79,7 +79,7 @@ def make_batch(
     """Right-pad to `width`, or to the longest text. No mask where nothing is padding or it is attended to."""
     import torch
 
-    from whichtune.models.heads import Batch
+    from whichtune.data.batch import Batch
 
     lengths = torch.tensor([len(ids) for ids in tokens])
     width = width or int(lengths.max())

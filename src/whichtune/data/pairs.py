@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from whichtune.data.sources import PAIRED, SPLITS, Source, read_source
+from whichtune.data.read import read_source
+from whichtune.data.sources import PAIRED, SPLITS, Source
 from whichtune.data.splits import WithoutTest, split_rule, split_tables, text_table, with_repeats
 from whichtune.errors import DataError
 from whichtune.study.spec import DataSettings

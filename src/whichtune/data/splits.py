@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
-from whichtune.data.sources import SPLITS, Source, read_source
+from whichtune.data.read import read_source
+from whichtune.data.sources import SPLITS, Source
 from whichtune.errors import DataError
 from whichtune.study.spec import DataSettings
 

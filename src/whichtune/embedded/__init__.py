@@ -47,6 +47,11 @@ def model_path() -> Path:
     return _FOLDER / "tiny-gpt2"
 
 
+def demo_path() -> Path:
+    """The study that is run where a command names neither data nor methods."""
+    return _FOLDER / "demo.yaml"
+
+
 def dataset_path(name: str) -> Path:
     """Folder with train.csv, validation.csv and test.csv (columns text and label).
 

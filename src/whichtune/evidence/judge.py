@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from whichtune.evidence.judge import sentences
+from whichtune.evidence import sentences
 from whichtune.evidence.tuning_sentences import tuning_sentences
 from whichtune.evidence.verdict import best_row, make_verdict
 from whichtune.records.record import Role, RunRecord

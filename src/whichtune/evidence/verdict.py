@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from whichtune.evidence.judge import sentences
+from whichtune.evidence import sentences
 from whichtune.evidence.tuning_sentences import crossing_sentence, tuning_limits, tuning_warnings
 from whichtune.records.record import Role
 from whichtune.stats.answers import Row, TestSet, common_seeds

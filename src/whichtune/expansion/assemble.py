@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from whichtune.baselines import BASELINES
+from whichtune.embedded import demo_path
 from whichtune.errors import SettingError, UnknownNameError
 from whichtune.methods import METHODS
 from whichtune.registry import did_you_mean
@@ -26,7 +27,6 @@ STUDY_KEYS = (
     "selection_cost",
 )
 TUNING_KEYS = ("draws", "budget", "seed")
-DEMO = Path(__file__).parent / "studies" / "demo.yaml"
 
 
 def assemble_study(
@@ -63,7 +63,7 @@ def assemble_study(
     elif not value.get("methods") and not value.get("runs") and (usual := _usual_methods(value)):
         value["methods"] = usual
     elif not value.get("methods") and not value.get("runs"):
-        demo = read_yaml(DEMO)
+        demo = read_yaml(demo_path())
         if file is None and data is None and model is None:
             value["name"] = demo["name"]
         value = {**{k: demo[k] for k in ("runs", "pairs")}, **value}

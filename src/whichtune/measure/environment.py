@@ -6,8 +6,8 @@ import os
 import platform
 from importlib import metadata
 
-import whichtune
 from whichtune.records.record import Environment
+from whichtune.version import VERSION
 
 PACKAGES = ("torch", "transformers", "peft", "tokenizers", "scikit-learn", "scipy", "numpy", "pandas")
 
@@ -31,7 +31,7 @@ def environment(device: str) -> Environment:
     from whichtune.measure.cost import processor_name
 
     return Environment(
-        whichtune=whichtune.__version__,
+        whichtune=VERSION,
         python=platform.python_version(),
         platform=platform.platform(),
         processor=processor_name(),

@@ -79,7 +79,22 @@ class Method(ABC):
         yield False
 
 
-METHODS: Registry[Method] = Registry("method")
+METHODS: Registry[Method] = Registry(
+    "method",
+    [
+        f"whichtune.methods.{module}"
+        for module in (
+            "full",
+            "head_only",
+            "last_blocks",
+            "linear_probe",
+            "lora",
+            "prefix_tuning",
+            "soft_prompt",
+            "untuned",
+        )
+    ],
+)
 
 
 def register(cls: type[Method]) -> type[Method]:

@@ -7,6 +7,7 @@ the input embeddings. Shapes: B texts, T tokens, N tokens with a loss, D hidden 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,19 +71,17 @@ class LanguageModel(nn.Module):
         return is_tied(self.backbone, self.head)
 
 
-def load_language_model(spec: RunSpec, path: Path) -> Any:
+def load_language_model(spec: RunSpec, path: Path, seed_weights: Callable[[], None]) -> Any:
     """The causal model in float32 with its head, and the spec's dropout. Raises ModelError where its logits are
-    more than its head makes of the last hidden states."""
+    more than its head makes of the last hidden states. `seed_weights` is called before random weights are drawn."""
     from transformers import AutoModelForCausalLM
-
-    from whichtune.training.streams import streams_of
 
     config = load_config(path, spec.remote_code)
     if spec.dropout != "model":
         set_dropout(config, float(spec.dropout))
     common = {"trust_remote_code": spec.remote_code, "dtype": torch.float32}
     if spec.weights == "random":
-        streams_of(spec).seed_weights()
+        seed_weights()
         causal = AutoModelForCausalLM.from_config(config, **common)
     else:
         causal = AutoModelForCausalLM.from_pretrained(

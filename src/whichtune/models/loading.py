@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -98,6 +99,15 @@ def inspect_model(model: str, revision: str | None, weights: str, remote_code: b
     )
 
 
+def inspect_unchanged(spec: RunSpec) -> ModelInfo:
+    """What is known of the run's model. Raises ModelError where it is not the one that the study began with."""
+    info = inspect_model(spec.model, spec.revision, spec.weights, spec.remote_code)
+    for name, value in info.fingerprints.items():
+        if spec.fingerprints.get(name, value) != value:
+            raise ModelError(f"The {name} of '{spec.model}' changed after the study began: start the command again.")
+    return info
+
+
 def load_config(path: Path, remote_code: bool = False) -> Any:
     """The model's configuration; raises ModelError where transformers does not know its type."""
     from transformers import AutoConfig
@@ -155,14 +165,16 @@ def load_tokenizer(path: Path, remote_code: bool = False) -> Any:
     return tokenizer
 
 
-def load_backbone(spec: RunSpec, path: Path) -> Any:
-    """The base model in float32, without a head or pooler, with the spec's dropout and attention mask."""
+def load_backbone(spec: RunSpec, path: Path, seed_weights: Callable[[], None]) -> Any:
+    """The base model in float32, without a head or pooler, with the spec's dropout and attention mask.
+
+    `seed_weights` is called before random weights are drawn.
+    """
     import torch
     from transformers import AutoModel
 
     from whichtune.models.causality import remove_causal_mask
     from whichtune.models.reference_weights import draw_pytorch_defaults
-    from whichtune.training.streams import streams_of
 
     config = load_config(path, spec.remote_code)
     if spec.dropout != "model":
@@ -171,10 +183,10 @@ def load_backbone(spec: RunSpec, path: Path) -> Any:
         config.use_cache = False
     common = {"trust_remote_code": spec.remote_code, "dtype": torch.float32}
     if spec.weights == "random":
-        streams_of(spec).seed_weights()
+        seed_weights()
         backbone = AutoModel.from_config(config, **common)
         if spec.initialisation == "reference":
-            streams_of(spec).seed_weights()
+            seed_weights()
             draw_pytorch_defaults(backbone)
     else:
         backbone = AutoModel.from_pretrained(path, config=config, use_safetensors=True, local_files_only=True, **common)

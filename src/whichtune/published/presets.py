@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from whichtune.embedded import demo_path
 from whichtune.errors import SettingError, UnknownNameError
 from whichtune.published.claims import SUFFIX, declared_pairs, load_published, published_names
 from whichtune.registry import did_you_mean
@@ -18,14 +19,19 @@ ROW = re.compile(r"row (\d+)\b")
 
 def preset_names() -> list[str]:
     """The studies of the package."""
-    return sorted(path.stem for path in FOLDER.glob("*.yaml") if not path.name.endswith(SUFFIX))
+    return sorted(_presets())
+
+
+def _presets() -> dict[str, Path]:
+    files = [path for path in FOLDER.glob("*.yaml") if not path.name.endswith(SUFFIX)]
+    return {path.stem: path for path in [*files, demo_path()]}
 
 
 def read_preset(name: str) -> dict[str, Any]:
     """A preset's plain values. Raises UnknownNameError for a name that is none."""
     if name not in preset_names():
         raise UnknownNameError(f"There is no study '{name}': {did_you_mean(name, preset_names())}")
-    return read_yaml(FOLDER / f"{name}.yaml")
+    return read_yaml(_presets()[name])
 
 
 def load_preset(name: str) -> Study:

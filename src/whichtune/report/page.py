@@ -8,7 +8,7 @@ from importlib import resources
 from typing import Any
 
 from whichtune.records.store import StudyFolder
-from whichtune.report import details, figures, matrices, svg, svg_tuning, tables, tuning
+from whichtune.report import details, matrices, svg, svg_tuning, tables, tuning
 from whichtune.report.disagreement import disagreements
 from whichtune.report.run_notes import run_notes
 from whichtune.report.samples import samples
@@ -35,7 +35,7 @@ def render_page(view: View, folder: StudyFolder, figures: list[dict[str, Any]] |
     """report.html. Autoescaping is on, so that every message, label, name and path is text and nothing else."""
     import jinja2
 
-    files = resources.files("whichtune.report") / "page"
+    files = resources.files("whichtune.report") / "assets"
     style, script = ((files / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(lambda name: (files / name).read_text(encoding="utf-8")),

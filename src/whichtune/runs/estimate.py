@@ -149,7 +149,7 @@ def meta_classifier(spec: RunSpec, config: Any, classes: int) -> Classifier:
 def meta_loss(classifier: Classifier, length: int, batch: int = 1) -> torch.Tensor:
     import torch
 
-    from whichtune.models.heads import Batch
+    from whichtune.data.batch import Batch
     from whichtune.models.partition import without_values
 
     ids = torch.zeros(batch, length, dtype=torch.long, device="meta")

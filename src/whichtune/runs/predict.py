@@ -113,8 +113,8 @@ def _method_logits(record: RunRecord, weights: Path, texts: list[str]) -> np.nda
 
     from whichtune.data.splits import Dataset, Split
     from whichtune.models.saving import load_trained_state
-    from whichtune.runs.run import build_classifier, encode_for
     from whichtune.tasks.classification.evaluate import predict_split
+    from whichtune.tasks.classification.task import build_classifier, encode_for
     from whichtune.training.forward import PlainForward
 
     spec = _spec_of(record)

@@ -12,15 +12,11 @@ from whichtune.errors import DataError
 from whichtune.records.record import Cost, Role, RunRecord, RunStatus
 from whichtune.study.spec import RunSpec
 from whichtune.tasks import task_of
-from whichtune.tasks.classification.task import build_classifier, encode_for
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from whichtune.models.heads import Classifier
     from whichtune.tasks.base import AnyDataset
-
-__all__ = ["RunResult", "base_record", "build_classifier", "encode_for", "run_one"]
 
 # A warm-up that takes more than this share of the steps is worth a warning.
 LONG_WARMUP = 0.2
@@ -125,6 +121,7 @@ def _run_method(
     from whichtune.measure.environment import environment
     from whichtune.models.saving import trained_state
     from whichtune.shortcuts.prepared import CacheSettings
+    from whichtune.training.streams import streams_of
     from whichtune.training.trainer import Trainer, Training
 
     task, device = task_of(spec), torch.device(spec.device)
@@ -140,10 +137,12 @@ def _run_method(
         prepared = task.prepare(spec, classifier, encoded, device, timers, CacheSettings(**cache))
         forward = prepared.forward
         if _is_closed_form(spec):
-            training = _solve(classifier, forward, timers)
+            training = task.solve(classifier, forward, timers)
         elif trainable:
+            streams = streams_of(spec)
             objective = task.objective(spec, classifier, forward)
-            training = Trainer(classifier, forward, spec, timers, on_event, objective).train()
+            watcher = task.watcher(spec, classifier, forward, streams)
+            training = Trainer(classifier, forward, spec, timers, objective, on_event, streams, watcher).train()
         else:
             training = Training()  # the model as it is
     on_event({"event": "phase", "phase": "evaluate"})
@@ -186,30 +185,6 @@ def _is_closed_form(spec: RunSpec) -> bool:
     from whichtune.methods import METHODS
 
     return METHODS[spec.method].closed_form
-
-
-def _solve(classifier: Classifier, forward: Any, timers: Any) -> Any:
-    """Features of the training split, then the head in closed form. Time and operations count as training."""
-    import torch
-
-    from whichtune.tasks.classification.evaluate import EVALUATION_BATCH, bucketed
-    from whichtune.training.trainer import Training, fit_closed_form
-
-    split = forward.encoded.splits["train"]
-    tokens = [len(ids) for ids in split.tokens]
-    training = Training(examples=len(split), real_tokens=sum(tokens), epochs=1.0, steps=0)
-    head: Any = classifier.head
-    classifier.head = torch.nn.Identity()
-    classifier.eval()
-    features = torch.empty(len(split), head.in_features)
-    with timers.phase("train"), torch.no_grad():
-        for rows in bucketed(tokens, EVALUATION_BATCH):
-            features[rows] = forward.logits("train", rows).cpu()
-            training.flops += forward.training_flops(rows)
-        classifier.head = head
-        fit_closed_form(classifier, features.numpy(), split.labels)
-    training.epoch_seconds = [timers.seconds["train"]]
-    return training
 
 
 def _cost(training: Any, seconds: dict[str, float], trainable: int, total: int) -> Cost:

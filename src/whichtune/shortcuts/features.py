@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from whichtune.models.heads import Batch, Classifier, pool
+from whichtune.data.batch import Batch
+from whichtune.models.heads import Classifier, pool
 from whichtune.models.partition import Partition, without_kv_cache
 from whichtune.shortcuts.last_block import LastBlock, Mode
 from whichtune.shortcuts.packing import MaskKind, Packing, pack, packed_inputs

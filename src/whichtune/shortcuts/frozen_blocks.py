@@ -16,14 +16,14 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from whichtune.data.batch import Batch
 from whichtune.data.encoding import make_batch
 from whichtune.measure.cost import count_flops
 from whichtune.measure.flops import FlopModel, padded_cells
-from whichtune.models.heads import Batch
 from whichtune.models.partition import Partition, evaluating
 from whichtune.shortcuts.cache import ActivationCache, CacheUnavailable, Description, States, Writer, digest, key_of
 from whichtune.shortcuts.features import Twins, keyword_inputs
-from whichtune.shortcuts.packing import Packing, bucketed
+from whichtune.shortcuts.packing import Packing, within_tokens
 
 # Tokens in one batch of a lower pass: few enough that its memory stays below that of a training step.
 PASS_TOKENS = {"cpu": 1024, "cuda": 16384}
@@ -258,7 +258,7 @@ class LowerPass:
 
     def _batches(self, texts: Texts, index: TextIndex) -> Iterator[Tensor]:
         lengths = [len(texts.tokens[row]) for row in index.first]
-        return bucketed(lengths, PASS_TOKENS.get(self.device.type, PASS_TOKENS["cpu"]))
+        return within_tokens(lengths, PASS_TOKENS.get(self.device.type, PASS_TOKENS["cpu"]))
 
     def _compute(self, texts: Texts, index: TextIndex, wanted: Mapping[Want, Writer]) -> None:
         for numbers in self._batches(texts, index):

@@ -2,7 +2,7 @@
 
 A batch of texts of different lengths is padded to the longest. Where nothing that is read depends on
 padding, the same texts can stand one after another in fewer rows (`Packing`), or texts of similar length
-can share a batch (`bucketed`). Packing keeps a training batch's composition, and thereby the course of
+can share a batch (`within_tokens`). Packing keeps a training batch's composition, and thereby the course of
 training; bucketing changes it, so it is only for passes whose order does not matter.
 
 Three things make a packed row equal to separate texts. Positions start again with each text. No text may
@@ -221,7 +221,7 @@ def _as_mask(model: nn.Module, seen: Tensor, device: torch.device) -> Tensor:
     return hidden.masked_fill(~seen, torch.finfo(hidden.dtype).min)
 
 
-def bucketed(lengths: Sequence[int] | Tensor, tokens: int) -> Iterator[Tensor]:
+def within_tokens(lengths: Sequence[int] | Tensor, tokens: int) -> Iterator[Tensor]:
     """Batches (CPU indices) of texts of similar length, longest first, of at most `tokens` padded tokens.
 
     Each index comes once; a text longer than `tokens` is a batch of its own. The first batch is the

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from whichtune.shortcuts.prepared import CacheSettings, Prepared
     from whichtune.study.spec import DataSettings, RunSpec
     from whichtune.study.spec import Settings as RunSettings
-    from whichtune.tasks.classification.objective import Objective
+    from whichtune.training.objective import CurveWatcher, Objective
+    from whichtune.training.streams import Streams
+    from whichtune.training.trainer import Training
 
     AnyDataset = Dataset | PairDataset
 
@@ -113,6 +115,14 @@ class Task(ABC):
     def objective(self, spec: RunSpec, model: Any, forward: Any) -> Objective:
         """What the training loop minimises."""
 
+    def watcher(self, spec: RunSpec, model: Any, forward: Any, streams: Streams) -> CurveWatcher | None:
+        """What decides when the curves get a point, for runs that do not evaluate at the loop's own intervals."""
+        return None
+
+    def solve(self, model: Any, forward: Any, timers: Timers) -> Training:
+        """Fit what trains in closed form, for methods that are in `closed_form` and list this task among theirs."""
+        raise NotImplementedError(f"{self.name} has nothing to fit in closed form")
+
     @abstractmethod
     def evaluate(
         self, spec: RunSpec, model: Any, forward: Any, training: Any, tokenizer: Any, timers: Timers
@@ -145,6 +155,14 @@ class FittedBaseline(ABC):
 
     parameters: int
 
+    def watcher(self, spec: RunSpec, model: Any, forward: Any, streams: Streams) -> CurveWatcher | None:
+        """What decides when the curves get a point, for runs that do not evaluate at the loop's own intervals."""
+        return None
+
+    def solve(self, model: Any, forward: Any, timers: Timers) -> Training:
+        """Fit what trains in closed form, for methods that are in `closed_form` and list this task among theirs."""
+        raise NotImplementedError(f"{self.name} has nothing to fit in closed form")
+
     @abstractmethod
     def evaluate(self) -> Judged:
         """Metrics and rows of predictions."""
@@ -158,7 +176,7 @@ class FittedBaseline(ABC):
         """Write what is needed to have the baseline back."""
 
 
-TASKS: Registry[Task] = Registry("task")
+TASKS: Registry[Task] = Registry("task", ["whichtune.tasks.classification.task", "whichtune.tasks.text.task"])
 
 
 def register(cls: type[Task]) -> type[Task]:

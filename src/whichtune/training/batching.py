@@ -43,6 +43,11 @@ def _cut(rows: list[int], size: int) -> Batches:
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
+def by_length(lengths: Sequence[int], size: int) -> Batches:
+    """Rows in batches of similar length, longest first, so that little is padding. For evaluation: nothing is drawn."""
+    return _cut(sorted(range(len(lengths)), key=lambda row: -lengths[row]), size)
+
+
 def first_epoch(spec: RunSpec, lengths: Sequence[int], bucketed: bool | None = None) -> Batches:
     """The batches of a run's first epoch, by its own setting or as `bucketed` says."""
     from whichtune.seeding import DATA_ORDER, generator

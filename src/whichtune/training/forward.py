@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import Tensor
 
+from whichtune.data.batch import Batch
 from whichtune.measure.flops import flops_of_length
-from whichtune.models.heads import Batch, Classifier
+from whichtune.models.heads import Classifier
 
 if TYPE_CHECKING:
     from whichtune.data.encoding import Encoded

@@ -1,4 +1,4 @@
-"""The training loop, and fitting in closed form."""
+"""The training loop."""
 
 from __future__ import annotations
 
@@ -12,14 +12,11 @@ from torch import Tensor, nn
 
 from whichtune.measure.cost import Timers
 from whichtune.study.spec import RunSpec
-from whichtune.tasks.classification.objective import ClassificationObjective, Objective
-from whichtune.tasks.classification.reference_curves import ReferenceCurves
+from whichtune.training.objective import CurveWatcher, Objective
 from whichtune.training.stopping import EarlyStopping
-from whichtune.training.streams import ReferenceStreams, streams_of
+from whichtune.training.streams import Streams, streams_of
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from whichtune.models.heads import Classifier
     from whichtune.records.record import Stopping
     from whichtune.training.forward import Forward
@@ -107,7 +104,11 @@ def make_optimiser(classifier: nn.Module, spec: RunSpec) -> torch.optim.Optimize
 
 
 class Trainer:
-    """One run's optimisation. `train()` runs it to the end; its parts are small enough to test alone."""
+    """One run's optimisation. `train()` runs it to the end; its parts are small enough to test alone.
+
+    `objective` is what the task minimises; `watcher`, where there is one, decides when the curves get their points, and
+    draws from the run's `streams` as it does so.
+    """
 
     def __init__(
         self,
@@ -115,25 +116,23 @@ class Trainer:
         forward: Forward,
         spec: RunSpec,
         timers: Timers,
+        objective: Objective,
         on_event: Callable[[Event], None] = lambda event: None,
-        objective: Objective | None = None,
+        streams: Streams | None = None,
+        watcher: CurveWatcher | None = None,
     ) -> None:
         self.classifier, self.forward, self.spec = classifier, forward, spec
         self.timers, self.on_event = timers, on_event
         self.split = forward.encoded.splits["train"]
         self.lengths = [len(ids) for ids in self.split.tokens]
-        self.objective = objective or ClassificationObjective(classifier, forward, spec)
+        self.objective = objective
         self.total = steps_in_total(len(self.split), spec)
         warmup = spec.warmup_steps
         self.warmup = round(self.total * spec.warmup_ratio) if warmup is None else warmup
         self.optimiser = make_optimiser(classifier, spec)
         self.scaler = torch.amp.GradScaler(forward.device.type, enabled=spec.precision == "fp16")
-        self.streams = streams_of(spec)
-        self.reference = (
-            ReferenceCurves(classifier, forward, spec, self.streams)
-            if isinstance(self.streams, ReferenceStreams)
-            else None
-        )
+        self.streams = streams or streams_of(spec)
+        self.watcher = watcher
         self.stopping = (
             EarlyStopping(classifier, spec.early_stopping, spec.patience, spec.min_delta)
             if spec.early_stopping != "none"
@@ -186,8 +185,8 @@ class Trainer:
         rows_of_group = [row for batch in group for row in batch]
         losses = []
         for index, (rows, divisor) in enumerate(zip(group, self._divisors(group), strict=True)):
-            if index > 0 and self.reference is not None:
-                self._reference_point(self.reference.after_batch)
+            if index > 0 and self.watcher is not None:
+                self._watched_point(self.watcher.after_batch)
             summed, correct = self.objective.loss(rows)
             loss = summed / divisor
             self.scaler.scale(loss).backward()
@@ -233,10 +232,10 @@ class Trainer:
         at_end = end_of_epoch and (interval == "epoch" or spec.evaluation_at_epoch_ends)
         due = at_end or (interval != "epoch" and steps % int(interval) == 0)
         event: Event = {"event": "step", "step": steps, "steps": self.total, "epoch": self.result.epochs}
-        if self.reference is not None:
-            self._reference_point(self.reference.after_batch)
+        if self.watcher is not None:
+            self._watched_point(self.watcher.after_batch)
             if end_of_epoch:
-                self._reference_point(self.reference.after_epoch)
+                self._watched_point(self.watcher.after_epoch)
             self.on_event(event | {"train_loss": float(self.window.loss[-1])})
             return
         if due or steps == self.total:
@@ -258,7 +257,7 @@ class Trainer:
             yield
         self.result.curve_seconds += self.timers.seconds["evaluate"] - before
 
-    def _reference_point(self, evaluate: Callable[[], dict[str, Any] | None]) -> None:
+    def _watched_point(self, evaluate: Callable[[], dict[str, Any] | None]) -> None:
         """Add what `evaluate` finds to the curves, if it finds a point to be due."""
         with self._evaluation():
             found = evaluate()
@@ -287,23 +286,3 @@ class Trainer:
             "learning_rate": self.optimiser.param_groups[0]["lr"],
             "seconds": self.timers.seconds.get("train", 0.0),
         }
-
-
-def fit_closed_form(classifier: Classifier, features: np.ndarray, labels: np.ndarray) -> None:
-    """Solve for the head: linear discriminant analysis with Ledoit-Wolf shrinkage of the covariance.
-
-    `features` (n, D), `labels` (n,). The discriminant is linear, so it is written into the linear head;
-    with two classes the second logit is the discriminant and the first is zero.
-    """
-    import numpy as np
-    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-
-    model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
-    model.fit(features.astype(np.float64), labels)
-    weight, bias = model.coef_, model.intercept_
-    if weight.shape[0] == 1:
-        weight, bias = np.concatenate([0 * weight, weight]), np.concatenate([0 * bias, bias])
-    head: Any = classifier.head
-    with torch.no_grad():
-        head.weight.copy_(torch.as_tensor(weight))
-        head.bias.copy_(torch.as_tensor(bias))

@@ -17,12 +17,6 @@ if TYPE_CHECKING:
 EVALUATION_BATCH = 32
 
 
-def bucketed(lengths: Sequence[int], size: int) -> list[list[int]]:
-    """Rows in batches of similar length, longest first, so that little is padding."""
-    order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
-    return [order[start : start + size] for start in range(0, len(order), size)]
-
-
 def predict_split(
     classifier: Classifier, forward: Forward, split: str, rows: Sequence[int] | None = None
 ) -> np.ndarray:
@@ -30,13 +24,15 @@ def predict_split(
     import numpy as np
     import torch
 
+    from whichtune.training.batching import by_length
+
     tokens = forward.encoded.splits[split].tokens
     rows = range(len(tokens)) if rows is None else rows
     training = classifier.training
     classifier.eval()
     parts: dict[int, np.ndarray] = {}
     with torch.no_grad():
-        for bucket in bucketed([len(tokens[row]) for row in rows], EVALUATION_BATCH):
+        for bucket in by_length([len(tokens[row]) for row in rows], EVALUATION_BATCH):
             chosen = [rows[i] for i in bucket]
             for row, logits in zip(bucket, forward.logits(split, chosen).cpu().numpy(), strict=True):
                 parts[row] = logits

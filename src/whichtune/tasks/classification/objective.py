@@ -1,9 +1,9 @@
-"""What a training step minimises, and what a point of the curves shows: the part of the loop that a task decides."""
+"""The loss of a classifier's training rows, and the points of its curves."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -14,19 +14,6 @@ from whichtune.tasks.classification.evaluate import measure, predict_split
 if TYPE_CHECKING:
     from whichtune.models.heads import Classifier
     from whichtune.training.forward import Forward
-
-
-class Objective(Protocol):
-    """The loss of training rows. A step's loss is the sum over its batches divided by the sum of their weights."""
-
-    def weight(self, rows: Sequence[int]) -> int:
-        """How many things of these training rows have a loss: examples, or tokens."""
-
-    def loss(self, rows: Sequence[int]) -> tuple[Tensor, Tensor | None]:
-        """The summed loss of a batch, with its graph, and how many examples are right (None: not counted)."""
-
-    def point(self, rows: range) -> dict[str, Any]:
-        """Figures of these validation rows under the names that the curves have; `validation_loss` among them."""
 
 
 class ClassificationObjective:

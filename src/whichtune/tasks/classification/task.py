@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from whichtune.data.truncation import KEPT_WORDS
-from whichtune.errors import ModelError, SettingError
+from whichtune.errors import SettingError
 from whichtune.records.record import Metrics, MetricsBySplit, Role
 from whichtune.study.spec import DataSettings, RunSpec, Settings
 from whichtune.tasks.base import FittedBaseline, Judged, Task, register
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from whichtune.models.loading import ModelInfo
     from whichtune.shortcuts.prepared import CacheSettings, Prepared
     from whichtune.tasks.classification.objective import ClassificationObjective
+    from whichtune.training.objective import CurveWatcher
+    from whichtune.training.streams import Streams
+    from whichtune.training.trainer import Training
 
 READS_PADDING = ("last", "mean")
 
@@ -67,6 +70,18 @@ class Classification(Task):
         from whichtune.tasks.classification.objective import ClassificationObjective
 
         return ClassificationObjective(model, forward, spec)
+
+    def watcher(self, spec: RunSpec, model: Any, forward: Any, streams: Streams) -> CurveWatcher | None:
+        """The published script's evaluations, where its random streams are asked for."""
+        from whichtune.tasks.classification.reference_curves import ReferenceCurves
+        from whichtune.training.streams import ReferenceStreams
+
+        return ReferenceCurves(model, forward, spec, streams) if isinstance(streams, ReferenceStreams) else None
+
+    def solve(self, model: Any, forward: Any, timers: Timers) -> Training:
+        from whichtune.tasks.classification.closed_form import solve
+
+        return solve(model, forward, timers)
 
     def evaluate(
         self, spec: RunSpec, model: Any, forward: Any, training: Any, tokenizer: Any, timers: Timers
@@ -154,12 +169,12 @@ def build_classifier(spec: RunSpec, classes: int) -> tuple[Classifier, Any]:
     """The classifier with its method attached, in float32 on the CPU, and its tokenizer."""
     from whichtune.methods import METHODS
     from whichtune.models.heads import Classifier
-    from whichtune.models.loading import load_backbone, load_tokenizer
+    from whichtune.models.loading import inspect_unchanged, load_backbone, load_tokenizer
     from whichtune.training.streams import streams_of
 
     info = inspect_unchanged(spec)
-    backbone = load_backbone(spec, info.path)
     streams = streams_of(spec)
+    backbone = load_backbone(spec, info.path, streams.seed_weights)
     head = streams.head(backbone.config.hidden_size, classes)
     assert spec.token_position is not None  # resolved before a run starts
     tokenizer = load_tokenizer(info.path, spec.remote_code)
@@ -170,17 +185,6 @@ def build_classifier(spec: RunSpec, classes: int) -> tuple[Classifier, Any]:
     if spec.gradient_checkpointing:
         backbone.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     return classifier, tokenizer
-
-
-def inspect_unchanged(spec: RunSpec) -> ModelInfo:
-    """What is known of the run's model. Raises ModelError where it is not the one that the study began with."""
-    from whichtune.models.loading import inspect_model
-
-    info = inspect_model(spec.model, spec.revision, spec.weights, spec.remote_code)
-    for name, value in info.fingerprints.items():
-        if spec.fingerprints.get(name, value) != value:
-            raise ModelError(f"The {name} of '{spec.model}' changed after the study began: start the command again.")
-    return info
 
 
 def encode_for(spec: RunSpec, dataset: Dataset, tokenizer: Any, config: Any) -> Any:

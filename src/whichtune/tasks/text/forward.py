@@ -19,7 +19,7 @@ from whichtune.measure.flops import flops_of_length
 from whichtune.models.chunked_loss import chunked_cross_entropy, chunked_token_losses
 from whichtune.models.language import LanguageModel
 from whichtune.models.partition import without_values
-from whichtune.tasks.classification.evaluate import bucketed
+from whichtune.training.batching import by_length
 from whichtune.training.forward import autocast
 
 EVALUATION_BATCH = 16
@@ -119,7 +119,7 @@ def row_losses(forward: TextForward, split: str, rows: Sequence[int] | None = No
     training = model.training
     model.eval()
     with torch.no_grad():
-        for bucket in bucketed([len(tokens[row]) for row in rows], EVALUATION_BATCH):
+        for bucket in by_length([len(tokens[row]) for row in rows], EVALUATION_BATCH):
             batch = encoded.batch(split, [rows[place] for place in bucket])
             with autocast(forward.precision, forward.device):
                 states = forward.states(split, [rows[place] for place in bucket])

@@ -16,11 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from whichtune.data.batch import Batch
 from whichtune.data.pair_encoding import EncodedPairs
 from whichtune.errors import ModelError
 from whichtune.measure.cost import Timers
 from whichtune.models.causality import is_causal
-from whichtune.models.heads import Batch
 from whichtune.models.language import LanguageModel
 from whichtune.models.partition import Partition, without_kv_cache
 from whichtune.shortcuts.boundary import Decision, find_boundary, largest_dropout, reasons_of

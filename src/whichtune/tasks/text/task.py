@@ -197,12 +197,12 @@ def build_language_model(spec: RunSpec) -> tuple[LanguageModel, Any]:
     `train_both`. A method that inserts something leaves the pretrained head as it is.
     """
     from whichtune.models.language import LanguageModel, load_language_model
-    from whichtune.models.loading import load_tokenizer
-    from whichtune.tasks.classification.task import inspect_unchanged
+    from whichtune.models.loading import inspect_unchanged, load_tokenizer
+    from whichtune.training.streams import streams_of
 
     info = inspect_unchanged(spec)
     tokenizer = load_tokenizer(info.path, spec.remote_code)
-    model = LanguageModel(load_language_model(spec, info.path), tokenizer)
+    model = LanguageModel(load_language_model(spec, info.path, streams_of(spec).seed_weights), tokenizer)
     attach(model, spec)
     if spec.gradient_checkpointing:
         backbone: Any = model.backbone

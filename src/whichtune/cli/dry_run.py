@@ -1,0 +1,28 @@
+"""`--dry-run`: what a study would cost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from whichtune.cli.screen import console
+
+if TYPE_CHECKING:
+    from whichtune.study.spec import Study
+
+
+def print_dry_run(study: Study, out: Path | None, lenient: bool = False) -> None:
+    """Each run with its predicted cost. With `lenient`, runs whose model cannot be had stand there without one."""
+    from whichtune.cli.terminal import print_estimates
+    from whichtune.cli.terminal_tuning import print_search
+    from whichtune.compare import prepare
+    from whichtune.runs.estimate import estimate_runs, estimate_search, free_disk
+    from whichtune.tuning.trials import plan_search
+
+    expansion, dataset = prepare(study, lenient)
+    folder = out or Path(f"whichtune-{study.name}")
+    search = plan_search(expansion, dataset.without_test())
+    if search is not None:
+        print_search(search, estimate_search(search, dataset.without_test()), console())
+    possible = [spec for spec in expansion.specs if spec.run_id not in expansion.missing]
+    print_estimates(expansion, estimate_runs(possible, dataset), free_disk(folder), console())

@@ -1,0 +1,28 @@
+"""Where commands print, and whether their tracebacks are wanted."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def console(stderr: bool = False) -> Console:
+    """A rich console; plain where the output is no terminal."""
+    from rich.console import Console
+
+    return Console(stderr=stderr)
+
+
+def debug_wanted() -> bool:
+    """Whether --debug was given."""
+    return os.environ.get("WHICHTUNE_DEBUG") == "1"
+
+
+def typed_command() -> str:
+    """The command as it was typed, for the report's reader."""
+    return shlex.join(["whichtune", *sys.argv[1:]])
