@@ -21,7 +21,8 @@ sys.path.insert(0, str(HERE))
 import numpy as np  # noqa: E402
 
 from evidence_simulation import MARGIN, Cell, all_tests, draw  # noqa: E402
-from whichtune.stats import Candidate, StudyNoise, compare_scores, scores, select  # noqa: E402
+from whichtune.metrics import METRICS  # noqa: E402
+from whichtune.stats import Candidate, StudyNoise, class_scores, compare_scores, select  # noqa: E402
 from whichtune.stats.crossed import CrossedTest, Reference, mean_squares  # noqa: E402
 from whichtune.stats.pairs import pooled_noise  # noqa: E402
 from whichtune.stats.scores import Scores  # noqa: E402
@@ -43,7 +44,7 @@ def f1_rates(cell: Cell, positives: float, studies: int, seed: int) -> dict[str,
     for _ in range(studies):
         right = draw(rng, cell, 1)[0]
         labels = (rng.random(cell.n_examples) < positives).astype(np.int64)
-        methods = [scores("f1_macro", labels, np.where(rows, labels, 1 - labels), 2) for rows in right]
+        methods = [class_scores(METRICS["f1_macro"], labels, np.where(rows, labels, 1 - labels), 2) for rows in right]
         noise = StudyNoise.of(methods)
         p = np.array([float(crossed(methods[a], methods[b], noise).p_difference()) for a, b in cell.pairs])
         count["family_wise"] += float(p.min() * len(p) <= 0.05)

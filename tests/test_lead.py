@@ -8,7 +8,7 @@ import pytest
 
 from realdata import shared
 from whichtune.baselines import BASELINES
-from whichtune.tasks.text.rouge import rouge_scores
+from whichtune.metrics.rouge import rouge_scores
 
 TEXT = "(CNN)Residents have learned the hard way. And fighting has killed hundreds. So it goes on. The end is far away."
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from whichtune.data.sentences import split_sentences
+from whichtune.metrics.sentences import split_sentences
 
 
 @pytest.mark.parametrize(

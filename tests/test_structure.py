@@ -65,5 +65,7 @@ def test_few_files_at_the_top() -> None:
 
 
 def test_files_stay_short() -> None:
-    lengths = {str(file.relative_to(SOURCE)): len(file.read_text("utf-8").splitlines()) for file in SOURCE.rglob("*.py")}
+    lengths = {
+        str(file.relative_to(SOURCE)): len(file.read_text("utf-8").splitlines()) for file in SOURCE.rglob("*.py")
+    }
     assert {name: n for name, n in lengths.items() if n > 400} == {}

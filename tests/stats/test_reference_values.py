@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from whichtune import stats
+from whichtune.metrics.confusion import f1_macro_of_confusion
 
 
 @pytest.mark.parametrize(
@@ -128,7 +129,7 @@ def test_bca_agrees_with_efron_and_tibshirani() -> None:
 
 def test_bca_of_values_that_are_all_alike_is_refused() -> None:
     assert stats.bca(np.ones(50)) is None
-    assert stats.f1_macro_interval(np.array([0, 1, 1]), np.array([0, 1, 1]), 2) is None
+    assert stats.confusion_interval(f1_macro_of_confusion, np.array([0, 1, 1]), np.array([0, 1, 1]), 2) is None
 
 
 def test_bca_of_accuracy_is_near_wilson() -> None:

@@ -10,8 +10,8 @@ from rouge_score.rouge_scorer import RougeScorer
 from rouge_score.tokenizers import DefaultTokenizer
 
 from realdata import shared
-from whichtune.data.sentences import split_sentences
-from whichtune.tasks.text.rouge import KINDS, rouge_scores, words_of
+from whichtune.metrics.rouge import KINDS, rouge_scores, words_of
+from whichtune.metrics.sentences import split_sentences
 
 
 def test_ascii_texts_get_rouge_scores_own_figures() -> None:

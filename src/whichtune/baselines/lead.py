@@ -23,7 +23,7 @@ class Lead(Extract):
     sentences: ClassVar[int]
 
     def answer(self, text: str) -> str:
-        from whichtune.data.sentences import split_sentences
+        from whichtune.metrics.sentences import split_sentences
 
         found = split_sentences(_DATELINE.sub("", text.lstrip()))
         whole = [sentence for sentence in found if len(_WORD.findall(sentence)) >= LEAST_WORDS] or found

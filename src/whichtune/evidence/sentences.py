@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from whichtune.report.summary import metric_name
+from whichtune.metrics import metric_title
 from whichtune.stats.costs import COSTS
 from whichtune.stats.results import Comparison, in_text, published_direction
 
@@ -107,7 +107,7 @@ def _confound_sentence(result: Comparison) -> str:
 def _figures(result: Comparison) -> str:
     if result.difference is None or result.a_figure is None or result.b_figure is None:
         return ""
-    metric = metric_name(result.metric)
+    metric = metric_title(result.metric)
     over = f" over {count(result.n_examples, 'test example')}"
     if len(result.a_by_seed) > 1:
         over = f" (mean of {count(len(result.a_by_seed), 'seed')}, {count(result.n_examples, 'test example')})"

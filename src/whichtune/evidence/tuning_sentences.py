@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from whichtune.evidence.sentences import count, listing, number
-from whichtune.report.summary import metric_name
+from whichtune.metrics import metric_title
 from whichtune.stats.results import in_text
 from whichtune.stats.tuning import Crossing, LineFigures, TuningFigures
 
@@ -52,7 +52,7 @@ def _what_was_done(figures: TuningFigures) -> str:
         budget = amount_text(figures.unit, figures.amount or 0.0)
         text += f"{count(draws, 'draw')}, each line's taken in order until {budget} were spent"
     text += (
-        f", trained with seed {figures.run_seed} and judged by validation {metric_name(figures.metric)}; no draw "
+        f", trained with seed {figures.run_seed} and judged by validation {metric_title(figures.metric)}; no draw "
         "saw the test split."
     )
     rest = [in_text(line.label) for line in figures.lines if not line.spaces]
@@ -61,7 +61,7 @@ def _what_was_done(figures: TuningFigures) -> str:
 
 def _bought(line: LineFigures, metric: str) -> str:
     first, last = line.curve[0], line.curve[-1]
-    text = f"{in_text(line.label)}: the expected best validation {metric_name(metric)} is "
+    text = f"{in_text(line.label)}: the expected best validation {metric_title(metric)} is "
     text += f"{score_text(metric, first.best)} with 1 draw"
     if len(line.curve) > 1:
         text += f" and {score_text(metric, last.best)} with {last.draws}"
@@ -76,7 +76,7 @@ def crossing_sentence(crossing: Crossing, metric: str) -> str:
     share = f"{100 * crossing.share:.0f} % of resamples" if crossing.share < 1 else "every resample"
     return (
         f"Which is better depends on how much is searched: {few} up to {amount_text(crossing.axis, crossing.at)}, "
-        f"{many} beyond (expected best validation {metric_name(metric)}, in {share} of the draws)."
+        f"{many} beyond (expected best validation {metric_title(metric)}, in {share} of the draws)."
     )
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from whichtune.metrics import metric_title
 from whichtune.records.record import Role
 from whichtune.report import tables
-from whichtune.report.summary import metric_name
 from whichtune.report.view import View
 from whichtune.stats.results import published_direction
 
@@ -216,7 +216,7 @@ def _published_line(view: View, row: dict[str, Any], name: str, key: str, diviso
 
 def _other_metric(view: View, pair: dict[str, Any]) -> str:
     metric = pair.get("metric") or view.metric
-    return "" if metric == view.metric else f", {metric_name(metric)}"
+    return "" if metric == view.metric else f", {metric_title(metric)}"
 
 
 def claims(view: View) -> list[list[str]]:

@@ -31,7 +31,7 @@ TEXT_SCORES: list[tuple[str, str, Any]] = [
 NO_VERDICT: dict[str, Any] = {"headline": "", "warnings": [], "reasons": [], "does_not_show": [], "rule": ""}
 
 
-def render_page(view: View, folder: StudyFolder, figures: list[dict[str, Any]] | None = None) -> str:
+def render_page(view: View, folder: StudyFolder, drawn: list[dict[str, Any]] | None = None) -> str:
     """report.html. Autoescaping is on, so that every message, label, name and path is text and nothing else."""
     import jinja2
 
@@ -46,13 +46,13 @@ def render_page(view: View, folder: StudyFolder, figures: list[dict[str, Any]] |
     )
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template("page.html.j2").render(
-        style=style, script=script, script_digest=digest, **page_content(view, folder, figures)
+        style=style, script=script, script_digest=digest, **page_content(view, folder, drawn)
     )
 
 
-def page_content(view: View, folder: StudyFolder, figures: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+def page_content(view: View, folder: StudyFolder, drawn: list[dict[str, Any]] | None = None) -> dict[str, Any]:
     """Everything the template shows."""
-    drawn = figures.all_figures(view) if figures is None else figures
+    drawn = figures.all_figures(view) if drawn is None else drawn
     by_kind: dict[str, list[dict[str, Any]]] = {}
     for figure in drawn:
         by_kind.setdefault(figure["kind"], []).append(figure)

@@ -18,11 +18,6 @@ METRIC_NAMES = {"accuracy": "accuracy", "f1_macro": "macro F1", "loss": "loss", 
 FIGURES = ("accuracy", "f1_macro", "loss", "accuracy_without_duplicates", "perplexity", *ROUGE_NAMES, "written_tokens")
 
 
-def metric_name(metric: str) -> str:
-    """A metric as it is called in text."""
-    return METRIC_NAMES.get(metric, metric.replace("_", " "))
-
-
 def writes_texts(summary: dict[str, Any]) -> bool:
     """Whether the study's runs write texts; else they name classes."""
     return summary["study"].get("task", "classification") != "classification"

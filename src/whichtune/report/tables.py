@@ -7,8 +7,9 @@ import io
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from whichtune.metrics import metric_title
 from whichtune.report.run_notes import run_notes, stopping_notes
-from whichtune.report.summary import ROUGE_NAMES, metric_name, table_rows, writes_texts
+from whichtune.report.summary import ROUGE_NAMES, table_rows, writes_texts
 from whichtune.study.spec import ADDED_SETTINGS
 
 NOTHING = "–"
@@ -279,7 +280,7 @@ def verdict_lines(summary: dict[str, Any]) -> list[str]:
 def footnotes(summary: dict[str, Any]) -> list[str]:
     """What a reader must know beside the figures."""
     metric = summary["study"]["primary_metric"]
-    notes = [f"Primary metric: {metric_name(metric)}. Scores are means over seeds (lowest to highest), costs medians."]
+    notes = [f"Primary metric: {metric_title(metric)}. Scores are means over seeds (lowest to highest), costs medians."]
     done = [run for run in summary["runs"] if run["metrics"]["test"]]
     if done:
         test = done[0]["metrics"]["test"]

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 from whichtune.evidence.tuning_sentences import CENTRE, NATURAL
+from whichtune.metrics import metric_title
 from whichtune.report import tables
 from whichtune.report.details import said
-from whichtune.report.summary import metric_name
 from whichtune.report.view import View
 from whichtune.study.spaces import read_space
 
@@ -78,7 +78,7 @@ def _gains(view: View, tuning: dict[str, Any], axis: str) -> Figure | None:
         for panel in panels
         for point in panel["curve"]
     ]
-    metric = metric_name(tuning["metric"])
+    metric = metric_title(tuning["metric"])
     return {
         "kind": "gains",
         "name": "tuning" if axis == "draws" else f"tuning-{axis}",
@@ -126,7 +126,7 @@ def _sensitivity(view: View, tuning: dict[str, Any]) -> Figure | None:
             panels.append({"title": line["label"], "mark": view.mark(line["label"]), "points": points, "range": ends})
     if not panels or min(end for panel in panels for end in panel["range"]) <= 0:
         return None
-    metric = metric_name(tuning["metric"])
+    metric = metric_title(tuning["metric"])
     rows = [
         [panel["title"], str(p["number"]), f"{p['x']:g}", f"{p['y']:.{digits}f}", "selected" if p["selected"] else ""]
         for panel in panels
@@ -169,7 +169,7 @@ def selected_table(summary: dict[str, Any]) -> dict[str, Any] | None:
                 tables.seconds(line["spent_seconds"]),
             ]
         )
-    score = f"validation {metric_name(tuning['metric'])}{unit}"
+    score = f"validation {metric_title(tuning['metric'])}{unit}"
     names = [name.replace("_", " ") for name in settings]
     return {"header": ["run", "draws", score, *names, "search GFLOP", "search s"], "rows": rows}
 
@@ -196,7 +196,7 @@ def draws_table(summary: dict[str, Any]) -> dict[str, Any] | None:
             score = tables.NOTHING if draw["score"] is None else f"{factor * draw['score']:.{digits}f}"
             outcome = "selected" if draw["number"] == line["selected"] else draw["error"] or ""
             rows.append([line["label"], str(draw["number"]), said_settings, score, tables.loss(draw["loss"]), outcome])
-    header = ["run", "draw", "settings", f"validation {metric_name(tuning['metric'])}{unit}", "validation loss", ""]
+    header = ["run", "draw", "settings", f"validation {metric_title(tuning['metric'])}{unit}", "validation loss", ""]
     return {"header": header, "rows": rows} if rows else None
 
 

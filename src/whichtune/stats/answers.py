@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whichtune.errors import DataError
+from whichtune.metrics import METRICS, metrics_of
 from whichtune.records.record import Role, RunRecord, RunStatus
 from whichtune.stats.costs import median_costs
-from whichtune.stats.scores import ROUGE, Scores, figure_scores, ratio_scores, scores
+from whichtune.stats.scores import Scores, class_scores, figure_scores, loss_scores, ratio_scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,7 +54,7 @@ class Answers:
         """Whether the metric can be told from these answers."""
         if metric == "loss":
             return bool(np.isfinite(self.losses).all())
-        return metric in self.figures if metric in ROUGE else not self.figures
+        return metric in self.figures if METRICS[metric].answers == "texts" else not self.figures
 
 
 @dataclass
@@ -106,14 +107,15 @@ class Row:
         """Scores `(S, E)` for these seeds; a deterministic row repeats itself."""
         keys = [None if self.deterministic else seed for seed in seeds]
         chosen = [self.answers[key] for key in keys]
-        if metric in ROUGE:
+        wanted = METRICS[metric]
+        if wanted.answers == "texts":
             return figure_scores(np.stack([answers.figures[metric] for answers in chosen]))
-        losses = np.stack([answers.losses for answers in chosen]) if metric == "loss" else None
-        counts = [answers.tokens for answers in chosen if answers.tokens is not None]
-        if losses is not None and counts:
-            return ratio_scores(losses, np.stack(counts))
+        if wanted.answers == "loss":
+            losses = np.stack([answers.losses for answers in chosen])
+            counts = [answers.tokens for answers in chosen if answers.tokens is not None]
+            return ratio_scores(losses, np.stack(counts)) if counts else loss_scores(losses)
         predictions = np.stack([answers.predictions for answers in chosen])
-        return scores(metric, test.labels, predictions, test.classes, losses)
+        return class_scores(wanted, test.labels, predictions, test.classes)
 
 
 def common_seeds(a: Row, b: Row) -> list[int | None]:
@@ -180,7 +182,8 @@ def _aligned(frame: pd.DataFrame, test: TestSet, label: str) -> Answers:
     frame = frame.loc[list(test.ids)]
     losses = frame["loss"].to_numpy(dtype=np.float64) if "loss" in frame else np.full(test.n, np.nan)
     if "label" not in frame:
-        figures = {name: frame[name].to_numpy(dtype=np.float64) for name in ROUGE}
+        known = [metric.name for metric in metrics_of("texts") if metric.name in frame]
+        figures = {name: frame[name].to_numpy(dtype=np.float64) for name in known}
         return Answers(np.zeros(0, dtype=np.int64), losses, frame["tokens"].to_numpy(dtype=np.int64), figures)
     if not np.array_equal(frame["label"].to_numpy(dtype=np.int64), test.labels):
         raise DataError(f"'{label}' was tested against other labels than the rows before it.")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from whichtune.errors import SettingError
+from whichtune.metrics import METRICS
 from whichtune.records.record import Role
 from whichtune.registry import did_you_mean
 from whichtune.stats.answers import Row, TestSet, common_seeds
@@ -100,7 +101,7 @@ def run_declared(
 def compare_metric(a: Scores, b: Scores, metric: str, margin: float, study: StudyNoise) -> PairTest:
     """`compare_scores` with the margin in points, which the loss has none of."""
     limit = None if metric == "loss" else margin * POINT
-    return compare_scores(a, b, limit, metric == "accuracy", study)
+    return compare_scores(a, b, limit, METRICS[metric].resampling == "proportion", study)
 
 
 def study_noise(rows: Iterable[Row], metric: str, test: TestSet | None) -> StudyNoise:
@@ -253,7 +254,7 @@ def _without_duplicates(
 ) -> dict[str, Any]:
     """The same test on the examples that are not also in train, kept where its answer is another."""
     keep = ~test.duplicate_of_train
-    if keep.all() or keep.sum() < 2 or full.p is None or metric == "f1_macro":
+    if keep.all() or keep.sum() < 2 or full.p is None or METRICS[metric].resampling == "confusion":
         return {}
     a, b = (Scores(s.values[:, keep], s.weight) for s in scores)
     fewer = compare_metric(a, b, metric, margin, StudyNoise.of((a, b)))

@@ -7,63 +7,62 @@ from typing import Any
 
 import numpy as np
 
+from whichtune.metrics import METRICS, Metric
 from whichtune.stats import crossed
 from whichtune.stats.answers import Row, TestSet
-from whichtune.stats.intervals import Interval, bca, f1_macro_interval, wilson
+from whichtune.stats.intervals import Interval, bca, confusion_interval, wilson
 from whichtune.stats.pairs import StudyNoise, pooled_noise
 from whichtune.stats.results import MethodFigures, RunFigures
-from whichtune.stats.scores import ROUGE, Scores, confusion, f1_macro_of_confusion, scores
+from whichtune.stats.scores import Scores
 
 MOST_RESAMPLED = 3_000
 
 
 def run_figures(row: Row, test: TestSet) -> list[RunFigures]:
-    """Each completed run with its intervals on the test split."""
-    figures = []
-    for seed in row.seeds:
-        if row.answers[seed].figures:
-            figures.append(_text_figures(row, seed, test))
-            continue
-        predictions, losses = row.answers[seed].predictions, row.answers[seed].losses
-        right = int((predictions == test.labels).sum())
-        counts = confusion(test.labels, predictions, test.classes)
-        known = bool(np.isfinite(losses).all())
-        figures.append(
-            RunFigures(
-                run_id=row.completed[seed].run_id,
-                label=row.label,
-                seed=seed,
-                n=test.n,
-                accuracy=right / test.n,
-                accuracy_interval=wilson(right, test.n),
-                f1_macro=float(f1_macro_of_confusion(counts)),
-                f1_macro_interval=_f1_interval(row, seed, test),
-                loss=float(losses.mean()) if known else None,
-                loss_interval=_mean_interval(losses) if known else None,
-            )
-        )
-    return figures
+    """Each completed run with its intervals on the test split, by every metric that its answers allow."""
+    return [_figures_of_run(row, seed, test) for seed in row.seeds]
 
 
-def _text_figures(row: Row, seed: int | None, test: TestSet) -> RunFigures:
-    """A run that wrote texts: each figure that it has, with its bootstrap interval."""
-    values = {name: row.scores(name, test, [seed]).values[0] for name in (*ROUGE, "loss") if row.can(name)}
+def _figures_of_run(row: Row, seed: int | None, test: TestSet) -> RunFigures:
+    able = [metric for metric in METRICS.values() if row.answers[seed].has(metric.name)]
+    values = {metric.name: _one_figure(row, seed, test, metric) for metric in able}
+    intervals = {metric.name: _one_model(row, seed, test, metric) for metric in able}
+    # The first metrics have fields of their own, but for written texts, whose loss is a token's.
+    own = [] if row.answers[seed].figures else [name for name in values if name in RunFigures.model_fields]
     return RunFigures(
         run_id=row.completed[seed].run_id,
         label=row.label,
         seed=seed,
         n=test.n,
-        figures={name: float(each.mean()) for name, each in values.items()},
-        intervals={name: _mean_interval(each) for name, each in values.items()},
+        **{name: values[name] for name in own},
+        **{f"{name}_interval": intervals[name] for name in own},
+        figures={name: value for name, value in values.items() if name not in own},
+        intervals={name: value for name, value in intervals.items() if name not in own},
     )
 
 
-def _f1_interval(row: Row, seed: int | None, test: TestSet) -> Interval | None:
+def _one_figure(row: Row, seed: int | None, test: TestSet, metric: Metric) -> float:
+    if metric.answers == "classes":
+        return metric.of_classes(test.labels, row.answers[seed].predictions, test.classes)
+    return float(row.scores(metric.name, test, [seed]).values[0].mean())
+
+
+def _one_model(row: Row, seed: int | None, test: TestSet, metric: Metric) -> Interval | None:
+    """The interval of one trained model for new examples."""
+    if metric.resampling == "proportion":
+        return wilson(int((row.answers[seed].predictions == test.labels).sum()), test.n)
+    if metric.resampling == "confusion":
+        return _confusion_interval(row, seed, test, metric)
+    return _mean_interval(row.scores(metric.name, test, [seed]).values[0])
+
+
+def _confusion_interval(row: Row, seed: int | None, test: TestSet, metric: Metric) -> Interval | None:
     """BCa; above 3,000 examples, where it would take seconds, the linearised normal interval it tends to."""
     predictions = row.answers[seed].predictions
     if test.n <= MOST_RESAMPLED:
-        return f1_macro_interval(test.labels, predictions, test.classes)
-    values = scores("f1_macro", test.labels, predictions, test.classes).values[0]
+        assert metric.of_confusion is not None
+        return confusion_interval(metric.of_confusion, test.labels, predictions, test.classes)
+    values = row.scores(metric.name, test, [seed]).values[0]
     return _normal(values) if not np.array_equal(test.labels, predictions) else None
 
 
@@ -100,7 +99,7 @@ def method_figures(row: Row, test: TestSet | None, metric: str, study: StudyNois
     }
     if len(table) == 1:
         found |= {
-            "interval": _one_model(row, test, metric),
+            "interval": _one_model(row, row.seeds[0], test, METRICS[metric]),
             "interval_holds_for": "this trained model and new examples",
         }
     elif len(table) >= crossed.MIN_SEEDS:
@@ -111,18 +110,9 @@ def method_figures(row: Row, test: TestSet | None, metric: str, study: StudyNois
     return figures.model_copy(update=found)
 
 
-def _one_model(row: Row, test: TestSet, metric: str) -> Interval | None:
-    seed = row.seeds[0]
-    if metric == "accuracy":
-        return wilson(int((row.answers[seed].predictions == test.labels).sum()), test.n)
-    if metric == "f1_macro":
-        return _f1_interval(row, seed, test)
-    return _mean_interval(row.scores(metric, test, [seed]).values[0])
-
-
 def _over_seeds(row: Row, scored: Scores, test: TestSet, metric: str, study: StudyNoise) -> Interval | None:
     if scored.constant:
-        return _one_model(row, test, metric)
+        return _one_model(row, row.seeds[0], test, METRICS[metric])
     noise = pooled_noise(crossed.mean_squares(scored.values), (scored,), study)
     low, high = (float(x) for x in crossed.crossed_test(scored.values, noise).interval(weight=None))
-    return (max(low, 0.0), high if metric == "loss" else min(high, 1.0))
+    return (max(low, 0.0), high if METRICS[metric].unit == "nats" else min(high, 1.0))

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from whichtune.metrics.confusion import OfConfusion
+
 Interval = tuple[float, float]
 
 RESAMPLES = 1999
@@ -65,18 +67,23 @@ def bca(
     return (low, high) if np.isfinite(low) and np.isfinite(high) else None
 
 
-def f1_macro_interval(
-    labels: NDArray[np.int64], predictions: NDArray[np.int64], classes: int, level: float = 0.95
+def confusion_interval(
+    of_confusion: OfConfusion,
+    labels: NDArray[np.int64],
+    predictions: NDArray[np.int64],
+    classes: int,
+    level: float = 0.95,
 ) -> Interval | None:
-    """BCa interval of macro F1 from labels and predictions (both `(N,)`). None where no answer is wrong."""
-    from whichtune.stats.scores import f1_macro_of_confusion
+    """BCa interval of a function of the confusion matrix, from labels and predictions (both `(N,)`).
 
+    None where no answer is wrong.
+    """
     cells = np.asarray(labels) * classes + np.asarray(predictions)
     if np.array_equal(labels, predictions):
         return None
 
     def statistic(sample: NDArray[np.int64], axis: int = -1) -> NDArray[np.float64]:
         counts = np.stack([(sample == cell).sum(axis=axis) for cell in range(classes * classes)], axis=-1)
-        return f1_macro_of_confusion(counts.reshape(*counts.shape[:-1], classes, classes))
+        return of_confusion(counts.reshape(*counts.shape[:-1], classes, classes))
 
     return bca(cells, statistic, level)

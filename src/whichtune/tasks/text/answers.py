@@ -28,7 +28,7 @@ class SplitAnswers:
         lengths: list[int] | None = None,
         most: int | None = None,
     ) -> None:
-        from whichtune.tasks.text.rouge import rouge_scores
+        from whichtune.metrics.rouge import rouge_scores
 
         self.split, self.texts, self.losses, self.counts = split, texts, losses, counts
         self.lengths, self.most = lengths, most

@@ -8,7 +8,7 @@ of their sentences (ROUGE-Lsum). Three choices that change the numbers are made 
 - `rouge-score` takes every character but a-z and 0-9 for a space, so that texts in other scripts score 0. Here words
   may hold any letters and digits; in scripts without spaces each character is a word. Of ASCII texts the words, and
   so the figures, are `rouge-score`'s own.
-- Sentences for ROUGE-Lsum are those of `data.sentences`, in references and written texts alike: `rouge-score` splits
+- Sentences for ROUGE-Lsum are those of `metrics.sentences`, in references and written texts alike: `rouge-score` splits
   at line ends alone, or by a model of NLTK that would have to be downloaded.
 """
 
@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from whichtune.data.sentences import split_sentences
+from whichtune.metrics.sentences import split_sentences
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,6 +46,12 @@ def rouge_scores(predictions: Sequence[str], references: Sequence[str]) -> dict[
         for prediction, reference in zip(predictions, references, strict=True)
     ]
     return {kind: np.array([row[kind].fmeasure for row in rows], dtype=np.float64) for kind in KINDS}
+
+
+@lru_cache(maxsize=4)
+def scores_of(written: tuple[str, ...], references: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """The same, kept for the next kind that is asked for of the same texts."""
+    return rouge_scores(written, references)
 
 
 def words_of(text: str) -> list[str]:

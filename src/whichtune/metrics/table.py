@@ -1,0 +1,144 @@
+"""The one table of metrics. A metric that is an entry here is in records, tables, statistics, page and loggers.
+
+A metric is computed from answers: of classes, by the confusion matrix; of written texts, text by text against the
+references. From that follows how its noise is told: see `resampling`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from whichtune.registry import Registry
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    FloatArray = NDArray[np.float64]
+
+Answers = Literal["classes", "texts", "loss"]
+Unit = Literal["points", "nats"]
+Split = Literal["train", "validation", "test"]
+# How intervals and tests take a metric: a share of right answers; a mean over examples; a function of the confusion
+# matrix that is no mean, linearised; a ratio of two totals, linearised.
+Resampling = Literal["proportion", "mean", "confusion", "ratio"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric.
+
+    `name` is its key in records, study files and `--set primary_metric`; `title` what it is called in text. `answers`
+    are what it is computed from, by `of_confusion` (counts `(..., C, C)` to `(...)`) or `of_texts` (written texts and
+    references, n each, to `(n,)`, whose mean it is). `influence` is the derivative of `of_confusion` where it is known
+    in closed form. `splits` are those that have a column in tables.
+    """
+
+    name: str
+    title: str
+    answers: Answers
+    of_confusion: Callable[[NDArray[np.int64]], FloatArray] | None = None
+    influence: Callable[[NDArray[np.int64]], FloatArray] | None = None
+    of_texts: Callable[[Sequence[str], Sequence[str]], FloatArray] | None = None
+    resampling: Resampling = "confusion"
+    higher_is_better: bool = True
+    splits: tuple[Split, ...] = ("test",)
+
+    @property
+    def unit(self) -> Unit:
+        """Shares of 1 are told in points of a percentage, losses in nats."""
+        return "nats" if self.answers == "loss" else "points"
+
+    @property
+    def scale(self) -> float:
+        """What a figure is multiplied by to be shown."""
+        return 1.0 if self.unit == "nats" else 100.0
+
+    @property
+    def digits(self) -> int:
+        return 3 if self.unit == "nats" else 2
+
+    def of_classes(self, labels: NDArray[np.int64], predictions: NDArray[np.int64], classes: int) -> float:
+        """The metric of predictions `(n,)` against labels `(n,)`, both below `classes`."""
+        from whichtune.metrics.confusion import confusion
+
+        assert self.of_confusion is not None
+        return float(self.of_confusion(confusion(labels, predictions, classes)))
+
+    def influence_of(self, counts: NDArray[np.int64]) -> FloatArray:
+        """What one example in each cell `(C, C)` adds to the metric, to first order."""
+        from whichtune.metrics.confusion import jackknife_influence
+
+        assert self.of_confusion is not None
+        return self.influence(counts) if self.influence else jackknife_influence(self.of_confusion, counts)
+
+
+METRICS: Registry[Metric] = Registry("metric")
+
+
+def add_metric(metric: Metric) -> Metric:
+    """Enter a metric into the table. Raises ValueError where the name is taken."""
+    return METRICS.register(metric.name)(metric)
+
+
+def metrics_of(answers: Answers) -> tuple[Metric, ...]:
+    """The metrics that are computed from such answers, in the order of tables."""
+    return tuple(metric for metric in METRICS.values() if metric.answers == answers)
+
+
+def metric_title(name: str) -> str:
+    """A metric as it is called in text; other figures by their key's words."""
+    return METRICS[name].title if name in METRICS else name.replace("_", " ")
+
+
+# -- the table ----------------------------------------------------------------------------------------
+
+
+def _accuracy(counts: NDArray[np.int64]) -> FloatArray:
+    from whichtune.metrics.confusion import accuracy_of_confusion
+
+    return accuracy_of_confusion(counts)
+
+
+def _f1_macro(counts: NDArray[np.int64]) -> FloatArray:
+    from whichtune.metrics.confusion import f1_macro_of_confusion
+
+    return f1_macro_of_confusion(counts)
+
+
+def _f1_influence(counts: NDArray[np.int64]) -> FloatArray:
+    from whichtune.metrics.confusion import f1_influence
+
+    return f1_influence(counts)
+
+
+def _rouge(kind: str) -> Callable[[Sequence[str], Sequence[str]], FloatArray]:
+    def of_texts(written: Sequence[str], references: Sequence[str]) -> FloatArray:
+        from whichtune.metrics.rouge import scores_of
+
+        return scores_of(tuple(written), tuple(references))[kind]
+
+    return of_texts
+
+
+add_metric(
+    Metric(
+        "accuracy",
+        "accuracy",
+        "classes",
+        of_confusion=_accuracy,
+        resampling="proportion",
+        splits=("test", "validation", "train"),
+    )
+)
+add_metric(Metric("f1_macro", "macro F1", "classes", of_confusion=_f1_macro, influence=_f1_influence))
+for _name, _title, _splits in (
+    ("rouge1", "ROUGE-1", ("test",)),
+    ("rouge2", "ROUGE-2", ("test",)),
+    ("rougeL", "ROUGE-L", ("test", "validation")),
+    ("rougeLsum", "ROUGE-Lsum", ("test",)),
+):
+    add_metric(Metric(_name, _title, "texts", of_texts=_rouge(_name), resampling="mean", splits=_splits))
+add_metric(Metric("loss", "loss", "loss", resampling="ratio", higher_is_better=False))
