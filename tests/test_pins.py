@@ -16,10 +16,10 @@ import pytest
 
 from pins.make_pins import STUDIES, pinned_specs
 from whichtune.compare import compare
-from whichtune.load import load_study
+from whichtune.records.store import StudyFolder
 from whichtune.report.write import write_report
-from whichtune.spec import RunSpec
-from whichtune.store import StudyFolder
+from whichtune.study.load import load_study
+from whichtune.study.spec import RunSpec
 
 PINS = Path(__file__).parent / "pins"
 PINNED = json.loads((PINS / "run_ids.json").read_text(encoding="utf-8"))

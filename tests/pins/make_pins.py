@@ -14,9 +14,9 @@ import pandas as pd
 
 from whichtune.compare import compare, prepare
 from whichtune.embedded import dataset_path
-from whichtune.load import load_study, parse_study
-from whichtune.search import draws_of
-from whichtune.spec import RunSpec
+from whichtune.study.load import load_study, parse_study
+from whichtune.study.spec import RunSpec
+from whichtune.tuning.search import draws_of
 
 STUDIES = ("labels", "texts", "tuned")
 KEPT = ("study.json", "summary.json", "table.md", "table.csv", "examples.parquet", "runs")

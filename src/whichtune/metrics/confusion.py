@@ -1,4 +1,4 @@
-"""Metrics of named classes, all from the confusion matrix: counts `(..., C, C)`, row the label, column the prediction."""
+"""Metrics of named classes, all from the confusion matrix: counts `(..., C, C)`, labels down, predictions across."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from importlib import resources
 from typing import Any
 
 from whichtune.records.store import StudyFolder
-from whichtune.report import details, matrices, svg, svg_tuning, tables, tuning
+from whichtune.report import details, figures, matrices, svg, svg_tuning, tables, tuning
 from whichtune.report.disagreement import disagreements
 from whichtune.report.run_notes import run_notes
 from whichtune.report.samples import samples
