@@ -134,11 +134,17 @@ add_metric(
     )
 )
 add_metric(Metric("f1_macro", "macro F1", "classes", of_confusion=_f1_macro, influence=_f1_influence))
-for _name, _title, _splits in (
-    ("rouge1", "ROUGE-1", ("test",)),
-    ("rouge2", "ROUGE-2", ("test",)),
-    ("rougeL", "ROUGE-L", ("test", "validation")),
-    ("rougeLsum", "ROUGE-Lsum", ("test",)),
-):
-    add_metric(Metric(_name, _title, "texts", of_texts=_rouge(_name), resampling="mean", splits=_splits))
+add_metric(Metric("rouge1", "ROUGE-1", "texts", of_texts=_rouge("rouge1"), resampling="mean"))
+add_metric(Metric("rouge2", "ROUGE-2", "texts", of_texts=_rouge("rouge2"), resampling="mean"))
+add_metric(
+    Metric(
+        "rougeL",
+        "ROUGE-L",
+        "texts",
+        of_texts=_rouge("rougeL"),
+        resampling="mean",
+        splits=("test", "validation"),
+    )
+)
+add_metric(Metric("rougeLsum", "ROUGE-Lsum", "texts", of_texts=_rouge("rougeLsum"), resampling="mean"))
 add_metric(Metric("loss", "loss", "loss", resampling="ratio", higher_is_better=False))

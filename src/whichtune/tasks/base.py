@@ -155,14 +155,6 @@ class FittedBaseline(ABC):
 
     parameters: int
 
-    def watcher(self, spec: RunSpec, model: Any, forward: Any, streams: Streams) -> CurveWatcher | None:
-        """What decides when the curves get a point, for runs that do not evaluate at the loop's own intervals."""
-        return None
-
-    def solve(self, model: Any, forward: Any, timers: Timers) -> Training:
-        """Fit what trains in closed form, for methods that are in `closed_form` and list this task among theirs."""
-        raise NotImplementedError(f"{self.name} has nothing to fit in closed form")
-
     @abstractmethod
     def evaluate(self) -> Judged:
         """Metrics and rows of predictions."""
