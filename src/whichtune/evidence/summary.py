@@ -1,0 +1,53 @@
+"""summary.json as a typed value: what a study was, its runs, and what they show. Everything drawn is drawn from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from whichtune.records.record import SCHEMA_VERSION, RunRecord
+from whichtune.stats.results import Comparison, Evidence, MethodFigures, RunFigures, Verdict
+from whichtune.stats.tuning import TuningFigures
+from whichtune.study.resolved import ResolvedStudy
+
+
+class _Stored(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Intervals(_Stored):
+    """Figures with intervals: of each run, and of each row over its seeds."""
+
+    runs: list[RunFigures] = []
+    methods: list[MethodFigures] = []
+
+
+class Summary(_Stored):
+    """The content of summary.json, which is a contract: within one `schema_version` fields are added, and none is
+    renamed or removed."""
+
+    schema_version: int = SCHEMA_VERSION
+    study: ResolvedStudy
+    runs: list[RunRecord]
+    comparisons: list[Comparison] = []
+    verdict: Verdict | None = None
+    intervals: Intervals = Intervals()
+    tuning: TuningFigures | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values as they are written; a study without a search has no key for one."""
+        return self.model_dump(mode="json", exclude=set() if self.tuning is not None else {"tuning"})
+
+
+def build_summary(study: ResolvedStudy, records: Iterable[RunRecord], evidence: Evidence) -> Summary:
+    """The study, its runs, and what they show."""
+    return Summary(
+        study=study,
+        runs=list(records),
+        comparisons=evidence.comparisons,
+        verdict=evidence.verdict,
+        intervals=Intervals(runs=evidence.runs, methods=evidence.per_method),
+        tuning=evidence.tuning,
+    )

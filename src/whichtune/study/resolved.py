@@ -1,0 +1,51 @@
+"""A study as it is stored: every default filled in, with its runs, its classes and what a search has tried."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ConfigDict, Field
+
+from whichtune.study.spaces import Tuning
+from whichtune.study.spec import Frozen, Study
+
+
+class ResolvedRun(Frozen):
+    """A run of the study by its id."""
+
+    run_id: str
+    label: str
+    seed: int | None
+
+
+class SearchedDraw(Frozen):
+    """One draw of a search: the settings that it tried, and the run that tried them."""
+
+    number: int
+    run_id: str
+    settings: dict[str, Any]
+
+
+class SearchedRow(Frozen):
+    """A row's search: its ranges as they are written in a study file, its draws, the number of the selected one."""
+
+    spaces: dict[str, Any]
+    draws: list[SearchedDraw]
+    selected: int | None = None
+
+
+class ResolvedTuning(Tuning):
+    """The search with what it drew, by label."""
+
+    lines: dict[str, SearchedRow] = {}
+
+
+class ResolvedStudy(Study):
+    """What study.json holds. Keys of later versions are passed over."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    tuning: ResolvedTuning | None = None
+    labels: list[str] = Field([], description="class names in the order of the confusion matrices")
+    runs_resolved: list[ResolvedRun] = Field([], description="every run by its id")
+    notes: list[str] = Field([], description="what a reader must know of the data")
+    command: str | None = Field(None, description="the command as it was typed")
