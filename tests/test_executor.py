@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from whichtune.compare import Comparison, compare
+from whichtune.compare import Result, compare
 from whichtune.executors.local import LocalExecutor
 from whichtune.records.record import RunStatus
 from whichtune.records.store import StudyFolder
@@ -32,9 +32,9 @@ def study_of(mail: Path, model: Path, **keys: object) -> Study:
     return parse_study({**value, "baselines": ["majority"], "settings": settings, **keys}, "test")
 
 
-def steady(comparison: Comparison | dict) -> list[dict]:
+def steady(comparison: Result | dict) -> list[dict]:
     """The runs of a summary without what moves."""
-    summary = comparison if isinstance(comparison, dict) else comparison.summary
+    summary = comparison if isinstance(comparison, dict) else comparison.summary.to_json()
     return [{k: v for k, v in run.items() if k not in MOVING} for run in summary["runs"]]
 
 
@@ -47,7 +47,7 @@ def test_a_study_runs_and_resumes_with_nothing_to_do(tiny_gpt2: Path, mail: Path
     assert {"study", "start", "phase", "step", "end"} <= {event["event"] for event in events}
     again = compare(study, tmp_path / "s", threads=1)
     assert again.started == 0
-    assert again.summary["runs"] == first.summary["runs"]
+    assert again.summary.to_json()["runs"] == first.summary.to_json()["runs"]
     for name in ("study.json", "summary.json", "table.md", "table.csv", "examples.parquet"):
         assert (tmp_path / "s" / name).is_file()
     for record in first.records:

@@ -71,7 +71,7 @@ def test_the_table_and_the_page_show_texts(finished: Any) -> None:
     assert "confusion" not in finished.table
     record = next(record for record in finished.records if record.label == "full")
     assert record.metrics.test is not None
-    figures = next(f for f in finished.summary["intervals"]["runs"] if f["label"] == "full")
+    figures = next(f for f in finished.summary.to_json()["intervals"]["runs"] if f["label"] == "full")
     np.testing.assert_allclose(figures["figures"]["rougeL"], record.metrics.test.rougeL)
     np.testing.assert_allclose(figures["figures"]["loss"], record.metrics.test.loss)
     low, high = figures["intervals"]["loss"]
@@ -108,7 +108,7 @@ def test_a_pair_may_be_about_the_loss(tiny_gpt2: Path, notes: Path, tmp_path: Pa
     ]
     settings = {"max_steps": 12, "learning_rate": 1e-2}
     study = study_of(tiny_gpt2, notes, ["full"], baselines=["untuned", "lead_1"], pairs=pairs, settings=settings)
-    found = compare(study, tmp_path / "s", save="none", threads=1).summary["comparisons"]
+    found = compare(study, tmp_path / "s", save="none", threads=1).summary.to_json()["comparisons"]
     loss, nothing, rouge = found[:3]
     assert (loss["metric"], loss["unit"]) == ("loss", "nats")
     assert loss["difference"] < 0

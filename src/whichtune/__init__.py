@@ -7,10 +7,20 @@ from typing import TYPE_CHECKING, Any
 from whichtune.version import VERSION
 
 __version__ = VERSION
-__all__ = ["Comparison", "RunRecord", "RunSpec", "Study", "WhichtuneError", "compare", "load_study", "parse_study"]
+__all__ = [
+    "Comparison",
+    "Result",
+    "RunRecord",
+    "RunSpec",
+    "Study",
+    "WhichtuneError",
+    "compare",
+    "load_study",
+    "parse_study",
+]
 
 if TYPE_CHECKING:
-    from whichtune.compare import Comparison, compare
+    from whichtune.compare import Comparison, Result, compare
     from whichtune.errors import WhichtuneError
     from whichtune.records.record import RunRecord
     from whichtune.study.load import load_study, parse_study
@@ -18,6 +28,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Comparison": "compare",
+    "Result": "compare",
     "RunRecord": "records.record",
     "RunSpec": "study.spec",
     "Study": "study.spec",

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from whichtune.errors import ModelError, SettingError
 from whichtune.evidence.judge import judge
+from whichtune.evidence.summary import Summary, build_summary
 from whichtune.executors.local import LocalExecutor
 from whichtune.expansion.expand import Expansion, ModelKey, check_names, expand, model_keys
 from whichtune.records.record import Role, RunRecord, RunStatus
 from whichtune.records.store import StudyFolder
-from whichtune.report.summary import build_summary
 from whichtune.report.write import write_report
+from whichtune.study.resolved import ResolvedRun, ResolvedStudy, ResolvedTuning, SearchedRow
 from whichtune.study.spec import RunSpec, Study
 from whichtune.tasks import task_of
 from whichtune.tuning.search import has_spaces_of_lines, searched_lines
@@ -33,21 +34,24 @@ Listener = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Result:
     """A finished study: where it is stored and what is in its summary."""
 
     folder: Path
-    summary: dict[str, Any]
+    summary: Summary
     started: int  # runs made by this call; 0 when all were there
 
     @property
     def records(self) -> list[RunRecord]:
-        return [RunRecord.model_validate(run) for run in self.summary["runs"]]
+        return self.summary.runs
 
     @property
     def table(self) -> str:
         """The table in Markdown."""
         return (self.folder / "table.md").read_text(encoding="utf-8")
+
+
+Comparison = Result  # the name that release 0.1 gave it
 
 
 def compare(
@@ -62,7 +66,7 @@ def compare(
     on_event: Listener = lambda event: None,
     figures: bool = False,
     command: str | None = None,
-) -> Comparison:
+) -> Result:
     """Run what the study's folder does not hold yet, then write its summary and its report.
 
     `out` defaults to `whichtune-<name>` in the working directory. `save` keeps the trained weights of no run, of
@@ -79,7 +83,9 @@ def compare(
         expansion, dataset = prepare(study, lenient)
         search = plan_search(expansion, dataset.without_test())
         folder = StudyFolder(out or f"whichtune-{study.name}", create=True)
-        folder.write_json("study.json", resolved(expansion, command, search.described() if search else None))
+        folder.write_json(
+            "study.json", resolved(expansion, command, search.described() if search else None).model_dump(mode="json")
+        )
         started = 0
         try:
             if search is not None:
@@ -87,13 +93,15 @@ def compare(
                 started = make_draws(search, folder, executor, on_event)
                 found = search_figures(search, folder)
                 expansion = settle(settled, found, dataset.without_test())
-                folder.write_json("study.json", resolved(expansion, command, search.described(found)))
+                folder.write_json(
+                    "study.json", resolved(expansion, command, search.described(found)).model_dump(mode="json")
+                )
             folder.write_examples(task_of(study).examples(dataset))
             started += _make_runs(expansion, folder, executor, save, on_event)
         finally:  # after Ctrl-C too: what is complete is worth a table
             summary = write_summary(folder, expansion, command, search)
             write_report(folder, figures)
-    return Comparison(folder.path, summary, started)
+    return Result(folder.path, summary, started)
 
 
 def _make_runs(expansion: Expansion, folder: StudyFolder, executor: LocalExecutor, save: Save, tell: Listener) -> int:
@@ -171,37 +179,36 @@ def choose_device(wanted: str) -> str:
 
 
 def resolved(
-    expansion: Expansion, command: str | None = None, searched: dict[str, Any] | None = None
-) -> dict[str, Any]:
+    expansion: Expansion, command: str | None = None, searched: dict[str, SearchedRow] | None = None
+) -> ResolvedStudy:
     """The study as it is stored: every default filled in, every run and every draw (`searched`) with its id."""
     runs = [
-        {"run_id": spec.run_id, "label": spec.label, "seed": spec.seed}
+        ResolvedRun(run_id=spec.run_id, label=spec.label, seed=spec.seed)
         for spec in expansion.specs
         if spec.label not in expansion.unsettled
     ]
-    study = expansion.study.model_dump(mode="json")
-    if searched is not None:
-        study["tuning"]["lines"] = searched
-    return {
-        **study,
-        "primary_metric": expansion.primary_metric,
-        "labels": expansion.labels,
-        "runs_resolved": runs,
-        "notes": expansion.notes,
-        "command": command,
-    }
+    study = {name: getattr(expansion.study, name) for name in Study.model_fields}
+    if expansion.study.tuning is not None:
+        study["tuning"] = ResolvedTuning(**expansion.study.tuning.model_dump(), lines=searched or {})
+    return ResolvedStudy(
+        **{**study, "primary_metric": expansion.primary_metric},
+        labels=expansion.labels,
+        runs_resolved=runs,
+        notes=expansion.notes,
+        command=command,
+    )
 
 
 def write_summary(
     folder: StudyFolder, expansion: Expansion, command: str | None = None, search: SearchPlan | None = None
-) -> dict[str, Any]:
+) -> Summary:
     """summary.json from the records and predictions that the folder holds."""
     records = [_record_of(folder, spec, expansion) for spec in expansion.specs]
     tuning = None if search is None else search_figures(search, folder)
     study = resolved(expansion, command, search.described(tuning) if search else None)
-    evidence = judge(study, records, folder.predictions, tuning)
+    evidence = judge(study.model_dump(mode="json"), records, folder.predictions, tuning)
     summary = build_summary(study, records, evidence)
-    folder.write_json("summary.json", summary)
+    folder.write_json("summary.json", summary.to_json())
     return summary
 
 

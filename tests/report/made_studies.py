@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from whichtune.evidence.judge import judge
+from whichtune.evidence.summary import build_summary
 from whichtune.records.record import (
     SCHEMA_VERSION,
     Cost,
@@ -23,8 +24,8 @@ from whichtune.records.record import (
     RunStatus,
 )
 from whichtune.records.store import StudyFolder
-from whichtune.report.summary import build_summary
 from whichtune.stats.tuning import DrawFigures, LineFigures, TuningFigures, crossings, line_figures
+from whichtune.study.resolved import ResolvedStudy
 from whichtune.study.spaces import Space, choice, log_uniform
 
 HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\"> \" ' & </td>"
@@ -190,7 +191,7 @@ class MadeStudy:
         summary: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "study": self.study}
         if verdict:
             evidence = judge(self.study, self.records, self.folder.predictions, self._tuning())
-            summary = build_summary(self.study, self.records, evidence)
+            summary = build_summary(ResolvedStudy.model_validate(self.study), self.records, evidence).to_json()
         else:  # as a study that was never judged
             summary["runs"] = [record.model_dump(mode="json") for record in self.records]
         self.folder.write_json("summary.json", summary)

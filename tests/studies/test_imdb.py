@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from realdata import shared
-from whichtune.compare import Comparison, prepare
+from whichtune.compare import Result, prepare
 from whichtune.data.named import NAMED_SETS, SplitFolder
 from whichtune.data.splits import load_dataset
 from whichtune.published.claims import check_published, load_published
@@ -44,7 +44,7 @@ def on_embedded(reviews: Path, **changes: Any) -> Study:
 
 
 @pytest.fixture(scope="module")
-def made(reviews: Path, tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+def made(reviews: Path, tmp_path_factory: pytest.TempPathFactory) -> Result:
     """Both rows on the embedded model, points every 2 steps; what 500 steps of warm-up are here is told."""
     study = on_embedded(reviews, assignments=["evaluation_interval=1", "head_only.batch_size=16"])
     return reproduce(study, tmp_path_factory.mktemp("imdb-out") / "out", threads=1)
@@ -112,8 +112,8 @@ def test_the_counts_alone_show_the_claim() -> None:
     assert [load_published("imdb").right(number) for number in (1, 2)] == [20358, 23213]
 
 
-def test_a_small_copy_runs_and_is_no_reproduction(made: Comparison) -> None:
-    assert {run["status"] for run in made.summary["runs"]} == {"completed"}
+def test_a_small_copy_runs_and_is_no_reproduction(made: Result) -> None:
+    assert {run["status"] for run in made.summary.to_json()["runs"]} == {"completed"}
     (said,) = heading(made.summary)
     assert said.startswith("This is not a reproduction of the published figures: ")
     assert "the local copy has 40 + 20 training and 30 test examples, not 25,000 and 25,000, used whole" in said
@@ -132,7 +132,7 @@ def test_a_small_copy_runs_and_is_no_reproduction(made: Comparison) -> None:
     assert "Warm-up takes 15 of 15 steps (100 %)" in made.table
 
 
-def test_the_losses_stand_beside_the_published_curve(made: Comparison) -> None:
+def test_the_losses_stand_beside_the_published_curve(made: Result) -> None:
     figures = {figure["name"]: figure for figure in all_figures(load_view(StudyFolder(made.folder)))}
     figure = figures["published-loss"]
     assert [panel["title"] for panel in figure["panels"]] == ROWS

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from whichtune.compare import Comparison, prepare
+from whichtune.compare import Result, prepare
 from whichtune.errors import SettingError, UnknownNameError
 from whichtune.published.claims import load_published
 from whichtune.published.experiment import MODEL_SIZES, Flags, experiment_study
@@ -57,14 +57,14 @@ def on_mini(name: str, mini: Path, collection: Path, rows: list[int] | None = No
 
 
 @pytest.fixture(scope="module")
-def all_rows(mini: Path, collection: Path, tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+def all_rows(mini: Path, collection: Path, tmp_path_factory: pytest.TempPathFactory) -> Result:
     """All 19 rows, made once."""
     return reproduce(on_mini("sms-spam", mini, collection), tmp_path_factory.mktemp("all") / "out", threads=1)
 
 
 @pytest.mark.parametrize("name", ["sms-spam", "sms-spam-v100"])
 def test_all_rows_run_on_another_model_and_the_table_says_so(
-    name: str, all_rows: Comparison, mini: Path, collection: Path, tmp_path: Path
+    name: str, all_rows: Result, mini: Path, collection: Path, tmp_path: Path
 ) -> None:
     """The 8 rows of the older table are made from the 19: the same settings are the same runs."""
     if name == "sms-spam":
@@ -74,7 +74,7 @@ def test_all_rows_run_on_another_model_and_the_table_says_so(
         result = reproduce(on_mini(name, mini, collection), tmp_path / "out", threads=1)
         assert result.started == 0
     facts = load_published(name)
-    assert {run["status"] for run in result.summary["runs"]} == {"completed"}
+    assert {run["status"] for run in result.summary.to_json()["runs"]} == {"completed"}
     rows = [row for row in reproduction_rows(result.summary) if row["published"]]
     assert [row["published"]["test"] for row in rows] == [row.test for row in facts.rows]
     assert [row["agrees"] for row in rows] == [None] * len(facts.rows)
@@ -84,25 +84,25 @@ def test_all_rows_run_on_another_model_and_the_table_says_so(
     assert len(table) == len(facts.rows) + 3  # the baselines
     assert table[0]["published time"] == f"{facts.rows[0].minutes:.2f} min, {facts.device}"
     claimed = {(pair.a, pair.b) for claim in facts.claims for pair in claim.comparisons}
-    assert len(result.summary["comparisons"]) >= len(claimed)
+    assert len(result.summary.to_json()["comparisons"]) >= len(claimed)
 
 
-def test_row_18_is_row_1_by_construction(all_rows: Comparison) -> None:
-    by_label = {run["label"]: run for run in all_rows.summary["runs"]}
+def test_row_18_is_row_1_by_construction(all_rows: Result) -> None:
+    by_label = {run["label"]: run for run in all_rows.summary.to_json()["runs"]}
     one, eighteen = by_label["row 1, last block"], by_label["row 18, ignore_index"]
     assert one["run_id"] != eighteen["run_id"]
     assert one["metrics"] == eighteen["metrics"]
 
 
 def test_a_row_whose_model_cannot_be_had_stays_in_the_table_with_the_reason(
-    all_rows: Comparison, mini: Path, collection: Path, tmp_path: Path
+    all_rows: Result, mini: Path, collection: Path, tmp_path: Path
 ) -> None:
     """Row 1 is there already, from the 19 rows; row 6 needs a model that is nowhere."""
     shutil.copytree(all_rows.folder, tmp_path / "out")
     study = on_mini("sms-spam", mini, collection, [1, 6])
     lost = _with(study.runs[1], {"model": "./nowhere/gpt2-medium"})
     result = reproduce(study.model_copy(update={"runs": [study.runs[0], lost]}), tmp_path / "out", threads=1)
-    row = {run["label"]: run for run in result.summary["runs"]}
+    row = {run["label"]: run for run in result.summary.to_json()["runs"]}
     assert row["row 1, last block"]["status"] == "completed"
     assert row["row 6, medium"]["status"] == "failed"
     assert row["row 6, medium"]["error"].startswith("There is no model folder './nowhere/gpt2-medium'")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from whichtune.compare import Comparison, compare
+from whichtune.compare import Result, compare
 from whichtune.study.load import parse_study
 from whichtune.study.spec import Study
 
@@ -61,7 +61,7 @@ def known_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def searched(tiny_gpt2: Path, known_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+def searched(tiny_gpt2: Path, known_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Result:
     """The study with its search, made once."""
     out = tmp_path_factory.mktemp("searched") / "study"
     return compare(known_study(known_data, tiny_gpt2), out, threads=1)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from tuning.conftest import KNOWN_BEST, known_study, write_data
-from whichtune.compare import Comparison, compare, prepare
+from whichtune.compare import Result, compare, prepare
 from whichtune.data.splits import Split
 from whichtune.records.record import RunRecord, RunStatus
 from whichtune.records.store import StudyFolder
@@ -17,18 +17,18 @@ from whichtune.runs.run import run_one
 from whichtune.tuning.search import draws_of
 
 
-def line_of(comparison: Comparison, label: str) -> dict:
-    return next(line for line in comparison.summary["tuning"]["lines"] if line["label"] == label)
+def line_of(comparison: Result, label: str) -> dict:
+    return next(line for line in comparison.summary.to_json()["tuning"]["lines"] if line["label"] == label)
 
 
-def test_the_search_finds_the_known_best_rate_of_each_method(searched: Comparison) -> None:
+def test_the_search_finds_the_known_best_rate_of_each_method(searched: Result) -> None:
     for label, (low, high) in KNOWN_BEST.items():
         line = line_of(searched, label)
         rates = [draw["settings"]["learning_rate"] for draw in line["draws"]]
         assert any(low <= rate <= high for rate in rates)
         assert any(not low <= rate <= high for rate in rates)
         assert low <= line["settings"]["learning_rate"] <= high
-        run = next(run for run in searched.summary["runs"] if run["label"] == label)
+        run = next(run for run in searched.summary.to_json()["runs"] if run["label"] == label)
         assert run["spec"]["learning_rate"] == line["settings"]["learning_rate"]
         assert run["spec"]["learning_rate_source"] == "tuned"
         assert run["spec"]["tuned"] == ["learning_rate", "warmup_ratio"]
@@ -36,12 +36,12 @@ def test_the_search_finds_the_known_best_rate_of_each_method(searched: Compariso
         assert run["metrics"]["test"]["n"] == 60
 
 
-def test_the_two_bests_differ_so_one_rate_for_both_would_decide_the_winner(searched: Comparison) -> None:
+def test_the_two_bests_differ_so_one_rate_for_both_would_decide_the_winner(searched: Result) -> None:
     head, full = line_of(searched, "head_only"), line_of(searched, "full")
     assert head["settings"]["learning_rate"] > 3 * full["settings"]["learning_rate"]
 
 
-def test_draws_are_ordinary_runs_without_test_figures(searched: Comparison) -> None:
+def test_draws_are_ordinary_runs_without_test_figures(searched: Result) -> None:
     folder = StudyFolder(searched.folder)
     for label in KNOWN_BEST:
         for draw in line_of(searched, label)["draws"]:
@@ -54,20 +54,20 @@ def test_draws_are_ordinary_runs_without_test_figures(searched: Comparison) -> N
             assert set(folder.predictions(record.run_id)["split"]) == {"validation"}
             assert folder.curves(record.run_id)
             assert not folder.weight_files(record.run_id)
-    assert not [run for run in searched.summary["runs"] if run["role"] == "draw"]
+    assert not [run for run in searched.summary.to_json()["runs"] if run["role"] == "draw"]
 
 
-def test_a_method_in_closed_form_is_not_searched(searched: Comparison) -> None:
+def test_a_method_in_closed_form_is_not_searched(searched: Result) -> None:
     line = line_of(searched, "linear_probe")
     assert (line["spaces"], line["draws"], line["selected"]) == ({}, [], None)
-    run = next(run for run in searched.summary["runs"] if run["label"] == "linear_probe")
+    run = next(run for run in searched.summary.to_json()["runs"] if run["label"] == "linear_probe")
     assert run["spec"]["tuned"] == []
     assert run["metrics"]["test"] is not None
 
 
-def test_study_and_summary_hold_the_search(searched: Comparison) -> None:
+def test_study_and_summary_hold_the_search(searched: Result) -> None:
     stored = json.loads((searched.folder / "study.json").read_text())["tuning"]
-    tuning = searched.summary["tuning"]
+    tuning = searched.summary.to_json()["tuning"]
     assert (stored["draws"], stored["seed"]) == (5, 5)
     assert (tuning["metric"], tuning["higher_is_better"], tuning["unit"], tuning["run_seed"]) == (
         "accuracy", True, "draws", 3,
@@ -83,7 +83,7 @@ def test_study_and_summary_hold_the_search(searched: Comparison) -> None:
         assert line["spent_flops"] > 0
 
 
-def test_resuming_does_nothing_and_chooses_the_same(searched: Comparison, known_data: Path, tiny_gpt2: Path) -> None:
+def test_resuming_does_nothing_and_chooses_the_same(searched: Result, known_data: Path, tiny_gpt2: Path) -> None:
     again = compare(known_study(known_data, tiny_gpt2), searched.folder, threads=1)
     assert again.started == 0
     assert again.summary == searched.summary
@@ -125,7 +125,7 @@ def test_making_a_draw_touches_nothing_of_the_test_split(
 
 
 def test_flipping_every_test_label_changes_no_draw_and_no_choice(
-    searched: Comparison, tiny_gpt2: Path, tmp_path: Path
+    searched: Result, tiny_gpt2: Path, tmp_path: Path
 ) -> None:
     data = write_data(tmp_path / "texts", flip_test=True)
     flipped = compare(known_study(data, tiny_gpt2, methods=["head_only"]), tmp_path / "study", threads=1)
@@ -133,7 +133,7 @@ def test_flipping_every_test_label_changes_no_draw_and_no_choice(
     one, two = line_of(searched, "head_only"), line_of(flipped, "head_only")
     assert [[d[k] for k in keys] for d in one["draws"]] == [[d[k] for k in keys] for d in two["draws"]]
     assert one["selected"] == two["selected"]
-    accuracies = [c.summary["runs"][0]["metrics"]["test"]["accuracy"] for c in (searched, flipped)]
+    accuracies = [c.summary.to_json()["runs"][0]["metrics"]["test"]["accuracy"] for c in (searched, flipped)]
     assert sum(accuracies) == pytest.approx(1)
 
 
@@ -163,10 +163,10 @@ def test_a_failed_draw_counts_and_a_line_whose_draws_all_fail_is_a_failed_row(
     assert some["failed"] == tried.count(9)
     assert some["settings"]["blocks"] == 1
     assert len(some["curve"]) == 3
-    rows = {run["label"]: RunRecord.model_validate(run) for run in result.summary["runs"]}
+    rows = {run["label"]: RunRecord.model_validate(run) for run in result.summary.to_json()["runs"]}
     assert rows["some"].status is RunStatus.COMPLETED
     assert rows["none"].status is RunStatus.FAILED
     assert "All 3 draws of its search failed: The model has 3 blocks" in str(rows["none"].error)
     assert none["selected"] is None
-    assert any("draws for some failed" in warning for warning in result.summary["verdict"]["warnings"])
+    assert any("draws for some failed" in warning for warning in result.summary.to_json()["verdict"]["warnings"])
     assert pd.read_csv(result.folder / "table.csv")["error"].notna().any()

@@ -142,10 +142,10 @@ def _compare(study: Any, out: Path | None, as_json: bool, logger_names: list[str
     if as_json:
         print((result.folder / "summary.json").read_text(encoding="utf-8"))
     else:
-        _print_summary(result.summary, screen)
+        _print_summary(result.summary.to_json(), screen)
         where = f"{result.started} runs made. Everything is in {result.folder}; open report.html there."
         screen.print(where, highlight=False, markup=False, soft_wrap=True)
-    if any(run["status"] != "completed" for run in result.summary["runs"]):
+    if any(run.status != "completed" for run in result.records):
         raise typer.Exit(1)
 
 

@@ -10,6 +10,7 @@ import typer
 from whichtune.cli.dry_run import print_dry_run
 from whichtune.cli.screen import console, debug_wanted, typed_command
 from whichtune.errors import SettingError
+from whichtune.records.record import RunStatus
 
 EXPERIMENT_NOTE = (
     "The flags and their defaults are those of the published SMS-spam script, and so is what they mean: padding is "
@@ -71,9 +72,9 @@ def reproduce(
             command=typed_command(),
         )
     show = print_summary if chosen.published is None else print_reproduction
-    show(result.summary, screen)
+    show(result.summary.to_json(), screen)
     screen.print(f"{result.started} runs made. Everything is in {result.folder}", highlight=False, soft_wrap=True)
-    if any(run["status"] != "completed" for run in result.summary["runs"]):
+    if any(run.status is not RunStatus.COMPLETED for run in result.records):
         raise typer.Exit(1)
 
 
@@ -149,7 +150,7 @@ def experiment(
 
     study = experiment_study(flags).model_copy(update={"device": device})
     result = compare(study, out, save="none", threads=threads, on_event=tell, command=typed_command())
-    run = result.summary["runs"][0]
+    run = result.summary.to_json()["runs"][0]
     if run["status"] != "completed":
         screen.print(f"The run failed: {run['error']}", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1)

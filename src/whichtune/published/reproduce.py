@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from whichtune.compare import Comparison, Listener, Save, choose_device, compare
+from whichtune.compare import Listener, Result, Save, choose_device, compare
 from whichtune.data.named import NAMED_SETS
 from whichtune.errors import ModelError, SettingError
 from whichtune.expansion.assemble import parse_seeds, with_assignments
@@ -80,7 +80,7 @@ def reproduce(
     jobs: int | None = None,
     on_event: Listener = lambda event: None,
     command: str | None = None,
-) -> Comparison:
+) -> Result:
     """Make the runs; where figures were published, reproduction.md and reproduction.csv stand beside the other files.
 
     A row whose model cannot be had is a failed row with the reason.
@@ -90,8 +90,8 @@ def reproduce(
     )
     if study.published is None:
         return result
-    (result.folder / "reproduction.md").write_text(reproduction_markdown(result.summary), encoding="utf-8")
-    (result.folder / "reproduction.csv").write_text(reproduction_csv(result.summary), encoding="utf-8")
+    (result.folder / "reproduction.md").write_text(reproduction_markdown(result.summary.to_json()), encoding="utf-8")
+    (result.folder / "reproduction.csv").write_text(reproduction_csv(result.summary.to_json()), encoding="utf-8")
     return result
 
 

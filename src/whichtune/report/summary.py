@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from statistics import mean, median
 from typing import TYPE_CHECKING, Any
 
-from whichtune.records.record import SCHEMA_VERSION, Role, RunRecord, RunStatus
+from whichtune.records.record import Role, RunStatus
 
 if TYPE_CHECKING:
-    from whichtune.stats.results import Evidence
+    pass
 
 
 ROUGE_NAMES = {"rouge1": "ROUGE-1", "rouge2": "ROUGE-2", "rougeL": "ROUGE-L", "rougeLsum": "ROUGE-Lsum"}
@@ -21,20 +20,6 @@ FIGURES = ("accuracy", "f1_macro", "loss", "accuracy_without_duplicates", "perpl
 def writes_texts(summary: dict[str, Any]) -> bool:
     """Whether the study's runs write texts; else they name classes."""
     return summary["study"].get("task", "classification") != "classification"
-
-
-def build_summary(study: dict[str, Any], records: Iterable[RunRecord], evidence: Evidence) -> dict[str, Any]:
-    """The content of summary.json: the study, its runs, and what they show."""
-    shown = evidence.model_dump(mode="json")
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "study": study,
-        "runs": [record.model_dump(mode="json") for record in records],
-        "comparisons": shown["comparisons"],
-        "verdict": shown["verdict"],
-        "intervals": {"runs": shown["runs"], "methods": shown["per_method"]},
-        **({"tuning": shown["tuning"]} if shown["tuning"] else {}),
-    }
 
 
 def group_by_label(runs: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:

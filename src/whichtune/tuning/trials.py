@@ -15,6 +15,7 @@ from whichtune.expansion.expand import Expansion
 from whichtune.records.record import Role, RunRecord, RunStatus
 from whichtune.records.store import StudyFolder
 from whichtune.stats.tuning import Axis, DrawFigures, TuningFigures, crossings, line_figures, select_draw
+from whichtune.study.resolved import SearchedDraw, SearchedRow
 from whichtune.study.spaces import Budget, Space
 from whichtune.study.spec import RunSpec, Study
 from whichtune.tuning.search import Draw, draws_of, searched_lines, specs_with
@@ -68,15 +69,15 @@ class SearchPlan:
         rounds = zip_longest(*(line.draws for line in self.lines))
         return [draw for each in rounds for draw in each if draw is not None]
 
-    def described(self, figures: TuningFigures | None = None) -> dict[str, Any]:
+    def described(self, figures: TuningFigures | None = None) -> dict[str, SearchedRow]:
         """For study.json: each line's ranges, draws and, once it is made, the selection."""
         selected = {line.label: line.selected for line in figures.lines} if figures else {}
         return {
-            line.label: {
-                "spaces": {name: space.model_dump(mode="json") for name, space in line.spaces.items()},
-                "draws": [{"number": d.number, "run_id": d.spec.run_id, "settings": d.settings} for d in line.draws],
-                "selected": selected.get(line.label),
-            }
+            line.label: SearchedRow(
+                spaces={name: space.model_dump(mode="json") for name, space in line.spaces.items()},
+                draws=[SearchedDraw(number=d.number, run_id=d.spec.run_id, settings=d.settings) for d in line.draws],
+                selected=selected.get(line.label),
+            )
             for line in self.lines
         }
 
