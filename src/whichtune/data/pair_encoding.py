@@ -86,20 +86,16 @@ class EncodedPairs:
         """These rows, padded to the longest of them."""
         import torch
 
-        tokens = [self.splits[split].tokens[row] for row in rows]
-        lengths = torch.tensor([len(ids) for ids in tokens])
-        width = int(lengths.max())
-        input_ids = torch.full((len(tokens), width), self.pad_id, dtype=torch.long)
-        for place, ids in enumerate(tokens):
-            input_ids[place, : len(ids)] = torch.tensor(ids)
+        from whichtune.data.batch import padding_mask, right_padded
+
+        input_ids, lengths = right_padded([self.splits[split].tokens[row] for row in rows], self.pad_id)
+        width = input_ids.shape[1]
         positions = torch.arange(width)[None, :]
-        real = positions < lengths[:, None]
         first = torch.tensor([self.first_with_loss(split, row) for row in rows])
-        predicted = real & (positions >= first[:, None])
+        predicted = (positions < lengths[:, None]) & (positions >= first[:, None])
         place_of_row, column = predicted.nonzero(as_tuple=True)
         labels = input_ids[place_of_row, column]
-        mask = None if bool(real.all()) else real.long()
-        return PairBatch(input_ids, mask, place_of_row, column - 1, labels)
+        return PairBatch(input_ids, padding_mask(lengths, width), place_of_row, column - 1, labels)
 
 
 def clean_text(text: str, lower_case: bool, remove_punctuation: bool) -> str:

@@ -16,8 +16,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from whichtune.data.batch import Batch
-from whichtune.data.encoding import make_batch
+from whichtune.data.batch import Batch, padding_mask, right_padded
 from whichtune.measure.cost import count_flops
 from whichtune.measure.flops import FlopModel, padded_cells
 from whichtune.models.partition import Partition, evaluating
@@ -48,18 +47,11 @@ class Texts:
     read: list[tuple[int, int]] | None = None
 
     def batch(self, rows: Sequence[int]) -> Batch:
-        """Right-padded batch of these texts, on the CPU; no labels."""
-        chosen = [self.tokens[row] for row in rows]
-        no_labels = [0] * len(rows)
-        batch = make_batch(chosen, no_labels, pad_id=self.pad_id, attend_to_padding=not self.masked)
-        if self.rule != "padded":
-            return batch
-        lengths = torch.tensor([self.lengths[row] for row in rows])
-        width = batch.input_ids.shape[1]
-        mask = None
-        if self.masked and bool((lengths < width).any()):
-            mask = (torch.arange(width)[None] < lengths[:, None]).long()
-        return Batch(batch.input_ids, lengths, batch.labels, mask)
+        """Right-padded batch of these texts, on the CPU."""
+        input_ids, lengths = right_padded([self.tokens[row] for row in rows], self.pad_id)
+        if self.rule == "padded":
+            lengths = torch.tensor([self.lengths[row] for row in rows])
+        return Batch(input_ids, lengths, padding_mask(lengths, input_ids.shape[1]) if self.masked else None)
 
 
 @dataclass(frozen=True)
@@ -163,7 +155,6 @@ class Filled:
 
     states: States
     number: list[int]
-    seconds: float = 0.0
     flops: int = 0
     seconds_alone: float = 0.0
     flops_alone: int = 0
@@ -239,7 +230,6 @@ class LowerPass:
         return Filled(
             states[mine],
             index.number,
-            seconds=paid.get("seconds", 0.0),
             flops=int(paid.get("flops", 0)),
             seconds_alone=about.seconds,
             flops_alone=about.flops,

@@ -46,15 +46,14 @@ class Prepared:
     forward: Any  # the task's: a Forward, or a TextForward
     shortcuts: dict[str, Any]
     notes: list[str] = field(default_factory=list)
-    seconds: float = 0.0  # of the training split's lower blocks, as paid
-    seconds_alone: float = 0.0
+    seconds_alone: float = 0.0  # of the training split's lower blocks; what was paid stands in the phase `cache`
     flops: int = 0
     flops_alone: int = 0
 
     def charge(self, train: Filled) -> None:
         """Count the training split's lower blocks as a cost of this run: as paid, and as alone."""
-        self.seconds, self.flops = train.seconds, train.flops
-        self.seconds_alone, self.flops_alone = train.seconds_alone, train.flops_alone
+        self.seconds_alone = train.seconds_alone
+        self.flops, self.flops_alone = train.flops, train.flops_alone
 
 
 def prepare_forward(
