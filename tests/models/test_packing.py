@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from models.ragged import Ragged, largest_difference, loss_and_gradients, new_head, ragged_batch
 from models.tiny_families import DECODERS, FAMILIES, tiny_model
-from whichtune.models.partition import Partition, without_kv_cache
+from whichtune.models.partition import Partition
+from whichtune.models.temporary import without_kv_cache
 from whichtune.shortcuts.last_block import LastBlock
 from whichtune.shortcuts.packing import MaskKind, mask_kind, pack, packed_inputs, within_tokens
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from whichtune.data.truncation import Kept, cut_texts
 from whichtune.errors import ModelError, SettingError
 
 if TYPE_CHECKING:
     import numpy as np
+    from transformers import PreTrainedTokenizerBase as Tokenizer
 
     from whichtune.data.batch import Batch
     from whichtune.data.splits import Dataset
@@ -84,7 +85,7 @@ def make_batch(
 
 def encode(
     dataset: Dataset,
-    tokenizer: Any,
+    tokenizer: Tokenizer,
     *,
     context_length: int | Literal["longest", "model"],
     max_length: int | None,

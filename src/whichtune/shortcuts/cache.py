@@ -25,7 +25,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -34,7 +33,7 @@ from torch import Tensor
 
 FORMAT = 1
 _STATES, _LENGTHS, _ENTRY = "states.bin", "lengths.npy", "entry.json"
-_NUMPY: dict[torch.dtype, Any] = {
+_NUMPY: dict[torch.dtype, type[np.generic]] = {
     torch.float32: np.float32,
     torch.float16: np.float16,
     torch.bfloat16: np.int16,  # the same bits: numpy has no bfloat16
@@ -112,7 +111,7 @@ class States:
     def _empty(self, *shape: int) -> Tensor:
         return torch.zeros(*shape, self.width, dtype=self.dtype)
 
-    def _raw(self, tensor: Tensor) -> np.ndarray[Any, Any]:
+    def _raw(self, tensor: Tensor) -> np.ndarray:
         return (tensor.view(torch.int16) if self.dtype == torch.bfloat16 else tensor).numpy()
 
 
@@ -346,7 +345,7 @@ def default_root() -> Path:
     return (Path(named).expanduser() if named else Path(base) / "whichtune") / "states"
 
 
-def key_of(**parts: Any) -> str:
+def key_of(**parts: object) -> str:
     """Name of an entry: a hash of everything its states depend on, and of this module's format."""
     canonical = json.dumps({"format": FORMAT, **parts}, sort_keys=True, default=str)
     return hashlib.sha256(canonical.encode()).hexdigest()[:32]

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from whichtune.data.batch import Batch, padding_mask, right_padded
 from whichtune.measure.cost import count_flops
 from whichtune.measure.flops import FlopModel, padded_cells
-from whichtune.models.partition import Partition, evaluating
+from whichtune.models.partition import Partition
+from whichtune.models.temporary import evaluating
 from whichtune.shortcuts.cache import ActivationCache, CacheUnavailable, Description, States, Writer, digest, key_of
 from whichtune.shortcuts.features import Twins, keyword_inputs
 from whichtune.shortcuts.packing import Packing, within_tokens
@@ -120,14 +121,19 @@ def _tensors(module: nn.Module) -> Iterator[Tensor]:
 
 
 def entry_key(
-    want: Want, texts: Texts, index: TextIndex, digests: WeightDigests, partition: Partition, how: Mapping[str, Any]
+    want: Want,
+    texts: Texts,
+    index: TextIndex,
+    digests: WeightDigests,
+    partition: Partition,
+    how: Mapping[str, str | bool],
 ) -> str:
     """The name of an entry. `how`: precision, device type, whether the model is causal, kernels."""
     import transformers
 
-    body: Any = partition.body
+    body = partition.body
     config = {k: v for k, v in body.config.to_dict().items() if k not in _OF_NO_MATTER and "drop" not in k}
-    rows: list[Any] = [(texts.lengths[row], texts.tokens[row]) for row in index.first]
+    rows: list[object] = [(texts.lengths[row], texts.tokens[row]) for row in index.first]
     if want.position == READ and texts.read is not None:
         rows.append([texts.read[row] for row in index.first])
     return key_of(
@@ -182,7 +188,7 @@ class LowerPass:
     partition: Partition
     computer_above: Callable[[int], Callable[..., Tensor]]
     cache: ActivationCache
-    how: Mapping[str, Any]
+    how: Mapping[str, str | bool]
     precision: Callable[[], AbstractContextManager[object]]
     device: torch.device
     width: int
