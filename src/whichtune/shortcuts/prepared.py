@@ -62,12 +62,7 @@ class Prepared(Generic[ForwardT]):
 
 
 def prepare_forward(
-    spec: RunSpec,
-    classifier: Classifier,
-    encoded: Encoded,
-    device: torch.device,
-    timers: Timers,
-    settings: CacheSettings,
+    spec: RunSpec, classifier: Classifier, encoded: Encoded, device: torch.device, timers: Timers, cache: CacheSettings
 ) -> Prepared[Forward]:
     """The forward pass that the run's plan allows. The training split's lower blocks count as phase `cache`,
     those of the other splits as `evaluate`. torch's random streams are left where they were."""
@@ -81,12 +76,12 @@ def prepare_forward(
         states: dict[str, Filled] = {}
         if plan.cached != "nothing":
             with timers.phase("cache"):
-                lower = lower_pass(spec, plan, classifier, device, settings.open())
+                lower = lower_pass(spec, plan, classifier, device, cache.open())
             states = fill_splits(
                 lower,
                 {name: texts_of(plan, encoded, name) for name in encoded.splits},
                 Want(plan.boundary, plan.position if plan.cached == "features" else None),
-                lambda: _others(plan, settings, notes),
+                lambda: _others(plan, cache, notes),
                 timers,
                 notes,
             )
@@ -145,11 +140,11 @@ def _used(plan: Plan, forward: PlannedForward) -> dict[str, object]:
     return used
 
 
-def _others(plan: Plan, settings: CacheSettings, notes: list[str]) -> list[Want]:
+def _others(plan: Plan, cache: CacheSettings, notes: list[str]) -> list[Want]:
     """What the other runs of the study will want of the same texts."""
     assert plan.partition is not None
     config, blocks = plan.partition.body.config, len(plan.partition)
-    boundaries = boundaries_of(settings, lambda method, own: boundary_of_method(method, own, config), notes)
+    boundaries = boundaries_of(cache, lambda method, own: boundary_of_method(method, own, config), notes)
     return wants_at(boundaries, blocks, plan.position)
 
 
@@ -201,11 +196,11 @@ def fill_splits(
 
 
 def boundaries_of(
-    settings: CacheSettings, boundary_of: Callable[[str, Mapping[str, object]], int], notes: list[str]
+    cache: CacheSettings, boundary_of: Callable[[str, Mapping[str, object]], int], notes: list[str]
 ) -> set[int]:
     """The boundaries of the study's other methods; `notes` tells of those it cannot be said of."""
     boundaries = set()
-    for method, own in settings.siblings:
+    for method, own in cache.siblings:
         try:
             boundaries.add(boundary_of(method, own))
         except Exception as error:  # of a model's own code; that run then makes its own pass

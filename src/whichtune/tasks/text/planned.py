@@ -186,7 +186,7 @@ def prepare_text_forward(
     encoded: EncodedPairs,
     device: torch.device,
     timers: Timers,
-    settings: CacheSettings,
+    cache: CacheSettings,
 ) -> Prepared[TextForward]:
     """The forward pass that the run's plan allows. The training split's lower blocks count as phase `cache`, those of
     the other splits as `evaluate`. torch's random streams are left where they were."""
@@ -200,11 +200,9 @@ def prepare_text_forward(
         filled: dict[str, Filled] = {}
         if plan.cached != "nothing":
             with timers.phase("cache"):
-                lower = text_lower_pass(spec, plan, model, device, settings)
+                lower = text_lower_pass(spec, plan, model, device, cache)
             texts = {name: texts_of_pairs(encoded, name) for name in encoded.splits}
-            filled = fill_splits(
-                lower, texts, want_of(plan), lambda: _others(spec, plan, settings, notes), timers, notes
-            )
+            filled = fill_splits(lower, texts, want_of(plan), lambda: _others(spec, plan, cache, notes), timers, notes)
         if not filled:
             plan = replace(plan, cached="nothing", boundary=0)
         forward = PlannedTextForward(model, encoded, device, spec.precision, plan, filled)
@@ -227,7 +225,7 @@ def prepare_text_forward(
     return prepared
 
 
-def _others(spec: RunSpec, plan: TextPlan, settings: CacheSettings, notes: list[str]) -> list[Want]:
+def _others(spec: RunSpec, plan: TextPlan, cache: CacheSettings, notes: list[str]) -> list[Want]:
     """What the other runs of the study will want of the same texts."""
     assert plan.partition is not None
     config = plan.partition.body.config
@@ -235,7 +233,7 @@ def _others(spec: RunSpec, plan: TextPlan, settings: CacheSettings, notes: list[
     def boundary_of(method: str, own: Mapping[str, object]) -> int:
         return boundary_of_text_method(spec, method, own, config)
 
-    return wants_at(boundaries_of(settings, boundary_of, notes), len(plan.partition), READ)
+    return wants_at(boundaries_of(cache, boundary_of, notes), len(plan.partition), READ)
 
 
 def boundary_of_text_method(
@@ -265,7 +263,7 @@ def texts_of_pairs(encoded: EncodedPairs, split: str) -> Texts:
 
 
 def text_lower_pass(
-    spec: RunSpec, plan: TextPlan, model: LanguageModel, device: torch.device, settings: CacheSettings
+    spec: RunSpec, plan: TextPlan, model: LanguageModel, device: torch.device, cache: CacheSettings
 ) -> LowerPass:
     """What computes and caches the states of a plan."""
     assert plan.partition is not None
@@ -281,4 +279,4 @@ def text_lower_pass(
 
         return final_states
 
-    return new_lower_pass(spec, plan, computer_above, True, plan.twins, device, settings.open())
+    return new_lower_pass(spec, plan, computer_above, True, plan.twins, device, cache.open())
