@@ -87,7 +87,7 @@ def make_plan(spec: RunSpec, classifier: Classifier, encoded: Encoded) -> Plan:
     if rule != "padded":
         position = UNPADDED.get(position, position)
     cached, why_cached = _cached(boundary, why_boundary, classifier)
-    pruning, why_pruning = _pruning(spec, position, cached, classifier)
+    pruning, why_pruning = _pruning(spec, position, classifier)
     masks, why_masks = _packing(classifier, rule, causal, cached)
     twins = has_twins(classifier.backbone)
     return Plan(
@@ -222,7 +222,7 @@ def _cached(boundary: int, why_boundary: str, classifier: Classifier) -> tuple[s
     return "states", f"blocks below {boundary} never change"
 
 
-def _pruning(spec: RunSpec, position: TokenPosition, cached: str, classifier: Classifier) -> tuple[str | None, str]:
+def _pruning(spec: RunSpec, position: TokenPosition, classifier: Classifier) -> tuple[str | None, str]:
     if has_prompt(classifier):
         return None, "virtual tokens go through it with the text's"
     if position in ("mean", "mean_nonpad"):

@@ -31,6 +31,8 @@ import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
 
+from whichtune.data.named import user_cache
+
 FORMAT = 1
 _STATES, _LENGTHS, _ENTRY = "states.bin", "lengths.npy", "entry.json"
 _NUMPY: dict[torch.dtype, type[np.generic]] = {
@@ -339,10 +341,8 @@ def stored_bytes(lengths: Tensor, width: int, dtype: torch.dtype) -> int:
 
 
 def default_root() -> Path:
-    """`states` in `WHICHTUNE_CACHE`, or in `whichtune` in the user's cache folder."""
-    named = os.environ.get("WHICHTUNE_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")
-    return (Path(named).expanduser() if named else Path(base) / "whichtune") / "states"
+    """`states` in the folder where caches go."""
+    return user_cache() / "states"
 
 
 def key_of(**parts: object) -> str:

@@ -61,14 +61,10 @@ class PlannedForward:
         self._flops = FlopModel(self._count, self._cells, encoded.context_length)
 
     def _take(self, route: Route) -> None:
-        padded = next(iter(self.texts.values())).rule == "padded"
         self.route = route
-        self._computer = FeatureComputer(self.classifier, self.partition, route, self.position, padded)
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether nothing is left of the plan."""
-        return not self.features_cached and self.route == Route() and self._texts_are_plain
+        self._computer = FeatureComputer(
+            self.classifier, self.partition, route, self.position, padding_matters=self._texts_are_plain
+        )
 
     @property
     def _texts_are_plain(self) -> bool:
