@@ -232,7 +232,7 @@ class Bench:
                 from whichtune.data.batch import Batch
 
                 labels = named["labels"]
-                logits = self.classifier(Batch(named["input_ids"], named["lengths"], labels, named.get("mask")))
+                logits = self.classifier(Batch(named["input_ids"], named["lengths"], named.get("mask")))
                 return {"loss": torch.nn.functional.cross_entropy(logits, labels)}
 
         arguments = TrainingArguments(tempfile.mkdtemp(), learning_rate=5e-5, weight_decay=0.1, report_to=[])
@@ -240,9 +240,11 @@ class Bench:
         trainer.create_optimizer()
         trainer.current_gradient_accumulation_steps = 1
 
+        labels = torch.tensor(encoded.splits["train"].labels)
+
         def step(rows: list[int]) -> None:
             batch = encoded.batch("train", rows)
-            named = {"input_ids": batch.input_ids, "lengths": batch.lengths, "labels": batch.labels}
+            named = {"input_ids": batch.input_ids, "lengths": batch.lengths, "labels": labels[rows]}
             if batch.attention_mask is not None:
                 named["mask"] = batch.attention_mask
             trainer.training_step(trainer.model, named)

@@ -121,7 +121,7 @@ def test_operations_are_known_without_weights(cell: Cell) -> None:
     classifier = meta_classifier(make_spec(cell, "off"), real.backbone.config, 2)
 
     def loss() -> torch.Tensor:
-        return torch.nn.functional.cross_entropy(real(Batch(ids, length, length)), torch.tensor([0]))
+        return torch.nn.functional.cross_entropy(real(Batch(ids, length)), torch.tensor([0]))
 
     # One or two more products of the scores' size in every block that a gradient passes: with a prompt, in all.
     again = 0.005 if cell.method == "last_block" else 0.04

@@ -47,7 +47,7 @@ def test_trainable_parameters_are_the_published_ones(method: str, tied: str) -> 
     from transformers import AutoModelForCausalLM
 
     from whichtune.measure.cost import count_parameters
-    from whichtune.tasks.text.task import attach
+    from whichtune.tasks.text.model import attach
 
     settings, expected = PUBLISHED[method]
     with torch.device("meta"):
@@ -157,7 +157,8 @@ def test_the_plan_is_exact_with_local_attention(
 def test_writing_behind_a_prompt_does_not_depend_on_the_batch(kind: str, narrow_neo: Path, pairs: Path) -> None:
     """Batches of unlike lengths and single texts give the same tokens, the training forward pass the same first one."""
     from whichtune.tasks import TASKS
-    from whichtune.tasks.text.task import build_language_model, write_texts
+    from whichtune.tasks.text.model import build_language_model
+    from whichtune.tasks.text.task import write_texts
 
     (spec,) = specs_of(narrow_neo, pairs, [{"method": kind, "label": kind, "virtual_tokens": 5}])
     task: Any = TASKS[spec.task]

@@ -104,7 +104,7 @@ def test_unknown_lora_target(tiny_gpt2: Path, mail: Path) -> None:
 
 @pytest.mark.parametrize("method", ["lora"])
 def test_a_new_adapter_changes_nothing_and_merging_keeps_the_output(tiny_gpt2: Path, mail: Path, method: str) -> None:
-    batch = Batch(torch.tensor([[5, 6, 7, 8]]), torch.tensor([4]), torch.tensor([0]))
+    batch = Batch(torch.tensor([[5, 6, 7, 8]]), torch.tensor([4]))
     plain = classifier_of(tiny_gpt2, mail, "full").eval()
     adapted = classifier_of(tiny_gpt2, mail, method).eval()
     with torch.no_grad():
@@ -120,7 +120,7 @@ def test_a_new_adapter_changes_nothing_and_merging_keeps_the_output(tiny_gpt2: P
 
 
 def test_a_projected_prefix_is_made_once(tiny_gpt2: Path, mail: Path) -> None:
-    batch = Batch(torch.tensor([[5, 6, 7, 8]]), torch.tensor([4]), torch.tensor([0]))
+    batch = Batch(torch.tensor([[5, 6, 7, 8]]), torch.tensor([4]))
     model = classifier_of(tiny_gpt2, mail, "prefix_tuning", prefix_projection=True).eval()
     with torch.no_grad():
         expected = model(batch)

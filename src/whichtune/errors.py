@@ -33,7 +33,3 @@ class ModelError(WhichtuneError):
 
 class StoreError(WhichtuneError):
     """The study folder cannot be read or written."""
-
-
-class OutOfMemoryError(WhichtuneError):
-    """A run needed more memory than the device has. Recorded as a row, never fatal to a study."""

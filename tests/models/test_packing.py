@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from models.ragged import Ragged, largest_difference, loss_and_gradients, new_head, ragged_batch
 from models.tiny_families import DECODERS, FAMILIES, tiny_model
-from whichtune.models.partition import Partition, without_kv_cache
+from whichtune.models.partition import Partition
+from whichtune.models.temporary import without_kv_cache
 from whichtune.shortcuts.last_block import LastBlock
-from whichtune.shortcuts.packing import MaskKind, bucketed, mask_kind, pack, packed_inputs
+from whichtune.shortcuts.packing import MaskKind, mask_kind, pack, packed_inputs, within_tokens
 
 CAUSAL = tuple(name for name in DECODERS if name != "bloom")
 BIDIRECTIONAL = ("bert", "roberta", "distilbert", "electra", "modernbert")
@@ -176,7 +177,7 @@ def test_packing_keeps_every_token_once(lengths: list[int], width: int | None) -
 
 @given(st.lists(st.integers(1, 50), max_size=40), st.integers(1, 200))
 def test_buckets_hold_every_text_once(lengths: list[int], tokens: int) -> None:
-    batches = [batch.tolist() for batch in bucketed(lengths, tokens)]
+    batches = [batch.tolist() for batch in within_tokens(lengths, tokens)]
     assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
     for batch in batches:
         longest = max(lengths[index] for index in batch)

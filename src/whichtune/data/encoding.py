@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from whichtune.data.truncation import Kept, cut_texts
 from whichtune.errors import ModelError, SettingError
 
 if TYPE_CHECKING:
     import numpy as np
+    from transformers import PreTrainedTokenizerBase as Tokenizer
 
     from whichtune.data.batch import Batch
     from whichtune.data.splits import Dataset
@@ -61,7 +62,6 @@ class Encoded:
         part = self.splits[split]
         return make_batch(
             [part.tokens[row] for row in rows],
-            part.labels[list(rows)],
             pad_id=self.pad_id,
             width=self.context_length if (padding or self.padding) == "right" else None,
             attend_to_padding=self.attend_to_padding,
@@ -70,31 +70,22 @@ class Encoded:
 
 def make_batch(
     tokens: Sequence[Sequence[int]],
-    labels: Any,
     *,
     pad_id: int,
     width: int | None = None,
     attend_to_padding: bool = False,
 ) -> Batch:
     """Right-pad to `width`, or to the longest text. No mask where nothing is padding or it is attended to."""
-    import torch
+    from whichtune.data.batch import Batch, padding_mask, right_padded
 
-    from whichtune.data.batch import Batch
-
-    lengths = torch.tensor([len(ids) for ids in tokens])
-    width = width or int(lengths.max())
-    input_ids = torch.full((len(tokens), width), pad_id, dtype=torch.long)
-    for row, ids in enumerate(tokens):
-        input_ids[row, : len(ids)] = torch.tensor(ids)
-    mask = None
-    if not attend_to_padding and bool((lengths < width).any()):
-        mask = (torch.arange(width)[None, :] < lengths[:, None]).long()
-    return Batch(input_ids, lengths, torch.tensor(labels), mask)
+    input_ids, lengths = right_padded(tokens, pad_id, width)
+    mask = None if attend_to_padding else padding_mask(lengths, input_ids.shape[1])
+    return Batch(input_ids, lengths, mask)
 
 
 def encode(
     dataset: Dataset,
-    tokenizer: Any,
+    tokenizer: Tokenizer,
     *,
     context_length: int | Literal["longest", "model"],
     max_length: int | None,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from whichtune.data.truncation import Kept, cut_tokens
 from whichtune.errors import ModelError, SettingError
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
     from torch import Tensor
+    from transformers import PreTrainedTokenizerBase as Tokenizer
 
     from whichtune.data.pairs import PairDataset
 
@@ -86,20 +87,16 @@ class EncodedPairs:
         """These rows, padded to the longest of them."""
         import torch
 
-        tokens = [self.splits[split].tokens[row] for row in rows]
-        lengths = torch.tensor([len(ids) for ids in tokens])
-        width = int(lengths.max())
-        input_ids = torch.full((len(tokens), width), self.pad_id, dtype=torch.long)
-        for place, ids in enumerate(tokens):
-            input_ids[place, : len(ids)] = torch.tensor(ids)
+        from whichtune.data.batch import padding_mask, right_padded
+
+        input_ids, lengths = right_padded([self.splits[split].tokens[row] for row in rows], self.pad_id)
+        width = input_ids.shape[1]
         positions = torch.arange(width)[None, :]
-        real = positions < lengths[:, None]
         first = torch.tensor([self.first_with_loss(split, row) for row in rows])
-        predicted = real & (positions >= first[:, None])
+        predicted = (positions < lengths[:, None]) & (positions >= first[:, None])
         place_of_row, column = predicted.nonzero(as_tuple=True)
         labels = input_ids[place_of_row, column]
-        mask = None if bool(real.all()) else real.long()
-        return PairBatch(input_ids, mask, place_of_row, column - 1, labels)
+        return PairBatch(input_ids, padding_mask(lengths, width), place_of_row, column - 1, labels)
 
 
 def clean_text(text: str, lower_case: bool, remove_punctuation: bool) -> str:
@@ -113,7 +110,7 @@ class PairEncoder:
     """Turns texts and targets into tokens, the same way for training, evaluation and new texts."""
 
     def __init__(
-        self, tokenizer: Any, template: str, lower_case: bool, remove_punctuation: bool, keep: Kept = "head"
+        self, tokenizer: Tokenizer, template: str, lower_case: bool, remove_punctuation: bool, keep: Kept = "head"
     ) -> None:
         if tokenizer.eos_token_id is None:
             raise ModelError("The tokenizer has no end-of-text token, by which a written text ends: give it one.")
@@ -176,24 +173,30 @@ class Room:
         return self.context - max(self.target, self.writing)
 
 
+class Limits(TypedDict):
+    """What limits the context and a text: settings, and the positions that the model and the method leave."""
+
+    context_length: int | str
+    max_length: int | None
+    reserved: int
+    max_source: int | None
+    max_new: int | None
+
+
 def find_room(
     encoder: PairEncoder,
     sources: Sequence[list[int]],
     targets: Sequence[list[int]],
-    *,
-    context_length: int | str,
-    max_length: int | None,
-    reserved: int,
-    max_source: int | None,
     max_target: int | None,
-    max_new: int | None,
+    **limits: Unpack[Limits],
 ) -> Room:
     """How the context is shared out, from the training split's lengths.
 
     `max_length` positions of the model, of which `reserved` are taken by virtual tokens. Raises SettingError where
     nothing is left for the text.
     """
-    limit = None if max_length is None else max_length - reserved
+    context_length, max_source = limits["context_length"], limits["max_source"]
+    limit = None if limits["max_length"] is None else limits["max_length"] - limits["reserved"]
     if isinstance(context_length, int) and limit is not None and context_length > limit:
         raise SettingError(
             f"context_length: {context_length} tokens are more than the {limit} that there are: set fewer."
@@ -201,7 +204,7 @@ def find_room(
     most = context_length if isinstance(context_length, int) else limit
     longest_target = max(map(len, targets))
     target = max_target or (longest_target if most is None else min(longest_target, most // 2))
-    kept = max(target, max_new or 0)
+    kept = max(target, limits["max_new"] or 0)
     longest = max(len(ids) if max_source is None else min(len(ids), max_source) for ids in sources)
     wanted = longest + len(encoder.before) + len(encoder.after) + kept
     if context_length == "model":
@@ -215,7 +218,7 @@ def find_room(
             f"context_length: {context} tokens leave none for the text beside {kept} of the target and the "
             "template: set more, or a smaller max_target_tokens."
         )
-    return Room(context, target, max_new or target, max_source)
+    return Room(context, target, limits["max_new"] or target, max_source)
 
 
 def encode_pairs(
@@ -224,12 +227,12 @@ def encode_pairs(
     pad_id: int,
     loss_on_all: bool,
     max_target: int | None,
-    **limits: Any,
+    **limits: Unpack[Limits],
 ) -> EncodedPairs:
     """Tokenise every split; `limits` are those of `find_room`. A target that is cut has no end-of-text."""
     train = dataset.splits["train"]
     known = {"train": (encoder.sources(train.texts), encoder.targets(train.targets))}
-    room = find_room(encoder, *known["train"], max_target=max_target, **limits)
+    room = find_room(encoder, *known["train"], max_target, **limits)
     splits = {}
     for name, split in dataset.splits.items():
         sources, targets = known.get(name) or (encoder.sources(split.texts), encoder.targets(split.targets))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from whichtune.errors import DataError
 from whichtune.registry import did_you_mean
 from whichtune.study.spec import DataSettings, sha256_file
 
 if TYPE_CHECKING:
+    import datasets
     import pandas as pd
 
 TEXT_NAMES = ("text", "sentence", "message", "content", "review", "document")
@@ -168,14 +169,14 @@ def read_hub(settings: DataSettings, usual: Usual = LABELLED) -> Source:
     datasets.disable_progress_bars()
     name, _, configuration = settings.source.partition(":")
     try:
-        loaded: Any = datasets.load_dataset(name, configuration or None, revision=settings.revision)
+        loaded = datasets.load_dataset(name, configuration or None, revision=settings.revision)
     except (OSError, ValueError, RuntimeError) as error:  # hub, HTTP and format errors derive from these
         reason = str(error).strip().splitlines()[0][:200]
         raise DataError(f"The data set '{settings.source}' cannot be had from the Hub: {reason}") from error
     return from_datasets(loaded, settings, usual)
 
 
-def from_datasets(loaded: Any, settings: DataSettings, usual: Usual = LABELLED) -> Source:
+def from_datasets(loaded: datasets.DatasetDict, settings: DataSettings, usual: Usual = LABELLED) -> Source:
     """Tables of a `datasets.DatasetDict`; class labels become their names."""
     import datasets
     import pandas as pd

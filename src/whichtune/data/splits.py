@@ -84,7 +84,7 @@ def _clean(source: Source, table: str, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def text_table(
-    source: Source, table: str, frame: pd.DataFrame, others: dict[str, tuple[str, Callable[[Any], str]]]
+    source: Source, table: str, frame: pd.DataFrame, others: dict[str, tuple[str, Callable[[object], str]]]
 ) -> pd.DataFrame:
     """Columns id, text and `others`, each given by its name in the source and how a cell becomes text.
 
@@ -92,7 +92,7 @@ def text_table(
     """
     import pandas as pd
 
-    columns: dict[str, tuple[str, Callable[[Any], str]]] = {"text": (source.text_column, str), **others}
+    columns: dict[str, tuple[str, Callable[[object], str]]] = {"text": (source.text_column, str), **others}
     prefix = "" if table == "all" else f"{table}-"
     clean = pd.DataFrame({"id": [f"{prefix}{row}" for row in range(len(frame))]})
     for column, (name, as_text) in columns.items():
@@ -113,12 +113,12 @@ def refuse_empty(frame: pd.DataFrame, columns: dict[str, str], place: str) -> No
             )
 
 
-def is_missing(value: Any) -> bool:
+def is_missing(value: object) -> bool:
     """Whether a cell is empty, as tables say it: None or NaN."""
     return value is None or (isinstance(value, float) and value != value)
 
 
-def _label_text(value: Any) -> str:
+def _label_text(value: object) -> str:
     """The label as text: 1.0, as a column with gaps is read, is the label 1."""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from whichtune.errors import SettingError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase as Tokenizer
 
 Kept = Literal["head", "tail", "both"]
 KEPT_WORDS: dict[str, str] = {"head": "their beginning", "tail": "their end", "both": "half of each end"}
 
 
-def cut_texts(texts: Sequence[str], tokenizer: Any, limit: int, keep: Kept) -> list[list[int]]:
+def cut_texts(texts: Sequence[str], tokenizer: Tokenizer, limit: int, keep: Kept) -> list[list[int]]:
     """Token ids of texts that have more than `limit`, cut to it.
 
     What the tokenizer puts before and after every text ([CLS], [SEP]) stays; of the tokens between, the first

@@ -16,44 +16,13 @@ import random
 import sys
 from pathlib import Path
 
-from whichtune.embedded.grammar import (
-    SIZES,
-    Example,
-    chance,
-    fill,
-    generate,
-    pick,
-    sentence_case,
-    surface_noise,
-    write_splits,
-)
+from whichtune.embedded.grammar import NAMES, Example, chance, fill, finished, generate, pick, write_splits
 
 LABELS = ("not spam", "spam")
 SEED = 20240607
 
 WORDS: dict[str, list[str]] = {
-    "name": [
-        "Anna",
-        "Ben",
-        "Carla",
-        "David",
-        "Emma",
-        "Finn",
-        "Grace",
-        "Hugo",
-        "Ines",
-        "Jack",
-        "Kate",
-        "Leo",
-        "Maria",
-        "Nora",
-        "Omar",
-        "Paul",
-        "Rosa",
-        "Sam",
-        "Tom",
-        "Vera",
-    ],
+    "name": [*NAMES, "Rosa", "Sam", "Tom", "Vera"],
     "relative": ["Mum", "Dad", "my sister", "your brother", "Grandma", "my cousin", "{name}", "{name}"],
     "day": ["today", "tonight", "tomorrow", "on Monday", "on Tuesday", "on Friday", "this week", "by Sunday"],
     "past": [
@@ -224,12 +193,12 @@ def draw(rng: random.Random, label: str) -> str:
     opening = pick(rng, OPENINGS[spam == chance(rng, OWN_ROW)])
     ending = pick(rng, ENDINGS[spam == chance(rng, OWN_ROW)])
     text = fill(rng, opening + pick(rng, LEADS) + core + "." + ending, words).replace("?.", "?")
-    return surface_noise(rng, sentence_case(text))
+    return finished(rng, text)
 
 
 def messages(seed: int = SEED) -> dict[str, list[Example]]:
     """The splits train (1,000), validation (300) and test (500)."""
-    return generate(draw, LABELS, seed, SIZES)
+    return generate(draw, LABELS, seed)
 
 
 if __name__ == "__main__":

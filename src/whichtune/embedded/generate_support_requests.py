@@ -13,41 +13,14 @@ import random
 import sys
 from pathlib import Path
 
-from whichtune.embedded.grammar import (
-    SIZES,
-    Example,
-    chance,
-    fill,
-    generate,
-    pick,
-    sentence_case,
-    surface_noise,
-    write_splits,
-)
+from whichtune.embedded.grammar import NAMES, Example, chance, fill, finished, generate, pick, write_splits
 
 LABELS = ("account", "billing", "delivery", "returns", "technical")
 SEED = 20240608
 ONE_MATTER = 0.6  # how often a request names nothing but what it is about
 
 WORDS: dict[str, list[str]] = {
-    "name": [
-        "Anna",
-        "Ben",
-        "Carla",
-        "David",
-        "Emma",
-        "Finn",
-        "Grace",
-        "Hugo",
-        "Ines",
-        "Jack",
-        "Kate",
-        "Leo",
-        "Maria",
-        "Nora",
-        "Omar",
-        "Paul",
-    ],
+    "name": NAMES,
     "thing": [
         "lamp",
         "kettle",
@@ -147,12 +120,12 @@ def draw(rng: random.Random, label: str) -> str:
         other = fill(rng, pick(rng, MATTERS[elsewhere]), WORDS)
         core = fill(rng, pick(rng, TWO), WORDS, {"wanted": wanted, "other": other})
     text = fill(rng, pick(rng, OPENINGS), WORDS) + core + "." + fill(rng, pick(rng, ENDINGS), WORDS)
-    return surface_noise(rng, sentence_case(text))
+    return finished(rng, text)
 
 
 def support_requests(seed: int = SEED) -> dict[str, list[Example]]:
     """The splits train (1,000), validation (300) and test (500)."""
-    return generate(draw, LABELS, seed, SIZES)
+    return generate(draw, LABELS, seed)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,10 @@ from typing import TypeVar
 T = TypeVar("T")
 Words = Mapping[str, Sequence[str]]
 
+NAMES = [
+    *("Anna", "Ben", "Carla", "David", "Emma", "Finn", "Grace", "Hugo"),
+    *("Ines", "Jack", "Kate", "Leo", "Maria", "Nora", "Omar", "Paul"),
+]
 SIZES = {"train": 1000, "validation": 300, "test": 500}
 LABEL_NOISE = 0.02
 _SLOT = re.compile(r"\{(\w+)\}")
@@ -87,6 +91,11 @@ def surface_noise(rng: random.Random, text: str) -> str:
     return text
 
 
+def finished(rng: random.Random, text: str) -> str:
+    """A drawn text as it is shipped: sentences with their capitals, then the noise."""
+    return surface_noise(rng, sentence_case(text))
+
+
 def only_words(text: str) -> str:
     """The text without case, punctuation and short forms, so that texts that mean the same are equal."""
     long = {short: word for word, short in _SHORT.items()}
@@ -94,7 +103,7 @@ def only_words(text: str) -> str:
 
 
 def generate(
-    draw: Callable[[random.Random, str], str], labels: Sequence[str], seed: int, sizes: Mapping[str, int]
+    draw: Callable[[random.Random, str], str], labels: Sequence[str], seed: int, sizes: Mapping[str, int] = SIZES
 ) -> dict[str, list[Example]]:
     """Splits of distinct texts with balanced true labels, of which `LABEL_NOISE` then get another.
 

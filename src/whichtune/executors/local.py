@@ -199,7 +199,7 @@ def _shared(spec: RunSpec) -> str:
     """What runs must have in common to share the states of lower blocks."""
     names = ("model", "revision", "weights", "context_length", "precision", "causal_mask", "attend_to_padding")
     parts = [getattr(spec, name) for name in (*names, "padding", "token_position", "dropout", "device")]
-    return repr([*parts, spec.data, spec.seed if spec.weights == "random" else None])
+    return repr([spec.task, spec.task_settings, *parts, spec.data, spec.seed if spec.weights == "random" else None])
 
 
 def _died(spec: RunSpec, code: int) -> Any:

@@ -12,10 +12,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from torch.autograd.graph import Node
 
 STATM = Path("/proc/self/statm")
 SAMPLE_SECONDS = 0.004
@@ -130,14 +133,16 @@ def count_flops(loss: Callable[[], Tensor]) -> int:
     return int(counter.get_total_flops())
 
 
-def _attention_flops(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+def _attention_flops(query: torch.Size, key: torch.Size, value: torch.Size, *_: object, **__: object) -> int:
     """By torch's formula for the kernels it knows; the arguments are shapes."""
     from torch.utils.flop_counter import sdpa_flop_count
 
     return int(sdpa_flop_count(query, key, value))
 
 
-def _attention_backward_flops(gradient: Any, query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+def _attention_backward_flops(
+    gradient: torch.Size, query: torch.Size, key: torch.Size, value: torch.Size, *_: object, **__: object
+) -> int:
     from torch.utils.flop_counter import sdpa_backward_flop_count
 
     return int(sdpa_backward_flop_count(gradient, query, key, value))
@@ -145,9 +150,9 @@ def _attention_backward_flops(gradient: Any, query: Any, key: Any, value: Any, *
 
 def _leaves(value: Tensor) -> list[Tensor]:
     """The parameters that a value depends on, from its graph."""
-    seen: set[Any] = set()
+    seen: set[Node] = set()
     leaves: list[Tensor] = []
-    queue: list[Any] = [value.grad_fn]
+    queue: list[Node | None] = [value.grad_fn]
     while queue:
         node = queue.pop()
         if node is None or node in seen:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -14,7 +14,9 @@ from whichtune.registry import Registry
 from whichtune.study.spaces import Space, Spaces, usual_spaces
 
 if TYPE_CHECKING:
-    from whichtune.models.heads import Classifier
+    from torch import nn
+
+    from whichtune.models.adaptable import Adaptable
     from whichtune.models.loading import ModelInfo
     from whichtune.study.spec import Settings as RunSettings
 
@@ -23,6 +25,9 @@ class NoSettings(BaseModel):
     """A method without settings of its own."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+SettingsT = TypeVar("SettingsT", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -37,8 +42,8 @@ class Card:
     reference: str
 
 
-class Method(ABC):
-    """One way of fine-tuning. Subclasses are registered in METHODS and hold no state of a run."""
+class Method(ABC, Generic[SettingsT]):
+    """One way of fine-tuning, by its `Settings`. Subclasses are registered in METHODS and hold no state of a run."""
 
     name: ClassVar[str]
     card: ClassVar[Card]
@@ -51,10 +56,11 @@ class Method(ABC):
     inserts: ClassVar[bool] = False  # something of its own: a head that was pretrained then stays as it is
 
     @abstractmethod
-    def attach(self, classifier: Classifier, settings: Any, seed: int) -> None:
+    def attach(self, model: Adaptable, settings: SettingsT, seed: int) -> None:
         """Insert what the method inserts and set `requires_grad` on every parameter.
 
-        `classifier` arrives with its head in place; `seed` is the run's, for named random streams.
+        `model`, a classifier or a language model, arrives with its head in place; `seed` is the run's, for named
+        random streams.
         """
 
     def spaces(self, rate: float | None) -> dict[str, Space]:
@@ -64,22 +70,24 @@ class Method(ABC):
         """
         return {} if self.closed_form or rate is None else {**usual_spaces(rate), **self.own_spaces}
 
-    def reserved_tokens(self, settings: Any) -> int:
+    def reserved_tokens(self, settings: SettingsT) -> int:
         """How many of the model's positions are not for texts, because the method fills them."""
         return 0
 
-    def conflict(self, own: Any, shared: RunSettings, info: ModelInfo | None) -> str | None:
+    def conflict(self, own: SettingsT, shared: RunSettings, info: ModelInfo | None) -> str | None:
         """Why the method with its `own` settings does not go with a run's `shared` ones or with the model, in
         words that end a sentence; None where it does. Asked before a study begins."""
         return None
 
     @contextmanager
-    def merged(self, classifier: Classifier) -> Iterator[bool]:
+    def merged(self, model: Adaptable) -> Iterator[bool]:
         """Within, adapters are merged into the weights they adapt. Yields whether there is anything to merge."""
         yield False
 
 
-METHODS: Registry[Method] = Registry(
+AnyMethod = Method[Any]  # of settings of its own
+MethodT = TypeVar("MethodT", bound=AnyMethod)
+METHODS: Registry[AnyMethod] = Registry(
     "method",
     [
         f"whichtune.methods.{module}"
@@ -97,14 +105,14 @@ METHODS: Registry[Method] = Registry(
 )
 
 
-def register(cls: type[Method]) -> type[Method]:
+def register(cls: type[MethodT]) -> type[MethodT]:
     """Class decorator: store one instance in METHODS under the class's name."""
     METHODS.register(cls.name)(cls())
     return cls
 
 
-def train_only(classifier: Classifier, modules: list[Any]) -> None:
+def train_only(model: Adaptable, modules: Sequence[nn.Module]) -> None:
     """Freeze everything, then let the parameters of `modules` train."""
-    classifier.requires_grad_(False)
+    model.requires_grad_(False)
     for module in modules:
         module.requires_grad_(True)

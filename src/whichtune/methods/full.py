@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from whichtune.methods.base import Card, Method, register
+from whichtune.methods.base import Card, Method, NoSettings, register
 
 if TYPE_CHECKING:
-    from whichtune.models.heads import Classifier
+    from whichtune.models.adaptable import Adaptable
 
 
 @register
-class Full(Method):
+class Full(Method[NoSettings]):
     name = "full"
     deep = True
     card = Card(
@@ -23,5 +23,5 @@ class Full(Method):
         reference="Devlin et al. 2019, BERT (fine-tuning all parameters)",
     )
 
-    def attach(self, classifier: Classifier, settings: Any, seed: int) -> None:
-        classifier.requires_grad_(True)
+    def attach(self, model: Adaptable, settings: NoSettings, seed: int) -> None:
+        model.requires_grad_(True)

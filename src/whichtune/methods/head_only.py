@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from whichtune.methods.base import Card, Method, register, train_only
+from whichtune.methods.base import Card, Method, NoSettings, register, train_only
 
 if TYPE_CHECKING:
-    from whichtune.models.heads import Classifier
+    from whichtune.models.adaptable import Adaptable
 
 
 @register
-class HeadOnly(Method):
+class HeadOnly(Method[NoSettings]):
     name = "head_only"
     card = Card(
         summary="Train the linear head by gradient steps; the model stays as it is.",
@@ -22,5 +22,5 @@ class HeadOnly(Method):
         reference="Donahue et al. 2014, DeCAF (features from a frozen network)",
     )
 
-    def attach(self, classifier: Classifier, settings: Any, seed: int) -> None:
-        train_only(classifier, [classifier.head])
+    def attach(self, model: Adaptable, settings: NoSettings, seed: int) -> None:
+        train_only(model, [model.head])

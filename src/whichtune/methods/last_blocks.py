@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from whichtune.errors import ModelError
-from whichtune.methods.base import Card, Method, register, train_only
+from whichtune.methods.base import Card, Method, NoSettings, register, train_only
 
 if TYPE_CHECKING:
-    from whichtune.models.heads import Classifier
+    from whichtune.models.adaptable import Adaptable
 
 REFERENCE = (
     "Howard and Ruder 2018, ULMFiT (training the upper layers); Raschka 2024, Build a Large Language Model, ch. 6"
@@ -22,18 +22,18 @@ class LastBlocksSettings(BaseModel):
     blocks: int = Field(3, ge=1, description="how many of the last blocks train")
 
 
-def train_last_blocks(classifier: Classifier, count: int) -> None:
+def train_last_blocks(model: Adaptable, count: int) -> None:
     """Let the last `count` blocks, what follows them and the head train; the rest is frozen."""
     from whichtune.models.partition import blocks_of, final_modules
 
-    blocks = blocks_of(classifier.backbone)
+    blocks = blocks_of(model.backbone)
     if count > len(blocks):
         raise ModelError(f"The model has {len(blocks)} blocks: {count} cannot train; set fewer, or use full.")
-    train_only(classifier, [*blocks[-count:], *final_modules(classifier.backbone), classifier.head])
+    train_only(model, [*blocks[-count:], *final_modules(model.backbone), model.head])
 
 
 @register
-class LastBlock(Method):
+class LastBlock(Method[NoSettings]):
     name = "last_block"
     card = Card(
         summary="Train the head, the final norm and the last transformer block.",
@@ -44,12 +44,12 @@ class LastBlock(Method):
         reference=REFERENCE,
     )
 
-    def attach(self, classifier: Classifier, settings: Any, seed: int) -> None:
-        train_last_blocks(classifier, 1)
+    def attach(self, model: Adaptable, settings: NoSettings, seed: int) -> None:
+        train_last_blocks(model, 1)
 
 
 @register
-class LastTwoBlocks(Method):
+class LastTwoBlocks(Method[NoSettings]):
     name = "last_two_blocks"
     card = Card(
         summary="Train the head, the final norm and the last two transformer blocks.",
@@ -60,12 +60,12 @@ class LastTwoBlocks(Method):
         reference=REFERENCE,
     )
 
-    def attach(self, classifier: Classifier, settings: Any, seed: int) -> None:
-        train_last_blocks(classifier, 2)
+    def attach(self, model: Adaptable, settings: NoSettings, seed: int) -> None:
+        train_last_blocks(model, 2)
 
 
 @register
-class LastBlocks(Method):
+class LastBlocks(Method[LastBlocksSettings]):
     name = "last_blocks"
     Settings = LastBlocksSettings
     card = Card(
@@ -77,5 +77,5 @@ class LastBlocks(Method):
         reference=REFERENCE,
     )
 
-    def attach(self, classifier: Classifier, settings: Any, seed: int) -> None:
-        train_last_blocks(classifier, settings.blocks)
+    def attach(self, model: Adaptable, settings: LastBlocksSettings, seed: int) -> None:
+        train_last_blocks(model, settings.blocks)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from whichtune.methods.base import Card, Method, register, train_only
+from whichtune.methods.base import Card, Method, NoSettings, register, train_only
 
 if TYPE_CHECKING:
-    from whichtune.models.heads import Classifier
+    from whichtune.models.adaptable import Adaptable
 
 
 @register
-class LinearProbe(Method):
+class LinearProbe(Method[NoSettings]):
     name = "linear_probe"
     closed_form = True
     tasks = ("classification",)
@@ -24,5 +24,5 @@ class LinearProbe(Method):
         reference="Alain and Bengio 2017, linear classifier probes; Ledoit and Wolf 2004 (shrinkage)",
     )
 
-    def attach(self, classifier: Classifier, settings: Any, seed: int) -> None:
-        train_only(classifier, [classifier.head])
+    def attach(self, model: Adaptable, settings: NoSettings, seed: int) -> None:
+        train_only(model, [model.head])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,9 +15,9 @@ from whichtune.registry import did_you_mean
 from whichtune.study.spaces import Spaces, choice
 
 if TYPE_CHECKING:
-    from torch import nn
+    from transformers import PreTrainedModel
 
-    from whichtune.models.heads import Classifier
+    from whichtune.models.adaptable import Adaptable
 
 ATTENTION_WORDS = ("attn", "attention")
 
@@ -42,7 +42,7 @@ class LoraSettings(BaseModel):
 
 
 @register
-class Lora(Method):
+class Lora(Method[LoraSettings]):
     name = "lora"
     deep = True
     inserts = True
@@ -57,14 +57,14 @@ class Lora(Method):
         reference="Hu et al. 2022, LoRA: Low-Rank Adaptation of Large Language Models",
     )
 
-    def attach(self, classifier: Classifier, settings: LoraSettings, seed: int) -> None:
+    def attach(self, model: Adaptable, settings: LoraSettings, seed: int) -> None:
         from peft import LoraConfig, inject_adapter_in_model
         from torch import nn
 
         from whichtune.models.unfuse import FUSED, unfuse
         from whichtune.seeding import ADAPTER, seed_global
 
-        backbone = classifier.backbone
+        backbone = model.backbone
         named = settings.lora_targets if isinstance(settings.lora_targets, list) else []
         if not set(named) & set(FUSED):
             unfuse(backbone)
@@ -80,25 +80,25 @@ class Lora(Method):
             )
 
         seed_global(seed, ADAPTER)
-        classifier.requires_grad_(False)
+        model.requires_grad_(False)
         with warnings.catch_warnings():  # PEFT tells that it adapts Conv1D by itself, for every layer
             warnings.filterwarnings("ignore", message="fan_in_fan_out is set to")
             inject_adapter_in_model(config(targets), backbone)
         if settings.lora_head:
             holder = nn.Module()  # PEFT adapts a module's children, never the module itself
-            holder.head = classifier.head
+            holder.head = model.head
             inject_adapter_in_model(config(["head"]), holder)
-            classifier.head = holder.head
+            model.head = holder.get_submodule("head")
         if settings.lora_initialisation == "reference":
-            _initialise_like_the_published_script(classifier, settings.lora_rank)
-        for name, parameter in classifier.named_parameters():
+            _initialise_like_the_published_script(model, settings.lora_rank)
+        for name, parameter in model.named_parameters():
             parameter.requires_grad_("lora_" in name or name.startswith("head."))
 
     @contextmanager
-    def merged(self, classifier: Classifier) -> Iterator[bool]:
+    def merged(self, model: Adaptable) -> Iterator[bool]:
         from peft.tuners.lora import LoraLayer
 
-        layers: list[Any] = [module for module in classifier.modules() if isinstance(module, LoraLayer)]
+        layers: list[LoraLayer] = [module for module in model.modules() if isinstance(module, LoraLayer)]
         for layer in layers:
             layer.merge()
         try:
@@ -108,7 +108,7 @@ class Lora(Method):
                 layer.unmerge()
 
 
-def find_targets(backbone: nn.Module, wanted: str | list[str]) -> list[str]:
+def find_targets(backbone: PreTrainedModel, wanted: str | list[str]) -> list[str]:
     """Full names of the layers to adapt. Raises SettingError for a name that the model does not have."""
     from torch import nn
 
@@ -137,11 +137,11 @@ def _of_attention(name: str) -> bool:
     return any(word in name.lower() for word in ATTENTION_WORDS)
 
 
-def _initialise_like_the_published_script(classifier: Classifier, rank: int) -> None:
+def _initialise_like_the_published_script(model: Adaptable, rank: int) -> None:
     """A uniform in +-1/sqrt(rank): kaiming_uniform(a=sqrt 5) of a (width, rank) matrix."""
     import torch
 
     with torch.no_grad():
-        for name, parameter in classifier.named_parameters():
+        for name, parameter in model.named_parameters():
             if "lora_A" in name:
                 parameter.uniform_(-(rank**-0.5), rank**-0.5)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field, model_validator
 
@@ -12,7 +12,7 @@ from whichtune.methods.base import Card, register
 from whichtune.methods.virtual_tokens import VirtualTokensMethod, VirtualTokensSettings
 
 if TYPE_CHECKING:
-    from whichtune.models.heads import Classifier
+    from whichtune.models.adaptable import Adaptable
     from whichtune.models.loading import ModelInfo
     from whichtune.models.prompts import Prefix
     from whichtune.study.spec import Settings as RunSettings
@@ -38,7 +38,7 @@ class PrefixTuningSettings(VirtualTokensSettings):
 
 
 @register
-class PrefixTuning(VirtualTokensMethod):
+class PrefixTuning(VirtualTokensMethod[PrefixTuningSettings]):
     name = "prefix_tuning"
     Settings = PrefixTuningSettings
     card = Card(
@@ -51,13 +51,13 @@ class PrefixTuning(VirtualTokensMethod):
     )
 
     def new_prompt(
-        self, classifier: Classifier, settings: PrefixTuningSettings, seed: int, text: Sequence[int] | None
+        self, model: Adaptable, settings: PrefixTuningSettings, seed: int, text: Sequence[int] | None
     ) -> Prefix:
         from whichtune.models.prompts import new_prefix
         from whichtune.seeding import ADAPTER, generator
 
         return new_prefix(
-            classifier.backbone,
+            model.backbone,
             settings.virtual_tokens,
             settings.prompt_initialisation,
             generator(seed, ADAPTER),
@@ -66,7 +66,7 @@ class PrefixTuning(VirtualTokensMethod):
             settings.prefix_projection_size,
         )
 
-    def conflict(self, own: Any, shared: RunSettings, info: ModelInfo | None) -> str | None:
+    def conflict(self, own: PrefixTuningSettings, shared: RunSettings, info: ModelInfo | None) -> str | None:
         if info is not None and info.kind == "encoder":
             return (
                 f"prefix_tuning is for decoders: {info.model_type} keeps no keys and values of past tokens; "
@@ -77,9 +77,12 @@ class PrefixTuning(VirtualTokensMethod):
         return None
 
     @contextmanager
-    def merged(self, classifier: Classifier) -> Iterator[bool]:
+    def merged(self, model: Adaptable) -> Iterator[bool]:
         """With a projection, its network has run once; what it made stands in its place."""
-        prefix: Any = classifier.prompt
+        from whichtune.models.prompts import Prefix
+
+        prefix = model.prompt
+        assert isinstance(prefix, Prefix)
         if not prefix.encoder.prefix_projection:
             yield False
             return

@@ -9,12 +9,12 @@ from whichtune.methods.base import Card, register
 from whichtune.methods.virtual_tokens import VirtualTokensMethod, VirtualTokensSettings
 
 if TYPE_CHECKING:
-    from whichtune.models.heads import Classifier
+    from whichtune.models.adaptable import Adaptable
     from whichtune.models.prompts import SoftPrompt
 
 
 @register
-class SoftPromptTuning(VirtualTokensMethod):
+class SoftPromptTuning(VirtualTokensMethod[VirtualTokensSettings]):
     name = "soft_prompt"
     card = Card(
         summary="Put a few trained vectors before every text; the model stays as it is.",
@@ -27,10 +27,10 @@ class SoftPromptTuning(VirtualTokensMethod):
     )
 
     def new_prompt(
-        self, classifier: Classifier, settings: VirtualTokensSettings, seed: int, text: Sequence[int] | None
+        self, model: Adaptable, settings: VirtualTokensSettings, seed: int, text: Sequence[int] | None
     ) -> SoftPrompt:
         from whichtune.models.prompts import new_soft_prompt
         from whichtune.seeding import ADAPTER, generator
 
         draw = generator(seed, ADAPTER)
-        return new_soft_prompt(classifier.backbone, settings.virtual_tokens, settings.prompt_initialisation, draw, text)
+        return new_soft_prompt(model.backbone, settings.virtual_tokens, settings.prompt_initialisation, draw, text)

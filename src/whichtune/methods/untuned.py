@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from whichtune.methods.base import Card, Method, register
+from whichtune.methods.base import Card, Method, NoSettings, register
 
 if TYPE_CHECKING:
-    from whichtune.models.heads import Classifier
+    from whichtune.models.adaptable import Adaptable
 
 
 @register
-class Untuned(Method):
+class Untuned(Method[NoSettings]):
     name = "untuned"
     trains = False
     tasks = ("text_to_text", "summarisation")
@@ -24,5 +24,5 @@ class Untuned(Method):
         reference="Radford et al. 2019, GPT-2 (summaries from a prompt, without training)",
     )
 
-    def attach(self, classifier: Classifier, settings: Any, seed: int) -> None:
-        classifier.requires_grad_(False)
+    def attach(self, model: Adaptable, settings: NoSettings, seed: int) -> None:
+        model.requires_grad_(False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -13,7 +13,7 @@ from whichtune.study.spaces import Spaces, choice
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from whichtune.models.heads import Classifier
+    from whichtune.models.adaptable import Adaptable
     from whichtune.models.prompts import Prompt
 
 
@@ -42,7 +42,10 @@ class VirtualTokensSettings(BaseModel):
         return self
 
 
-class VirtualTokensMethod(Method):
+SettingsT = TypeVar("SettingsT", bound=VirtualTokensSettings)
+
+
+class VirtualTokensMethod(Method[SettingsT], Generic[SettingsT]):
     """A prompt before every text trains, and the head; the model itself stays as it is."""
 
     Settings = VirtualTokensSettings
@@ -50,24 +53,24 @@ class VirtualTokensMethod(Method):
     inserts = True
     own_spaces: ClassVar[Spaces] = {"virtual_tokens": choice(5, 10, 20)}  # none needs more room than the default
 
-    def reserved_tokens(self, settings: Any) -> int:
-        return int(settings.virtual_tokens)
+    def reserved_tokens(self, settings: SettingsT) -> int:
+        return settings.virtual_tokens
 
-    def attach(self, classifier: Classifier, settings: Any, seed: int) -> None:
+    def attach(self, model: Adaptable, settings: SettingsT, seed: int) -> None:
         from whichtune.seeding import ADAPTER, seed_global
 
         seed_global(seed, ADAPTER)  # PEFT draws from the global generator
-        prompt = self.new_prompt(classifier, settings, seed, _tokens_of_text(classifier, settings))
-        classifier.prompt = prompt
-        train_only(classifier, [prompt, classifier.head])
+        prompt = self.new_prompt(model, settings, seed, _tokens_of_text(model, settings))
+        model.prompt = prompt
+        train_only(model, [prompt, model.head])
 
     @abstractmethod
-    def new_prompt(self, classifier: Classifier, settings: Any, seed: int, text: Sequence[int] | None) -> Prompt:
+    def new_prompt(self, model: Adaptable, settings: SettingsT, seed: int, text: Sequence[int] | None) -> Prompt:
         """The virtual tokens with their first values; `text` holds the ids of the text to begin from."""
 
 
-def _tokens_of_text(classifier: Classifier, settings: VirtualTokensSettings) -> list[int] | None:
-    if settings.prompt_text is None or classifier.tokenizer is None:
+def _tokens_of_text(model: Adaptable, settings: VirtualTokensSettings) -> list[int] | None:
+    if settings.prompt_text is None or model.tokenizer is None:
         return None
-    ids: list[int] = classifier.tokenizer(settings.prompt_text, add_special_tokens=False)["input_ids"]
+    ids: list[int] = model.tokenizer(settings.prompt_text, add_special_tokens=False)["input_ids"]
     return ids

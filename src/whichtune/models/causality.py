@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from whichtune.errors import ModelError
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
-def remove_causal_mask(backbone: Any, name: str) -> None:
+
+def remove_causal_mask(backbone: PreTrainedModel, name: str) -> None:
     """Let every token attend to every other. Raises ModelError where the model does not heed it."""
     backbone.config.is_causal = False
     for module in backbone.modules():
@@ -27,7 +30,7 @@ def remove_causal_mask(backbone: Any, name: str) -> None:
 
 
 @torch.no_grad()
-def is_causal(backbone: Any) -> bool:
+def is_causal(backbone: PreTrainedModel) -> bool:
     """Whether the first token's state ignores a change of the last token. Tried on three tokens."""
     training = backbone.training
     backbone.eval()

@@ -10,10 +10,11 @@ Shapes: N tokens, D hidden size, V words.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
 
 from whichtune.models.autocast import autocast_type, without_autocast
 
@@ -48,12 +49,27 @@ def chunked_token_losses(
     return _Chunks(hidden, weight, labels, bias, chunk).run((False, False, False))[0]
 
 
+if TYPE_CHECKING:
+
+    class _Context(FunctionCtx):
+        """What the forward pass leaves for the backward pass."""
+
+        needs_input_grad: tuple[bool, ...]
+        saved_tensors: tuple[Tensor, Tensor, Tensor, Tensor | None]
+        chunk: int | None
+        precision: torch.dtype
+        wanted: tuple[bool, bool, bool]
+        gradients: Gradients | None
+
+        def save_for_backward(self, *tensors: Tensor | None) -> None: ...
+
+
 class _SummedLoss(torch.autograd.Function):
     """Forms the gradients with the loss, for an outer gradient of one, and scales them in backward."""
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, labels: Tensor, bias: Tensor | None, chunk: int | None
+        ctx: _Context, hidden: Tensor, weight: Tensor, labels: Tensor, bias: Tensor | None, chunk: int | None
     ) -> Tensor:
         ctx.save_for_backward(hidden, weight, labels, bias)
         ctx.chunk, ctx.precision = chunk, _product_type(hidden)
@@ -63,7 +79,7 @@ class _SummedLoss(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: _Context, outer: Tensor) -> tuple[Tensor | None, ...]:
         gradients, ctx.gradients = ctx.gradients, None
         if gradients is None:  # a second pass through a kept graph: the first has given the tensors away
             hidden, weight, labels, bias = ctx.saved_tensors

@@ -7,12 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from whichtune.models.language import LanguageModel
+
+if TYPE_CHECKING:
+    from transformers import GenerationConfig
+
+    from whichtune.models.prompts import Prompt, PromptedInputs
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,7 @@ class Writing:
     no_repeat_ngram: int = 0
     batch_size: int = 16
 
-    def config(self) -> Any:
+    def config(self) -> GenerationConfig:
         """As transformers' `generate` takes it."""
         from transformers import GenerationConfig
 
@@ -83,33 +88,31 @@ def _write_batch(model: LanguageModel, prompts: Sequence[list[int]], writing: Wr
     for row, prompt in enumerate(prompts):
         ids[row, width - len(prompt) :] = torch.tensor(prompt)
         mask[row, width - len(prompt) :] = 1
-    inputs = {"input_ids": ids.to(device), "attention_mask": mask.to(device)}
+    inputs: PromptedInputs = {"input_ids": ids.to(device), "attention_mask": mask.to(device)}
     begin = width
-    if isinstance(model.prompt, nn.Module):
-        inputs, begin = _behind_prompt(model, inputs)
-    causal: Any = model.causal
-    found = causal.generate(**inputs, generation_config=writing.config())
+    if model.prompt is not None:
+        inputs, begin = _behind_prompt(model, model.prompt, inputs)
+    found: Tensor = model.causal.generate(**inputs, generation_config=writing.config())
     return found[:, begin:]
 
 
-def _behind_prompt(model: LanguageModel, inputs: dict[str, Tensor]) -> tuple[dict[str, Any], int]:
+def _behind_prompt(model: LanguageModel, prompt: Prompt, inputs: PromptedInputs) -> tuple[PromptedInputs, int]:
     """What to generate from behind virtual tokens, and how many of the tokens found are not new."""
-    prompt: Any = model.prompt
     made = prompt.inputs(model.backbone, inputs["input_ids"], inputs["attention_mask"])
     if "past_key_values" not in made:
-        return _padding_first(made, prompt.count), 0  # from vectors, only what is new is given back
+        return _padding_first(made), 0  # from vectors, only what is new is given back
     # `generate` takes as many of the tokens for past ones as there are keys: these stand in for the virtual tokens.
     ids = made["input_ids"]
     stand_ins = ids.new_full((len(ids), prompt.count), int(ids[0, -1]))
     return {**made, "input_ids": torch.cat([stand_ins, ids], dim=1)}, prompt.count + ids.shape[1]
 
 
-def _padding_first(made: dict[str, Any], count: int) -> dict[str, Any]:
+def _padding_first(made: PromptedInputs) -> PromptedInputs:
     """Vectors (B, V + T, E) with each row's padding moved before its virtual tokens: nothing stands between these
     and the text, as in training, which matters to attention that reaches back a fixed number of tokens."""
-    mask: Tensor = made["attention_mask"]
+    mask, vectors = made["attention_mask"], made["inputs_embeds"]
+    assert mask is not None
     order = torch.argsort(mask, dim=1, stable=True)
-    vectors: Tensor = made["inputs_embeds"]
     return {
         "inputs_embeds": vectors.gather(1, order[:, :, None].expand_as(vectors)),
         "attention_mask": mask.gather(1, order),
@@ -120,9 +123,9 @@ def _batches(model: LanguageModel, prompts: Sequence[list[int]], size: int) -> l
     """Rows of prompts of similar length, longest first. Behind a prefix, in a model whose attention reaches back a
     fixed number of tokens, only prompts of one length share a batch: padding would push the prefix away."""
     order = sorted(range(len(prompts)), key=lambda row: -len(prompts[row]))
-    config: Any = model.backbone.config
+    config = model.backbone.config
     windowed = getattr(config, "sliding_window", None) or getattr(config, "window_size", None)
-    alike = windowed and isinstance(model.prompt, nn.Module) and not getattr(model.prompt, "leading", 0)
+    alike = windowed and model.prompt is not None and not model.prompt.leading
     batches: list[list[int]] = []
     for row in order:
         fits = bool(batches) and len(batches[-1]) < size

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from whichtune.data.batch import Batch
-from whichtune.models.prompts import prompted_hidden_states
+from whichtune.models.adaptable import Adaptable
 from whichtune.study.spec import TokenPosition
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 def pool(hidden_states: Tensor, lengths: Tensor, token_position: TokenPosition) -> Tensor:
@@ -40,38 +42,22 @@ def new_head(hidden_size: int, classes: int, generator: torch.Generator) -> nn.L
     return head
 
 
-class Classifier(nn.Module):
-    """`forward(batch)` gives logits (B, C).
-
-    `prompt`: virtual tokens that stand before every text (`models.prompts`), where a method puts them there.
-    `tokenizer`: what made the texts' tokens, for methods that begin from words.
-    """
-
-    prompt: nn.Module | None
+class Classifier(Adaptable):
+    """`forward(batch)` gives logits (B, C)."""
 
     def __init__(
-        self, backbone: nn.Module, head: nn.Module, token_position: TokenPosition, tokenizer: Any = None
+        self,
+        backbone: PreTrainedModel,
+        head: nn.Module,
+        token_position: TokenPosition,
+        tokenizer: PreTrainedTokenizerBase | None = None,
     ) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.head = head
+        super().__init__(backbone, head, tokenizer)
         self.token_position = token_position
-        self.tokenizer = tokenizer
-        self.register_module("prompt", None)
-        # Keys and values of past tokens are never needed here, and keeping them costs memory.
-        takes = inspect.signature(backbone.forward).parameters
-        self._extra = {"use_cache": False} if "use_cache" in takes else {}
 
     def hidden_states(self, batch: Batch) -> Tensor:
         """The backbone's last hidden states (B, T, D), after its final norm."""
         return self.states_of(batch.input_ids, batch.attention_mask)
-
-    def states_of(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
-        """The same of token ids (B, T) and a mask (B, T) or None. A prompt's own states are left out."""
-        if self.prompt is not None:
-            return prompted_hidden_states(self.backbone, self.prompt, input_ids, attention_mask, **self._extra)
-        output = self.backbone(input_ids=input_ids, attention_mask=attention_mask, **self._extra)
-        return output.last_hidden_state
 
     def features(self, batch: Batch) -> Tensor:
         """What the head reads: (B, D)."""

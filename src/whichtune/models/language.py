@@ -6,53 +6,40 @@ the input embeddings. Shapes: B texts, T tokens, N tokens with a loss, D hidden 
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from whichtune.errors import ModelError
+from whichtune.models.adaptable import Adaptable
+from whichtune.models.layers import weight_of
 from whichtune.models.loading import load_config, set_dropout
 from whichtune.models.tying import input_embeddings, is_tied
 from whichtune.study.spec import RunSpec
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
     from whichtune.data.pair_encoding import PairBatch
 
 HEAD_TOLERANCE = 1e-4  # of the largest logit
 
 
-class LanguageModel(nn.Module):
-    """`prompt`: virtual tokens before every text, where a method puts them. `tokenizer`: what made the texts' tokens,
-    for methods that begin from words."""
+class LanguageModel(Adaptable):
+    """`forward(batch)` gives the states that the head reads: logits of a large vocabulary are formed in chunks."""
 
-    def __init__(self, causal: Any, tokenizer: Any = None) -> None:
-        super().__init__()
-        self.backbone: nn.Module = causal.base_model
-        self.head: nn.Module = causal.get_output_embeddings()
-        self.tokenizer = tokenizer
-        self.register_module("prompt", None)
+    def __init__(self, causal: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None = None) -> None:
+        super().__init__(causal.base_model, causal.get_output_embeddings(), tokenizer)
         # Outside the tree of modules: its parameters are those of the two parts.
         self._outside = [causal]
-        takes = inspect.signature(self.backbone.forward).parameters
-        self._extra = {"use_cache": False} if "use_cache" in takes else {}
 
     @property
-    def causal(self) -> Any:
+    def causal(self) -> PreTrainedModel:
         """The transformers model that the two parts belong to: it generates, with whatever a method has inserted."""
         return self._outside[0]
-
-    def states_of(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
-        """The last hidden states (B, T, D), after the final norm. A prompt's own are left out."""
-        if isinstance(self.prompt, nn.Module):
-            from whichtune.models.prompts import prompted_hidden_states
-
-            return prompted_hidden_states(self.backbone, self.prompt, input_ids, attention_mask, **self._extra)
-        output = self.backbone(input_ids=input_ids, attention_mask=attention_mask, **self._extra)
-        return output.last_hidden_state
 
     def forward(self, batch: PairBatch) -> Tensor:
         """The states (N, D) that the head reads: of the tokens that predict one with a loss."""
@@ -64,14 +51,14 @@ class LanguageModel(nn.Module):
 
     def tie_again(self) -> None:
         """Make the head's matrix that of the input embeddings."""
-        self.head.weight = input_embeddings(self.backbone).weight
+        self.head.weight = weight_of(input_embeddings(self.backbone))
 
     @property
     def tied(self) -> bool:
         return is_tied(self.backbone, self.head)
 
 
-def load_language_model(spec: RunSpec, path: Path, seed_weights: Callable[[], None]) -> Any:
+def load_language_model(spec: RunSpec, path: Path, seed_weights: Callable[[], None]) -> PreTrainedModel:
     """The causal model in float32 with its head, and the spec's dropout. Raises ModelError where its logits are
     more than its head makes of the last hidden states. `seed_weights` is called before random weights are drawn."""
     from transformers import AutoModelForCausalLM
@@ -92,7 +79,7 @@ def load_language_model(spec: RunSpec, path: Path, seed_weights: Callable[[], No
 
 
 @torch.no_grad()
-def check_head(causal: Any, name: str) -> None:
+def check_head(causal: PreTrainedModel, name: str) -> None:
     """Raise ModelError unless the model's logits are its head's of its last hidden states."""
     head = causal.get_output_embeddings()
     if not isinstance(head, nn.Linear):

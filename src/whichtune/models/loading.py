@@ -6,10 +6,13 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from whichtune.errors import ModelError
 from whichtune.study.spec import EMBEDDED, RunSpec, sha256_file
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 Kind = Literal["decoder", "encoder"]
 TOKENIZER_FILES = (
@@ -108,7 +111,7 @@ def inspect_unchanged(spec: RunSpec) -> ModelInfo:
     return info
 
 
-def load_config(path: Path, remote_code: bool = False) -> Any:
+def load_config(path: Path, remote_code: bool = False) -> PretrainedConfig:
     """The model's configuration; raises ModelError where transformers does not know its type."""
     from transformers import AutoConfig
     from transformers.utils import logging
@@ -122,7 +125,7 @@ def load_config(path: Path, remote_code: bool = False) -> Any:
         raise ModelError(f"The configuration in {path.name} cannot be used: {reason}") from error
 
 
-def kind_of(config: Any, name: str) -> Kind:
+def kind_of(config: PretrainedConfig, name: str) -> Kind:
     """Decoder (causal) or encoder (BERT-style); raises ModelError for anything else."""
     from transformers.models.auto import modeling_auto as auto
 
@@ -139,7 +142,7 @@ def kind_of(config: Any, name: str) -> Kind:
     )
 
 
-def max_length_of(config: Any) -> int | None:
+def max_length_of(config: PretrainedConfig) -> int | None:
     """The longest sequence that the model's positions allow, in tokens; None where there is no limit."""
     limit = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
     if limit is None:
@@ -150,7 +153,7 @@ def max_length_of(config: Any) -> int | None:
     return int(limit)
 
 
-def load_tokenizer(path: Path, remote_code: bool = False) -> Any:
+def load_tokenizer(path: Path, remote_code: bool = False) -> PreTrainedTokenizerBase:
     """The model's tokenizer, padding on the right. GPT-2's kind has no padding token: its end-of-text serves."""
     from transformers import AutoTokenizer
 
@@ -165,7 +168,7 @@ def load_tokenizer(path: Path, remote_code: bool = False) -> Any:
     return tokenizer
 
 
-def load_backbone(spec: RunSpec, path: Path, seed_weights: Callable[[], None]) -> Any:
+def load_backbone(spec: RunSpec, path: Path, seed_weights: Callable[[], None]) -> PreTrainedModel:
     """The base model in float32, without a head or pooler, with the spec's dropout and attention mask.
 
     `seed_weights` is called before random weights are drawn.
@@ -197,7 +200,7 @@ def load_backbone(spec: RunSpec, path: Path, seed_weights: Callable[[], None]) -
     return backbone
 
 
-def set_dropout(config: Any, probability: float) -> None:
+def set_dropout(config: PretrainedConfig, probability: float) -> None:
     """Set every dropout probability of a configuration, whatever the family calls it."""
     for key, value in config.to_dict().items():
         if "drop" in key and isinstance(value, (int, float)) and not isinstance(value, bool):

@@ -12,16 +12,22 @@ Shapes: B examples, T tokens, D hidden size.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor, nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from whichtune.errors import ModelError
+from whichtune.models.temporary import evaluating, gradient_only, removed, replaced, without_kv_cache
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+Found = TypeVar("Found")
 
 
 class StopForwardError(Exception):
@@ -74,7 +80,7 @@ class Probe:
     state; 0 where they return the hidden state itself.
     """
 
-    body: nn.Module
+    body: PreTrainedModel
     blocks: nn.ModuleList
     final_modules: list[nn.Module]
     in_order: bool
@@ -92,9 +98,9 @@ def probe(model: nn.Module) -> Probe:
     order: list[int] = []
     before: list[nn.Module] = []
     after: list[nn.Module] = []
-    last_output: list[Any] = []
+    last_output: list[object] = []
 
-    def note(module: nn.Module, arguments: Any) -> None:
+    def note(module: nn.Module, arguments: object) -> None:
         if module is body:  # a pass begins: what one that failed has noted is forgotten
             for noted in (order, before, after, last_output):
                 noted.clear()
@@ -103,7 +109,7 @@ def probe(model: nn.Module) -> Probe:
         elif any(True for _ in module.parameters(recurse=False)):
             (after if last_output else before).append(module)
 
-    def note_last(module: nn.Module, arguments: Any, output: Any) -> None:
+    def note_last(module: nn.Module, arguments: object, output: object) -> None:
         last_output.append(output)
 
     with ExitStack() as stack:
@@ -127,18 +133,18 @@ def probe(model: nn.Module) -> Probe:
         blocks=blocks,
         final_modules=[module for module in candidates if module in _reaching(body, candidates)],
         in_order=order == list(range(len(blocks))),
-        tuple_length=len(last_output[0]) if isinstance(last_output[0], tuple) else 0,
+        tuple_length=len(output) if isinstance(output := last_output[0], tuple) else 0,
     )
 
 
-def _reaching(body: nn.Module, candidates: Sequence[nn.Module]) -> list[nn.Module]:
+def _reaching(body: PreTrainedModel, candidates: Sequence[nn.Module]) -> list[nn.Module]:
     """Those of `candidates` whose own parameters the last hidden state depends on (has a gradient to)."""
     owned = [(module, p) for module in candidates for p in module.parameters(recurse=False)]
     if not owned:
         return []
     with ExitStack() as stack:
         stack.enter_context(evaluating(body))
-        stack.enter_context(_gradient_only(body, {id(p) for _, p in owned}))
+        stack.enter_context(gradient_only(body, {id(p) for _, p in owned}))
         with torch.enable_grad():
             state = _run_tiny(body)
             if not state.requires_grad:
@@ -147,7 +153,7 @@ def _reaching(body: nn.Module, candidates: Sequence[nn.Module]) -> list[nn.Modul
     return _distinct(module for (module, _), g in zip(owned, gradients, strict=True) if g is not None)
 
 
-def _run_tiny(body: nn.Module) -> Tensor:
+def _run_tiny(body: PreTrainedModel) -> Tensor:
     """Hidden state (1, 2, D), or logits where the model gives no hidden state, of two tokens."""
     device = next(body.parameters()).device
     tokens = torch.tensor([[3, 4]], device=device)
@@ -163,7 +169,7 @@ def _run_tiny(body: nn.Module) -> Tensor:
     return output["last_hidden_state"] if "last_hidden_state" in output else output["logits"]
 
 
-def without_values(body: Any, texts: int, tokens: int, run: Callable[[Tensor], Any]) -> Any:
+def without_values(body: PreTrainedModel, texts: int, tokens: int, run: Callable[[Tensor], Found]) -> Found:
     """What `run(attention_mask)` gives on a model without storage (torch's meta device).
 
     Most models look into a plain mask (B, T), where there is nothing to see, but take one in its final form
@@ -179,7 +185,7 @@ def without_values(body: Any, texts: int, tokens: int, run: Callable[[Tensor], A
         body.config._attn_implementation = own
 
 
-def _innermost(model: nn.Module, blocks: nn.ModuleList) -> nn.Module:
+def _innermost(model: nn.Module, blocks: nn.ModuleList) -> PreTrainedModel:
     """The innermost transformers model that holds `blocks` and takes token ids."""
     body = model
     for module in model.modules():
@@ -192,6 +198,23 @@ def _innermost(model: nn.Module, blocks: nn.ModuleList) -> nn.Module:
 
 def _distinct(modules: Iterable[nn.Module]) -> list[nn.Module]:
     return list({id(module): module for module in modules}.values())
+
+
+BlockOutput = Tensor | tuple[Tensor | None, ...]
+
+
+def entering(arguments: Sequence[object], named: Mapping[str, object]) -> Tensor:
+    """The hidden states (B, T, D) among what a block or its attention is called with."""
+    states = arguments[0] if arguments else named["hidden_states"]
+    assert isinstance(states, Tensor)
+    return states
+
+
+def leaving(output: object) -> Tensor:
+    """The hidden states (B, T, D) that a block gives, alone or first of several."""
+    states = output[0] if isinstance(output, tuple) else output
+    assert isinstance(states, Tensor)
+    return states
 
 
 class Feed:
@@ -230,7 +253,7 @@ class Partition:
     def __len__(self) -> int:
         return len(self.blocks)
 
-    def lower(self, depths: Iterable[int], **inputs: Any) -> dict[int, Tensor]:
+    def lower(self, depths: Iterable[int], **inputs: object) -> dict[int, Tensor]:
         """Hidden states (B, T, D) that reach each boundary of `depths`, from one pass up to the deepest.
 
         No gradient is kept. The caller sees to it that dropout is off (`evaluating`).
@@ -246,14 +269,14 @@ class Partition:
                 raise StopForwardError
             states[depth] = hidden_states.clone()
 
-        def keep_input(depth: int) -> Any:
-            def hook(block: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
-                keep(depth, arguments[0] if arguments else named["hidden_states"])
+        def keep_input(depth: int) -> Callable[[nn.Module, tuple[object, ...], dict[str, object]], None]:
+            def hook(block: nn.Module, arguments: tuple[object, ...], named: dict[str, object]) -> None:
+                keep(depth, entering(arguments, named))
 
             return hook
 
-        def keep_output(block: nn.Module, arguments: Any, output: Any) -> None:
-            keep(len(self), output[0] if isinstance(output, tuple) else output)
+        def keep_output(block: nn.Module, arguments: object, output: object) -> None:
+            keep(len(self), leaving(output))
 
         with ExitStack() as stack:
             for depth in wanted:
@@ -282,15 +305,17 @@ class Partition:
             raise ValueError(f"the boundary must lie between 0 and {len(self)}, not {boundary}")
         feed = Feed()
 
-        def inject(block: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        def inject(
+            block: nn.Module, arguments: tuple[object, ...], named: dict[str, object]
+        ) -> tuple[tuple[object, ...], dict[str, object]]:
             if arguments:
                 return (feed.take(), *arguments[1:]), named
             return arguments, {**named, "hidden_states": feed.take()}
 
-        def hand_on(*arguments: Any, **named: Any) -> Any:
-            return self._as_output(arguments[0] if arguments else named["hidden_states"])
+        def hand_on(*arguments: object, **named: object) -> BlockOutput:
+            return self._as_output(entering(arguments, named))
 
-        def hand_over(*arguments: Any, **named: Any) -> Any:
+        def hand_over(*arguments: object, **named: object) -> BlockOutput:
             return self._as_output(feed.take())
 
         with ExitStack() as stack:
@@ -303,73 +328,7 @@ class Partition:
                 stack.enter_context(removed(handle))
             yield feed
 
-    def _as_output(self, hidden_states: Tensor) -> Any:
+    def _as_output(self, hidden_states: Tensor) -> BlockOutput:
         if not self._tuple_length:
             return hidden_states
         return (hidden_states, *([None] * (self._tuple_length - 1)))
-
-
-@contextmanager
-def replaced(module: nn.Module, name: str, function: Callable[..., Any]) -> Iterator[None]:
-    """`module` has `function` as its method `name` inside, instead of its own; hooks of the module still apply."""
-    own = module.__dict__.get(name)
-    module.__dict__[name] = function
-    try:
-        yield
-    finally:
-        if own is None:
-            del module.__dict__[name]
-        else:
-            module.__dict__[name] = own
-
-
-@contextmanager
-def removed(handle: Any) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside; every module's own mode is restored, also after an exception."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-
-
-@contextmanager
-def _gradient_only(model: nn.Module, wanted: set[int]) -> Iterator[None]:
-    """Only the parameters with these ids take a gradient inside; restored also after an exception."""
-    flags = [(p, p.requires_grad) for p in model.parameters()]
-    try:
-        for p, _ in flags:
-            p.requires_grad_(id(p) in wanted)
-        yield
-    finally:
-        for p, flag in flags:
-            p.requires_grad_(flag)
-
-
-@contextmanager
-def without_kv_cache(model: nn.Module) -> Iterator[None]:
-    """Keys and values of past tokens are not kept inside: they are never read here."""
-    configs = _distinct_configs(model)
-    old = [config.use_cache for config in configs]
-    try:
-        for config in configs:
-            config.use_cache = False
-        yield
-    finally:
-        for config, value in zip(configs, old, strict=True):
-            config.use_cache = value
-
-
-def _distinct_configs(model: nn.Module) -> list[Any]:
-    configs = (getattr(module, "config", None) for module in model.modules())
-    return list({id(c): c for c in configs if c is not None and hasattr(c, "use_cache")}.values())

@@ -15,19 +15,31 @@ import inspect
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 import torch
 from torch import Tensor, nn
 
 from whichtune.errors import ModelError, SettingError
 from whichtune.models.autocast import autocast_type
+from whichtune.models.layers import weight_of
 from whichtune.models.loading import kind_of
+from whichtune.models.tying import input_embeddings
 
 if TYPE_CHECKING:
     from peft import PrefixTuningConfig
+    from transformers import Cache, PreTrainedModel
 
 Initialisation = Literal["vocabulary", "random", "text"]
+
+
+class PromptedInputs(TypedDict, total=False):
+    """What a model is called with behind virtual tokens: vectors (B, V + T, E), or ids and past keys and values."""
+
+    input_ids: Tensor
+    inputs_embeds: Tensor
+    attention_mask: Tensor | None
+    past_key_values: Cache
 
 
 class Prompt(nn.Module, ABC):
@@ -38,7 +50,7 @@ class Prompt(nn.Module, ABC):
     places: Tensor  # (V,), 0 to V-1: what PEFT's modules are called with
 
     @abstractmethod
-    def inputs(self, backbone: nn.Module, input_ids: Tensor, attention_mask: Tensor | None) -> dict[str, Any]:
+    def inputs(self, backbone: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor | None) -> PromptedInputs:
         """What to call the backbone with (or to generate from) for `input_ids` (B, T) behind the virtual tokens.
 
         `attention_mask` (B, T), 1 for tokens that are seen, or None where all are.
@@ -46,13 +58,12 @@ class Prompt(nn.Module, ABC):
 
 
 def prompted_hidden_states(
-    backbone: nn.Module, prompt: nn.Module, input_ids: Tensor, attention_mask: Tensor | None, **extra: Any
+    backbone: PreTrainedModel, prompt: Prompt, input_ids: Tensor, attention_mask: Tensor | None, **extra: bool
 ) -> Tensor:
     """The last hidden states (B, T, D) of the real tokens, computed behind the prompt.
 
     `input_ids` (B, T); `attention_mask` (B, T) or None; `extra` goes to the backbone.
     """
-    assert isinstance(prompt, Prompt)
     inputs = prompt.inputs(backbone, input_ids, attention_mask)
     states: Tensor = backbone(**inputs, **extra).last_hidden_state
     return states[:, prompt.leading :]
@@ -67,8 +78,8 @@ class SoftPrompt(Prompt):
         self.count = self.leading = count
         self.register_buffer("places", torch.arange(count), persistent=False)
 
-    def inputs(self, backbone: nn.Module, input_ids: Tensor, attention_mask: Tensor | None) -> dict[str, Any]:
-        words = _embeddings(backbone)(input_ids)
+    def inputs(self, backbone: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor | None) -> PromptedInputs:
+        words = input_embeddings(backbone)(input_ids)
         vectors = self.encoder(self.places[None]).to(words.dtype).expand(len(input_ids), -1, -1)
         mask = _longer_mask(attention_mask, self.count, queries=True)
         return {"inputs_embeds": torch.cat([vectors, words], dim=1), "attention_mask": mask}
@@ -97,7 +108,7 @@ class Prefix(Prompt):
         made: Tensor = self.encoder(self.places)
         return made.view(self.count, -1, self.heads, self.size).permute(1, 2, 0, 3)
 
-    def inputs(self, backbone: nn.Module, input_ids: Tensor, attention_mask: Tensor | None) -> dict[str, Any]:
+    def inputs(self, backbone: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor | None) -> PromptedInputs:
         from transformers import DynamicCache
 
         if any(getattr(module, "gradient_checkpointing", False) for module in backbone.modules()):
@@ -128,7 +139,7 @@ def _longer_mask(mask: Tensor | None, count: int, queries: bool) -> Tensor | Non
 
 
 def new_soft_prompt(
-    backbone: nn.Module,
+    backbone: PreTrainedModel,
     count: int,
     initialisation: Initialisation,
     draw: torch.Generator,
@@ -142,12 +153,12 @@ def new_soft_prompt(
     """
     from peft import PromptEmbedding, PromptTuningConfig
 
-    embeddings = _embeddings(backbone)
+    embeddings = input_embeddings(backbone)
     if "inputs_embeds" not in inspect.signature(backbone.forward).parameters:
         raise ModelError(
             f"{type(backbone).__name__} takes token ids only: soft_prompt needs a model that takes vectors."
         )
-    sizes: dict[str, Any] = {"token_dim": _width(embeddings), "num_layers": 1, "num_attention_heads": 1}
+    sizes = {"token_dim": weight_of(embeddings).shape[1], "num_layers": 1, "num_attention_heads": 1}
     config = PromptTuningConfig(num_virtual_tokens=count, num_transformer_submodules=1, **sizes)
     encoder = PromptEmbedding(config, embeddings)
     ids = _first_tokens(embeddings, count, initialisation, draw, text)
@@ -158,7 +169,7 @@ def new_soft_prompt(
 
 
 def new_prefix(
-    backbone: nn.Module,
+    backbone: PreTrainedModel,
     count: int,
     initialisation: Initialisation,
     draw: torch.Generator,
@@ -175,12 +186,12 @@ def new_prefix(
     """
     from peft import PrefixEncoder, PrefixTuningConfig
 
-    config: Any = backbone.config
+    config = backbone.config
     _check_has_past(backbone)
     blocks = int(config.num_hidden_layers)
     heads = int(getattr(config, "num_key_value_heads", None) or config.num_attention_heads)
     size = int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
-    ids = None if projection else _first_tokens(_embeddings(backbone), count, initialisation, draw, text)
+    ids = None if projection else _first_tokens(input_embeddings(backbone), count, initialisation, draw, text)
     first = None if ids is None else _computed_keys_and_values(backbone, ids)
     if first is not None and first.shape != (2 * blocks, heads, count, size):
         raise ModelError(
@@ -202,8 +213,8 @@ def new_prefix(
     return Prefix(encoder, count, heads, size)
 
 
-def _check_has_past(backbone: nn.Module) -> None:
-    config: Any = backbone.config
+def _check_has_past(backbone: PreTrainedModel) -> None:
+    config = backbone.config
     takes = inspect.signature(backbone.forward).parameters
     if kind_of(config, config.model_type) != "decoder" or "past_key_values" not in takes:
         raise ModelError(
@@ -220,7 +231,7 @@ def _first_tokens(
     text: Sequence[int] | None,
 ) -> Tensor | None:
     """Ids (V,) of the tokens that the virtual ones begin as; None for random numbers and without storage."""
-    matrix: Any = embeddings.weight
+    matrix = weight_of(embeddings)
     if initialisation == "random" or matrix.is_meta:
         return None
     if initialisation == "text":
@@ -231,7 +242,7 @@ def _first_tokens(
 
 
 @torch.no_grad()
-def _computed_keys_and_values(backbone: nn.Module, ids: Tensor) -> Tensor:
+def _computed_keys_and_values(backbone: PreTrainedModel, ids: Tensor) -> Tensor:
     """(2 L, H, V, d): what every block has of these tokens when they stand alone."""
     from transformers import DynamicCache
 
@@ -240,15 +251,3 @@ def _computed_keys_and_values(backbone: nn.Module, ids: Tensor) -> Tensor:
     backbone(input_ids=ids[None], past_key_values=past, use_cache=True)
     backbone.train(training)
     return torch.stack([part[0] for layer in past.layers for part in (layer.keys, layer.values)])
-
-
-def _embeddings(backbone: nn.Module) -> nn.Module:
-    """The module that turns token ids into vectors; some scale them, too, so it is called, not looked into."""
-    model: Any = backbone
-    found: nn.Module = model.get_input_embeddings()
-    return found
-
-
-def _width(embeddings: nn.Module) -> int:
-    matrix: Any = embeddings.weight
-    return int(matrix.shape[1])

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import nn
 
+from whichtune.models.layers import bias_of, weight_of
 from whichtune.models.unfuse import FUSED, PARTS
 
 
@@ -30,11 +29,13 @@ def _parts(name: str) -> int:
     return len(PARTS) if FUSED.get(name.rpartition(".")[2]) == "concatenated" else 1
 
 
-def _draw_linear(module: Any, parts: int) -> None:
+def _draw_linear(module: nn.Module, parts: int) -> None:
     """`module` is a Linear, weight (out, in), or transformers' Conv1D, weight (in, out)."""
-    weight = module.weight if isinstance(module, nn.Linear) else module.weight.t()
+    weight, bias = weight_of(module), bias_of(module)
+    if not isinstance(module, nn.Linear):
+        weight = weight.t()
     for index, rows in enumerate(weight.chunk(parts)):
-        fresh = nn.Linear(rows.shape[1], rows.shape[0], bias=module.bias is not None)
+        fresh = nn.Linear(rows.shape[1], rows.shape[0], bias=bias is not None)
         rows.copy_(fresh.weight)
-        if module.bias is not None:
-            module.bias.chunk(parts)[index].copy_(fresh.bias)
+        if bias is not None:
+            bias.chunk(parts)[index].copy_(fresh.bias)

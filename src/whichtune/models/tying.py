@@ -10,19 +10,24 @@ GPT-2, GPT-Neo and many others are released so. What it means to train the head 
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from torch import nn
+
+from whichtune.models.layers import weight_of
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 Tied = Literal["train_both", "untie"]
 
 
-def is_tied(backbone: nn.Module, head: nn.Module) -> bool:
+def is_tied(backbone: PreTrainedModel, head: nn.Module) -> bool:
     """Whether the head's weight is the very parameter that the input embeddings use."""
     return input_embeddings(backbone).weight is head.weight
 
 
-def apply_tying(backbone: nn.Module, head: nn.Module, tied: Tied) -> bool:
+def apply_tying(backbone: PreTrainedModel, head: nn.Module, tied: Tied) -> bool:
     """Give a tied head its own copy where `tied` says so; to be called before a method says what trains.
 
     A head that is not tied is left alone either way. Returns whether head and embeddings are one parameter now.
@@ -33,12 +38,12 @@ def apply_tying(backbone: nn.Module, head: nn.Module, tied: Tied) -> bool:
         return False
     if tied == "train_both":
         return True
-    shared: Any = head.weight
+    shared = weight_of(head)
     head.weight = nn.Parameter(shared.detach().clone(), requires_grad=shared.requires_grad)
     return False
 
 
-def input_embeddings(backbone: nn.Module) -> Any:
-    """The module that turns token ids into vectors (V, D)."""
-    model: Any = backbone
-    return model.get_input_embeddings()
+def input_embeddings(backbone: PreTrainedModel) -> nn.Module:
+    """The module that turns token ids into vectors (V, D); some scale them, too, so it is called, not looked into."""
+    found: nn.Module = backbone.get_input_embeddings()
+    return found

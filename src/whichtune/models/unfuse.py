@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 Layout = Literal["concatenated", "interleaved"]
 # Name of the fused layer in each family: [q; k; v] one after the other, or q, k, v of each head in turn.
@@ -50,7 +53,7 @@ class UnfusedProjection(nn.Module):
         return torch.cat(by_head, dim=-2).flatten(-3)
 
 
-def unfuse(backbone: Any) -> int:
+def unfuse(backbone: PreTrainedModel) -> int:
     """Replace every fused q-k-v layer of a model in place; gives how many were replaced."""
     config = backbone.config
     heads = getattr(config, "num_attention_heads", None) or config.n_head

@@ -157,7 +157,7 @@ def meta_loss(classifier: Classifier, length: int, batch: int = 1) -> torch.Tens
     lengths = torch.full((batch,), length, device="meta")
 
     def loss(mask: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.cross_entropy(classifier(Batch(ids, lengths, labels, mask)), labels)
+        return torch.nn.functional.cross_entropy(classifier(Batch(ids, lengths, mask)), labels)
 
     return without_values(classifier.backbone, batch, length, loss)
 

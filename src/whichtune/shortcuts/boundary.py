@@ -5,22 +5,25 @@ Each decision comes with its reason. `docs/plan.md` explains them; `planned.py` 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from torch import nn
 
 from whichtune.errors import ModelError
+from whichtune.models.adaptable import Adaptable
 from whichtune.models.causality import is_causal
 from whichtune.models.heads import Classifier
 from whichtune.models.partition import Partition
 from whichtune.shortcuts.features import Route, has_twins
 from whichtune.shortcuts.frozen_blocks import TextRule, Texts
-from whichtune.shortcuts.packing import mask_kind
+from whichtune.shortcuts.packing import MaskKind, mask_kind
 from whichtune.study.spec import RunSpec, TokenPosition
 
 if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel
+
     from whichtune.data.encoding import Encoded
 
 UNPADDED: dict[TokenPosition, TokenPosition] = {"last": "last_nonpad", "mean": "mean_nonpad"}
@@ -35,28 +38,18 @@ class Decision:
     reason: str
 
 
-def reasons_of(decisions: Sequence[Decision]) -> dict[str, str]:
-    """Each decision with its reason, for the record."""
-    return {d.about: f"{d.decided}: {d.reason}" if d.reason else d.decided for d in decisions}
-
-
 @dataclass(frozen=True)
-class Plan:
-    """What of a run is computed, once or each time.
+class BasicPlan:
+    """What the plans of all tasks say. A plan that is off has no partition.
 
-    `boundary`: the first block that trains (number of blocks: none does). `cached`: "states" at the boundary,
-    the "features" that the head reads, or "nothing". `position`: where the head reads in texts computed by
-    `text_rule`. `route` is what the self-check starts from. A plan that is off has no partition.
+    `boundary`: the first block that trains (number of blocks: none does). `cached`: what of the frozen blocks is
+    computed once, "states" at the boundary or what the head reads, or "nothing".
     """
 
     decisions: list[Decision]
     partition: Partition | None = None
     boundary: int = 0
     cached: str = "nothing"
-    text_rule: TextRule = "padded"
-    position: TokenPosition = "last"
-    causal: bool = True
-    route: Route = field(default_factory=Route)
 
     @property
     def is_off(self) -> bool:
@@ -65,18 +58,28 @@ class Plan:
     @property
     def reasons(self) -> dict[str, str]:
         """Each decision with its reason, for the record."""
-        return reasons_of(self.decisions)
+        return {d.about: f"{d.decided}: {d.reason}" if d.reason else d.decided for d in self.decisions}
+
+
+@dataclass(frozen=True)
+class Plan(BasicPlan):
+    """What of a classifier's run is computed, once or each time.
+
+    `cached` is "states", "features" or "nothing". `position`: where the head reads in texts computed by `text_rule`.
+    `route` is what the self-check starts from.
+    """
+
+    text_rule: TextRule = "padded"
+    position: TokenPosition = "last"
+    causal: bool = True
+    route: Route = field(default_factory=Route)
 
 
 def make_plan(spec: RunSpec, classifier: Classifier, encoded: Encoded) -> Plan:
     """The plan of a run whose method is attached to `classifier`."""
-    off = _why_off(spec, classifier)
-    if off:
-        return Plan([Decision("plan", "off", off)])
-    try:
-        partition = Partition(classifier.backbone)
-    except ModelError as error:
-        return Plan([Decision("plan", "off", str(error))])
+    partition = cut(classifier.backbone, _why_off(spec, classifier))
+    if isinstance(partition, Decision):
+        return Plan([partition])
     causal = is_causal(classifier.backbone)
     boundary, why_boundary = find_boundary(classifier, partition)
     rule, why_rule = _text_rule(spec, encoded, causal)
@@ -84,7 +87,7 @@ def make_plan(spec: RunSpec, classifier: Classifier, encoded: Encoded) -> Plan:
     if rule != "padded":
         position = UNPADDED.get(position, position)
     cached, why_cached = _cached(boundary, why_boundary, classifier)
-    pruning, why_pruning = _pruning(spec, position, cached, classifier)
+    pruning, why_pruning = _pruning(spec, position, classifier)
     masks, why_masks = _packing(classifier, rule, causal, cached)
     twins = has_twins(classifier.backbone)
     return Plan(
@@ -112,6 +115,16 @@ def make_plan(spec: RunSpec, classifier: Classifier, encoded: Encoded) -> Plan:
     )
 
 
+def cut(backbone: PreTrainedModel, why_off: str | None) -> Partition | Decision:
+    """The model, to be cut at its blocks; or the decision that a plan is off, for the reason given or the model's."""
+    if why_off:
+        return Decision("plan", "off", why_off)
+    try:
+        return Partition(backbone)
+    except ModelError as error:
+        return Decision("plan", "off", str(error))
+
+
 def _why_off(spec: RunSpec, classifier: Classifier) -> str | None:
     if spec.plan == "off":
         return "asked for"
@@ -127,13 +140,12 @@ def _why_off(spec: RunSpec, classifier: Classifier) -> str | None:
     return None
 
 
-def largest_dropout(classifier: Classifier) -> float:
+def largest_dropout(model: Adaptable) -> float:
     """The largest dropout probability of any layer, adapters included, or of the model's configuration."""
-    layers = [float(module.p) for module in classifier.modules() if isinstance(module, nn.Dropout)]
-    config: Any = classifier.backbone.config
+    layers = [float(module.p) for module in model.modules() if isinstance(module, nn.Dropout)]
     named = [
         float(value)
-        for key, value in config.to_dict().items()
+        for key, value in model.backbone.config.to_dict().items()
         if "drop" in key and isinstance(value, (int, float)) and not any(word in key for word in _OF_OTHER_HEADS)
     ]
     return max([0.0, *layers, *named])
@@ -143,20 +155,20 @@ def largest_dropout(classifier: Classifier) -> float:
 _OF_OTHER_HEADS = ("classif", "summary", "qa_")
 
 
-def has_prompt(classifier: Classifier) -> bool:
+def has_prompt(model: Adaptable) -> bool:
     """Whether virtual tokens stand before every text."""
-    return classifier.prompt is not None
+    return model.prompt is not None
 
 
-def find_boundary(classifier: Classifier, partition: Partition) -> tuple[int, str]:
+def find_boundary(model: Adaptable, partition: Partition) -> tuple[int, str]:
     """The first block with anything that trains, and what that is. A tied weight trains wherever it is used."""
-    if has_prompt(classifier):
+    if has_prompt(model):
         return 0, "the prompt stands before the first block"
-    trains = {id(p) for p in classifier.backbone.parameters() if p.requires_grad}
+    trains = {id(p) for p in model.backbone.parameters() if p.requires_grad}
     if not trains:
         return len(partition), "nothing of the model trains"
     above = {id(p) for module in [*partition.blocks, *partition.final_modules] for p in module.parameters()}
-    outside = [n for n, p in classifier.backbone.named_parameters() if id(p) in trains and id(p) not in above]
+    outside = [n for n, p in model.backbone.named_parameters() if id(p) in trains and id(p) not in above]
     if outside:
         return 0, f"{outside[0]} trains"
     for number, block in enumerate(partition.blocks):
@@ -166,7 +178,7 @@ def find_boundary(classifier: Classifier, partition: Partition) -> tuple[int, st
     return len(partition), "only what follows the last block trains"
 
 
-def boundary_of_method(name: str, settings: dict[str, Any], config: Any) -> int:
+def boundary_of_method(name: str, settings: Mapping[str, object], config: PretrainedConfig) -> int:
     """The boundary of a method on a model of this configuration, found without weights.
 
     Raises whatever a model may raise that cannot be built or run without storage.
@@ -210,7 +222,7 @@ def _cached(boundary: int, why_boundary: str, classifier: Classifier) -> tuple[s
     return "states", f"blocks below {boundary} never change"
 
 
-def _pruning(spec: RunSpec, position: TokenPosition, cached: str, classifier: Classifier) -> tuple[str | None, str]:
+def _pruning(spec: RunSpec, position: TokenPosition, classifier: Classifier) -> tuple[str | None, str]:
     if has_prompt(classifier):
         return None, "virtual tokens go through it with the text's"
     if position in ("mean", "mean_nonpad"):
@@ -220,7 +232,7 @@ def _pruning(spec: RunSpec, position: TokenPosition, cached: str, classifier: Cl
     return "read position alone", "one position is read"
 
 
-def _packing(classifier: Classifier, rule: TextRule, causal: bool, cached: str) -> tuple[Any, str]:
+def _packing(classifier: Classifier, rule: TextRule, causal: bool, cached: str) -> tuple[MaskKind | None, str]:
     if has_prompt(classifier):
         return None, "each text needs the prompt before it"
     if rule != "unpadded":

@@ -25,16 +25,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
 
+from whichtune.data.named import user_cache
+
 FORMAT = 1
 _STATES, _LENGTHS, _ENTRY = "states.bin", "lengths.npy", "entry.json"
-_NUMPY: dict[torch.dtype, Any] = {
+_NUMPY: dict[torch.dtype, type[np.generic]] = {
     torch.float32: np.float32,
     torch.float16: np.float16,
     torch.bfloat16: np.int16,  # the same bits: numpy has no bfloat16
@@ -112,7 +113,7 @@ class States:
     def _empty(self, *shape: int) -> Tensor:
         return torch.zeros(*shape, self.width, dtype=self.dtype)
 
-    def _raw(self, tensor: Tensor) -> np.ndarray[Any, Any]:
+    def _raw(self, tensor: Tensor) -> np.ndarray:
         return (tensor.view(torch.int16) if self.dtype == torch.bfloat16 else tensor).numpy()
 
 
@@ -340,13 +341,11 @@ def stored_bytes(lengths: Tensor, width: int, dtype: torch.dtype) -> int:
 
 
 def default_root() -> Path:
-    """`states` in `WHICHTUNE_CACHE`, or in `whichtune` in the user's cache folder."""
-    named = os.environ.get("WHICHTUNE_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")
-    return (Path(named).expanduser() if named else Path(base) / "whichtune") / "states"
+    """`states` in the folder where caches go."""
+    return user_cache() / "states"
 
 
-def key_of(**parts: Any) -> str:
+def key_of(**parts: object) -> str:
     """Name of an entry: a hash of everything its states depend on, and of this module's format."""
     canonical = json.dumps({"format": FORMAT, **parts}, sort_keys=True, default=str)
     return hashlib.sha256(canonical.encode()).hexdigest()[:32]

@@ -11,17 +11,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict
 
 import torch
 from torch import Tensor, nn
 
 from whichtune.data.batch import Batch
 from whichtune.models.heads import Classifier, pool
-from whichtune.models.partition import Partition, without_kv_cache
+from whichtune.models.partition import Partition
+from whichtune.models.temporary import without_kv_cache
 from whichtune.shortcuts.last_block import LastBlock, Mode
 from whichtune.shortcuts.packing import MaskKind, Packing, pack, packed_inputs
 from whichtune.study.spec import TokenPosition
+
+if TYPE_CHECKING:
+    from transformers.modeling_outputs import BaseModelOutput
 
 # Rows are filled up to this many tokens: attention in a row costs the square of its width.
 PACKED_WIDTH = 512
@@ -78,7 +82,7 @@ class FeatureComputer:
         self.padding_matters = padding_matters
         self.model = classifier.backbone
         # Some models keep a mask of as many tokens as they have positions: no row may be wider.
-        config: Any = partition.body.config
+        config = partition.body.config
         positions = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
         self._packed_width = min(PACKED_WIDTH, positions or PACKED_WIDTH)
         self._last = LastBlock(partition, route.pruning) if route.pruning else None
@@ -118,24 +122,25 @@ class FeatureComputer:
             yield
 
     def _read(self, batch: Batch, packing: Packing | None, device: torch.device) -> Tensor:
-        if packing is not None:
-            assert self.route.masks is not None
-            ids = batch.input_ids.to(device)
-            inputs = packed_inputs(self.model, packing, ids, self.route.masks)
-        else:
-            inputs = keyword_inputs(batch, device)
         place = self._place(batch)
         if self._last is not None and place is not None:
             columns, flat = packing.read_positions(place) if packing else (place[:, None], None)
-            rows = self._last.rows(columns, lambda: self.model(**inputs)).flatten(0, 1)
+            rows = self._last.rows(columns, lambda: self._run(batch, packing, device)).flatten(0, 1)
             return rows if flat is None else rows[flat.to(device)]
         if packing is None and not self.route.boundary:
-            states = self.classifier.states_of(**inputs)
+            states = self.classifier.states_of(**keyword_inputs(batch, device))
         else:
-            states = self.model(**inputs).last_hidden_state
+            states = self._run(batch, packing, device).last_hidden_state
         if packing is not None:
             states = packing.unpack(states, batch.input_ids.shape[1])
         return pool(states, batch.lengths.to(device), self.position)
+
+    def _run(self, batch: Batch, packing: Packing | None, device: torch.device) -> BaseModelOutput:
+        """The backbone's own output for the batch, in packed rows or padded."""
+        if packing is None:
+            return self.model(**keyword_inputs(batch, device))
+        assert self.route.masks is not None
+        return self.model(**packed_inputs(self.model, packing, batch.input_ids.to(device), self.route.masks))
 
     def _place(self, batch: Batch) -> Tensor | None:
         """The token (B,) that is read of each text; None for a mean over several."""
@@ -180,7 +185,14 @@ def has_twins(model: nn.Module) -> bool:
     return len(Twins(model)) > 0
 
 
-def keyword_inputs(batch: Batch, device: torch.device) -> dict[str, Any]:
+class TextInputs(TypedDict):
+    """What a model is called with for texts (B, T)."""
+
+    input_ids: Tensor
+    attention_mask: Tensor | None
+
+
+def keyword_inputs(batch: Batch, device: torch.device) -> TextInputs:
     """What the backbone is called with for `batch`."""
     mask = None if batch.attention_mask is None else batch.attention_mask.to(device)
     return {"input_ids": batch.input_ids.to(device), "attention_mask": mask}

@@ -11,16 +11,16 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from whichtune.data.batch import Batch
-from whichtune.data.encoding import make_batch
+from whichtune.data.batch import Batch, padding_mask, right_padded
 from whichtune.measure.cost import count_flops
 from whichtune.measure.flops import FlopModel, padded_cells
-from whichtune.models.partition import Partition, evaluating
+from whichtune.models.partition import Partition
+from whichtune.models.temporary import evaluating
 from whichtune.shortcuts.cache import ActivationCache, CacheUnavailable, Description, States, Writer, digest, key_of
 from whichtune.shortcuts.features import Twins, keyword_inputs
 from whichtune.shortcuts.packing import Packing, within_tokens
@@ -48,18 +48,11 @@ class Texts:
     read: list[tuple[int, int]] | None = None
 
     def batch(self, rows: Sequence[int]) -> Batch:
-        """Right-padded batch of these texts, on the CPU; no labels."""
-        chosen = [self.tokens[row] for row in rows]
-        no_labels = [0] * len(rows)
-        batch = make_batch(chosen, no_labels, pad_id=self.pad_id, attend_to_padding=not self.masked)
-        if self.rule != "padded":
-            return batch
-        lengths = torch.tensor([self.lengths[row] for row in rows])
-        width = batch.input_ids.shape[1]
-        mask = None
-        if self.masked and bool((lengths < width).any()):
-            mask = (torch.arange(width)[None] < lengths[:, None]).long()
-        return Batch(batch.input_ids, lengths, batch.labels, mask)
+        """Right-padded batch of these texts, on the CPU."""
+        input_ids, lengths = right_padded([self.tokens[row] for row in rows], self.pad_id)
+        if self.rule == "padded":
+            lengths = torch.tensor([self.lengths[row] for row in rows])
+        return Batch(input_ids, lengths, padding_mask(lengths, input_ids.shape[1]) if self.masked else None)
 
 
 @dataclass(frozen=True)
@@ -128,14 +121,19 @@ def _tensors(module: nn.Module) -> Iterator[Tensor]:
 
 
 def entry_key(
-    want: Want, texts: Texts, index: TextIndex, digests: WeightDigests, partition: Partition, how: Mapping[str, Any]
+    want: Want,
+    texts: Texts,
+    index: TextIndex,
+    digests: WeightDigests,
+    partition: Partition,
+    how: Mapping[str, str | bool],
 ) -> str:
     """The name of an entry. `how`: precision, device type, whether the model is causal, kernels."""
     import transformers
 
-    body: Any = partition.body
+    body = partition.body
     config = {k: v for k, v in body.config.to_dict().items() if k not in _OF_NO_MATTER and "drop" not in k}
-    rows: list[Any] = [(texts.lengths[row], texts.tokens[row]) for row in index.first]
+    rows: list[object] = [(texts.lengths[row], texts.tokens[row]) for row in index.first]
     if want.position == READ and texts.read is not None:
         rows.append([texts.read[row] for row in index.first])
     return key_of(
@@ -163,7 +161,6 @@ class Filled:
 
     states: States
     number: list[int]
-    seconds: float = 0.0
     flops: int = 0
     seconds_alone: float = 0.0
     flops_alone: int = 0
@@ -191,7 +188,7 @@ class LowerPass:
     partition: Partition
     computer_above: Callable[[int], Callable[..., Tensor]]
     cache: ActivationCache
-    how: Mapping[str, Any]
+    how: Mapping[str, str | bool]
     precision: Callable[[], AbstractContextManager[object]]
     device: torch.device
     width: int
@@ -239,7 +236,6 @@ class LowerPass:
         return Filled(
             states[mine],
             index.number,
-            seconds=paid.get("seconds", 0.0),
             flops=int(paid.get("flops", 0)),
             seconds_alone=about.seconds,
             flops_alone=about.flops,

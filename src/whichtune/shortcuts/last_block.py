@@ -23,16 +23,24 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 import torch
 from torch import Tensor, nn
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.pytorch_utils import Conv1D
 
-from whichtune.models.partition import Partition, StopForwardError, removed, replaced
+from whichtune.models.layers import bias_of, weight_of
+from whichtune.models.partition import Partition, StopForwardError, entering, leaving
+from whichtune.models.temporary import removed, replaced
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
 
 Mode = Literal["kv", "absorbed"]
+# An attention function as transformers calls it: the module, queries, keys, values and what else there is, to the
+# output (B, T, H, E) and the weights, where they are kept.
+Attention = Callable[..., tuple[Tensor, Tensor | None]]
 
 _ATTENTION = "whichtune_read_positions"
 # Arguments of an attention function that change nothing here once attention is computed by this module.
@@ -54,13 +62,13 @@ class _Projection:
     end: int
 
     def weight(self) -> Tensor:
-        weight: Tensor = self.layer.weight  # type: ignore[assignment]
+        weight = weight_of(self.layer)
         if isinstance(self.layer, Conv1D):
             return weight.t()[self.start : self.end]
         return weight[self.start : self.end]
 
     def bias(self) -> Tensor | None:
-        bias: Tensor | None = self.layer.bias  # type: ignore[assignment]
+        bias = bias_of(self.layer)
         return None if bias is None else bias[self.start : self.end]
 
 
@@ -86,7 +94,7 @@ class LastBlock:
         self._attention_input: Tensor | None = None
         self._result: Tensor | None = None
 
-    def rows(self, positions: Tensor, run_model: Callable[[], Any]) -> Tensor:
+    def rows(self, positions: Tensor, run_model: Callable[[], object]) -> Tensor:
         """Last hidden states (R, P, D) at `positions` (R, P), while `run_model` calls the model.
 
         `positions` lies on the CPU. `run_model` is stopped when it reaches the end of the last block.
@@ -116,11 +124,11 @@ class LastBlock:
             if dropout:
                 raise CannotPrune("dropout in the last block draws different numbers for fewer positions")
 
-    def _forward(self, *arguments: Any, **named: Any) -> Any:
+    def _forward(self, *arguments: object, **named: object) -> NoReturn:
         """Stands in for the block's forward: computes the read rows, then ends the model's pass."""
         given = {**dict(zip(self._names, arguments, strict=False)), **named}
         own_forward = type(self.block).forward.__get__(self.block)
-        hidden_states: Tensor = given["hidden_states"]
+        hidden_states = entering((), given)
         tokens = hidden_states.shape[1]
         self._at_end = bool((self._positions == tokens - 1).all())
         positions = self._positions.to(hidden_states.device)
@@ -133,10 +141,10 @@ class LastBlock:
                 self._find_projections()
         with self._attending(self._attend):
             output = own_forward(**rows)
-        self._result = output[0] if isinstance(output, tuple) else output
+        self._result = leaving(output)
         raise StopForwardError
 
-    def _take(self, name: str, value: Any, positions: Tensor, tokens: int) -> Any:
+    def _take(self, name: str, value: object, positions: Tensor, tokens: int) -> object:
         """The argument `name` of the block for the read positions (R, P) alone."""
         if name not in _TAKEN:
             if isinstance(value, Tensor) or (isinstance(value, tuple) and value):
@@ -146,6 +154,8 @@ class LastBlock:
             return tuple(self._take(name, item, positions, tokens) for item in value)
         if value is None:
             return None
+        if not isinstance(value, Tensor):
+            raise CannotPrune(f"the block's argument '{name}' is not understood")
         count = positions.shape[0]
         if name == "attention_mask":
             if value.ndim != 4 or value.shape[-2] != tokens:
@@ -163,7 +173,7 @@ class LastBlock:
 
     # -- what the attention layer is given ------------------------------------------------------------
 
-    def _grab(self, run_block: Callable[[], Any]) -> None:
+    def _grab(self, run_block: Callable[[], object]) -> None:
         """Keys and values of all positions, as the block itself makes them: both (R, H, T, E)."""
         with self._attending(self._grab_and_stop):
             try:
@@ -173,19 +183,19 @@ class LastBlock:
         raise CannotPrune("the block's attention cannot be reached")
 
     def _grab_and_stop(
-        self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, *rest: Any, **named: Any
-    ) -> Any:
+        self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, *rest: object, **named: object
+    ) -> NoReturn:
         if key.shape[2] != query.shape[2]:
             raise CannotPrune("there are keys of earlier tokens")
         self._attention, self._grabbed = module, (key, value)
         raise StopForwardError
 
-    def _input_of_attention(self, run_block: Callable[[], Any]) -> Tensor:
+    def _input_of_attention(self, run_block: Callable[[], object]) -> Tensor:
         """Input (R, T, D) of the attention layer for all positions."""
         box: list[Tensor] = []
 
-        def keep(module: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
-            box.append(arguments[0] if arguments else named["hidden_states"])
+        def keep(module: nn.Module, arguments: tuple[object, ...], named: dict[str, object]) -> NoReturn:
+            box.append(entering(arguments, named))
             raise StopForwardError
 
         assert self._attention is not None
@@ -238,7 +248,7 @@ class LastBlock:
         scaling: float | None = None,
         dropout: float = 0.0,
         window: Tensor | None = None,
-        **named: Any,
+        **named: object,
     ) -> tuple[Tensor, None]:
         """Attention of queries (R, H, P, E) to all positions, in transformers' interface: (R, P, H, E)."""
         strange = [name for name, value in named.items() if value is not None and name not in _HARMLESS]
@@ -310,7 +320,7 @@ class LastBlock:
         return output
 
     @contextmanager
-    def _attending(self, function: Callable[..., Any]) -> Iterator[None]:
+    def _attending(self, function: Attention) -> Iterator[None]:
         """The block's attention is computed by `function` inside."""
         with ExitStack() as stack:
             for module in self.block.modules():
@@ -324,14 +334,17 @@ class LastBlock:
             finally:
                 _ACTIVE.reset(token)
 
-    def _with_window(self, module: nn.Module, function: Callable[..., Any]) -> Callable[..., Any]:
+    def _with_window(self, module: nn.Module, function: Attention) -> Attention:
         """Adapts `function` to GPT-Neo's own attention method, whose window is a buffer `bias`."""
 
-        def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Any:
+        def attention(
+            query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None
+        ) -> tuple[Tensor, Tensor | None]:
             tokens = max(key.shape[2], mask.shape[-1] if mask is not None else 0)
             if function == self._attend:
                 tokens = self._tokens()
-            buffer: Tensor = module.bias  # type: ignore[assignment]
+            buffer = bias_of(module)
+            assert buffer is not None
             window = buffer[0, 0][self._positions.to(buffer.device)][:, None, :, :tokens]
             output, weights = function(module, query, key, value, mask, scaling=1.0, window=window)
             return output.transpose(1, 2), weights
@@ -340,7 +353,7 @@ class LastBlock:
 
 
 def _out_features(layer: nn.Module) -> int:
-    return layer.nf if isinstance(layer, Conv1D) else layer.out_features  # type: ignore[return-value]
+    return weight_of(layer).shape[1 if isinstance(layer, Conv1D) else 0]
 
 
 def _joined(mask: Tensor | None, window: Tensor | None, dtype: torch.dtype) -> Tensor | None:
@@ -357,23 +370,23 @@ def _joined(mask: Tensor | None, window: Tensor | None, dtype: torch.dtype) -> T
 
 # Which function computes attention in the block that runs now. transformers finds attention functions by
 # name in one table, so the name is registered once and leads here; what it does is set by each call.
-_ACTIVE: ContextVar[Callable[..., Any]] = ContextVar("whichtune_attention")
+_ACTIVE: ContextVar[Attention] = ContextVar("whichtune_attention")
 
 
-def _attention_now(module: nn.Module, *arguments: Any, **named: Any) -> Any:
+def _attention_now(module: nn.Module, *arguments: object, **named: object) -> tuple[Tensor, Tensor | None]:
     return _ACTIVE.get()(module, *arguments, **named)
 
 
 ALL_ATTENTION_FUNCTIONS.register(_ATTENTION, _attention_now)
 
 
-def _attention_configs(block: nn.Module) -> list[Any]:
+def _attention_configs(block: nn.Module) -> list[PretrainedConfig]:
     configs = (getattr(module, "config", None) for module in block.modules())
     return list({id(c): c for c in configs if hasattr(c, "_attn_implementation")}.values())
 
 
 @contextmanager
-def _implementation(config: Any, name: str) -> Iterator[None]:
+def _implementation(config: PretrainedConfig, name: str) -> Iterator[None]:
     old = config._attn_implementation_internal
     config._attn_implementation_internal = name
     try:

@@ -18,17 +18,31 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from whichtune.models.partition import evaluating, without_kv_cache
+from whichtune.models.temporary import evaluating, without_kv_cache
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 # What keeps packed texts apart: positions that start again, from which the model builds its mask; or an
 # explicit mask by which a token sees earlier tokens of its text ("causal") or its whole text ("both").
 MaskKind = Literal["positions", "causal", "both"]
 _EXPECTED: dict[bool, tuple[MaskKind, ...]] = {True: ("positions", "causal"), False: ("both",)}
+
+
+Masks = Tensor | dict[str, Tensor]  # (R, 1, W, W), or one for each kind of layer
+
+
+class PackedInputs(TypedDict):
+    """What a model is called with for packed rows (R, W)."""
+
+    input_ids: Tensor
+    position_ids: Tensor
+    attention_mask: Masks | None
 
 
 @dataclass(frozen=True)
@@ -113,15 +127,15 @@ def pack(lengths: Sequence[int] | Tensor, width: int | None = None) -> Packing:
 
 
 def packed_inputs(
-    model: nn.Module, packing: Packing, input_ids: Tensor, masks: MaskKind, fill: int = 0
-) -> dict[str, Any]:
+    model: PreTrainedModel, packing: Packing, input_ids: Tensor, masks: MaskKind, fill: int = 0
+) -> PackedInputs:
     """What to call `model` with for `input_ids` (B, T) in packed rows.
 
     The model must not keep keys and values of the past meanwhile (`without_kv_cache`).
     """
     device = input_ids.device
     positions = _own_positions(model, packing, input_ids)
-    inputs: dict[str, Any] = {
+    inputs: PackedInputs = {
         "input_ids": packing.pack(input_ids, fill),
         "position_ids": positions.to(device),
         "attention_mask": None,
@@ -132,7 +146,7 @@ def packed_inputs(
 
 
 @torch.no_grad()
-def mask_kind(model: nn.Module, causal: bool) -> MaskKind | None:
+def mask_kind(model: PreTrainedModel, causal: bool) -> MaskKind | None:
     """How `model` keeps packed texts apart, found by packing three short ones; None where it cannot.
 
     `causal`: tokens see only earlier ones. Weights other than float32 are not tried: rounding would hide
@@ -163,16 +177,17 @@ def mask_kind(model: nn.Module, causal: bool) -> MaskKind | None:
     return None
 
 
-def _states(model: nn.Module, **inputs: Any) -> Tensor:
-    return model(**inputs)["last_hidden_state"]
+def _states(model: PreTrainedModel, **inputs: object) -> Tensor:
+    states: Tensor = model(**inputs)["last_hidden_state"]
+    return states
 
 
-def _has_windows(model: nn.Module) -> bool:
-    config: Any = model.config
+def _has_windows(model: PreTrainedModel) -> bool:
+    config = model.config
     return bool(getattr(config, "sliding_window", None) or getattr(config, "window_size", None))
 
 
-def _own_positions(model: nn.Module, packing: Packing, input_ids: Tensor) -> Tensor:
+def _own_positions(model: PreTrainedModel, packing: Packing, input_ids: Tensor) -> Tensor:
     """Position ids (R, W) that start again with each text, as `model` itself would number its tokens.
 
     Every place beyond a row's last text has position zero: a text of its own, which nobody reads.
@@ -184,7 +199,7 @@ def _own_positions(model: nn.Module, packing: Packing, input_ids: Tensor) -> Ten
     return positions
 
 
-def _numbering(model: nn.Module, input_ids: Tensor) -> Tensor:
+def _numbering(model: PreTrainedModel, input_ids: Tensor) -> Tensor:
     """Position ids (B, T) of separate texts; RoBERTa's kind counts on from its padding token."""
     for module in model.modules():
         create = getattr(module, "create_position_ids_from_input_ids", None)
@@ -194,12 +209,14 @@ def _numbering(model: nn.Module, input_ids: Tensor) -> Tensor:
     return torch.arange(tokens).expand(batch, tokens)
 
 
-def _explicit_masks(model: nn.Module, owner: Tensor, positions: Tensor, masks: MaskKind, device: torch.device) -> Any:
+def _explicit_masks(
+    model: PreTrainedModel, owner: Tensor, positions: Tensor, masks: MaskKind, device: torch.device
+) -> Masks:
     """Mask (R, 1, W, W) by which each text sees itself alone, one for each kind of layer if there are kinds.
 
     Boolean for PyTorch's own attention; added to the scores elsewhere.
     """
-    config: Any = model.config
+    config = model.config
     seen = owner[:, None, :, None] == owner[:, None, None, :]
     distance = positions[:, None, :, None] - positions[:, None, None, :]
     if masks == "causal":
@@ -212,8 +229,8 @@ def _explicit_masks(model: nn.Module, owner: Tensor, positions: Tensor, masks: M
     }
 
 
-def _as_mask(model: nn.Module, seen: Tensor, device: torch.device) -> Tensor:
-    config: Any = model.config
+def _as_mask(model: PreTrainedModel, seen: Tensor, device: torch.device) -> Tensor:
+    config = model.config
     seen = seen.contiguous().to(device)
     if config._attn_implementation == "sdpa":
         return seen

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,7 @@ from whichtune.shortcuts.last_block import CannotPrune
 from whichtune.shortcuts.packing import Packing
 from whichtune.shortcuts.self_check import LOGIT_TOLERANCE, gradient_difference, gradients_of, ragged_rows
 from whichtune.study.spec import TokenPosition
-from whichtune.training.forward import PlainForward, autocast
+from whichtune.training.forward import Forward, PlainForward, autocast
 
 if TYPE_CHECKING:
     from whichtune.data.encoding import Encoded
@@ -61,14 +61,10 @@ class PlannedForward:
         self._flops = FlopModel(self._count, self._cells, encoded.context_length)
 
     def _take(self, route: Route) -> None:
-        padded = next(iter(self.texts.values())).rule == "padded"
         self.route = route
-        self._computer = FeatureComputer(self.classifier, self.partition, route, self.position, padded)
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether nothing is left of the plan."""
-        return not self.features_cached and self.route == Route() and self._texts_are_plain
+        self._computer = FeatureComputer(
+            self.classifier, self.partition, route, self.position, padding_matters=self._texts_are_plain
+        )
 
     @property
     def _texts_are_plain(self) -> bool:
@@ -112,8 +108,7 @@ class PlannedForward:
         return count_flops(lambda: self._loss_of(lengths))
 
     def _loss_of(self, lengths: list[int]) -> Tensor:
-        body: Any = self.partition.body
-        width = int(body.config.hidden_size)
+        width = int(self.partition.body.config.hidden_size)
         labels = torch.zeros(len(lengths), dtype=torch.long, device=self.device)
         sample = self.texts["train"]
         texts = replace(sample, tokens=[[3] * n for n in lengths], lengths=lengths)
@@ -177,7 +172,7 @@ class PlannedForward:
         differing = gradient_difference(found[1], expected[1], self.precision)
         return None if differing is None else _Reason(differing)
 
-    def _logits_and_gradients(self, forward: Any, rows: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
+    def _logits_and_gradients(self, forward: Forward, rows: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
         logits = forward.logits("train", rows)
         labels = torch.as_tensor(self.encoded.splits["train"].labels[list(rows)], device=self.device)
         loss = nn.functional.cross_entropy(logits, labels)

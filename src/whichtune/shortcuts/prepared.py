@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import torch
+from torch import Tensor
 
 from whichtune.measure.cost import Timers
 from whichtune.models.heads import Classifier
-from whichtune.shortcuts.boundary import Plan, boundary_of_method, make_plan, texts_of
+from whichtune.shortcuts.boundary import BasicPlan, Plan, boundary_of_method, make_plan, texts_of
 from whichtune.shortcuts.cache import ActivationCache, CacheUnavailable, default_root
 from whichtune.shortcuts.features import FeatureComputer, Route
-from whichtune.shortcuts.frozen_blocks import Filled, LowerPass, Want
+from whichtune.shortcuts.frozen_blocks import Filled, LowerPass, Texts, Want
 from whichtune.shortcuts.planned import PlanFailedError, PlannedForward
 from whichtune.study.spec import RunSpec
-from whichtune.training.forward import PlainForward, autocast
+from whichtune.training.forward import Forward, PlainForward, autocast
 
 if TYPE_CHECKING:
     from whichtune.data.encoding import Encoded
+
+Sibling = tuple[str, Mapping[str, object]]  # a method and its settings
+ForwardT = TypeVar("ForwardT")
 
 
 @dataclass(frozen=True)
@@ -33,64 +38,77 @@ class CacheSettings:
 
     folder: Path | str | None = None
     limit: int | None = None
-    siblings: Sequence[tuple[str, dict[str, Any]]] = ()
+    siblings: Sequence[Sibling] = ()
 
     def open(self) -> ActivationCache:
         return ActivationCache(Path(self.folder) if self.folder else default_root(), self.limit)
 
 
 @dataclass
-class Prepared:
-    """A run's forward pass with what its record says of it."""
+class Prepared(Generic[ForwardT]):
+    """A run's forward pass, of the kind that its task has, with what its record says of it."""
 
-    forward: Any  # the task's: a Forward, or a TextForward
-    shortcuts: dict[str, Any]
+    forward: ForwardT
+    shortcuts: dict[str, object]
     notes: list[str] = field(default_factory=list)
-    seconds: float = 0.0  # of the training split's lower blocks, as paid
-    seconds_alone: float = 0.0
+    seconds_alone: float = 0.0  # of the training split's lower blocks; what was paid stands in the phase `cache`
     flops: int = 0
     flops_alone: int = 0
 
     def charge(self, train: Filled) -> None:
         """Count the training split's lower blocks as a cost of this run: as paid, and as alone."""
-        self.seconds, self.flops = train.seconds, train.flops
-        self.seconds_alone, self.flops_alone = train.seconds_alone, train.flops_alone
+        self.seconds_alone = train.seconds_alone
+        self.flops, self.flops_alone = train.flops, train.flops_alone
 
 
 def prepare_forward(
-    spec: RunSpec,
-    classifier: Classifier,
-    encoded: Encoded,
-    device: torch.device,
-    timers: Timers,
-    settings: CacheSettings,
-) -> Prepared:
+    spec: RunSpec, classifier: Classifier, encoded: Encoded, device: torch.device, timers: Timers, cache: CacheSettings
+) -> Prepared[Forward]:
     """The forward pass that the run's plan allows. The training split's lower blocks count as phase `cache`,
     those of the other splits as `evaluate`. torch's random streams are left where they were."""
-    devices = [torch.cuda.current_device()] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        return _prepare(spec, classifier, encoded, device, timers, settings)
+    plain, notes = PlainForward(classifier, encoded, device, spec.precision), list[str]()
+    with random_streams_kept(device):
+        with timers.phase("load"):
+            plan = make_plan(spec, classifier, encoded)
+        shortcuts: dict[str, object] = {"plan": spec.plan, "decisions": plan.reasons}
+        if plan.partition is None:
+            return Prepared(plain, shortcuts)
+        states: dict[str, Filled] = {}
+        if plan.cached != "nothing":
+            with timers.phase("cache"):
+                lower = lower_pass(spec, plan, classifier, device, cache.open())
+            states = fill_splits(
+                lower,
+                {name: texts_of(plan, encoded, name) for name in encoded.splits},
+                Want(plan.boundary, plan.position if plan.cached == "features" else None),
+                lambda: _others(plan, cache, notes),
+                timers,
+                notes,
+            )
+        forward = _planned(spec, plan, classifier, encoded, device, states)
+        with timers.phase("load"):
+            try:
+                forward.settle()
+            except PlanFailedError as error:
+                notes.append(f"Self-check: no shortcut is used ({error}).")
+                return Prepared(plain, {**shortcuts, "used": {"plain": True}}, notes)
+    prepared = Prepared[Forward](forward, {**shortcuts, "used": _used(plan, forward)}, notes + forward.notes)
+    if "train" in states and (forward.route.boundary or forward.features_cached):
+        prepared.charge(states["train"])
+    return prepared
 
 
-def _prepare(
+def _planned(
     spec: RunSpec,
+    plan: Plan,
     classifier: Classifier,
     encoded: Encoded,
     device: torch.device,
-    timers: Timers,
-    settings: CacheSettings,
-) -> Prepared:
-    plain = PlainForward(classifier, encoded, device, spec.precision)
-    with timers.phase("load"):
-        plan = make_plan(spec, classifier, encoded)
-    shortcuts: dict[str, Any] = {"plan": spec.plan, "decisions": plan.reasons}
-    if plan.is_off:
-        return Prepared(plain, shortcuts)
-    notes: list[str] = []
-    states, cached = _fill(spec, plan, classifier, encoded, device, timers, settings, notes)
-    route = plan.route if cached == plan.cached else replace(plan.route, boundary=0)
+    states: Mapping[str, Filled],
+) -> PlannedForward:
+    """The forward pass of a plan; without states nothing is taken from the cache."""
     assert plan.partition is not None
-    forward = PlannedForward(
+    return PlannedForward(
         classifier,
         encoded,
         device,
@@ -98,84 +116,36 @@ def _prepare(
         plan.partition,
         {name: texts_of(plan, encoded, name) for name in encoded.splits},
         plan.position,
-        route,
+        plan.route if states else replace(plan.route, boundary=0),
         states,
-        features_cached=cached == "features",
+        features_cached=bool(states) and plan.cached == "features",
     )
-    with timers.phase("load"):
-        try:
-            forward.settle()
-        except PlanFailedError as error:
-            notes.append(f"Self-check: no shortcut is used ({error}).")
-            return Prepared(plain, {**shortcuts, "used": {"plain": True}}, notes)
-    notes += forward.notes
-    train = states.get("train")
-    used: dict[str, Any] = {
+
+
+def _used(plan: Plan, forward: PlannedForward) -> dict[str, object]:
+    """What of the plan is used, for the record."""
+    train = forward.states.get("train")
+    used: dict[str, object] = {
         "texts": plan.text_rule,
-        "cached": cached,
+        "cached": plan.cached if forward.states else "nothing",
         "cache_made": train is not None and train.made,
         "boundary": forward.route.boundary,
-        "last_block": "not computed" if cached == "features" else forward.route.pruning or "full",
+        "last_block": "not computed" if forward.features_cached else forward.route.pruning or "full",
         "packing": forward.route.masks or "none",
         "activation_kernel": forward.route.twins,
         "fused_optimiser": True,
     }
     if forward.refused:
         used["not_for_this_model"] = forward.refused
-    prepared = Prepared(forward, {**shortcuts, "used": used}, notes)
-    if train is not None and (forward.route.boundary or cached == "features"):
-        prepared.charge(train)
-    return prepared
+    return used
 
 
-def _fill(
-    spec: RunSpec,
-    plan: Plan,
-    classifier: Classifier,
-    encoded: Encoded,
-    device: torch.device,
-    timers: Timers,
-    settings: CacheSettings,
-    notes: list[str],
-) -> tuple[dict[str, Filled], str]:
-    """States of every split from the cache, and what they are; nothing where the cache cannot hold them."""
-    if plan.cached == "nothing":
-        return {}, "nothing"
-    with timers.phase("cache"):
-        lower = lower_pass(spec, plan, classifier, device, settings.open())
-    want = Want(plan.boundary, plan.position if plan.cached == "features" else None)
-
-    def others() -> list[Want]:
-        return wants_of(plan, settings, notes)
-
-    states: dict[str, Filled] = {}
-    try:
-        for name in encoded.splits:
-            phase, counting = "cache" if name == "train" else "evaluate", lower.counting_seconds
-            with timers.phase(phase):
-                states[name] = lower.fill(name, texts_of(plan, encoded, name), want, others)
-            timers.seconds[phase] -= lower.counting_seconds - counting
-    except CacheUnavailable as error:
-        notes.append(f"The cache is not used: {error}; lower blocks are computed at every step.")
-        return {}, "nothing"
-    return states, plan.cached
-
-
-def wants_of(plan: Plan, settings: CacheSettings, notes: list[str]) -> list[Want]:
-    """What the other runs of the study will want of the same texts; `notes` tells of those it cannot be said of."""
+def _others(plan: Plan, cache: CacheSettings, notes: list[str]) -> list[Want]:
+    """What the other runs of the study will want of the same texts."""
     assert plan.partition is not None
-    blocks = len(plan.partition)
-    body: Any = plan.partition.body
-    wants = set()
-    for method, own in settings.siblings:
-        try:
-            boundary = boundary_of_method(method, own, body.config)
-        except Exception as error:  # of a model's own code; that run then makes its own pass
-            notes.append(f"The lower blocks are not computed for {method} too ({type(error).__name__}: {error}).")
-            continue
-        if 0 < boundary <= blocks:
-            wants.add(Want(boundary, plan.position if boundary == blocks else None))
-    return sorted(wants, key=lambda want: want.depth)
+    config, blocks = plan.partition.body.config, len(plan.partition)
+    boundaries = boundaries_of(cache, lambda method, own: boundary_of_method(method, own, config), notes)
+    return wants_at(boundaries, blocks, plan.position)
 
 
 def lower_pass(
@@ -184,26 +154,88 @@ def lower_pass(
     """What computes and caches states below the plan's boundary."""
     assert plan.partition is not None
     partition = plan.partition
-    padded = plan.text_rule == "padded"
 
     def computer_above(boundary: int) -> FeatureComputer:
         route = Route(boundary=boundary)
-        return FeatureComputer(classifier, partition, route, plan.position, padded)
+        return FeatureComputer(classifier, partition, route, plan.position, plan.text_rule == "padded")
 
-    body: Any = partition.body
+    return new_lower_pass(spec, plan, computer_above, plan.causal, plan.route.twins, device, cache)
+
+
+# -- what the tasks share --------------------------------------------------------------------------
+
+
+def random_streams_kept(device: torch.device) -> AbstractContextManager[None]:
+    """Inside, draws change nothing outside: torch's random streams are put back."""
+    return torch.random.fork_rng(devices=[torch.cuda.current_device()] if device.type == "cuda" else [])
+
+
+def fill_splits(
+    lower: LowerPass,
+    texts: Mapping[str, Texts],
+    want: Want,
+    others: Callable[[], Iterable[Want]],
+    timers: Timers,
+    notes: list[str],
+) -> dict[str, Filled]:
+    """States of every split for `want` from the cache; a pass that must be made keeps what `others()` names, too.
+
+    None, with a note, where the cache cannot hold them.
+    """
+    states: dict[str, Filled] = {}
+    try:
+        for name, part in texts.items():
+            phase, counting = "cache" if name == "train" else "evaluate", lower.counting_seconds
+            with timers.phase(phase):
+                states[name] = lower.fill(name, part, want, others)
+            timers.seconds[phase] -= lower.counting_seconds - counting
+    except CacheUnavailable as error:
+        notes.append(f"The cache is not used: {error}; lower blocks are computed at every step.")
+        return {}
+    return states
+
+
+def boundaries_of(
+    cache: CacheSettings, boundary_of: Callable[[str, Mapping[str, object]], int], notes: list[str]
+) -> set[int]:
+    """The boundaries of the study's other methods; `notes` tells of those it cannot be said of."""
+    boundaries = set()
+    for method, own in cache.siblings:
+        try:
+            boundaries.add(boundary_of(method, own))
+        except Exception as error:  # of a model's own code; that run then makes its own pass
+            notes.append(f"The lower blocks are not computed for {method} too ({type(error).__name__}: {error}).")
+    return boundaries
+
+
+def wants_at(boundaries: Iterable[int], blocks: int, position: str) -> list[Want]:
+    """What runs with these boundaries want: states there, or above the last block what is read at `position`."""
+    return [
+        Want(boundary, position if boundary == blocks else None)
+        for boundary in sorted(boundaries)
+        if 0 < boundary <= blocks
+    ]
+
+
+def new_lower_pass(
+    spec: RunSpec,
+    plan: BasicPlan,
+    computer_above: Callable[[int], Callable[..., Tensor]],
+    causal: bool,
+    twins: bool,
+    device: torch.device,
+    cache: ActivationCache,
+) -> LowerPass:
+    """The pass over a plan's frozen blocks in the run's precision."""
+    assert plan.partition is not None
     return LowerPass(
-        partition=partition,
+        partition=plan.partition,
         computer_above=computer_above,
         cache=cache,
-        how={
-            "precision": spec.precision,
-            "device": device.type,
-            "causal": plan.causal,
-            "twins": plan.route.twins,
-        },
+        how={"precision": spec.precision, "device": device.type, "causal": causal, "twins": twins},
         precision=lambda: autocast(spec.precision, device),
         device=device,
-        width=int(body.config.hidden_size),
-        twins=plan.route.twins,
+        width=int(plan.partition.body.config.hidden_size),
+        twins=twins,
         model_name=spec.model if spec.weights == "pretrained" else f"{spec.model} ({spec.weights})",
     )

@@ -72,6 +72,6 @@ class PlainForward:
         """The loss of one made-up text, for counting."""
         ids = torch.full((1, length), self.encoded.pad_id, device=self.device)
         label = torch.zeros(1, dtype=torch.long, device=self.device)
-        batch = Batch(ids, torch.full((1,), length, device=self.device), label)
+        batch = Batch(ids, torch.full((1,), length, device=self.device))
         with autocast(self.precision, self.device):
             return torch.nn.functional.cross_entropy(self.classifier(batch).float(), label)

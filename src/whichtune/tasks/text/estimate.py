@@ -16,7 +16,6 @@ from whichtune.runs.preview import Preview, training_batches, training_operation
 from whichtune.study.spec import RunSpec
 
 if TYPE_CHECKING:
-    from whichtune.models.language import LanguageModel
     from whichtune.tasks.base import AnyDataset
 
 
@@ -31,6 +30,7 @@ def estimate_text_run(spec: RunSpec, dataset: AnyDataset, speed: float) -> Estim
     from whichtune.models.loading import load_config, load_tokenizer, locate
     from whichtune.tasks import task_of
     from whichtune.tasks.text.forward import PlainTextForward, states_sum
+    from whichtune.tasks.text.model import meta_language_model
 
     path = locate(spec.model, spec.revision, spec.weights)
     config = load_config(path, spec.remote_code)
@@ -53,24 +53,6 @@ def estimate_text_run(spec: RunSpec, dataset: AnyDataset, speed: float) -> Estim
         flops=flops,
         trainable_parameters=trainable,
     )
-
-
-def meta_language_model(spec: RunSpec, config: Any) -> LanguageModel:
-    """The model with its method attached, shapes only."""
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    from whichtune.models.language import LanguageModel
-    from whichtune.models.loading import set_dropout
-    from whichtune.tasks.text.task import attach
-
-    if spec.dropout != "model":
-        set_dropout(config, float(spec.dropout))
-    with torch.device("meta"):
-        common = {"trust_remote_code": spec.remote_code, "dtype": torch.float32}  # as runs load it
-        model = LanguageModel(AutoModelForCausalLM.from_config(config, **common))
-        attach(model, spec)
-    return model.to("meta").train()
 
 
 def _tokens_evaluated(spec: RunSpec, encoded: Any) -> int:

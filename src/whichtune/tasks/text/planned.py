@@ -8,59 +8,59 @@ compared with the plain way on a few ragged texts, losses and gradients; where t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from whichtune.data.batch import Batch
 from whichtune.data.pair_encoding import EncodedPairs
-from whichtune.errors import ModelError
 from whichtune.measure.cost import Timers
 from whichtune.models.causality import is_causal
 from whichtune.models.language import LanguageModel
-from whichtune.models.partition import Partition, without_kv_cache
-from whichtune.shortcuts.boundary import Decision, find_boundary, largest_dropout, reasons_of
-from whichtune.shortcuts.cache import CacheUnavailable
+from whichtune.models.layers import weight_of
+from whichtune.models.partition import Partition
+from whichtune.models.temporary import without_kv_cache
+from whichtune.shortcuts.boundary import BasicPlan, Decision, cut, find_boundary, largest_dropout
 from whichtune.shortcuts.features import Twins, has_twins, keyword_inputs
 from whichtune.shortcuts.frozen_blocks import READ, Filled, LowerPass, Texts, Want
-from whichtune.shortcuts.prepared import CacheSettings, Prepared
+from whichtune.shortcuts.packing import Packing
+from whichtune.shortcuts.prepared import (
+    CacheSettings,
+    Prepared,
+    boundaries_of,
+    fill_splits,
+    new_lower_pass,
+    random_streams_kept,
+    wants_at,
+)
 from whichtune.shortcuts.self_check import LOGIT_TOLERANCE, gradient_difference, gradients_of, ragged_rows
 from whichtune.study.spec import RunSpec
 from whichtune.tasks.text.forward import Operations, PlainTextForward, TextForward, summed_loss
+from whichtune.tasks.text.model import meta_language_model
 from whichtune.training.forward import autocast
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
 
 
 @dataclass(frozen=True)
-class TextPlan:
-    """`boundary`: the first block that trains. `cached`: "states" there, those that the head "read"s, or "nothing".
-    A plan without a partition is off."""
+class TextPlan(BasicPlan):
+    """`cached`: "states" at the boundary, those that the head "read"s, or "nothing"."""
 
-    decisions: list[Decision]
-    partition: Partition | None = None
-    boundary: int = 0
-    cached: str = "nothing"
     twins: bool = False
-
-    @property
-    def reasons(self) -> dict[str, str]:
-        """Each decision with its reason, for the record."""
-        return reasons_of(self.decisions)
 
 
 def make_text_plan(spec: RunSpec, model: LanguageModel) -> TextPlan:
     """The plan of a run whose method is attached to `model`."""
-    off = _why_off(spec, model)
-    if off:
-        return TextPlan([Decision("plan", "off", off)])
-    try:
-        partition = Partition(model.backbone)
-    except ModelError as error:
-        return TextPlan([Decision("plan", "off", str(error))])
-    boundary, why = find_boundary(model, partition)  # type: ignore[arg-type]
+    partition = cut(model.backbone, _why_off(spec, model))
+    if isinstance(partition, Decision):
+        return TextPlan([partition])
+    boundary, why = find_boundary(model, partition)
     cached, why_cached = "states", f"blocks below {boundary} never change"
     if boundary == 0:
         cached, why_cached = "nothing", "the first block trains, or what stands before it"
@@ -148,8 +148,8 @@ class PlannedTextForward:
 
     def _of_length(self, length: int) -> Tensor:
         ids = torch.full((1, length), self.encoded.pad_id, device=self.device)
-        weight: Any = self.model.head.weight
-        entering = torch.zeros(1, length, weight.shape[1], device=self.device) if self.plan.cached == "states" else None
+        width = weight_of(self.model.head).shape[1]
+        entering = torch.zeros(1, length, width, device=self.device) if self.plan.cached == "states" else None
         with autocast(self.precision, self.device), self._above(entering):
             return self.model.states_of(ids, None).float().sum()
 
@@ -180,46 +180,38 @@ def _loss_and_gradients(forward: TextForward, rows: Sequence[int]) -> tuple[floa
 # -- a run -----------------------------------------------------------------------------------------
 
 
-@dataclass
-class _Cache:
-    """What the lower blocks gave, and why not, where they could not be kept."""
-
-    filled: dict[str, Filled] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-
-
 def prepare_text_forward(
     spec: RunSpec,
     model: LanguageModel,
     encoded: EncodedPairs,
     device: torch.device,
     timers: Timers,
-    settings: CacheSettings,
-) -> Prepared:
+    cache: CacheSettings,
+) -> Prepared[TextForward]:
     """The forward pass that the run's plan allows. The training split's lower blocks count as phase `cache`, those of
     the other splits as `evaluate`. torch's random streams are left where they were."""
-    from dataclasses import replace
-
-    plain = PlainTextForward(model, encoded, device, spec.precision)
-    devices = [torch.cuda.current_device()] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
+    plain, notes = PlainTextForward(model, encoded, device, spec.precision), list[str]()
+    with random_streams_kept(device):
         with timers.phase("load"):
             plan = make_text_plan(spec, model)
-        shortcuts: dict[str, Any] = {"plan": spec.plan, "decisions": plan.reasons}
+        shortcuts: dict[str, object] = {"plan": spec.plan, "decisions": plan.reasons}
         if plan.partition is None:
             return Prepared(plain, shortcuts)
-        cache = _Cache()
+        filled: dict[str, Filled] = {}
         if plan.cached != "nothing":
-            cache = _fill(spec, plan, model, encoded, device, timers, settings)
-        if plan.cached != "nothing" and not cache.filled:
+            with timers.phase("cache"):
+                lower = text_lower_pass(spec, plan, model, device, cache)
+            texts = {name: texts_of_pairs(encoded, name) for name in encoded.splits}
+            filled = fill_splits(lower, texts, want_of(plan), lambda: _others(spec, plan, cache, notes), timers, notes)
+        if not filled:
             plan = replace(plan, cached="nothing", boundary=0)
-        forward = PlannedTextForward(model, encoded, device, spec.precision, plan, cache.filled)
+        forward = PlannedTextForward(model, encoded, device, spec.precision, plan, filled)
         with timers.phase("load"):
             why = forward.difference(plain)
     if why is not None:
-        cache.notes.append(f"Self-check: no shortcut is used ({why}).")
-        return Prepared(plain, {**shortcuts, "used": {"plain": True}}, cache.notes)
-    train = cache.filled.get("train")
+        notes.append(f"Self-check: no shortcut is used ({why}).")
+        return Prepared(plain, {**shortcuts, "used": {"plain": True}}, notes)
+    train = filled.get("train")
     used = {
         "cached": plan.cached,
         "cache_made": train is not None and train.made,
@@ -227,34 +219,35 @@ def prepare_text_forward(
         "activation_kernel": plan.twins,
         "fused_optimiser": True,
     }
-    prepared = Prepared(forward, {**shortcuts, "used": used}, cache.notes)
+    prepared = Prepared[TextForward](forward, {**shortcuts, "used": used}, notes)
     if train is not None:
         prepared.charge(train)
     return prepared
 
 
-def _fill(
-    spec: RunSpec,
-    plan: TextPlan,
-    model: LanguageModel,
-    encoded: EncodedPairs,
-    device: torch.device,
-    timers: Timers,
-    settings: CacheSettings,
-) -> _Cache:
-    """States of every split from the cache; none, with a note, where the cache cannot hold them."""
-    with timers.phase("cache"):
-        lower = text_lower_pass(spec, plan, model, device, settings)
-    found = _Cache()
-    try:
-        for name in encoded.splits:
-            phase, counting = "cache" if name == "train" else "evaluate", lower.counting_seconds
-            with timers.phase(phase):
-                found.filled[name] = lower.fill(name, texts_of_pairs(encoded, name), want_of(plan))
-            timers.seconds[phase] -= lower.counting_seconds - counting
-    except CacheUnavailable as error:
-        return _Cache(notes=[f"The cache is not used: {error}; lower blocks are computed at every step."])
-    return found
+def _others(spec: RunSpec, plan: TextPlan, cache: CacheSettings, notes: list[str]) -> list[Want]:
+    """What the other runs of the study will want of the same texts."""
+    assert plan.partition is not None
+    config = plan.partition.body.config
+
+    def boundary_of(method: str, own: Mapping[str, object]) -> int:
+        return boundary_of_text_method(spec, method, own, config)
+
+    return wants_at(boundaries_of(cache, boundary_of, notes), len(plan.partition), READ)
+
+
+def boundary_of_text_method(
+    spec: RunSpec, method: str, settings: Mapping[str, object], config: PretrainedConfig
+) -> int:
+    """The boundary of a run like `spec` with another method, found without weights; 0 where nothing trains.
+
+    Raises whatever a model may raise that cannot be built or run without storage.
+    """
+    sibling = spec.model_copy(update={"method": method, "method_settings": dict(settings)})
+    model = meta_language_model(sibling, copy.deepcopy(config))
+    if not any(p.requires_grad for p in model.parameters()):
+        return 0
+    return find_boundary(model, Partition(model.backbone))[0]
 
 
 def want_of(plan: TextPlan) -> Want:
@@ -270,16 +263,15 @@ def texts_of_pairs(encoded: EncodedPairs, split: str) -> Texts:
 
 
 def text_lower_pass(
-    spec: RunSpec, plan: TextPlan, model: LanguageModel, device: torch.device, settings: CacheSettings
+    spec: RunSpec, plan: TextPlan, model: LanguageModel, device: torch.device, cache: CacheSettings
 ) -> LowerPass:
     """What computes and caches the states of a plan."""
     assert plan.partition is not None
     partition = plan.partition
-    body: Any = partition.body
 
-    def computer_above(boundary: int) -> Any:
-        def final_states(batch: Batch, fetch: Any = None) -> Tensor:
-            if not boundary:
+    def computer_above(boundary: int) -> Callable[..., Tensor]:
+        def final_states(batch: Batch, fetch: Callable[[Packing | None], Tensor] | None = None) -> Tensor:
+            if not boundary or fetch is None:
                 return model.states_of(**keyword_inputs(batch, device))
             with partition.upper(boundary) as feed:
                 feed.hidden_states = fetch(None)
@@ -287,14 +279,4 @@ def text_lower_pass(
 
         return final_states
 
-    return LowerPass(
-        partition=partition,
-        computer_above=computer_above,
-        cache=settings.open(),
-        how={"precision": spec.precision, "device": device.type, "causal": True, "twins": plan.twins},
-        precision=lambda: autocast(spec.precision, device),
-        device=device,
-        width=int(body.config.hidden_size),
-        twins=plan.twins,
-        model_name=spec.model if spec.weights == "pretrained" else f"{spec.model} ({spec.weights})",
-    )
+    return new_lower_pass(spec, plan, computer_above, True, plan.twins, device, cache.open())

@@ -66,12 +66,16 @@ class TextToText(Task):
         return {"token_position": None, "padding": "dynamic"}
 
     def build(self, spec: RunSpec, dataset: PairDataset) -> tuple[LanguageModel, Any]:
+        from whichtune.tasks.text.model import build_language_model
+
         return build_language_model(spec)
 
     def encode(self, spec: RunSpec, dataset: PairDataset, tokenizer: Any, config: Any) -> EncodedPairs:
         from whichtune.data.pair_encoding import encode_pairs
+        from whichtune.methods import METHODS
+        from whichtune.models.loading import max_length_of
 
-        own = self.settings(spec)
+        own, method = self.settings(spec), METHODS[spec.method]
         return encode_pairs(
             dataset,
             self.encoder(spec, tokenizer),
@@ -79,9 +83,10 @@ class TextToText(Task):
             own.loss_on == "all",
             own.max_target_tokens,
             context_length=spec.context_length,
+            max_length=max_length_of(config),
+            reserved=method.reserved_tokens(method.Settings(**spec.method_settings)),
             max_source=own.max_source_tokens,
             max_new=own.max_new_tokens,
-            **positions(spec, config),
         )
 
     def prepare(
@@ -187,61 +192,6 @@ class Summarisation(TextToText):
     Settings = SummarisationSettings
 
 
-# -- the model -------------------------------------------------------------------------------------
-
-
-def build_language_model(spec: RunSpec) -> tuple[LanguageModel, Any]:
-    """The model with its method attached, in float32 on the CPU, and its tokenizer.
-
-    A tied head gets its own copy where the head trains and the embeddings do not, unless the settings say
-    `train_both`. A method that inserts something leaves the pretrained head as it is.
-    """
-    from whichtune.models.language import LanguageModel, load_language_model
-    from whichtune.models.loading import inspect_unchanged, load_tokenizer
-    from whichtune.training.streams import streams_of
-
-    info = inspect_unchanged(spec)
-    tokenizer = load_tokenizer(info.path, spec.remote_code)
-    model = LanguageModel(load_language_model(spec, info.path, streams_of(spec).seed_weights), tokenizer)
-    attach(model, spec)
-    if spec.gradient_checkpointing:
-        backbone: Any = model.backbone
-        backbone.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    return model, tokenizer
-
-
-def attach(model: LanguageModel, spec: RunSpec) -> None:
-    """Attach the run's method, and settle what becomes of a tied head."""
-    from whichtune.methods import METHODS
-    from whichtune.models.tying import apply_tying, input_embeddings
-
-    method = METHODS[spec.method]
-    was_tied = model.tied
-    own: Any = TASKS[spec.task].Settings(**spec.task_settings)
-    apply_tying(model.backbone, model.head, own.tied)
-    method.attach(model, method.Settings(**spec.method_settings), spec.seed or 0)  # type: ignore[arg-type]
-    if method.inserts:
-        model.head.requires_grad_(False)
-    head: Any = model.head
-    if (
-        was_tied
-        and not model.tied
-        and (not head.weight.requires_grad or input_embeddings(model.backbone).weight.requires_grad)
-    ):
-        model.tie_again()
-    model.own_head()
-
-
-def positions(spec: RunSpec, config: Any) -> dict[str, int | None]:
-    """The model's positions, and how many of them the method fills."""
-    from whichtune.methods import METHODS
-    from whichtune.models.loading import max_length_of
-
-    method = METHODS[spec.method]
-    reserved = method.reserved_tokens(method.Settings(**spec.method_settings))
-    return {"max_length": max_length_of(config), "reserved": reserved}
-
-
 def write_texts(spec: RunSpec, model: LanguageModel, prompts: list[list[int]], writing: Writing) -> list[list[int]]:
     """The tokens written after each prompt, in the run's precision. What is drawn depends on the run's seed and on
     the batch alone."""
@@ -268,6 +218,7 @@ def decode(tokenizer: Any, ids: list[list[int]]) -> list[str]:
 def write_new(spec: RunSpec, room: Room, weights: Path, texts: list[str]) -> list[str]:
     """What a saved run writes for new texts. `room` is that of the run's record."""
     from whichtune.models.saving import load_trained_state
+    from whichtune.tasks.text.model import build_language_model
 
     task = TASKS[spec.task]
     assert isinstance(task, TextToText)
