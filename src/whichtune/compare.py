@@ -16,6 +16,7 @@ from whichtune.evidence.judge import judge
 from whichtune.evidence.summary import Summary, build_summary
 from whichtune.executors.local import LocalExecutor
 from whichtune.expansion.expand import Expansion, ModelKey, check_names, expand, model_keys
+from whichtune.plugins import load_plugin, refuse_in_run_process
 from whichtune.records.record import Role, RunRecord, RunStatus
 from whichtune.records.store import StudyFolder
 from whichtune.report.write import write_report
@@ -77,6 +78,8 @@ def compare(
     report's reader. Raises a WhichtuneError for anything a user can put right, before the first run starts; a run
     that fails is a row of the table. After Ctrl-C the summary holds what is complete, and the same call resumes.
     """
+    refuse_in_run_process()
+    load_plugins(study)
     check_names(study)
     with LocalExecutor(threads=threads, cache_limit=cache_limit, jobs=jobs or study.jobs) as executor:
         executor.warm_up()
@@ -120,12 +123,19 @@ def _make_runs(expansion: Expansion, folder: StudyFolder, executor: LocalExecuto
     return executor.execute(_record_missing(folder, expansion), folder, save != "none", listen)
 
 
+def load_plugins(study: Study) -> None:
+    """Import what the study names. Raises PluginError for the first that breaks."""
+    for place in study.plugins:
+        load_plugin(place)
+
+
 def prepare(study: Study, lenient: bool = False) -> tuple[Expansion, AnyDataset]:
     """Everything that can go wrong before a run starts: names, data, models, settings, device.
 
     With `lenient` a model that cannot be had stops only the runs that need it, and several lines may come to
     the same run, as a study's model sizes do when all are run on one model.
     """
+    load_plugins(study)
     check_names(study)
     searched_lines(study)
     if not study.methods and not study.runs and not study.baselines:

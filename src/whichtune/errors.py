@@ -35,5 +35,9 @@ class StoreError(WhichtuneError):
     """The study folder cannot be read or written."""
 
 
+class PluginError(WhichtuneError):
+    """A plugin that cannot be loaded, or whose names are taken."""
+
+
 class OutOfMemoryError(WhichtuneError):
     """A run needed more memory than the device has. Recorded as a row, never fatal to a study."""

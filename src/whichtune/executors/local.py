@@ -14,6 +14,7 @@ from typing import Any
 from whichtune.executors.base import Event
 from whichtune.executors.server import RunServer, StoppedError, start_together
 from whichtune.methods import METHODS
+from whichtune.plugins import for_other_processes
 from whichtune.records.record import Role, RunStatus
 from whichtune.records.store import StudyFolder
 from whichtune.study.spec import RunSpec
@@ -155,6 +156,7 @@ class LocalExecutor:
             "save": save,
             "threads": self.threads,
             "jobs": self.jobs,
+            "plugins": for_other_processes(),
             "cache": {"limit": self.cache_limit, "siblings": self._siblings.get(spec.run_id, [])},
         }
         folder.discard(spec.run_id)  # the record of an earlier attempt that failed

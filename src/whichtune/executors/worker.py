@@ -47,6 +47,7 @@ def warm_up() -> None:
 def execute(request: dict[str, Any], out: TextIO) -> None:
     """Make one run and store its record, whatever becomes of it."""
     from whichtune.measure.cost import anonymous_bytes
+    from whichtune.plugins import load_for_runs
     from whichtune.records.store import StudyFolder
     from whichtune.runs.run import base_record, run_one
 
@@ -63,6 +64,7 @@ def execute(request: dict[str, Any], out: TextIO) -> None:
 
         torch.set_num_threads(threads)
     try:
+        load_for_runs(request.get("plugins") or [])
         result = run_one(spec, emit, baseline, request.get("cache"))
         result.record = _with_jobs(result.record, request.get("jobs", 1))
         folder.write_run(result.record, result.curves, result.predictions, result.save if request.get("save") else None)

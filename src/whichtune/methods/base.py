@@ -94,6 +94,7 @@ METHODS: Registry[Method] = Registry(
             "untuned",
         )
     ],
+    group="whichtune.methods",
 )
 
 
