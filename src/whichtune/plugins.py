@@ -10,9 +10,9 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TypedDict
 
 from whichtune.errors import PluginError
 from whichtune.registry import PROGRAM, REGISTRIES, import_plugin, registering
@@ -22,12 +22,13 @@ from whichtune.registry import PROGRAM, REGISTRIES, import_plugin, registering
 MAIN_ELSEWHERE = "__whichtune_main__"
 
 
-class Import(TypedDict):
+@dataclass(frozen=True)
+class Import:
     """What another process is to import: a module by name from a folder, or a file under a name."""
 
     name: str
-    folder: str | None
-    file: str | None
+    folder: str | None = None
+    file: str | None = None
 
 
 _named: dict[str, Import] = {}
@@ -40,7 +41,7 @@ def load_plugin(place: str, beside: Path | None = None) -> None:
     Raises PluginError where there is none, or for whatever it raises.
     """
     wanted = _import_of(place, beside)
-    key = wanted["file"] or wanted["name"]
+    key = wanted.file or wanted.name
     if key not in _named:
         _import(wanted, place)
         _named[key] = wanted
@@ -48,22 +49,22 @@ def load_plugin(place: str, beside: Path | None = None) -> None:
 
 def _import_of(place: str, beside: Path | None) -> Import:
     if not place.endswith(".py"):
-        return {"name": place, "folder": None, "file": None}
+        return Import(place)
     file = ((beside or Path()) / Path(place).expanduser()).resolve()
     if not file.is_file():
         raise PluginError(f"There is no plugin file '{place}': check the path.")
-    return {"name": f"whichtune_plugin_{file.stem}", "folder": None, "file": str(file)}
+    return Import(f"whichtune_plugin_{file.stem}", file=str(file))
 
 
 def _import(wanted: Import, place: str) -> None:
     def load() -> ModuleType:
-        if wanted["file"] is not None:
-            return _load_file(wanted["name"], wanted["file"])
-        if wanted["folder"] is not None and wanted["folder"] not in sys.path:
-            sys.path.append(wanted["folder"])  # behind all else, so that nothing of the library is hidden
-        return importlib.import_module(wanted["name"])
+        if wanted.file is not None:
+            return _load_file(wanted.name, wanted.file)
+        if wanted.folder is not None and wanted.folder not in sys.path:
+            sys.path.append(wanted.folder)  # behind all else, so that nothing of the library is hidden
+        return importlib.import_module(wanted.name)
 
-    with registering(wanted["file"] or wanted["name"]):
+    with registering(wanted.file or wanted.name):
         import_plugin(load, f"'{place}'", "mend it, or leave it out")
 
 
@@ -101,9 +102,9 @@ def _program(module: str, kind: str, name: str) -> Import:
         )
     path = Path(file).resolve()
     if module == "__main__":
-        return {"name": MAIN_ELSEWHERE, "folder": None, "file": str(path)}
+        return Import(MAIN_ELSEWHERE, file=str(path))
     depth = module.count(".") + (path.name == "__init__.py")
-    return {"name": module, "folder": str(path.parents[depth]), "file": None}
+    return Import(module, folder=str(path.parents[depth]))
 
 
 def load_for_runs(imports: list[Import]) -> None:
@@ -111,7 +112,7 @@ def load_for_runs(imports: list[Import]) -> None:
     global _in_run_process
     _in_run_process = True
     for wanted in imports:
-        _import(wanted, wanted["file"] or wanted["name"])
+        _import(wanted, wanted.file or wanted.name)
 
 
 def refuse_in_run_process() -> None:
