@@ -12,7 +12,7 @@ import pytest
 
 from test_executor import start_cli, steady, study_of, wait_for, write_study
 from whichtune.compare import compare, prepare
-from whichtune.executors.local import well_ordered
+from whichtune.executors.order import well_ordered
 from whichtune.records.record import RunStatus
 from whichtune.records.store import StudyFolder
 

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from planned_runs import Cell, made_up_texts, make_classifier, make_spec, run
 from whichtune.cli.app import app, parse_bytes
 from whichtune.errors import ModelError, SettingError
-from whichtune.executors.local import siblings
+from whichtune.executors.order import siblings
 from whichtune.models.heads import Classifier
 from whichtune.runs.preview import describe_plan
 from whichtune.shortcuts.boundary import Plan, boundary_of_method, find_boundary, make_plan

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from whichtune.errors import ModelError, SettingError
 from whichtune.evidence.judge import judge
 from whichtune.evidence.summary import Summary, build_summary
-from whichtune.executors.local import LocalExecutor
+from whichtune.executors.base import Executor, ExecutorOptions, executor_of
 from whichtune.expansion.expand import Expansion, ModelKey, check_names, expand, model_keys
+from whichtune.plugins import load_plugin, refuse_in_run_process
 from whichtune.records.record import Role, RunRecord, RunStatus
 from whichtune.records.store import StudyFolder
 from whichtune.report.write import write_report
@@ -63,6 +64,7 @@ def compare(
     lenient: bool = False,
     cache_limit: int | None = None,
     jobs: int | None = None,
+    executor: Executor | str | None = None,
     on_event: Listener = lambda event: None,
     figures: bool = False,
     command: str | None = None,
@@ -71,15 +73,19 @@ def compare(
 
     `out` defaults to `whichtune-<name>` in the working directory. `save` keeps the trained weights of no run, of
     the run that is best on validation, or of all. `cache_limit` is the bytes that states of frozen blocks may
-    take on disk; None: a quarter of what is free. `jobs` runs are made at a time (None: as the study says). With
+    take on disk; None: a quarter of what is free. `jobs` runs are made at a time (None: as the study says).
+    `executor` makes them: an `executors.base.Executor`, or a registered one by its name; None: this machine. With
     `lenient`, runs whose model cannot be had are failed rows instead of an error, and several lines may mean the
     same run. `figures` writes those of the report as PNG and SVG, too. `command` is kept in study.json, for the
     report's reader. Raises a WhichtuneError for anything a user can put right, before the first run starts; a run
     that fails is a row of the table. After Ctrl-C the summary holds what is complete, and the same call resumes.
     """
+    refuse_in_run_process()
+    load_plugins(study)
     check_names(study)
-    with LocalExecutor(threads=threads, cache_limit=cache_limit, jobs=jobs or study.jobs) as executor:
-        executor.warm_up()
+    options = ExecutorOptions(threads=threads, cache_limit=cache_limit, jobs=jobs or study.jobs)
+    with executor_of(executor, options) as engine:
+        engine.warm_up()
         expansion, dataset = prepare(study, lenient)
         search = plan_search(expansion, dataset.without_test())
         folder = StudyFolder(out or f"whichtune-{study.name}", create=True)
@@ -90,21 +96,21 @@ def compare(
         try:
             if search is not None:
                 settled, expansion = expansion, waiting(expansion, search)
-                started = make_draws(search, folder, executor, on_event)
+                started = make_draws(search, folder, engine, on_event)
                 found = search_figures(search, folder)
                 expansion = settle(settled, found, dataset.without_test())
                 folder.write_json(
                     "study.json", resolved(expansion, command, search.described(found)).model_dump(mode="json")
                 )
             folder.write_examples(task_of(study).examples(dataset))
-            started += _make_runs(expansion, folder, executor, save, on_event)
+            started += _make_runs(expansion, folder, engine, save, on_event)
         finally:  # after Ctrl-C too: what is complete is worth a table
             summary = write_summary(folder, expansion, command, search)
             write_report(folder, figures)
     return Result(folder.path, summary, started)
 
 
-def _make_runs(expansion: Expansion, folder: StudyFolder, executor: LocalExecutor, save: Save, tell: Listener) -> int:
+def _make_runs(expansion: Expansion, folder: StudyFolder, executor: Executor, save: Save, tell: Listener) -> int:
     """Make the study's runs that the folder does not hold yet; gives how many were made now."""
     if save == "all":
         _forget_unsaved(folder, expansion.specs)
@@ -120,12 +126,19 @@ def _make_runs(expansion: Expansion, folder: StudyFolder, executor: LocalExecuto
     return executor.execute(_record_missing(folder, expansion), folder, save != "none", listen)
 
 
+def load_plugins(study: Study) -> None:
+    """Import what the study names. Raises PluginError for the first that breaks."""
+    for place in study.plugins:
+        load_plugin(place)
+
+
 def prepare(study: Study, lenient: bool = False) -> tuple[Expansion, AnyDataset]:
     """Everything that can go wrong before a run starts: names, data, models, settings, device.
 
     With `lenient` a model that cannot be had stops only the runs that need it, and several lines may come to
     the same run, as a study's model sizes do when all are run on one model.
     """
+    load_plugins(study)
     check_names(study)
     searched_lines(study)
     if not study.methods and not study.runs and not study.baselines:

@@ -33,3 +33,7 @@ class ModelError(WhichtuneError):
 
 class StoreError(WhichtuneError):
     """The study folder cannot be read or written."""
+
+
+class PluginError(WhichtuneError):
+    """A plugin that cannot be loaded, or whose names are taken."""

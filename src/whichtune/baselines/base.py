@@ -66,7 +66,9 @@ class Extract(ABC):
 
 
 BASELINES: Registry[Any] = Registry(
-    "baseline", [f"whichtune.baselines.{module}" for module in ("majority", "tfidf", "lead")]
+    "baseline",
+    [f"whichtune.baselines.{module}" for module in ("majority", "tfidf", "lead")],
+    group="whichtune.baselines",
 )  # of Baseline and Extract
 Row = TypeVar("Row", Baseline, Extract)
 

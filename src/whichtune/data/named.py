@@ -56,7 +56,7 @@ class NamedSet(ABC):
         """The set's tables; raises DataError where they cannot be had."""
 
 
-NAMED_SETS: Registry[NamedSet] = Registry("named data set")
+NAMED_SETS: Registry[NamedSet] = Registry("named data set", group="whichtune.data")
 
 
 def user_cache() -> Path:

@@ -1,20 +1,134 @@
-"""What an executor does: makes the given runs, stores them, and tells what happens."""
+"""What an executor is, what it is asked for, and how one run is made wherever it is made."""
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
+from pydantic import BaseModel, ConfigDict
+
+from whichtune.errors import WhichtuneError
+from whichtune.plugins import Import, load_for_runs
+from whichtune.records.record import RunRecord, RunStatus
 from whichtune.records.store import StudyFolder
+from whichtune.registry import Registry
 from whichtune.study.spec import RunSpec
 
 Event = dict[str, Any]
+Tell = Callable[[Event], None]
+MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory")
+SIGKILL = -9
 
 
 class Executor(Protocol):
-    """Runs end as records in the folder, failed ones too; only bad folders and Ctrl-C are raised."""
+    """Makes runs and stores them; `compare` knows no more of it than this.
 
-    def execute(
-        self, specs: Sequence[RunSpec], folder: StudyFolder, save: bool, on_event: Callable[[Event], None]
-    ) -> int:
-        """Make every run that the folder does not hold complete; gives how many were started."""
+    Runs end as records in the folder, failed ones too. Runs that the folder holds complete are left out, and each run
+    is made once even where several processes work on one folder (`StudyFolder.claim`). `on_event` is told `start`
+    (with `where`, if that is worth knowing), what the run itself tells (`phase`, `step`, `point`, `traceback`), and
+    `end`, each with the `run_id`; it is called by one thread at a time. What it raises, and Ctrl-C, ends the runs under
+    way and is raised: nothing goes on behind the caller's back, and nothing half-written stays.
+    """
+
+    def __enter__(self) -> Self:
+        """Within, what was started is kept from one call to the next."""
+
+    def __exit__(self, *_: object) -> None:
+        """End what was started."""
+
+    def warm_up(self) -> None:
+        """Begin what takes time before the first run, and return at once. May do nothing."""
+
+    def execute(self, specs: Sequence[RunSpec], folder: StudyFolder, save: bool, on_event: Tell) -> int:
+        """Make every run that the folder does not hold complete; gives how many were started. `save` keeps the trained
+        weights. Raises StoreError for a folder that cannot be used."""
+
+
+class ExecutorOptions(BaseModel):
+    """What a user can say of how runs are made: `threads` of one run, `jobs` at a time, and bytes of disk that the
+    activation cache may take. None: as the executor thinks best."""
+
+    model_config = ConfigDict(frozen=True)
+    threads: int | None = None
+    jobs: int = 1
+    cache_limit: int | None = None
+
+
+EXECUTORS: Registry[Callable[[ExecutorOptions], Executor]] = Registry(
+    "executor", ["whichtune.executors.local"], group="whichtune.executors"
+)
+
+
+def executor_of(chosen: Executor | str | None, options: ExecutorOptions) -> Executor:
+    """The executor itself, or the registered one of that name; None: runs on this machine.
+
+    Raises UnknownNameError for a name that is none.
+    """
+    return EXECUTORS[chosen or "local"](options) if chosen is None or isinstance(chosen, str) else chosen
+
+
+class RunRequest(BaseModel):
+    """All that a process needs to make one run; as JSON it can travel."""
+
+    model_config = ConfigDict(frozen=True)
+    spec: RunSpec
+    folder: str
+    save: bool = False
+    threads: int | None = None
+    jobs: int = 1
+    cache_limit: int | None = None
+    siblings: list[tuple[str, dict[str, Any]]] = []
+    plugins: list[Import] = []
+
+
+def make_run(request: RunRequest, tell: Tell) -> None:
+    """Make one run in this process and store its record, whatever becomes of it."""
+    from whichtune.measure.cost import anonymous_bytes
+    from whichtune.runs.run import base_record, run_one
+
+    memory = anonymous_bytes()
+    spec, folder = request.spec, StudyFolder(request.folder)
+    if request.threads:
+        import torch
+
+        torch.set_num_threads(request.threads)
+    try:
+        load_for_runs(request.plugins)
+        cache = {"limit": request.cache_limit, "siblings": request.siblings}
+        result = run_one(spec, tell, memory, cache)
+        record = with_jobs(result.record, request.jobs)
+        folder.write_run(record, result.curves, result.predictions, result.save if request.save else None)
+    except Exception as error:
+        status, reason = explain(error)
+        tell({"event": "traceback", "text": traceback.format_exc()})
+        folder.write_run(base_record(spec, status, error=reason))
+
+
+def with_jobs(record: RunRecord, jobs: int) -> RunRecord:
+    """The record with how many runs were made at a time, which its times depend on."""
+    if record.environment is None:
+        return record
+    return record.model_copy(update={"environment": record.environment.model_copy(update={"jobs": jobs})})
+
+
+def explain(error: BaseException) -> tuple[RunStatus, str]:
+    """The status and the one-sentence reason of a run that raised `error`."""
+    text = " ".join(str(error).split())[:400]
+    if isinstance(error, WhichtuneError):
+        return RunStatus.FAILED, text
+    lower = text.lower()
+    if isinstance(error, MemoryError) or any(words in lower for words in MEMORY_WORDS):
+        return RunStatus.OUT_OF_MEMORY, f"Out of memory: {text or type(error).__name__}"
+    return RunStatus.FAILED, f"{type(error).__name__}: {text}"
+
+
+def died(spec: RunSpec, code: int) -> RunRecord:
+    """The record of a run whose process ended without one; `code` is its exit status, negative for a signal."""
+    from whichtune.runs.run import base_record
+
+    if code == SIGKILL:
+        reason = "The system killed the run (SIGKILL), which it does when memory runs out."
+        return base_record(spec, RunStatus.OUT_OF_MEMORY, error=reason)
+    how = f"signal {-code}" if code < 0 else f"exit status {code}"
+    return base_record(spec, RunStatus.FAILED, error=f"The run's process ended without a record ({how}).")

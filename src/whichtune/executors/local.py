@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from typing import Any
 
-from whichtune.executors.base import Event
+from whichtune.executors.base import EXECUTORS, Event, ExecutorOptions, RunRequest, Tell, died
+from whichtune.executors.order import Sibling, siblings, well_ordered
 from whichtune.executors.server import RunServer, StoppedError, start_together
-from whichtune.methods import METHODS
-from whichtune.records.record import Role, RunStatus
+from whichtune.plugins import for_other_processes
 from whichtune.records.store import StudyFolder
 from whichtune.study.spec import RunSpec
 
 WAIT_SECONDS = 0.5
-SIGKILL = -9
 
 
 class _Queue:
@@ -50,6 +47,11 @@ class _Queue:
             self.elsewhere.append(spec)
 
 
+@EXECUTORS.register("local")
+def local_executor(options: ExecutorOptions) -> LocalExecutor:
+    return LocalExecutor(threads=options.threads, cache_limit=options.cache_limit, jobs=options.jobs)
+
+
 class LocalExecutor:
     """Skips complete runs and lets processes on one folder share the work: each run is made by one of them.
 
@@ -63,7 +65,7 @@ class LocalExecutor:
     ) -> None:
         self.fork, self.jobs, self.cache_limit = fork and hasattr(os, "fork"), jobs, cache_limit
         self.threads = threads if threads or jobs == 1 else max(1, (os.cpu_count() or 1) // jobs)
-        self._siblings: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+        self._siblings: dict[str, list[Sibling]] = {}
         self._servers: list[RunServer] = []
         self._kept = False
 
@@ -90,9 +92,7 @@ class LocalExecutor:
         self._servers.extend(new)
         return self._servers[:count]
 
-    def execute(
-        self, specs: Sequence[RunSpec], folder: StudyFolder, save: bool, on_event: Callable[[Event], None]
-    ) -> int:
+    def execute(self, specs: Sequence[RunSpec], folder: StudyFolder, save: bool, on_event: Tell) -> int:
         folder.sweep()
         self._siblings = siblings(specs)
         queue = _Queue(well_ordered(specs, self.jobs), folder)
@@ -105,7 +105,7 @@ class LocalExecutor:
             if not self._kept:
                 self._close()
 
-    def _side_by_side(self, queue: _Queue, save: bool, on_event: Callable[[Event], None]) -> int:
+    def _side_by_side(self, queue: _Queue, save: bool, on_event: Tell) -> int:
         """Workers on one queue. What one of them raises, and Ctrl-C, ends all of them and is raised."""
         servers = self._first_servers(min(self.jobs, len(queue.waiting)))
         if len(servers) <= 1:
@@ -127,7 +127,7 @@ class LocalExecutor:
                 self._close()  # before the pool waits for its workers, who wait for the servers
                 raise
 
-    def _work(self, server: RunServer, queue: _Queue, save: bool, on_event: Callable[[Event], None]) -> int:
+    def _work(self, server: RunServer, queue: _Queue, save: bool, on_event: Tell) -> int:
         """Make runs until none is left; how many were started."""
         started = 0
         while (spec := queue.take()) is not None:
@@ -145,69 +145,26 @@ class LocalExecutor:
         spec: RunSpec,
         queue: _Queue,
         save: bool,
-        on_event: Callable[[Event], None],
+        on_event: Tell,
     ) -> None:
         folder = queue.folder
         on_event({"event": "start", "run_id": spec.run_id, "label": spec.label, "seed": spec.seed})
-        request = {
-            "spec": spec.model_dump(mode="json"),
-            "folder": str(folder.path),
-            "save": save,
-            "threads": self.threads,
-            "jobs": self.jobs,
-            "cache": {"limit": self.cache_limit, "siblings": self._siblings.get(spec.run_id, [])},
-        }
+        request = RunRequest(
+            spec=spec,
+            folder=str(folder.path),
+            save=save,
+            threads=self.threads,
+            jobs=self.jobs,
+            cache_limit=self.cache_limit,
+            siblings=self._siblings.get(spec.run_id, []),
+            plugins=for_other_processes(),
+        )
         folder.discard(spec.run_id)  # the record of an earlier attempt that failed
         code = server.run(request, lambda event: on_event({"run_id": spec.run_id, **event}))
         if queue.stopped.is_set():
             raise StoppedError
         record = folder.read_run(spec.run_id)
         if code != 0 or record is None:
-            record = _died(spec, code)
+            record = died(spec, code)
             folder.write_run(record)
         on_event({"event": "end", "run_id": spec.run_id, "status": record.status, "error": record.error})
-
-
-def well_ordered(specs: Sequence[RunSpec], jobs: int) -> list[RunSpec]:
-    """The runs in the order to make them: as they stand, but with several jobs the long ones come early.
-
-    Left for the end, one of them would run alone. The first runs stay, so that a study shows soon that it works.
-    """
-    if jobs == 1:
-        return list(specs)
-
-    def comes_late(spec: RunSpec) -> bool:
-        return spec.role is Role.BASELINE or not METHODS[spec.method].deep
-
-    return [*specs[:jobs], *sorted(specs[jobs:], key=comes_late)]
-
-
-def siblings(specs: Sequence[RunSpec]) -> dict[str, list[tuple[str, dict[str, Any]]]]:
-    """By run id: methods, with their settings, of the runs that read the same texts by the same frozen model.
-
-    What such runs need of the lower blocks can be kept in one pass.
-    """
-    groups: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {}
-    chosen = [spec for spec in specs if spec.role is not Role.BASELINE and spec.plan == "auto"]
-    for spec in chosen:
-        own = json.dumps([spec.method, spec.method_settings], sort_keys=True)
-        groups.setdefault(_shared(spec), {})[own] = (spec.method, spec.method_settings)
-    return {spec.run_id: list(groups[_shared(spec)].values()) for spec in chosen}
-
-
-def _shared(spec: RunSpec) -> str:
-    """What runs must have in common to share the states of lower blocks."""
-    names = ("model", "revision", "weights", "context_length", "precision", "causal_mask", "attend_to_padding")
-    parts = [getattr(spec, name) for name in (*names, "padding", "token_position", "dropout", "device")]
-    return repr([spec.task, spec.task_settings, *parts, spec.data, spec.seed if spec.weights == "random" else None])
-
-
-def _died(spec: RunSpec, code: int) -> Any:
-    """The record of a run whose process ended without one."""
-    from whichtune.runs.run import base_record
-
-    if code == SIGKILL:
-        reason = "The system killed the run (SIGKILL), which it does when memory runs out."
-        return base_record(spec, RunStatus.OUT_OF_MEMORY, error=reason)
-    how = f"signal {-code}" if code < 0 else f"exit status {code}"
-    return base_record(spec, RunStatus.FAILED, error=f"The run's process ended without a record ({how}).")

@@ -9,11 +9,11 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO
 
-from whichtune.executors.base import Event
+from whichtune.executors.base import RunRequest, Tell
 
 END_SECONDS = 10
 
@@ -87,9 +87,9 @@ class RunServer:
         if connection is not None:
             connection.end(at_once=not self.used)
 
-    def run(self, request: dict[str, Any], on_event: Callable[[Event], None]) -> int:
+    def run(self, request: RunRequest, on_event: Tell) -> int:
         """Make one run; gives the child's exit status, negative for a signal. Raises StoppedError once closed."""
-        line = json.dumps(request) + "\n"
+        line = request.model_dump_json() + "\n"
         try:
             connection = self._send(line)
         except BrokenPipeError:  # it has died since its last run

@@ -17,17 +17,13 @@ import os
 import select
 import signal
 import sys
-import traceback
 from collections.abc import Sequence
-from typing import Any, TextIO
+from typing import TextIO
 
-from whichtune.errors import WhichtuneError
-from whichtune.records.record import RunRecord, RunStatus
-from whichtune.study.spec import RunSpec
+from whichtune.executors.base import Event, RunRequest, make_run
 
 POLL_SECONDS = 0.02
 SET_DEATH_SIGNAL = 1  # prctl's PR_SET_PDEATHSIG
-MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory")
 
 
 def warm_up() -> None:
@@ -44,50 +40,12 @@ def warm_up() -> None:
     import whichtune.training.trainer  # noqa: F401
 
 
-def execute(request: dict[str, Any], out: TextIO) -> None:
-    """Make one run and store its record, whatever becomes of it."""
-    from whichtune.measure.cost import anonymous_bytes
-    from whichtune.records.store import StudyFolder
-    from whichtune.runs.run import base_record, run_one
-
-    def emit(event: dict[str, Any]) -> None:
+def _make(request: RunRequest, out: TextIO) -> None:
+    def tell(event: Event) -> None:
         out.write(json.dumps(event) + "\n")
         out.flush()
 
-    baseline = anonymous_bytes()
-    spec = RunSpec.model_validate(request["spec"])
-    folder = StudyFolder(request["folder"])
-    threads = request.get("threads")
-    if threads:
-        import torch
-
-        torch.set_num_threads(threads)
-    try:
-        result = run_one(spec, emit, baseline, request.get("cache"))
-        result.record = _with_jobs(result.record, request.get("jobs", 1))
-        folder.write_run(result.record, result.curves, result.predictions, result.save if request.get("save") else None)
-    except Exception as error:
-        status, reason = explain(error)
-        emit({"event": "traceback", "text": traceback.format_exc()})
-        folder.write_run(base_record(spec, status, error=reason))
-
-
-def _with_jobs(record: RunRecord, jobs: int) -> RunRecord:
-    """The record with how many runs were made at a time, which its times depend on."""
-    if record.environment is None:
-        return record
-    return record.model_copy(update={"environment": record.environment.model_copy(update={"jobs": jobs})})
-
-
-def explain(error: BaseException) -> tuple[RunStatus, str]:
-    """The status and the one-sentence reason of a run that raised `error`."""
-    text = " ".join(str(error).split())[:400]
-    if isinstance(error, WhichtuneError):
-        return RunStatus.FAILED, text
-    lower = text.lower()
-    if isinstance(error, MemoryError) or any(words in lower for words in MEMORY_WORDS):
-        return RunStatus.OUT_OF_MEMORY, f"Out of memory: {text or type(error).__name__}"
-    return RunStatus.FAILED, f"{type(error).__name__}: {text}"
+    make_run(request, tell)
 
 
 def _prepare_child() -> None:
@@ -102,7 +60,7 @@ def _prepare_child() -> None:
             return  # some containers forbid it; the run is no worse off
 
 
-def _fork_and_wait(request: dict[str, Any], requests: TextIO, out: TextIO) -> int:
+def _fork_and_wait(request: RunRequest, requests: TextIO, out: TextIO) -> int:
     """Run in a child; its exit status, negative for a signal. Leaves when standard input closes."""
     out.flush()
     child = os.fork()
@@ -110,7 +68,7 @@ def _fork_and_wait(request: dict[str, Any], requests: TextIO, out: TextIO) -> in
         code = 1
         try:
             _prepare_child()
-            execute(request, out)
+            _make(request, out)
             code = 0
         finally:
             out.flush()
@@ -146,11 +104,11 @@ def serve(requests: TextIO, out: TextIO, fork: bool = True, others: Sequence[tup
     if fork:
         _fork_others(requests, out, others)
     while line := _read_line(requests):
-        request = json.loads(line)
+        request = RunRequest.model_validate_json(line)
         if fork:
             code = _fork_and_wait(request, requests, out)
         else:
-            execute(request, out)
+            _make(request, out)
             code = 0
         out.write(json.dumps({"event": "exit", "code": code}) + "\n")
         out.flush()

@@ -102,6 +102,7 @@ METHODS: Registry[AnyMethod] = Registry(
             "untuned",
         )
     ],
+    group="whichtune.methods",
 )
 
 

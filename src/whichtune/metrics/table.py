@@ -75,7 +75,7 @@ class Metric:
         return self.influence(counts) if self.influence else jackknife_influence(self.of_confusion, counts)
 
 
-METRICS: Registry[Metric] = Registry("metric")
+METRICS: Registry[Metric] = Registry("metric", group="whichtune.metrics")
 
 
 def add_metric(metric: Metric) -> Metric:

@@ -20,6 +20,15 @@ def load_study(path: Path | str) -> Study:
     return parse_study(read_yaml(path), str(path))
 
 
+def _beside(file: Path, value: dict[str, Any]) -> dict[str, Any]:
+    """The study's plugin files as paths that hold wherever the command is given."""
+    named = value.get("plugins")
+    if not isinstance(named, list):
+        return value
+    places = [str(file.parent.resolve() / p) if isinstance(p, str) and p.endswith(".py") else p for p in named]
+    return {**value, "plugins": places}
+
+
 def read_yaml(path: Path | str) -> dict[str, Any]:
     """A YAML file that holds a mapping; an empty `name` is filled from the file's name."""
     file = Path(path).expanduser()
@@ -40,7 +49,7 @@ def read_yaml(path: Path | str) -> dict[str, Any]:
         raise StudyFileError(f"The study file '{path}'{line}: {problem}; mend the YAML there.") from error
     if not isinstance(value, dict):
         raise StudyFileError(f"The study file '{path}' is no mapping of settings: begin with 'methods:'.")
-    return {"name": file.stem, **value}
+    return {"name": file.stem, **_beside(file, value)}
 
 
 def parse_study(value: Mapping[str, Any], where: str) -> Study:

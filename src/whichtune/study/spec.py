@@ -321,6 +321,11 @@ class Study(Frozen):
     plan: Literal["auto", "off"] = Field("auto", description="`auto` computes only what is needed; `off` everything")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     jobs: int = Field(1, ge=1, description="runs made at a time; above 1 their times are those of a shared machine")
+    plugins: list[str] = Field(
+        [],
+        description="modules, or .py files beside the study, that register methods, tasks, metrics and the like; they "
+        "are imported, so name only what you trust",
+    )
     published: dict[str, Any] | None = Field(None, description="published figures to set beside the measured ones")
 
     @field_validator("tuning", mode="before")

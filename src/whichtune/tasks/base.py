@@ -168,7 +168,9 @@ class FittedBaseline(ABC):
         """Write what is needed to have the baseline back."""
 
 
-TASKS: Registry[Task] = Registry("task", ["whichtune.tasks.classification.task", "whichtune.tasks.text.task"])
+TASKS: Registry[Task] = Registry(
+    "task", ["whichtune.tasks.classification.task", "whichtune.tasks.text.task"], group="whichtune.tasks"
+)
 
 
 def register(cls: type[Task]) -> type[Task]:

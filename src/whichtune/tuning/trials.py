@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from whichtune.expansion.expand import Expansion
 from whichtune.records.record import Role, RunRecord, RunStatus
@@ -21,20 +21,13 @@ from whichtune.study.spec import RunSpec, Study
 from whichtune.tuning.search import Draw, draws_of, searched_lines, specs_with
 
 if TYPE_CHECKING:
+    from whichtune.executors.base import Executor
     from whichtune.tasks.base import AnyDataset
 
 Event = dict[str, Any]
 WAITING = (RunStatus.INTERRUPTED, "The run was not made: the search for its settings is not complete.")
 # Settings that change what is learned and not what is computed.
 FREE_OF_COST = ("learning_rate", "weight_decay", "beta1", "beta2", "schedule", "warmup_steps", "warmup_ratio", "seed")
-
-
-class Executor(Protocol):
-    """What makes runs, as `executors.local.LocalExecutor` does."""
-
-    def execute(
-        self, specs: Sequence[RunSpec], folder: StudyFolder, save: bool, on_event: Callable[[Event], None]
-    ) -> int: ...
 
 
 @dataclass(frozen=True)

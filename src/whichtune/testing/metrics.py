@@ -1,0 +1,99 @@
+"""What a metric must keep. Cases are the metrics themselves; the folder is not used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from whichtune.metrics import Metric
+
+CLASSES, EXAMPLES = 3, 240
+TEXTS = ["the cat sat on the mat", "a dog barked all night", "rain fell", "we met at noon by the old gate"]
+
+
+def has_names(metric: Metric, folder: Path) -> None:
+    """A key that can stand in JSON and on a command line, and a title for people."""
+    assert metric.name.isidentifier(), f"'{metric.name}' is no identifier"
+    assert metric.title.strip(), f"{metric.name} has no title"
+    assert metric.splits, f"{metric.name} has a column in no table"
+
+
+def is_best_where_all_is_right(metric: Metric, folder: Path) -> None:
+    """The right answers give the best figure that there is, and worse answers a worse one."""
+    if metric.answers == "classes":
+        labels, wrong = _answers(0.0), _answers(0.5)
+        best = metric.of_classes(labels[0], labels[1], CLASSES)
+        worse = metric.of_classes(wrong[0], wrong[1], CLASSES)
+    elif metric.of_texts is not None:
+        best = float(metric.of_texts(TEXTS, TEXTS).mean())
+        worse = float(metric.of_texts(TEXTS[::-1], TEXTS).mean())
+    else:
+        return
+    assert (best > worse) == metric.higher_is_better, f"{metric.name}: {best} with all right, {worse} with half wrong"
+
+
+def does_not_depend_on_the_order(metric: Metric, folder: Path) -> None:
+    """The same examples in another order give the same figure."""
+    if metric.answers == "classes":
+        labels, predictions = _answers(0.3)
+        order = np.random.default_rng(1).permutation(EXAMPLES)
+        whole = metric.of_classes(labels, predictions, CLASSES)
+        again = metric.of_classes(labels[order], predictions[order], CLASSES)
+        assert abs(whole - again) < 1e-12, f"{metric.name} depends on the order of the examples"
+    elif metric.of_texts is not None:
+        straight = metric.of_texts(TEXTS, TEXTS[::-1])
+        turned = metric.of_texts(TEXTS[::-1], TEXTS)
+        assert np.allclose(straight, turned[::-1]), f"{metric.name} depends on the order of the texts"
+
+
+def is_told_of_many_at_once(metric: Metric, folder: Path) -> None:
+    """Counts `(R, C, C)` give `(R,)`: intervals resample thousands of confusion matrices together."""
+    if metric.of_confusion is None:
+        return
+    counts = np.random.default_rng(2).integers(1, 20, (5, CLASSES, CLASSES))
+    together = np.asarray(metric.of_confusion(counts))
+    assert together.shape == (5,), f"{metric.name} gives shape {together.shape} of five confusion matrices"
+    alone = [float(metric.of_confusion(each)) for each in counts]
+    assert np.allclose(together, alone), f"{metric.name} of many confusion matrices is not that of each"
+
+
+def has_an_influence_that_sums_to_nothing(metric: Metric, folder: Path) -> None:
+    """What each example adds to the figure, to first order, weighs out; and it foretells what leaving one out does."""
+    if metric.of_confusion is None:
+        return
+    counts: Any = np.random.default_rng(3).integers(5, 60, (CLASSES, CLASSES))
+    influence = metric.influence_of(counts)
+    assert abs(float((influence * counts).sum())) < 1e-6 * float(counts.sum()), (
+        f"{metric.name}: influences do not cancel"
+    )
+    n, whole = counts.sum(), float(metric.of_confusion(counts))
+    for row, column in np.ndindex(CLASSES, CLASSES):
+        fewer = counts.copy()
+        fewer[row, column] -= 1
+        left_out = (n - 1) * (whole - float(metric.of_confusion(fewer)))
+        gap = abs(left_out - float(influence[row, column]))
+        assert gap < 0.1 + 0.1 * abs(left_out), (
+            f"{metric.name}: the influence of cell {row}, {column} is off by {gap:.2g}"
+        )
+
+
+def _answers(wrong: float) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(0)
+    labels = np.arange(EXAMPLES) % CLASSES
+    other = (labels + 1 + random.integers(0, CLASSES - 1, EXAMPLES)) % CLASSES
+    return labels, np.where(random.random(EXAMPLES) < wrong, other, labels)
+
+
+METRIC_CHECKS: dict[str, Callable[[Metric, Path], None]] = {
+    check.__name__: check
+    for check in (
+        has_names,
+        is_best_where_all_is_right,
+        does_not_depend_on_the_order,
+        is_told_of_many_at_once,
+        has_an_influence_that_sums_to_nothing,
+    )
+}

@@ -1,0 +1,95 @@
+"""Everything that is built in keeps the contracts that plugins are held to; and the contracts can fail."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from whichtune.executors.base import EXECUTORS
+from whichtune.methods import METHODS
+from whichtune.methods.base import Method
+from whichtune.metrics import METRICS, Metric
+from whichtune.tasks import TASKS
+from whichtune.testing import (
+    EXECUTOR_CHECKS,
+    METHOD_CHECKS,
+    METRIC_CHECKS,
+    TASK_CHECKS,
+    ExecutorCase,
+    MethodCase,
+    TaskCase,
+)
+
+WRITTEN = {"settings": {"max_new_tokens": 6, "max_target_tokens": 8, "context_length": 40}}
+METHOD_CASES = {
+    name: MethodCase(name, {"blocks": 2} if name == "last_blocks" else {})
+    for name, method in METHODS.items()
+    if "classification" in method.tasks
+}
+
+
+@pytest.mark.parametrize("check", METHOD_CHECKS)
+@pytest.mark.parametrize("method", METHOD_CASES)
+def test_methods(method: str, check: str, tmp_path: Path) -> None:
+    METHOD_CHECKS[check](METHOD_CASES[method], tmp_path)
+
+
+@pytest.mark.parametrize("check", METRIC_CHECKS)
+@pytest.mark.parametrize("metric", [name for name in METRICS if name != "loss"])
+def test_metrics(metric: str, check: str, tmp_path: Path) -> None:
+    METRIC_CHECKS[check](METRICS[metric], tmp_path)
+
+
+@pytest.mark.parametrize("check", TASK_CHECKS)
+@pytest.mark.parametrize("task", TASKS)
+def test_tasks(task: str, check: str, tmp_path: Path, notes: Path) -> None:
+    changes = {} if task == "classification" else {"data": str(notes), **WRITTEN}
+    TASK_CHECKS[check](TaskCase(task, changes), tmp_path)
+
+
+@pytest.mark.parametrize("check", EXECUTOR_CHECKS)
+@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_executors(executor: str, jobs: int, check: str, tmp_path: Path) -> None:
+    EXECUTOR_CHECKS[check](ExecutorCase(EXECUTORS[executor], jobs), tmp_path)
+
+
+class _Careless(Method):
+    """Trains the head, and the last block behind everybody's back."""
+
+    name = "careless"
+    card = METHODS["head_only"].card
+
+    def attach(self, classifier, settings, seed):
+        from torch import no_grad
+
+        classifier.requires_grad_(False)
+        classifier.head.requires_grad_(True)
+        weight = classifier.backbone.h[-1].mlp.c_fc.weight
+
+        def move(*_: object) -> None:
+            with no_grad():
+                weight.add_(0.01)
+
+        classifier.head.register_forward_hook(move)
+
+
+def test_a_method_that_moves_what_it_does_not_train_is_found(tmp_path: Path) -> None:
+    METHODS.register("careless")(_Careless())
+    try:
+        with pytest.raises(AssertionError, match="moved what it does not train"):
+            METHOD_CHECKS["trains_only_what_it_says"](MethodCase("careless"), tmp_path)
+        shutil.rmtree(tmp_path)
+        with pytest.raises(AssertionError, match="by its plan and the plain way"):
+            METHOD_CHECKS["computes_the_same_by_its_plan"](MethodCase("careless"), tmp_path)
+    finally:
+        METHODS.remove("careless")
+
+
+def test_a_metric_that_depends_on_the_order_is_found(tmp_path: Path) -> None:
+    wrong = Metric("wrong", "wrong", "classes", of_confusion=lambda counts: -np.trace(counts, axis1=-2, axis2=-1))
+    with pytest.raises(AssertionError, match="with all right"):
+        METRIC_CHECKS["is_best_where_all_is_right"](wrong, tmp_path)
