@@ -6,16 +6,16 @@ folder, so that any of them can be done again alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from whichtune.errors import ModelError, SettingError
 from whichtune.evidence.judge import judge
 from whichtune.evidence.summary import Summary, build_summary
 from whichtune.executors.local import LocalExecutor
 from whichtune.expansion.expand import Expansion, ModelKey, check_names, expand, model_keys
+from whichtune.records.events import Event, Listener
 from whichtune.records.record import Role, RunRecord, RunStatus
 from whichtune.records.store import StudyFolder
 from whichtune.report.write import write_report
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from whichtune.tasks.base import AnyDataset
 
 Save = Literal["none", "best", "all"]
-Listener = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -108,11 +107,18 @@ def _make_runs(expansion: Expansion, folder: StudyFolder, executor: LocalExecuto
     """Make the study's runs that the folder does not hold yet; gives how many were made now."""
     if save == "all":
         _forget_unsaved(folder, expansion.specs)
-    counts = {"runs": len(expansion.specs), "complete": _complete(folder, expansion)}
-    tell({"event": "study", "name": expansion.study.name, "folder": str(folder.path), **counts})
+    tell(
+        {
+            "event": "study",
+            "name": expansion.study.name,
+            "folder": str(folder.path),
+            "runs": len(expansion.specs),
+            "complete": _complete(folder, expansion),
+        }
+    )
     keeper = _BestKeeper(folder, expansion) if save == "best" else None
 
-    def listen(event: dict[str, Any]) -> None:
+    def listen(event: Event) -> None:
         if keeper is not None and event["event"] == "end":
             keeper.keep()
         tell(event)

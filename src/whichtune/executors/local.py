@@ -7,15 +7,15 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from typing import Any
 
-from whichtune.executors.base import Event
+from whichtune.executors.base import Event, Listener, Request
 from whichtune.executors.server import RunServer, StoppedError, start_together
 from whichtune.methods import METHODS
-from whichtune.records.record import Role, RunStatus
+from whichtune.records.record import Role, RunRecord, RunStatus
 from whichtune.records.store import StudyFolder
+from whichtune.runs.run import Sibling
 from whichtune.study.spec import RunSpec
 
 WAIT_SECONDS = 0.5
@@ -63,7 +63,7 @@ class LocalExecutor:
     ) -> None:
         self.fork, self.jobs, self.cache_limit = fork and hasattr(os, "fork"), jobs, cache_limit
         self.threads = threads if threads or jobs == 1 else max(1, (os.cpu_count() or 1) // jobs)
-        self._siblings: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+        self._siblings: dict[str, list[Sibling]] = {}
         self._servers: list[RunServer] = []
         self._kept = False
 
@@ -90,9 +90,7 @@ class LocalExecutor:
         self._servers.extend(new)
         return self._servers[:count]
 
-    def execute(
-        self, specs: Sequence[RunSpec], folder: StudyFolder, save: bool, on_event: Callable[[Event], None]
-    ) -> int:
+    def execute(self, specs: Sequence[RunSpec], folder: StudyFolder, save: bool, on_event: Listener) -> int:
         folder.sweep()
         self._siblings = siblings(specs)
         queue = _Queue(well_ordered(specs, self.jobs), folder)
@@ -105,7 +103,7 @@ class LocalExecutor:
             if not self._kept:
                 self._close()
 
-    def _side_by_side(self, queue: _Queue, save: bool, on_event: Callable[[Event], None]) -> int:
+    def _side_by_side(self, queue: _Queue, save: bool, on_event: Listener) -> int:
         """Workers on one queue. What one of them raises, and Ctrl-C, ends all of them and is raised."""
         servers = self._first_servers(min(self.jobs, len(queue.waiting)))
         if len(servers) <= 1:
@@ -127,7 +125,7 @@ class LocalExecutor:
                 self._close()  # before the pool waits for its workers, who wait for the servers
                 raise
 
-    def _work(self, server: RunServer, queue: _Queue, save: bool, on_event: Callable[[Event], None]) -> int:
+    def _work(self, server: RunServer, queue: _Queue, save: bool, on_event: Listener) -> int:
         """Make runs until none is left; how many were started."""
         started = 0
         while (spec := queue.take()) is not None:
@@ -145,11 +143,11 @@ class LocalExecutor:
         spec: RunSpec,
         queue: _Queue,
         save: bool,
-        on_event: Callable[[Event], None],
+        on_event: Listener,
     ) -> None:
         folder = queue.folder
         on_event({"event": "start", "run_id": spec.run_id, "label": spec.label, "seed": spec.seed})
-        request = {
+        request: Request = {
             "spec": spec.model_dump(mode="json"),
             "folder": str(folder.path),
             "save": save,
@@ -158,7 +156,7 @@ class LocalExecutor:
             "cache": {"limit": self.cache_limit, "siblings": self._siblings.get(spec.run_id, [])},
         }
         folder.discard(spec.run_id)  # the record of an earlier attempt that failed
-        code = server.run(request, lambda event: on_event({"run_id": spec.run_id, **event}))
+        code = server.run(request, lambda event: on_event({**event, "run_id": spec.run_id}))
         if queue.stopped.is_set():
             raise StoppedError
         record = folder.read_run(spec.run_id)
@@ -182,12 +180,12 @@ def well_ordered(specs: Sequence[RunSpec], jobs: int) -> list[RunSpec]:
     return [*specs[:jobs], *sorted(specs[jobs:], key=comes_late)]
 
 
-def siblings(specs: Sequence[RunSpec]) -> dict[str, list[tuple[str, dict[str, Any]]]]:
+def siblings(specs: Sequence[RunSpec]) -> dict[str, list[Sibling]]:
     """By run id: methods, with their settings, of the runs that read the same texts by the same frozen model.
 
     What such runs need of the lower blocks can be kept in one pass.
     """
-    groups: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {}
+    groups: dict[str, dict[str, Sibling]] = {}
     chosen = [spec for spec in specs if spec.role is not Role.BASELINE and spec.plan == "auto"]
     for spec in chosen:
         own = json.dumps([spec.method, spec.method_settings], sort_keys=True)
@@ -202,7 +200,7 @@ def _shared(spec: RunSpec) -> str:
     return repr([*parts, spec.data, spec.seed if spec.weights == "random" else None])
 
 
-def _died(spec: RunSpec, code: int) -> Any:
+def _died(spec: RunSpec, code: int) -> RunRecord:
     """The record of a run whose process ended without one."""
     from whichtune.runs.run import base_record
 

@@ -9,11 +9,11 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO
 
-from whichtune.executors.base import Event
+from whichtune.executors.base import Event, Listener, Request
 
 END_SECONDS = 10
 
@@ -87,7 +87,7 @@ class RunServer:
         if connection is not None:
             connection.end(at_once=not self.used)
 
-    def run(self, request: dict[str, Any], on_event: Callable[[Event], None]) -> int:
+    def run(self, request: Request, on_event: Listener) -> int:
         """Make one run; gives the child's exit status, negative for a signal. Raises StoppedError once closed."""
         line = json.dumps(request) + "\n"
         try:
@@ -97,7 +97,7 @@ class RunServer:
                 self.connection = None
             connection = self._send(line)
         for answer in connection.events:
-            event = json.loads(answer)
+            event: Event = json.loads(answer)
             if event["event"] == "exit":
                 if connection.process is not None and not self.fork:  # it answers one request and leaves
                     connection.process.wait()

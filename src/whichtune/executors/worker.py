@@ -19,9 +19,11 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Any, TextIO
+from typing import TextIO
 
 from whichtune.errors import WhichtuneError
+from whichtune.executors.base import Request
+from whichtune.records.events import Event
 from whichtune.records.record import RunRecord, RunStatus
 from whichtune.study.spec import RunSpec
 
@@ -44,13 +46,13 @@ def warm_up() -> None:
     import whichtune.training.trainer  # noqa: F401
 
 
-def execute(request: dict[str, Any], out: TextIO) -> None:
+def execute(request: Request, out: TextIO) -> None:
     """Make one run and store its record, whatever becomes of it."""
     from whichtune.measure.cost import anonymous_bytes
     from whichtune.records.store import StudyFolder
     from whichtune.runs.run import base_record, run_one
 
-    def emit(event: dict[str, Any]) -> None:
+    def emit(event: Event) -> None:
         out.write(json.dumps(event) + "\n")
         out.flush()
 
@@ -102,7 +104,7 @@ def _prepare_child() -> None:
             return  # some containers forbid it; the run is no worse off
 
 
-def _fork_and_wait(request: dict[str, Any], requests: TextIO, out: TextIO) -> int:
+def _fork_and_wait(request: Request, requests: TextIO, out: TextIO) -> int:
     """Run in a child; its exit status, negative for a signal. Leaves when standard input closes."""
     out.flush()
     child = os.fork()
