@@ -14,7 +14,7 @@ from whichtune.errors import ModelError, SettingError
 from whichtune.evidence.judge import judge
 from whichtune.evidence.summary import Summary, build_summary
 from whichtune.executors.local import LocalExecutor
-from whichtune.expansion.expand import Expansion, ModelKey, check_names, expand, model_keys
+from whichtune.expansion.expand import Expansion, ModelKey, check_names, expand, model_keys, with_baselines
 from whichtune.records.events import Event, Listener
 from whichtune.records.record import Role, RunRecord, RunStatus
 from whichtune.records.store import StudyFolder
@@ -134,6 +134,7 @@ def prepare(study: Study, lenient: bool = False) -> tuple[Expansion, AnyDataset]
     """
     check_names(study)
     searched_lines(study)
+    study = with_baselines(study)
     if not study.methods and not study.runs and not study.baselines:
         raise SettingError("The study has nothing to run: name methods, runs or baselines.")
     device = choose_device(study.device)
