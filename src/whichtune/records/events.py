@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, Required, TypedDict
 
-# A point of the curves: figures by the names they have in curves.jsonl, the step and the epoch among them.
-Point = dict[str, float | None]
-
 
 class Event(TypedDict, total=False):
     """One thing that happened; `event` says what, and with it which of the other keys are there.

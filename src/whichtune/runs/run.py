@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 from pydantic import JsonValue
 
 from whichtune.errors import DataError
-from whichtune.records.events import Listener, Point
-from whichtune.records.record import Cost, Environment, MetricsBySplit, Role, RunRecord, RunStatus, Stopping
+from whichtune.records.events import Listener
+from whichtune.records.record import Cost, CurvePoint, Environment, MetricsBySplit, Role, RunRecord, RunStatus, Stopping
 from whichtune.study.spec import RunSpec
 from whichtune.tasks import task_of
 
@@ -60,7 +60,7 @@ class RunResult:
     """A record with the larger things that are stored beside it."""
 
     record: RunRecord
-    curves: list[Point] = field(default_factory=list)
+    curves: list[CurvePoint] = field(default_factory=list)
     predictions: pd.DataFrame | None = None
     save: Callable[[Path], None] | None = None  # writes the trained state into a folder
 

@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from whichtune.records.events import Point
+from whichtune.records.record import CurvePoint
 
 
 class EncodedTexts(Protocol):
@@ -59,15 +59,15 @@ class Objective(Protocol):
     def loss(self, rows: Sequence[int]) -> tuple[Tensor, Tensor | None]:
         """The summed loss of a batch, with its graph, and how many examples are right (None: not counted)."""
 
-    def point(self, rows: range) -> Point:
+    def point(self, rows: range) -> CurvePoint:
         """Figures of these validation rows under the names that the curves have; `validation_loss` among them."""
 
 
 class CurveWatcher(Protocol):
     """Evaluates at moments of its own, in place of the loop's. Either call gives a point, or None where none is due."""
 
-    def after_batch(self) -> Point | None:
+    def after_batch(self) -> CurvePoint | None:
         """Called after every batch of training rows."""
 
-    def after_epoch(self) -> Point | None:
+    def after_epoch(self) -> CurvePoint | None:
         """Called at the end of every epoch."""

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 
 from whichtune.metrics import METRICS
 from whichtune.models.saving import restore_trained_state, trained_state
-from whichtune.records.events import Point
-from whichtune.records.record import Stopping
+from whichtune.records.record import CurvePoint, Stopping
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -37,7 +36,7 @@ class EarlyStopping:
         """Whether patience is at its end."""
         return self.waited >= self.patience
 
-    def see(self, point: Point) -> bool:
+    def see(self, point: CurvePoint) -> bool:
         """Take in a point with `step`, `epoch` and `validation_<on>`. Gives `is_over`."""
         value = point[f"validation_{self.on}"]
         if value is not None and self._is_better(value):

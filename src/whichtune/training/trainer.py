@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from whichtune.measure.cost import Timers
-from whichtune.records.events import Event, Listener, Point
+from whichtune.records.events import Event, Listener
+from whichtune.records.record import CurvePoint
 from whichtune.study.spec import RunSpec
 from whichtune.training.objective import CurveWatcher, Objective, TrainingForward
 from whichtune.training.stopping import EarlyStopping
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 class Training:
     """What the loop leaves behind beside the trained classifier."""
 
-    curves: list[Point] = field(default_factory=list)
+    curves: list[CurvePoint] = field(default_factory=list)
     epoch_seconds: list[float] = field(default_factory=list)
     steps: int = 0
     examples: int = 0
@@ -254,19 +255,19 @@ class Trainer:
             yield
         self.result.curve_seconds += self.timers.seconds["evaluate"] - before
 
-    def _watched_point(self, evaluate: Callable[[], Point | None]) -> None:
+    def _watched_point(self, evaluate: Callable[[], CurvePoint | None]) -> None:
         """Add what `evaluate` finds to the curves, if it finds a point to be due."""
         with self._evaluation():
             found = evaluate()
         if found is None:
             return
-        point: Point = {"step": self.result.steps, **found}
+        point: CurvePoint = {"step": self.result.steps, **found}
         point["learning_rate"] = self.optimiser.param_groups[0]["lr"]
         point["seconds"] = self.timers.seconds.get("train", 0.0)
         self.result.curves.append(point)
         self.on_event(cast("Event", {"event": "point", **point}))
 
-    def _point(self) -> Point:
+    def _point(self) -> CurvePoint:
         """One point of the curves: training figures since the last point, validation figures now."""
         spec = self.spec
         train = self.window.close()

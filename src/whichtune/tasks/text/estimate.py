@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from whichtune.measure.cost import count_parameters
-from whichtune.models.language import LanguageModel
-from whichtune.models.loading import load_config, load_tokenizer, locate, set_dropout
+from whichtune.models.loading import load_config, load_tokenizer, locate
 from whichtune.shortcuts.cache import stored_bytes
 from whichtune.shortcuts.frozen_blocks import TextIndex
 from whichtune.shortcuts.prepared import CacheSettings
@@ -29,12 +28,10 @@ from whichtune.tasks.estimates import (
     training_operations,
 )
 from whichtune.tasks.text.forward import PlainTextForward, states_sum
-from whichtune.tasks.text.model import attach, build_language_model, encode_for
+from whichtune.tasks.text.model import build_language_model, encode_for, meta_language_model
 from whichtune.tasks.text.planned import PlannedTextForward, make_text_plan, text_lower_pass, texts_of_pairs, want_of
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig
-
     from whichtune.data.pair_encoding import EncodedPairs
     from whichtune.data.pairs import PairDataset
 
@@ -62,19 +59,6 @@ def estimate_run(spec: RunSpec, dataset: PairDataset, speed: float) -> Estimate:
         flops=flops,
         trainable_parameters=trainable,
     )
-
-
-def meta_language_model(spec: RunSpec, config: PretrainedConfig) -> LanguageModel:
-    """The model with its method attached, shapes only."""
-    from transformers import AutoModelForCausalLM
-
-    if spec.dropout != "model":
-        set_dropout(config, float(spec.dropout))
-    with torch.device("meta"):
-        common = {"trust_remote_code": spec.remote_code, "dtype": torch.float32}  # as runs load it
-        model = LanguageModel(AutoModelForCausalLM.from_config(config, **common))
-        attach(model, spec)
-    return model.to("meta").train()
 
 
 def _tokens_evaluated(spec: RunSpec, encoded: EncodedPairs) -> int:

@@ -64,6 +64,23 @@ def attach(model: LanguageModel, spec: RunSpec) -> None:
     model.own_head()
 
 
+def meta_language_model(spec: RunSpec, config: PretrainedConfig) -> LanguageModel:
+    """The model with its method attached, shapes only. `config` takes the run's dropout."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from whichtune.models.language import LanguageModel
+    from whichtune.models.loading import set_dropout
+
+    if spec.dropout != "model":
+        set_dropout(config, float(spec.dropout))
+    with torch.device("meta"):
+        common = {"trust_remote_code": spec.remote_code, "dtype": torch.float32}  # as runs load it
+        model = LanguageModel(AutoModelForCausalLM.from_config(config, **common))
+        attach(model, spec)
+    return model.to("meta").train()
+
+
 def encoder_of(spec: RunSpec, tokenizer: PreTrainedTokenizerBase) -> PairEncoder:
     """What turns texts and targets into tokens, as the run's settings say."""
     from whichtune.data.pair_encoding import PairEncoder
