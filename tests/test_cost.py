@@ -14,8 +14,9 @@ from whichtune.data.batch import Batch
 from whichtune.data.splits import load_dataset
 from whichtune.measure.cost import MemoryMonitor, anonymous_bytes, count_flops, count_parameters
 from whichtune.measure.flops import flops_of_length
-from whichtune.runs.estimate import estimate_runs, meta_classifier, meta_loss
+from whichtune.runs.estimate import estimate_runs
 from whichtune.runs.run import run_one
+from whichtune.tasks.classification.estimate import meta_classifier, meta_loss
 from whichtune.tasks.classification.task import build_classifier, encode_for
 from whichtune.training.forward import PlainForward
 

@@ -120,14 +120,15 @@ def test_the_kept_part_is_a_factor_counted_and_told(tiny_gpt2: Path, mail: Path,
         assert note in result.table
     # A saved run reads new texts the same way.
     from whichtune.records.store import StudyFolder
-    from whichtune.runs.predict import run_logits
+    from whichtune.runs.predict import saved_in, spec_of
+    from whichtune.tasks.classification.predict import new_logits
 
     kept = StudyFolder(tmp_path / "out")
     record = next(r for r in records.values() if kept.weight_files(r.run_id))
     stored = kept.predictions(record.run_id)
     examples = kept.examples()
     texts = list(examples[examples["split"] == "test"]["text"])
-    logits = run_logits(kept, record, texts)
+    logits = new_logits(spec_of(record), record, saved_in(kept, record), texts)
     own = stored[stored["split"] == "test"]["logits"]
     assert abs(logits - list(own)).max() < 1e-5
 

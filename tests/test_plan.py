@@ -13,8 +13,8 @@ from whichtune.cli.app import app, parse_bytes
 from whichtune.errors import ModelError, SettingError
 from whichtune.executors.order import siblings
 from whichtune.models.heads import Classifier
-from whichtune.runs.preview import describe_plan
 from whichtune.shortcuts.boundary import Plan, boundary_of_method, find_boundary, make_plan
+from whichtune.tasks.classification.estimate import describe_plan
 
 
 def _plan(method: str = "last_block", position: str = "last_nonpad", padding: str = "dynamic", **more: object) -> Plan:

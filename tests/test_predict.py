@@ -13,8 +13,9 @@ from whichtune.compare import compare
 from whichtune.errors import DataError, StoreError
 from whichtune.methods import METHODS
 from whichtune.records.store import StudyFolder
-from whichtune.runs.predict import find_run, predict_file, read_texts, run_logits
+from whichtune.runs.predict import find_run, predict_file, read_texts, saved_in, spec_of
 from whichtune.study.load import parse_study
+from whichtune.tasks.classification.predict import new_logits
 
 SETTINGS = {"epochs": 2, "context_length": 30, "learning_rate": 3e-3}
 RUNS = [
@@ -58,7 +59,7 @@ def test_recorded_predictions_come_back(folder: StudyFolder, label: str, tmp_pat
     recorded = recorded[recorded["split"] == "test"]
     examples = folder.examples()
     texts = examples[examples["split"] == "test"].set_index("example_id").loc[recorded["example_id"], "text"]
-    logits = run_logits(folder, record, list(texts))
+    logits = new_logits(spec_of(record), record, saved_in(folder, record), list(texts))
     np.testing.assert_allclose(logits, np.stack(recorded["logits"]), atol=2e-5)
     pd.DataFrame({"text": texts}).to_csv(tmp_path / "new.csv", index=False)
     table = predict_file(folder, record, tmp_path / "new.csv", None)
@@ -82,7 +83,7 @@ def test_best_keeps_one_run(tiny_gpt2: Path, mail: Path, tmp_path: Path) -> None
     assert [record.run_id for record in saved] == [best.run_id]
     other = next(record for record in result.records if record.run_id != best.run_id)
     with pytest.raises(StoreError, match="--save all"):
-        run_logits(place, other, ["text"])
+        saved_in(place, other)
 
 
 @pytest.mark.parametrize(

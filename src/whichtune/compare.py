@@ -6,17 +6,17 @@ folder, so that any of them can be done again alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from whichtune.errors import ModelError, SettingError
 from whichtune.evidence.judge import judge
 from whichtune.evidence.summary import Summary, build_summary
 from whichtune.executors.base import Executor, ExecutorOptions, executor_of
-from whichtune.expansion.expand import Expansion, ModelKey, check_names, expand, model_keys
+from whichtune.expansion.expand import Expansion, ModelKey, check_names, expand, model_keys, with_baselines
 from whichtune.plugins import load_plugin, refuse_in_run_process
+from whichtune.records.events import Event, Listener
 from whichtune.records.record import Role, RunRecord, RunStatus
 from whichtune.records.store import StudyFolder
 from whichtune.report.write import write_report
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from whichtune.tasks.base import AnyDataset
 
 Save = Literal["none", "best", "all"]
-Listener = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -114,11 +113,18 @@ def _make_runs(expansion: Expansion, folder: StudyFolder, executor: Executor, sa
     """Make the study's runs that the folder does not hold yet; gives how many were made now."""
     if save == "all":
         _forget_unsaved(folder, expansion.specs)
-    counts = {"runs": len(expansion.specs), "complete": _complete(folder, expansion)}
-    tell({"event": "study", "name": expansion.study.name, "folder": str(folder.path), **counts})
+    tell(
+        {
+            "event": "study",
+            "name": expansion.study.name,
+            "folder": str(folder.path),
+            "runs": len(expansion.specs),
+            "complete": _complete(folder, expansion),
+        }
+    )
     keeper = _BestKeeper(folder, expansion) if save == "best" else None
 
-    def listen(event: dict[str, Any]) -> None:
+    def listen(event: Event) -> None:
         if keeper is not None and event["event"] == "end":
             keeper.keep()
         tell(event)
@@ -141,6 +147,7 @@ def prepare(study: Study, lenient: bool = False) -> tuple[Expansion, AnyDataset]
     load_plugins(study)
     check_names(study)
     searched_lines(study)
+    study = with_baselines(study)
     if not study.methods and not study.runs and not study.baselines:
         raise SettingError("The study has nothing to run: name methods, runs or baselines.")
     device = choose_device(study.device)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
-Event = dict[str, Any]
+    from whichtune.records.events import Event
+
 PLAIN_SECONDS = 15.0  # between two plain lines of one run
 
 

@@ -10,6 +10,7 @@ import typer
 from whichtune.cli.dry_run import print_dry_run
 from whichtune.cli.screen import console, debug_wanted, typed_command
 from whichtune.errors import SettingError
+from whichtune.records.events import Event
 from whichtune.records.record import RunStatus
 
 EXPERIMENT_NOTE = (
@@ -141,7 +142,7 @@ def experiment(
     )
     screen = console()
 
-    def tell(event: dict[str, Any]) -> None:
+    def tell(event: Event) -> None:
         line = loss_line(event)
         if line is not None:
             screen.print(line, markup=False, highlight=False, soft_wrap=True)

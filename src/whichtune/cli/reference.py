@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import UnionType
 from typing import Literal, Union, get_args, get_origin
 
@@ -12,13 +13,14 @@ from whichtune.baselines import BASELINES
 from whichtune.methods import METHODS
 from whichtune.study.spaces import Tuning
 from whichtune.study.spec import DataSettings, Settings, Study
+from whichtune.tasks import TASKS
 
 
 def type_words(annotation: object) -> str:
     """A type as users write it: the choices, or number, text, true or false."""
     origin, parts = get_origin(annotation), get_args(annotation)
     if origin is Literal:
-        return ", ".join(f"`{part}`" for part in parts)
+        return _quoted(parts)
     if origin in (Union, UnionType):
         return " or ".join(type_words(part) for part in parts)
     if origin is list:
@@ -32,12 +34,34 @@ def type_words(annotation: object) -> str:
 def settings_table(model: type[BaseModel]) -> list[str]:
     """Markdown rows of a settings class."""
     lines = ["| setting | default | allowed | meaning |", "| --- | --- | --- | --- |"]
+    choices = _open_choices(model)
     for name, field in model.model_fields.items():
         default = "" if field.is_required() else f"`{_yaml(field)}`"
-        lines.append(
-            f"| `{name}` | {default} | {type_words(field.annotation)} | {field.description or ''} |".replace("\n", " ")
-        )
+        allowed = _quoted(choices[name]) if name in choices else type_words(field.annotation)
+        meaning = f"{field.description or ''}{_of_each_task() if name == 'baselines' else ''}"
+        lines.append(f"| `{name}` | {default} | {allowed} | {meaning} |".replace("\n", " "))
     return lines
+
+
+def _open_choices(model: type[BaseModel]) -> dict[str, list[str]]:
+    """Settings that take a name of something that is registered, with the names that there are."""
+    tasks = list(TASKS.values())
+    if model is Settings:
+        return {"early_stopping": ["none", "primary", *dict.fromkeys(name for task in tasks for name in task.watched)]}
+    if model is Study:
+        metrics = ["auto", *dict.fromkeys(name for task in tasks for name in task.metrics)]
+        return {"task": list(TASKS), "primary_metric": metrics}
+    return {}
+
+
+def _of_each_task() -> str:
+    """The baselines that stand where a study names none."""
+    each = [f"{_quoted(task.default_baselines)} for {name}" for name, task in TASKS.items()]
+    return f" ({'; '.join(each)})"
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def _yaml(field: FieldInfo) -> str:

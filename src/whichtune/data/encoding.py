@@ -107,19 +107,41 @@ def encode(
     limit = resolve_context(context_length, max(len(ids) for ids in train), max_length, reserved)
     splits = {}
     for name, split in dataset.splits.items():
-        tokens = train if name == "train" else tokenizer(split.texts, verbose=False)["input_ids"]
-        long = [row for row, ids in enumerate(tokens) if len(ids) > limit]
-        if long:
-            cut = cut_texts([split.texts[row] for row in long], tokenizer, limit, long_texts_keep)
-            tokens = list(tokens)
-            for row, ids in zip(long, cut, strict=True):
-                tokens[row] = ids
-        for row, ids in enumerate(tokens):
-            if not ids:
-                raise ModelError(f"The tokenizer makes no token of the {name} text {split.ids[row]}: remove it.")
-        splits[name] = EncodedSplit(split.ids, tokens, split.labels, split.duplicate_of_train, len(long))
-    pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
-    return Encoded(splits, limit, pad_id, padding, attend_to_padding, long_texts_keep)
+        whole = train if name == "train" else None
+        tokens, cut = tokenise(split.texts, tokenizer, limit, long_texts_keep, f"{name} text", split.ids, whole)
+        splits[name] = EncodedSplit(split.ids, tokens, split.labels, split.duplicate_of_train, cut)
+    return Encoded(splits, limit, pad_id_of(tokenizer), padding, attend_to_padding, long_texts_keep)
+
+
+def pad_id_of(tokenizer: Tokenizer) -> int:
+    """What texts are padded with; without a padding token 0, which nothing reads."""
+    return tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
+
+
+def tokenise(
+    texts: Sequence[str],
+    tokenizer: Tokenizer,
+    limit: int,
+    keep: Kept,
+    kind: str,
+    ids: Sequence[str],
+    whole: list[list[int]] | None = None,
+) -> tuple[list[list[int]], int]:
+    """Token ids of texts, cut to `limit`, and how many of them were longer.
+
+    `whole` are the ids before the cut, where they are known. Messages name a text by its `kind` and its place in
+    `ids`. Raises ModelError for a text without a token.
+    """
+    tokens: list[list[int]] = list(tokenizer(list(texts), verbose=False)["input_ids"] if whole is None else whole)
+    long = [row for row, text in enumerate(tokens) if len(text) > limit]
+    if long:
+        cut = cut_texts([texts[row] for row in long], tokenizer, limit, keep)
+        for row, text in zip(long, cut, strict=True):
+            tokens[row] = text
+    for row, text in enumerate(tokens):
+        if not text:
+            raise ModelError(f"The tokenizer makes no token of the {kind} {ids[row]}: remove it.")
+    return tokens, len(long)
 
 
 def resolve_context(wanted: int | str, longest: int, max_length: int | None, reserved: int = 0) -> int:

@@ -6,7 +6,7 @@ Shapes: B texts, T tokens of the longest, N tokens with a loss.
 from __future__ import annotations
 
 import string
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
@@ -166,6 +166,12 @@ class Room:
     target: int
     writing: int
     source: int | None = None
+
+    @classmethod
+    def of(cls, recorded: Mapping[str, int | None]) -> Room:
+        """The room that a run's record has."""
+        context, target, writing = (int(recorded[name] or 0) for name in ("context", "target", "writing"))
+        return cls(context, target, writing, recorded.get("source"))
 
     @property
     def prompt(self) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from whichtune.data.read import read_source
-from whichtune.data.sources import PAIRED, SPLITS, Source
+from whichtune.data.sources import PAIRED, SPLITS, Source, Usual
 from whichtune.data.splits import WithoutTest, split_rule, split_tables, text_table, with_repeats
 from whichtune.errors import DataError
 from whichtune.study.spec import DataSettings
@@ -45,9 +45,9 @@ class PairDataset(WithoutTest):
         return []
 
 
-def load_pairs(settings: DataSettings) -> PairDataset:
+def load_pairs(settings: DataSettings, columns: Usual = PAIRED) -> PairDataset:
     """Read, check and split. Raises DataError for an empty text or target, or too few rows."""
-    source = read_source(settings, PAIRED)
+    source = read_source(settings, columns)
     frames = {table: _clean(source, table, frame) for table, frame in source.tables.items()}
     rule = split_rule(settings, source)
     if rule == "reference":

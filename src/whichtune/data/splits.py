@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from whichtune.data.read import read_source
-from whichtune.data.sources import SPLITS, Source
+from whichtune.data.sources import LABELLED, SPLITS, Source, Usual
 from whichtune.errors import DataError
 from whichtune.study.spec import DataSettings
 
@@ -62,9 +62,9 @@ class Dataset(WithoutTest):
         return float(counts.max() / counts.sum())
 
 
-def load_dataset(settings: DataSettings) -> Dataset:
+def load_dataset(settings: DataSettings, columns: Usual = LABELLED) -> Dataset:
     """Read, check and split. Raises DataError for empty text, one class, or a label unseen in train."""
-    source = read_source(settings)
+    source = read_source(settings, columns)
     frames = {table: _clean(source, table, frame) for table, frame in source.tables.items()}
     rule = split_rule(settings, source)
     parts = split_tables(frames, rule, settings, _carve)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 from pydantic import BaseModel, ConfigDict
 
 from whichtune.errors import WhichtuneError
 from whichtune.plugins import Import, load_for_runs
+from whichtune.records.events import Listener
 from whichtune.records.record import RunRecord, RunStatus
 from whichtune.records.store import StudyFolder
 from whichtune.registry import Registry
+from whichtune.runs.run import CacheFields, Sibling
 from whichtune.study.spec import RunSpec
 
-Event = dict[str, Any]
-Tell = Callable[[Event], None]
 MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory")
 SIGKILL = -9
 
@@ -40,7 +40,7 @@ class Executor(Protocol):
     def warm_up(self) -> None:
         """Begin what takes time before the first run, and return at once. May do nothing."""
 
-    def execute(self, specs: Sequence[RunSpec], folder: StudyFolder, save: bool, on_event: Tell) -> int:
+    def execute(self, specs: Sequence[RunSpec], folder: StudyFolder, save: bool, on_event: Listener) -> int:
         """Make every run that the folder does not hold complete; gives how many were started. `save` keeps the trained
         weights. Raises StoreError for a folder that cannot be used."""
 
@@ -78,11 +78,11 @@ class RunRequest(BaseModel):
     threads: int | None = None
     jobs: int = 1
     cache_limit: int | None = None
-    siblings: list[tuple[str, dict[str, Any]]] = []
+    siblings: list[Sibling] = []
     plugins: list[Import] = []
 
 
-def make_run(request: RunRequest, tell: Tell) -> None:
+def make_run(request: RunRequest, tell: Listener) -> None:
     """Make one run in this process and store its record, whatever becomes of it."""
     from whichtune.measure.cost import anonymous_bytes
     from whichtune.runs.run import base_record, run_one
@@ -95,7 +95,7 @@ def make_run(request: RunRequest, tell: Tell) -> None:
         torch.set_num_threads(request.threads)
     try:
         load_for_runs(request.plugins)
-        cache = {"limit": request.cache_limit, "siblings": request.siblings}
+        cache: CacheFields = {"limit": request.cache_limit, "siblings": request.siblings}
         result = run_one(spec, tell, memory, cache)
         record = with_jobs(result.record, request.jobs)
         folder.write_run(record, result.curves, result.predictions, result.save if request.save else None)

@@ -9,11 +9,13 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 
-from whichtune.executors.base import EXECUTORS, Event, ExecutorOptions, RunRequest, Tell, died
-from whichtune.executors.order import Sibling, siblings, well_ordered
+from whichtune.executors.base import EXECUTORS, ExecutorOptions, Listener, RunRequest, died
+from whichtune.executors.order import siblings, well_ordered
 from whichtune.executors.server import RunServer, StoppedError, start_together
 from whichtune.plugins import for_other_processes
+from whichtune.records.events import Event
 from whichtune.records.store import StudyFolder
+from whichtune.runs.run import Sibling
 from whichtune.study.spec import RunSpec
 
 WAIT_SECONDS = 0.5
@@ -92,7 +94,7 @@ class LocalExecutor:
         self._servers.extend(new)
         return self._servers[:count]
 
-    def execute(self, specs: Sequence[RunSpec], folder: StudyFolder, save: bool, on_event: Tell) -> int:
+    def execute(self, specs: Sequence[RunSpec], folder: StudyFolder, save: bool, on_event: Listener) -> int:
         folder.sweep()
         self._siblings = siblings(specs)
         queue = _Queue(well_ordered(specs, self.jobs), folder)
@@ -105,7 +107,7 @@ class LocalExecutor:
             if not self._kept:
                 self._close()
 
-    def _side_by_side(self, queue: _Queue, save: bool, on_event: Tell) -> int:
+    def _side_by_side(self, queue: _Queue, save: bool, on_event: Listener) -> int:
         """Workers on one queue. What one of them raises, and Ctrl-C, ends all of them and is raised."""
         servers = self._first_servers(min(self.jobs, len(queue.waiting)))
         if len(servers) <= 1:
@@ -127,7 +129,7 @@ class LocalExecutor:
                 self._close()  # before the pool waits for its workers, who wait for the servers
                 raise
 
-    def _work(self, server: RunServer, queue: _Queue, save: bool, on_event: Tell) -> int:
+    def _work(self, server: RunServer, queue: _Queue, save: bool, on_event: Listener) -> int:
         """Make runs until none is left; how many were started."""
         started = 0
         while (spec := queue.take()) is not None:
@@ -145,7 +147,7 @@ class LocalExecutor:
         spec: RunSpec,
         queue: _Queue,
         save: bool,
-        on_event: Tell,
+        on_event: Listener,
     ) -> None:
         folder = queue.folder
         on_event({"event": "start", "run_id": spec.run_id, "label": spec.label, "seed": spec.seed})
@@ -160,7 +162,7 @@ class LocalExecutor:
             plugins=for_other_processes(),
         )
         folder.discard(spec.run_id)  # the record of an earlier attempt that failed
-        code = server.run(request, lambda event: on_event({"run_id": spec.run_id, **event}))
+        code = server.run(request, lambda event: on_event({**event, "run_id": spec.run_id}))
         if queue.stopped.is_set():
             raise StoppedError
         record = folder.read_run(spec.run_id)

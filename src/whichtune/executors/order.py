@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 from whichtune.methods import METHODS
 from whichtune.records.record import Role
+from whichtune.runs.run import Sibling
 from whichtune.study.spec import RunSpec
-
-# A method with its settings.
-Sibling = tuple[str, dict[str, Any]]
 
 
 def well_ordered(specs: Sequence[RunSpec], at_a_time: int) -> list[RunSpec]:

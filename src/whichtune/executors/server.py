@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import IO
 
-from whichtune.executors.base import RunRequest, Tell
+from whichtune.executors.base import RunRequest
+from whichtune.records.events import Event, Listener
 
 END_SECONDS = 10
 
@@ -87,7 +88,7 @@ class RunServer:
         if connection is not None:
             connection.end(at_once=not self.used)
 
-    def run(self, request: RunRequest, on_event: Tell) -> int:
+    def run(self, request: RunRequest, on_event: Listener) -> int:
         """Make one run; gives the child's exit status, negative for a signal. Raises StoppedError once closed."""
         line = request.model_dump_json() + "\n"
         try:
@@ -97,7 +98,7 @@ class RunServer:
                 self.connection = None
             connection = self._send(line)
         for answer in connection.events:
-            event = json.loads(answer)
+            event: Event = json.loads(answer)
             if event["event"] == "exit":
                 if connection.process is not None and not self.fork:  # it answers one request and leaves
                     connection.process.wait()

@@ -20,7 +20,8 @@ import sys
 from collections.abc import Sequence
 from typing import TextIO
 
-from whichtune.executors.base import Event, RunRequest, make_run
+from whichtune.executors.base import RunRequest, make_run
+from whichtune.records.events import Event
 
 POLL_SECONDS = 0.02
 SET_DEATH_SIGNAL = 1  # prctl's PR_SET_PDEATHSIG

@@ -12,7 +12,7 @@ from whichtune.methods import METHODS
 from whichtune.registry import did_you_mean
 from whichtune.study.load import parse_assignment, parse_study, read_yaml
 from whichtune.study.spaces import parse_budget
-from whichtune.study.spec import EMBEDDED, DataSettings, Study
+from whichtune.study.spec import DEFAULT_TASK, EMBEDDED, DataSettings, Study
 from whichtune.tasks import TASKS
 
 # Keys of a study that --set can change; all others are settings of runs.
@@ -83,7 +83,7 @@ def assemble_study(
 
 def _usual_methods(value: dict[str, Any]) -> list[str]:
     """What the study's task compares where nothing is named; the demo's lines stand for classification."""
-    name = str(value.get("task") or "classification")
+    name = str(value.get("task") or DEFAULT_TASK)
     return list(TASKS[name].default_methods) if name in TASKS else []
 
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from whichtune.baselines import BASELINES
 from whichtune.errors import SettingError
 from whichtune.methods import METHODS, Method
+from whichtune.metrics import metrics_of
 from whichtune.records.record import Role, RunStatus
 from whichtune.registry import did_you_mean
 from whichtune.study.spec import RunEntry, RunSpec, Settings, Study, explain_validation
@@ -19,7 +20,7 @@ from whichtune.tasks import TASKS, task_of
 
 if TYPE_CHECKING:
     from whichtune.models.loading import ModelInfo
-    from whichtune.tasks.base import AnyDataset
+    from whichtune.tasks.base import AnyDataset, AnyTask
 
 # A line of a study may name a model of its own beside its settings.
 MODEL_KEYS = ("model", "revision")
@@ -59,6 +60,16 @@ def setting_names(study: Study) -> dict[str, list[str]]:
     return names
 
 
+def baselines_of(study: Study) -> list[str]:
+    """The study's, or those of its task where it names none."""
+    return task_of(study).baselines(study) if study.baselines is None else study.baselines
+
+
+def with_baselines(study: Study) -> Study:
+    """The study with its baselines named."""
+    return study.model_copy(update={"baselines": baselines_of(study)})
+
+
 def entries(study: Study) -> list[tuple[RunEntry, dict[str, Any]]]:
     """Methods crossed with factors, then explicit runs, each with its own settings and a distinct label."""
     crossed = []
@@ -76,11 +87,11 @@ def entries(study: Study) -> list[tuple[RunEntry, dict[str, Any]]]:
     ]
     as_it_is: list[tuple[RunEntry, dict[str, Any]]] = [
         (RunEntry(method=name, label=name), {})
-        for name in study.baselines
+        for name in baselines_of(study)
         if name in METHODS and name not in {entry.label for entry, _ in explicit}
     ]
     listed = [*(unique.values() if study.factors else crossed), *explicit, *as_it_is]
-    seen: set[str | None] = {name for name in study.baselines if name not in METHODS}
+    seen: set[str | None] = {name for name in baselines_of(study) if name not in METHODS}
     for entry, _ in listed:
         if entry.label in seen:
             raise SettingError(f"The label '{entry.label}' is used twice: give each line of the study its own.")
@@ -94,14 +105,13 @@ def _applies(study: Study, key: str, method: str) -> bool:
 
 
 def check_names(study: Study) -> None:
-    """Raise UnknownNameError or SettingError for the first unknown method, baseline, setting or label."""
+    """Raise UnknownNameError or SettingError for the first unknown task, method, baseline, metric or setting."""
     task = task_of(study)
     for entry in [*study.methods, *study.runs]:
         _check_task("method", entry.method, METHODS[entry.method].tasks, task.name)
-    for name in study.baselines:
+    for name in baselines_of(study):
         _check_task("baseline", name, (METHODS[name] if name in METHODS else BASELINES[name]).tasks, task.name)
-    if study.primary_metric not in ("auto", *task.metrics):
-        raise SettingError(f"primary_metric: {task.name} has no {study.primary_metric}: use {', '.join(task.metrics)}.")
+    _check_metrics(study, task)
     used = {entry.method for entry in [*study.methods, *study.runs]}
     known = setting_names(study)
     for key in [*study.settings, *study.factors]:
@@ -121,6 +131,20 @@ def check_names(study: Study) -> None:
 def _check_task(kind: str, name: str, tasks: tuple[str, ...], task: str) -> None:
     if task not in tasks:
         raise SettingError(f"The {kind} '{name}' is for {' and '.join(tasks)}, not for {task}: leave it out.")
+
+
+def _check_metrics(study: Study, task: AnyTask) -> None:
+    """The primary metric is one of the task's; a pair may be about the loss, too."""
+    _check_metric("primary_metric", study.primary_metric, ("auto", *task.metrics), task.name)
+    known = (*task.metrics, *(metric.name for metric in metrics_of("loss")))
+    for pair in study.pairs:
+        if pair.metric is not None:
+            _check_metric(f"The pair of '{pair.a}' and '{pair.b}'", pair.metric, known, task.name)
+
+
+def _check_metric(where: str, name: str, known: Sequence[str], task: str) -> None:
+    if name not in known:
+        raise SettingError(f"{where}: {task} has no {name}: {did_you_mean(name, known)}")
 
 
 def _refuse_other_tasks_setting(name: str, task: str) -> None:
@@ -153,6 +177,7 @@ def expand(
     had and the runs that need it are listed as missing.
     """
     check_names(study)
+    study = with_baselines(study)
     metric = primary_metric(study, dataset)
     specs: list[RunSpec] = []
     missing: dict[str, str] = {}
@@ -166,7 +191,7 @@ def expand(
             specs.append(spec)
             if isinstance(found, str):
                 missing[spec.run_id] = found
-    specs += [_baseline(study, name, dataset) for name in study.baselines if name not in METHODS]
+    specs += [_baseline(study, name, dataset) for name in baselines_of(study) if name not in METHODS]
     if not allow_twins:
         _refuse_twins(specs)
     _check_pairs(study, specs)
@@ -227,7 +252,8 @@ def _resolve(
         raise SettingError(f"{where}: {conflict}.")
     stop_on = metric if settings.early_stopping == "primary" else settings.early_stopping
     if stop_on not in ("none", *task.watched):
-        raise SettingError(f"{where}: early_stopping cannot watch {stop_on} in {task.name}: use {task.watched[0]}.")
+        choices = did_you_mean(stop_on, ("none", *task.watched))
+        raise SettingError(f"{where}: early_stopping cannot watch {stop_on} in {task.name}: {choices}")
     resolved = task.resolve(settings, info, where)
     task_settings = _validate(task.Settings, of_task, where).model_dump(mode="json")
     rate = settings.learning_rate

@@ -8,6 +8,7 @@ from typing import Any
 from whichtune.errors import SettingError
 from whichtune.published.presets import read_preset
 from whichtune.published.reproduce import local_copy
+from whichtune.records.events import Event
 from whichtune.registry import did_you_mean
 from whichtune.study.load import parse_study
 from whichtune.study.spec import Study
@@ -112,7 +113,7 @@ def _model_of(size: str) -> str:
     return MODEL_SIZES[short[size]] if size in short else _choose("--model_size", size, MODEL_SIZES)
 
 
-def loss_line(event: dict[str, Any]) -> str | None:
+def loss_line(event: Event) -> str | None:
     """What the script tells while it trains: two losses at an interval, two accuracies after an epoch."""
     if event["event"] != "point":
         return None

@@ -78,12 +78,16 @@ def only_rows(study: Study, numbers: list[int] | None) -> Study:
     for number in numbers:
         if number not in known:
             raise SettingError(f"--rows {number}: '{study.name}' has the rows {min(known)} to {max(known)}.")
+    from whichtune.expansion.expand import baselines_of
+
+    baselines = baselines_of(study)
     runs = [entry for number, entry in known.items() if number in numbers]
-    labels = {entry.label for entry in runs} | set(study.baselines)
+    labels = {entry.label for entry in runs} | set(baselines)
     lines = labels | {entry.method for entry in runs}
     return study.model_copy(
         update={
             "runs": runs,
+            "baselines": baselines,
             "pairs": [pair for pair in study.pairs if {pair.a, pair.b} <= labels],
             "baseline": study.baseline if study.baseline in labels else None,
             "tuning": study.tuning and study.tuning.only(lines),

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from whichtune.errors import SettingError
+from whichtune.records.events import Event, Listener
 from whichtune.records.record import RunRecord, RunStatus
 from whichtune.records.store import StudyFolder
 from whichtune.registry import did_you_mean
@@ -20,8 +21,6 @@ from whichtune.report.details import flat, said
 from whichtune.report.summary import METRIC_NAMES
 from whichtune.report.tables import markdown_table
 
-Event = dict[str, Any]
-Listener = Callable[[Event], None]
 # Figures of a curve's point by the name they are sent under.
 CURVES = {
     "train/loss": "train_loss",

@@ -1,4 +1,4 @@
-"""Classifying new texts with a saved run."""
+"""New texts for a saved run."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from whichtune.data.sources import SOURCE_NAMES, TEXT_NAMES
+from whichtune.data.sources import TEXT_NAMES
 from whichtune.errors import DataError, StoreError
-from whichtune.records.record import Role, RunRecord, RunStatus
+from whichtune.records.record import RunRecord, RunStatus
 from whichtune.records.store import StudyFolder
 from whichtune.registry import did_you_mean
 from whichtune.study.spec import RunSpec
+from whichtune.tasks import task_of
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
-
 
 RUN_ID = re.compile("[0-9a-f]{16}")
 
@@ -47,90 +46,30 @@ def find_run(folder: StudyFolder, wanted: str) -> RunRecord:
 
 
 def predict_file(folder: StudyFolder, record: RunRecord, file: Path, text_column: str | None) -> pd.DataFrame:
-    """Predictions for each row of a file: columns text, prediction (class name) and one probability a class; of a run
-    that writes texts, the text that it writes.
+    """What the run's task makes of each row of a file: columns text and prediction, and what else it has to say.
 
     A .txt file holds one text a line. Raises StoreError where the run was not saved, DataError for the file.
     """
-    import pandas as pd
-    from scipy.special import softmax
-
-    if record.spec["task"] != "classification":
-        texts = read_texts(file, text_column or record.spec["data"]["text_column"], SOURCE_NAMES)
-        return pd.DataFrame({"text": texts, "prediction": run_texts(folder, record, texts)})
-    texts = read_texts(file, text_column or record.spec["data"]["text_column"])
-    logits = run_logits(folder, record, texts)
-    shares = softmax(logits, axis=1)
-    table = pd.DataFrame({"text": texts, "prediction": [record.labels[i] for i in logits.argmax(axis=1)]})
-    for i, name in enumerate(record.labels):
-        table[f"probability of {name}"] = shares[:, i]
-    return table
+    spec = spec_of(record)
+    task = task_of(spec)
+    texts = read_texts(file, text_column or spec.data.text_column, task.columns.texts)
+    return task.predict(spec, record, saved_in(folder, record), texts)
 
 
-def run_logits(folder: StudyFolder, record: RunRecord, texts: list[str]) -> np.ndarray:
-    """Logits (n, C) of texts from a saved run, rebuilt from its spec and saved weights."""
-    files = _saved(folder, record)
-    if record.role is Role.BASELINE:
-        from whichtune.baselines import BASELINES
-
-        return BASELINES[record.method].load(folder.run_folder(record.run_id)).logits(texts)
-    return _method_logits(record, files[0], texts)
-
-
-def run_texts(folder: StudyFolder, record: RunRecord, texts: list[str]) -> list[str]:
-    """What a saved run writes for each text."""
-    from whichtune.data.pair_encoding import Room
-    from whichtune.tasks.text.answers import extract
-    from whichtune.tasks.text.task import write_new
-
-    files = _saved(folder, record)
-    spec = _spec_of(record)
-    if record.role is Role.BASELINE:
-        return extract(spec, texts)
-    assert record.room is not None  # every completed run of such a task has one
-    return write_new(spec, Room(**record.room), files[0], texts)  # type: ignore[arg-type]
-
-
-def _saved(folder: StudyFolder, record: RunRecord) -> list[Path]:
-    """The files of a run's trained state. Raises StoreError where there are none."""
+def saved_in(folder: StudyFolder, record: RunRecord) -> Path:
+    """Where a run's trained state lies. Raises StoreError where it was not saved."""
     if record.status is not RunStatus.COMPLETED:
         raise StoreError(f"The run '{record.label}' did not complete ({record.error}): choose another.")
-    files = folder.weight_files(record.run_id)
-    if not files:
+    if not folder.weight_files(record.run_id):
         raise StoreError(
             f"The weights of '{record.label}', seed {record.seed}, were not saved: run the study again with --save all."
         )
-    return files
+    return folder.run_folder(record.run_id)
 
 
-def _spec_of(record: RunRecord) -> RunSpec:
+def spec_of(record: RunRecord) -> RunSpec:
+    """The spec that a record tells of."""
     return RunSpec.model_validate({**record.spec, "label": record.label, "fingerprints": record.fingerprints})
-
-
-def _method_logits(record: RunRecord, weights: Path, texts: list[str]) -> np.ndarray:
-    import numpy as np
-    import torch
-
-    from whichtune.data.splits import Dataset, Split
-    from whichtune.models.saving import load_trained_state
-    from whichtune.tasks.classification.evaluate import predict_split
-    from whichtune.tasks.classification.task import build_classifier, encode_for
-    from whichtune.training.forward import PlainForward
-
-    spec = _spec_of(record)
-    classifier, tokenizer = build_classifier(spec, len(record.labels))
-    load_trained_state(classifier, weights)
-    classifier.to(spec.device)
-    nobody = np.zeros(len(texts), dtype="int64")
-    part = Split([str(i) for i in range(len(texts))], texts, nobody, nobody.astype(bool))
-    same = spec.model_copy(
-        update={"context_length": record.context_length or "model", "padding": spec.padding or "dynamic"}
-    )
-    encoded = encode_for(
-        same, Dataset("texts", record.labels, {"train": part}, "", ""), tokenizer, classifier.backbone.config
-    )
-    forward = PlainForward(classifier, encoded, torch.device(spec.device), spec.precision)
-    return predict_split(classifier, forward, "train")
 
 
 def read_texts(file: Path, text_column: str | None, usual: tuple[str, ...] = TEXT_NAMES) -> list[str]:

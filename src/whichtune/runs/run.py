@@ -3,26 +3,56 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict, Unpack
+
+from pydantic import JsonValue
 
 from whichtune.errors import DataError
-from whichtune.records.record import Cost, Role, RunRecord, RunStatus
+from whichtune.records.events import Listener
+from whichtune.records.record import Cost, CurvePoint, Environment, MetricsBySplit, Role, RunRecord, RunStatus, Stopping
 from whichtune.study.spec import RunSpec
 from whichtune.tasks import task_of
 
 if TYPE_CHECKING:
     import pandas as pd
+    import torch
+    from transformers import PretrainedConfig
 
-    from whichtune.tasks.base import AnyDataset
+    from whichtune.tasks.base import AnyDataset, DatasetT, EncodedT, ForwardT, ModelT, Task
+    from whichtune.training.objective import EncodedData
+    from whichtune.training.trainer import Training
 
 # A warm-up that takes more than this share of the steps is worth a warning.
 LONG_WARMUP = 0.2
 
-Event = dict[str, Any]
-Listener = Callable[[Event], None]
+
+Sibling = tuple[str, dict[str, JsonValue]]  # a method and its settings
+
+
+class CacheFields(TypedDict, total=False):
+    """Where the states of frozen blocks are kept, and for whom else: the fields of `shortcuts.CacheSettings`."""
+
+    folder: Path | str | None
+    limit: int | None
+    siblings: Sequence[Sibling]
+
+
+class RecordFields(TypedDict, total=False):
+    """What a record has beside what follows from its spec."""
+
+    metrics: MetricsBySplit
+    cost: Cost
+    stopping: Stopping | None
+    error: str | None
+    notes: list[str]
+    shortcuts: dict[str, JsonValue]
+    environment: Environment
+    context_length: int
+    room: dict[str, int | None] | None
 
 
 @dataclass
@@ -30,32 +60,32 @@ class RunResult:
     """A record with the larger things that are stored beside it."""
 
     record: RunRecord
-    curves: list[dict[str, Any]] = field(default_factory=list)
+    curves: list[CurvePoint] = field(default_factory=list)
     predictions: pd.DataFrame | None = None
-    save: Callable[[Any], None] | None = None  # writes the trained state into a folder
+    save: Callable[[Path], None] | None = None  # writes the trained state into a folder
 
 
 def run_one(
     spec: RunSpec,
     on_event: Listener = lambda event: None,
     memory_baseline: int = 0,
-    cache: dict[str, Any] | None = None,
+    cache: CacheFields | None = None,
 ) -> RunResult:
     """Load, train, evaluate and measure. Errors are raised; the executor turns them into records.
 
-    `memory_baseline` is the anonymous memory in bytes that this process began with. `cache` says where the
-    states of lower blocks are kept (the fields of `shortcuts.CacheSettings`).
+    `memory_baseline` is the anonymous memory in bytes that this process began with.
     """
     started = datetime.now(UTC)
-    dataset = task_of(spec).load(spec.data)
+    task = task_of(spec)
+    dataset: AnyDataset = task.load(spec.data)
     if dataset.fingerprint != spec.fingerprints.get("data", dataset.fingerprint):
         raise DataError(f"The data of {dataset.name} changed after the study began: start the command again.")
     if spec.role is Role.DRAW:
         dataset = dataset.without_test()
     if spec.role is Role.BASELINE:
-        result = _run_baseline(spec, dataset, memory_baseline)
+        result = _run_baseline(task, spec, dataset, memory_baseline)
     else:
-        result = _run_method(spec, dataset, on_event, memory_baseline, cache or {})
+        result = _run_method(task, spec, dataset, on_event, memory_baseline, cache or {})
     result.record = result.record.model_copy(
         update={
             "labels": dataset.labels,
@@ -66,7 +96,7 @@ def run_one(
     return result
 
 
-def base_record(spec: RunSpec, status: RunStatus, **fields: Any) -> RunRecord:
+def base_record(spec: RunSpec, status: RunStatus, **fields: Unpack[RecordFields]) -> RunRecord:
     """A record with everything that follows from the spec alone."""
     shown = spec.model_dump(mode="json", exclude={"fingerprints", "label", "role"})
     return RunRecord(
@@ -82,7 +112,9 @@ def base_record(spec: RunSpec, status: RunStatus, **fields: Any) -> RunRecord:
     )
 
 
-def _run_baseline(spec: RunSpec, dataset: AnyDataset, memory_baseline: int) -> RunResult:
+def _run_baseline(
+    task: Task[DatasetT, ModelT, EncodedT, ForwardT], spec: RunSpec, dataset: DatasetT, memory_baseline: int
+) -> RunResult:
     import torch
 
     from whichtune.measure.cost import MemoryMonitor, Timers, latency_ms
@@ -90,8 +122,6 @@ def _run_baseline(spec: RunSpec, dataset: AnyDataset, memory_baseline: int) -> R
 
     device = torch.device("cpu")
     timers = Timers(device)
-    with timers.phase("load"):
-        task = task_of(spec)
     with MemoryMonitor(device, memory_baseline) as memory, timers.phase("train"):
         fitted = task.fit_baseline(spec, dataset)
     with timers.phase("evaluate"):
@@ -99,7 +129,7 @@ def _run_baseline(spec: RunSpec, dataset: AnyDataset, memory_baseline: int) -> R
     cost = Cost(
         trainable_parameters=fitted.parameters,
         total_parameters=fitted.parameters,
-        load_seconds=timers.seconds["load"],
+        load_seconds=0.0,
         train_seconds=timers.seconds["train"],
         max_epoch_seconds=timers.seconds["train"],
         evaluate_seconds=timers.seconds["evaluate"],
@@ -113,9 +143,15 @@ def _run_baseline(spec: RunSpec, dataset: AnyDataset, memory_baseline: int) -> R
 
 
 def _run_method(
-    spec: RunSpec, dataset: AnyDataset, on_event: Listener, memory_baseline: int, cache: dict[str, Any]
+    task: Task[DatasetT, ModelT, EncodedT, ForwardT],
+    spec: RunSpec,
+    dataset: DatasetT,
+    on_event: Listener,
+    memory_baseline: int,
+    cache: CacheFields,
 ) -> RunResult:
     import torch
+    from safetensors.torch import save_file
 
     from whichtune.measure.cost import MemoryMonitor, Timers, count_parameters
     from whichtune.measure.environment import environment
@@ -124,31 +160,31 @@ def _run_method(
     from whichtune.training.streams import streams_of
     from whichtune.training.trainer import Trainer, Training
 
-    task, device = task_of(spec), torch.device(spec.device)
+    device = torch.device(spec.device)
     timers = Timers(device)
     on_event({"event": "phase", "phase": "load"})
     with timers.phase("load"):
-        classifier, tokenizer = task.build(spec, dataset)
-        encoded = task.encode(spec, dataset, tokenizer, classifier.backbone.config)
-        classifier.to(device)
-    trainable, total = count_parameters(classifier)
+        model, tokenizer = task.build(spec, dataset)
+        encoded = task.encode(spec, dataset, tokenizer, _config_of(model))
+        model.to(device)
+    trainable, total = count_parameters(model)
     on_event({"event": "phase", "phase": "train"})
     with MemoryMonitor(device, memory_baseline) as memory:
-        prepared = task.prepare(spec, classifier, encoded, device, timers, CacheSettings(**cache))
-        forward = prepared.forward
+        prepared = task.prepare(spec, model, encoded, device, timers, CacheSettings(**cache))
+        forward: ForwardT = prepared.forward
         if _is_closed_form(spec):
-            training = task.solve(classifier, forward, timers)
+            training = task.solve(model, forward, timers)
         elif trainable:
             streams = streams_of(spec)
-            objective = task.objective(spec, classifier, forward)
-            watcher = task.watcher(spec, classifier, forward, streams)
-            training = Trainer(classifier, forward, spec, timers, objective, on_event, streams, watcher).train()
+            objective = task.objective(spec, model, forward)
+            watcher = task.watcher(spec, model, forward, streams)
+            training = Trainer(model, forward, spec, timers, objective, on_event, streams, watcher).train()
         else:
             training = Training()  # the model as it is
     on_event({"event": "phase", "phase": "evaluate"})
     gc.collect()
-    judged = task.evaluate(spec, classifier, forward, training, tokenizer, timers)
-    state = trained_state(classifier)
+    judged = task.evaluate(spec, model, forward, training, tokenizer, timers)
+    state = trained_state(model)
     cost = _cost(training, timers.seconds, trainable, total).model_copy(
         update={
             "cache_seconds_alone": prepared.seconds_alone,
@@ -158,7 +194,7 @@ def _run_method(
             "peak_memory_bytes": memory.peak,
             "peak_memory_reserved_bytes": memory.peak_reserved,
             "adapter_bytes": sum(t.numel() * t.element_size() for t in state.values()),
-            **({} if spec.role is Role.DRAW else task.latencies(spec, classifier, forward)),  # timed on test texts
+            **({} if spec.role is Role.DRAW else task.latencies(spec, model, forward)),  # timed on test texts
         }
     )
     record = base_record(
@@ -173,12 +209,16 @@ def _run_method(
         notes=task.notes(encoded) + _notes(spec, encoded, training, prepared.shortcuts) + prepared.notes + judged.notes,
         stopping=training.stopping,
     )
-    from safetensors.torch import save_file
 
-    def save(folder: Any) -> None:
+    def save(folder: Path) -> None:
         save_file(state, folder / "weights.safetensors")
 
     return RunResult(record, training.curves, judged.predictions, save)
+
+
+def _config_of(model: torch.nn.Module) -> PretrainedConfig:
+    """The configuration of the transformer inside."""
+    return model.get_submodule("backbone").config
 
 
 def _is_closed_form(spec: RunSpec) -> bool:
@@ -187,7 +227,7 @@ def _is_closed_form(spec: RunSpec) -> bool:
     return METHODS[spec.method].closed_form
 
 
-def _cost(training: Any, seconds: dict[str, float], trainable: int, total: int) -> Cost:
+def _cost(training: Training, seconds: Mapping[str, float], trainable: int, total: int) -> Cost:
     busy = seconds.get("train") or None
     return Cost(
         trainable_parameters=trainable,
@@ -206,7 +246,7 @@ def _cost(training: Any, seconds: dict[str, float], trainable: int, total: int) 
     )
 
 
-def _notes(spec: RunSpec, encoded: Any, training: Any, shortcuts: dict[str, Any]) -> list[str]:
+def _notes(spec: RunSpec, encoded: EncodedData, training: Training, shortcuts: Mapping[str, JsonValue]) -> list[str]:
     """How long the warm-up was, where it was long, and what batches of similar length have saved."""
     from whichtune.training.batching import bucketing_note
 
@@ -219,12 +259,13 @@ def _notes(spec: RunSpec, encoded: Any, training: Any, shortcuts: dict[str, Any]
         )
     if spec.batching == "bucketed" and training.steps:
         lengths = [len(ids) for ids in encoded.splits["train"].tokens]
-        notes.append(bucketing_note(spec, lengths, _why_no_padding(spec, shortcuts.get("used", {}))))
+        notes.append(bucketing_note(spec, lengths, _why_no_padding(spec, shortcuts.get("used"))))
     return notes
 
 
-def _why_no_padding(spec: RunSpec, used: dict[str, Any]) -> str | None:
+def _why_no_padding(spec: RunSpec, used: JsonValue) -> str | None:
     """Why batches of similar length save this run nothing; None where they do."""
+    used = used if isinstance(used, dict) else {}
     if spec.padding == "right" and used.get("texts") != "unpadded":
         return "all texts are padded to one width"
     if spec.padding == "none":

@@ -16,14 +16,9 @@ from whichtune.errors import SettingError
 from whichtune.records.record import SCHEMA_VERSION, Role
 from whichtune.study.spaces import Tuning
 
-TaskName = Literal["classification", "text_to_text", "summarisation"]
 TokenPosition = Literal["first", "last", "last_nonpad", "mean", "mean_nonpad"]
 EMBEDDED = "embedded"
-DEFAULT_BASELINES: dict[str, tuple[str, ...]] = {
-    "classification": ("majority", "tfidf_char", "tfidf_word"),
-    "text_to_text": ("untuned",),
-    "summarisation": ("lead_1", "lead_3", "untuned"),
-}
+DEFAULT_TASK = "classification"
 # What changes where a run's input lies or how it is called, but not what is computed.
 NOT_HASHED = ("label", "role", "model", "revision", "learning_rate_source", "tuned")
 # Settings that came after the first release. At their default they are left out of the hash, so that runs made
@@ -108,7 +103,7 @@ class Settings(Frozen):
     evaluation_batches: int | None = Field(
         None, ge=1, description="batches of validation at each point of the curves; null: all of it"
     )
-    early_stopping: Literal["none", "loss", "primary", "accuracy", "f1_macro"] = Field(
+    early_stopping: str = Field(
         "none",
         description="stop when the validation loss, or a validation score (`primary`: the study's primary metric), no "
         "longer improves, and restore the weights of the best point of the curves",
@@ -207,7 +202,7 @@ class RunSpec(Settings):
 
     label: str
     role: Role = Role.RUN
-    task: TaskName = "classification"
+    task: str = DEFAULT_TASK
     task_settings: dict[str, Any] = {}
     data: DataSettings
     model: str
@@ -277,17 +272,15 @@ class Pair(Frozen):
     factor: str | None = None
     claim: str | None = None
     published: dict[str, Any] | None = None
-    metric: Literal["accuracy", "f1_macro", "rouge1", "rouge2", "rougeL", "rougeLsum", "loss"] | None = Field(
-        None, description="what is compared; default: the study's primary metric"
-    )
+    metric: str | None = Field(None, description="what is compared; default: the study's primary metric")
 
 
 class Study(Frozen):
     """A grid of runs over one data set and one model. Load one with `load_study`, run it with `compare`."""
 
     name: str = Field("study", min_length=1, description="also the default folder's name")
-    task: TaskName = Field(
-        "classification",
+    task: str = Field(
+        DEFAULT_TASK,
         description="a label for each text, a text for each text, or a summary for each document: text_to_text with a "
         "template and baselines of its own",
     )
@@ -300,14 +293,13 @@ class Study(Frozen):
     factors: dict[str, list[Any]] = Field({}, description="settings to cross with the methods")
     runs: list[RunEntry] = Field([], description="explicit runs, instead of or beside methods and factors")
     seeds: list[int] = Field([0, 1, 2], min_length=1, description="one run of each method for each seed")
-    baselines: list[str] = Field(
-        list(DEFAULT_BASELINES["classification"]),
-        description="rows to measure against; for written texts the `untuned` model, for summarisation `lead_1` and "
-        "`lead_3`, the document's first sentences, too",
+    baselines: list[str] | None = Field(
+        None,
+        description="rows to measure against; null: those of the task, but for one that is among the study's methods",
     )
     baseline: str | None = Field(None, description="label that the others are compared with")
     pairs: list[Pair] = Field([], description="declared comparisons")
-    primary_metric: Literal["auto", "accuracy", "f1_macro", "rouge1", "rouge2", "rougeL", "rougeLsum", "loss"] = Field(
+    primary_metric: str = Field(
         "auto",
         description="`auto`: accuracy, or macro F1 where the largest class exceeds 60 %; rougeL for written texts",
     )
@@ -336,16 +328,6 @@ class Study(Frozen):
         if value is not None and not isinstance(value, (dict, Tuning)):
             raise ValueError("write a number of draws, or a mapping with draws, budget, seed or spaces")
         return value
-
-    @model_validator(mode="before")
-    @classmethod
-    def _baselines_of_the_task(cls, value: Any) -> Any:
-        """Where none are named: those of the task, but for one that is among the study's methods."""
-        if not isinstance(value, dict) or "baselines" in value or value.get("task") not in DEFAULT_BASELINES:
-            return value
-        lines = [*(value.get("methods") or []), *(value.get("runs") or [])]
-        methods = {line.get("method") if isinstance(line, dict) else getattr(line, "method", line) for line in lines}
-        return {**value, "baselines": [name for name in DEFAULT_BASELINES[value["task"]] if name not in methods]}
 
     @field_validator("seeds")
     @classmethod

@@ -1,36 +1,77 @@
 """What a task is: how its data are read, its model built, its loss formed and its answers judged.
 
-Everything else (runs, training loop, costs, statistics, report) is the same for all tasks. Importing this
-loads no torch.
+Everything else (runs, training loop, costs, statistics, report) is the same for all tasks, and knows a task by these
+methods alone. Importing this loads no torch.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from whichtune.metrics import metrics_of
 from whichtune.registry import Registry
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
     import torch
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-    from whichtune.data.pairs import PairDataset
-    from whichtune.data.splits import Dataset
+    from whichtune.data.sources import Usual
     from whichtune.measure.cost import Timers
+    from whichtune.metrics.table import Answers
     from whichtune.models.loading import ModelInfo
-    from whichtune.records.record import MetricsBySplit
+    from whichtune.records.record import MetricsBySplit, RunRecord
     from whichtune.shortcuts.prepared import CacheSettings, Prepared
-    from whichtune.study.spec import DataSettings, RunSpec
+    from whichtune.study.spec import DataSettings, RunSpec, Study
     from whichtune.study.spec import Settings as RunSettings
-    from whichtune.training.objective import CurveWatcher, Objective
+    from whichtune.tasks.estimates import Estimate, Preview
+    from whichtune.training.objective import CurveWatcher, EncodedData, Objective, TrainingForward
     from whichtune.training.streams import Streams
     from whichtune.training.trainer import Training
 
-    AnyDataset = Dataset | PairDataset
+
+class AnySplit(Protocol):
+    """Examples of one split. What stands beside each text is the task's own."""
+
+    @property
+    def ids(self) -> list[str]: ...
+
+    @property
+    def texts(self) -> list[str]: ...
+
+    def __len__(self) -> int: ...
+
+
+class AnyDataset(Protocol):
+    """Splits of examples, whatever their task. `labels` are the names of the classes, where there are any."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def labels(self) -> list[str]: ...
+
+    @property
+    def splits(self) -> Mapping[str, AnySplit]: ...
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    def without_test(self) -> Self:
+        """The same without its test split: all that a search for settings gets."""
+
+
+DatasetT = TypeVar("DatasetT", bound=AnyDataset)
+ModelT = TypeVar("ModelT", bound="torch.nn.Module")
+EncodedT = TypeVar("EncodedT", bound="EncodedData")
+ForwardT = TypeVar("ForwardT", bound="TrainingForward")
 
 
 @dataclass(frozen=True)
@@ -48,84 +89,125 @@ class NoTaskSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Task(ABC):
+class Task(ABC, Generic[DatasetT, ModelT, EncodedT, ForwardT]):
     """One kind of question. Instances are registered in TASKS and hold no state of a run.
 
-    `metrics` are the scores of a split, from 0 to 1, by which runs can be judged;
-    `watched` are figures of the curves, by which training may be stopped.
-    `unused` are settings of runs that mean nothing here: setting one is an error. `default_methods` are compared
-    where a study names none.
+    `columns` are those that are read of the data. `answers` are what is judged, by every metric of the table that is
+    computed from such answers. `unused` are settings of runs that mean nothing here: setting one is an error.
+    `default_methods` are compared where a study names none, `default_baselines` stand beside them.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
-    answer_column: ClassVar[str]  # what stands beside a text: "label" or "target"
+    columns: ClassVar[Usual]
+    answers: ClassVar[Answers]
     Settings: ClassVar[type[BaseModel]] = NoTaskSettings
-    metrics: ClassVar[tuple[str, ...]]
-    watched: ClassVar[tuple[str, ...]]
     unused: ClassVar[tuple[str, ...]] = ()
     default_methods: ClassVar[tuple[str, ...]] = ()
+    default_baselines: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Scores of a split by which runs can be judged."""
+        return tuple(metric.name for metric in metrics_of(self.answers))
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """Figures of the curves by which training may be stopped."""
+        return ("loss",)
 
     # -- before a run ------------------------------------------------------------------------------
 
     @abstractmethod
-    def load(self, data: DataSettings) -> AnyDataset:
+    def load(self, data: DataSettings) -> DatasetT:
         """Read, check and split the data. Raises DataError."""
 
-    def examples(self, dataset: Any) -> pd.DataFrame:
+    def examples(self, dataset: DatasetT) -> pd.DataFrame:
         """Validation and test examples, as they are kept beside a study's runs."""
         import pandas as pd
 
-        parts = {name: part for name, part in dataset.splits.items() if name != "train"}
-        answer = self.answer_column
-        columns = {"example_id": "ids", "text": "texts", answer: f"{answer}s"}
-        return pd.concat(
-            [
-                pd.DataFrame({"split": name, **{column: getattr(part, field) for column, field in columns.items()}})
-                for name, part in parts.items()
-            ],
-            ignore_index=True,
-        )
+        answer = self.columns.answer
+        tables = [
+            pd.DataFrame(
+                {
+                    "split": name,
+                    "example_id": part.ids,
+                    "text": part.texts,
+                    answer: getattr(part, f"{answer}s"),
+                }
+            )
+            for name, part in dataset.splits.items()
+            if name != "train"
+        ]
+        return pd.concat(tables, ignore_index=True)
+
+    def baselines(self, study: Study) -> list[str]:
+        """Rows to measure against where a study names none; one that is among its methods stands there."""
+        methods = {entry.method for entry in [*study.methods, *study.runs]}
+        return [name for name in self.default_baselines if name not in methods]
 
     @abstractmethod
-    def primary_metric(self, dataset: Any) -> str:
+    def primary_metric(self, dataset: DatasetT) -> str:
         """What `auto` means for these data: one of `metrics`."""
 
     @abstractmethod
-    def resolve(self, settings: RunSettings, info: ModelInfo | None, where: str) -> dict[str, Any]:
+    def resolve(self, settings: RunSettings, info: ModelInfo | None, where: str) -> Mapping[str, str | bool | None]:
         """Settings of a run whose defaults depend on the model. Raises SettingError for contradictions."""
+
+    @abstractmethod
+    def estimate(self, spec: RunSpec, dataset: DatasetT, speed: float) -> Estimate:
+        """What one run would take at `speed` operations a second, told without its weights."""
+
+    @abstractmethod
+    def preview(self, spec: RunSpec, dataset: DatasetT) -> Preview:
+        """The plan of one run with its predicted operations and cache size."""
 
     # -- a run -------------------------------------------------------------------------------------
 
     @abstractmethod
-    def build(self, spec: RunSpec, dataset: Any) -> tuple[Any, Any]:
-        """The model with its method attached, in float32 on the CPU, and its tokenizer."""
+    def build(self, spec: RunSpec, dataset: DatasetT) -> tuple[ModelT, PreTrainedTokenizerBase]:
+        """The model with its method attached, in float32 on the CPU, and its tokenizer. Its `backbone` is a model of
+        transformers, or of its kind."""
 
     @abstractmethod
-    def encode(self, spec: RunSpec, dataset: Any, tokenizer: Any, config: Any) -> Any:
+    def encode(
+        self, spec: RunSpec, dataset: DatasetT, tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig
+    ) -> EncodedT:
         """The data as tokens."""
 
     @abstractmethod
     def prepare(
-        self, spec: RunSpec, model: Any, encoded: Any, device: torch.device, timers: Timers, cache: CacheSettings
+        self,
+        spec: RunSpec,
+        model: ModelT,
+        encoded: EncodedT,
+        device: torch.device,
+        timers: Timers,
+        cache: CacheSettings,
     ) -> Prepared:
         """The forward pass that the run's plan allows."""
 
     @abstractmethod
-    def objective(self, spec: RunSpec, model: Any, forward: Any) -> Objective:
+    def objective(self, spec: RunSpec, model: ModelT, forward: ForwardT) -> Objective:
         """What the training loop minimises."""
 
-    def watcher(self, spec: RunSpec, model: Any, forward: Any, streams: Streams) -> CurveWatcher | None:
+    def watcher(self, spec: RunSpec, model: ModelT, forward: ForwardT, streams: Streams) -> CurveWatcher | None:
         """What decides when the curves get a point, for runs that do not evaluate at the loop's own intervals."""
         return None
 
-    def solve(self, model: Any, forward: Any, timers: Timers) -> Training:
+    def solve(self, model: ModelT, forward: ForwardT, timers: Timers) -> Training:
         """Fit what trains in closed form, for methods that are in `closed_form` and list this task among theirs."""
         raise NotImplementedError(f"{self.name} has nothing to fit in closed form")
 
     @abstractmethod
     def evaluate(
-        self, spec: RunSpec, model: Any, forward: Any, training: Any, tokenizer: Any, timers: Timers
+        self,
+        spec: RunSpec,
+        model: ModelT,
+        forward: ForwardT,
+        training: Training,
+        tokenizer: PreTrainedTokenizerBase,
+        timers: Timers,
     ) -> Judged:
         """Judge the trained model. What counts as evaluation is timed as phase `evaluate`.
 
@@ -133,21 +215,28 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def latencies(self, spec: RunSpec, model: Any, forward: Any) -> dict[str, float]:
+    def latencies(self, spec: RunSpec, model: ModelT, forward: ForwardT) -> dict[str, float]:
         """Costs of using the trained model on test examples. Called last: merging adapters moves the weights by
         rounding. Not called for a draw of a search."""
 
     @abstractmethod
-    def notes(self, encoded: Any) -> list[str]:
+    def notes(self, encoded: EncodedT) -> list[str]:
         """What a reader must know of how the data were encoded."""
 
-    def room(self, encoded: Any) -> dict[str, int | None] | None:
+    def room(self, encoded: EncodedT) -> dict[str, int | None] | None:
         """How the context was shared between text and target, for the record; None where there is no target."""
         return None
 
     @abstractmethod
-    def fit_baseline(self, spec: RunSpec, dataset: Any) -> FittedBaseline:
+    def fit_baseline(self, spec: RunSpec, dataset: DatasetT) -> FittedBaseline:
         """Fit a baseline row on the training split."""
+
+    # -- after a run -------------------------------------------------------------------------------
+
+    @abstractmethod
+    def predict(self, spec: RunSpec, record: RunRecord, folder: Path, texts: list[str]) -> pd.DataFrame:
+        """What a completed run, a baseline among them, makes of new texts: a table with column `text`, then
+        `prediction`. The run's `folder` has what it saved."""
 
 
 class FittedBaseline(ABC):
@@ -164,21 +253,30 @@ class FittedBaseline(ABC):
         """Answer these test rows, to be timed."""
 
     @abstractmethod
-    def save(self, folder: Any) -> None:
+    def save(self, folder: Path) -> None:
         """Write what is needed to have the baseline back."""
 
 
-TASKS: Registry[Task] = Registry(
+AnyTask = Task[Any, Any, Any, Any]  # a task whose own kinds of data and model are not known
+TASKS: Registry[AnyTask] = Registry(
     "task", ["whichtune.tasks.classification.task", "whichtune.tasks.text.task"], group="whichtune.tasks"
 )
+RegisteredT = TypeVar("RegisteredT", bound=AnyTask)
 
 
-def register(cls: type[Task]) -> type[Task]:
+def register(cls: type[RegisteredT]) -> type[RegisteredT]:
     """Class decorator: store one instance in TASKS under the class's name."""
     TASKS.register(cls.name)(cls())
     return cls
 
 
-def task_of(holder: Any) -> Task:
+class _OfTask(Protocol):
+    """A study or a run."""
+
+    @property
+    def task(self) -> str: ...
+
+
+def task_of(holder: _OfTask) -> AnyTask:
     """The task of a study or a run."""
     return TASKS[holder.task]

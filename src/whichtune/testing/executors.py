@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from whichtune.executors.base import Event, Executor, ExecutorOptions
+from whichtune.executors.base import Executor, ExecutorOptions
+from whichtune.records.events import Event
 from whichtune.records.record import RunStatus
 from whichtune.records.store import StudyFolder
 from whichtune.study.spec import RunSpec

@@ -11,24 +11,20 @@ The best weights are one copy of the tensors that train, in main memory and not 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from whichtune.metrics import METRICS
 from whichtune.models.saving import restore_trained_state, trained_state
-from whichtune.records.record import Stopping
+from whichtune.records.record import CurvePoint, Stopping
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from whichtune.models.heads import Classifier
-
-SMALLER_IS_BETTER = ("loss",)
+    from torch import Tensor, nn
 
 
 class EarlyStopping:
     """`see` every point of the curves; stop where it says so; `finish` once."""
 
-    def __init__(self, classifier: Classifier, on: str, patience: int, min_delta: float) -> None:
+    def __init__(self, classifier: nn.Module, on: str, patience: int, min_delta: float) -> None:
         self.classifier, self.on, self.patience, self.min_delta = classifier, on, patience, min_delta
         self.best: float | None = None
         self.best_point: tuple[int, float] | None = None  # step, epoch
@@ -40,23 +36,24 @@ class EarlyStopping:
         """Whether patience is at its end."""
         return self.waited >= self.patience
 
-    def see(self, point: Mapping[str, Any]) -> bool:
+    def see(self, point: CurvePoint) -> bool:
         """Take in a point with `step`, `epoch` and `validation_<on>`. Gives `is_over`."""
         value = point[f"validation_{self.on}"]
-        if self._is_better(value):
-            self.best, self.best_point, self.waited = float(value), (point["step"], point["epoch"]), 0
+        if value is not None and self._is_better(value):
+            self.best, self.waited = float(value), 0
+            self.best_point = (int(point["step"] or 0), float(point["epoch"] or 0.0))
             self._state = None  # before the new copy, so that there is never more than one
             self._state = trained_state(self.classifier)
         else:
             self.waited += 1
         return self.is_over
 
-    def _is_better(self, value: float | None) -> bool:
-        if value is None or not math.isfinite(value):
+    def _is_better(self, value: float) -> bool:
+        if not math.isfinite(value):
             return False
         if self.best is None:
             return True
-        gain = self.best - value if self.on in SMALLER_IS_BETTER else value - self.best
+        gain = value - self.best if METRICS[self.on].higher_is_better else self.best - value
         return gain > self.min_delta
 
     def finish(self, step: int, epoch: float, planned_steps: int, planned_epochs: float) -> Stopping:

@@ -5,30 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
 
 from whichtune.measure.cost import Timers
+from whichtune.records.events import Event, Listener
+from whichtune.records.record import CurvePoint
 from whichtune.study.spec import RunSpec
-from whichtune.training.objective import CurveWatcher, Objective
+from whichtune.training.objective import CurveWatcher, Objective, TrainingForward
 from whichtune.training.stopping import EarlyStopping
 from whichtune.training.streams import Streams, streams_of
 
 if TYPE_CHECKING:
-    from whichtune.models.heads import Classifier
     from whichtune.records.record import Stopping
-    from whichtune.training.forward import Forward
-
-Event = dict[str, Any]
 
 
 @dataclass
 class Training:
     """What the loop leaves behind beside the trained classifier."""
 
-    curves: list[dict[str, Any]] = field(default_factory=list)
+    curves: list[CurvePoint] = field(default_factory=list)
     epoch_seconds: list[float] = field(default_factory=list)
     steps: int = 0
     examples: int = 0
@@ -112,12 +110,12 @@ class Trainer:
 
     def __init__(
         self,
-        classifier: Classifier,
-        forward: Forward,
+        classifier: nn.Module,
+        forward: TrainingForward,
         spec: RunSpec,
         timers: Timers,
         objective: Objective,
-        on_event: Callable[[Event], None] = lambda event: None,
+        on_event: Listener = lambda event: None,
         streams: Streams | None = None,
         watcher: CurveWatcher | None = None,
     ) -> None:
@@ -236,7 +234,7 @@ class Trainer:
             self._watched_point(self.watcher.after_batch)
             if end_of_epoch:
                 self._watched_point(self.watcher.after_epoch)
-            self.on_event(event | {"train_loss": float(self.window.loss[-1])})
+            self.on_event({**event, "train_loss": float(self.window.loss[-1])})
             return
         if due or steps == self.total:
             point = self._point()
@@ -245,7 +243,7 @@ class Trainer:
                 with self._evaluation():  # copying the best weights is part of watching, not of training
                     self.stopping.see(point)
             told = ("train_loss", "validation_loss", "validation_accuracy")
-            event |= {key: point[key] for key in told if key in point}
+            event = cast("Event", {**event, **{key: point[key] for key in told if key in point}})
         elif self.forward.device.type == "cpu":
             event["train_loss"] = float(self.window.loss[-1])
         self.on_event(event)
@@ -257,19 +255,19 @@ class Trainer:
             yield
         self.result.curve_seconds += self.timers.seconds["evaluate"] - before
 
-    def _watched_point(self, evaluate: Callable[[], dict[str, Any] | None]) -> None:
+    def _watched_point(self, evaluate: Callable[[], CurvePoint | None]) -> None:
         """Add what `evaluate` finds to the curves, if it finds a point to be due."""
         with self._evaluation():
             found = evaluate()
         if found is None:
             return
-        point = {"step": self.result.steps, **found}
+        point: CurvePoint = {"step": self.result.steps, **found}
         point["learning_rate"] = self.optimiser.param_groups[0]["lr"]
         point["seconds"] = self.timers.seconds.get("train", 0.0)
         self.result.curves.append(point)
-        self.on_event({"event": "point", **point})
+        self.on_event(cast("Event", {"event": "point", **point}))
 
-    def _point(self) -> dict[str, Any]:
+    def _point(self) -> CurvePoint:
         """One point of the curves: training figures since the last point, validation figures now."""
         spec = self.spec
         train = self.window.close()

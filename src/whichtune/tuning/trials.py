@@ -6,12 +6,13 @@ Which draws there are is known before the first is made, but for budgets in seco
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from whichtune.expansion.expand import Expansion
+from whichtune.records.events import Event, Listener
 from whichtune.records.record import Role, RunRecord, RunStatus
 from whichtune.records.store import StudyFolder
 from whichtune.stats.tuning import Axis, DrawFigures, TuningFigures, crossings, line_figures, select_draw
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from whichtune.executors.base import Executor
     from whichtune.tasks.base import AnyDataset
 
-Event = dict[str, Any]
 WAITING = (RunStatus.INTERRUPTED, "The run was not made: the search for its settings is not complete.")
 # Settings that change what is learned and not what is computed.
 FREE_OF_COST = ("learning_rate", "weight_decay", "beta1", "beta2", "schedule", "warmup_steps", "warmup_ratio", "seed")
@@ -166,7 +166,7 @@ class _Predictions:
 # -- making the draws ---------------------------------------------------------------------------------
 
 
-def make_draws(plan: SearchPlan, folder: StudyFolder, executor: Executor, on_event: Callable[[Event], None]) -> int:
+def make_draws(plan: SearchPlan, folder: StudyFolder, executor: Executor, on_event: Listener) -> int:
     """Make the draws that the folder does not hold yet; gives how many were made now."""
     numbers = {draw.spec.run_id: draw.number for draw in plan.draws}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ def solve(classifier: Classifier, forward: Forward, timers: Timers) -> Training:
     split = forward.encoded.splits["train"]
     tokens = [len(ids) for ids in split.tokens]
     training = Training(examples=len(split), real_tokens=sum(tokens), epochs=1.0, steps=0)
-    head: Any = classifier.head
+    head = cast("torch.nn.Linear", classifier.head)
     classifier.head = torch.nn.Identity()
     classifier.eval()
     features = torch.empty(len(split), head.in_features)
@@ -49,7 +49,7 @@ def fit_closed_form(classifier: Classifier, features: np.ndarray, labels: np.nda
     weight, bias = model.coef_, model.intercept_
     if weight.shape[0] == 1:
         weight, bias = np.concatenate([0 * weight, weight]), np.concatenate([0 * bias, bias])
-    head: Any = classifier.head
+    head = cast("torch.nn.Linear", classifier.head)
     with torch.no_grad():
         head.weight.copy_(torch.as_tensor(weight))
         head.bias.copy_(torch.as_tensor(bias))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from whichtune.records.record import Metrics
+from whichtune.metrics import metrics_of
+from whichtune.records.record import CurvePoint, Metrics
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+    from whichtune.data.encoding import EncodedSplit
+    from whichtune.data.splits import Split
     from whichtune.models.heads import Classifier
     from whichtune.training.forward import Forward
 
@@ -57,30 +60,35 @@ def measure(
     truncated: int = 0,
     ignore_index: int | None = None,
 ) -> Metrics:
-    """Accuracy, macro F1, loss and confusion matrix from logits (n, C) and labels (n,)."""
+    """Every metric of classes, the loss and the confusion matrix, from logits (n, C) and labels (n,)."""
     import numpy as np
-    from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
-    predictions = logits.argmax(axis=1)
-    classes = list(range(logits.shape[1]))
+    from whichtune.metrics.confusion import confusion
+
+    predictions, classes = logits.argmax(axis=1), logits.shape[1]
     counted = labels != ignore_index if ignore_index is not None else np.ones(len(labels), dtype=bool)
     losses = cross_entropy(logits, labels)
     repeated = np.zeros(len(labels), dtype=bool) if duplicate_of_train is None else duplicate_of_train
     fresh = ~repeated
     return Metrics(
-        accuracy=float(accuracy_score(labels, predictions)),
-        f1_macro=float(f1_score(labels, predictions, labels=classes, average="macro", zero_division=0)),
+        **{metric.name: metric.of_classes(labels, predictions, classes) for metric in metrics_of("classes")},
         loss=float(losses[counted].mean()) if counted.any() else None,
         n=len(labels),
-        confusion_matrix=confusion_matrix(labels, predictions, labels=classes).tolist(),
+        confusion_matrix=confusion(labels, predictions, classes).tolist(),
         truncated=truncated,
         duplicates_of_train=int(repeated.sum()),
         accuracy_without_duplicates=float((predictions == labels)[fresh].mean()) if fresh.any() else None,
     )
 
 
-def prediction_table(split: str, part: Any, logits: np.ndarray) -> pd.DataFrame:
-    """Rows of predictions.parquet for one split (`part` is a Split or EncodedSplit)."""
+def validation_point(metrics: Metrics) -> CurvePoint:
+    """What a point of the curves says of the validation split: the loss, and every metric of classes."""
+    scores = {f"validation_{metric.name}": metrics.value(metric.name) for metric in metrics_of("classes")}
+    return {"validation_loss": metrics.loss, **scores}
+
+
+def prediction_table(split: str, part: Split | EncodedSplit, logits: np.ndarray) -> pd.DataFrame:
+    """Rows of predictions.parquet for one split."""
     import pandas as pd
 
     return pd.DataFrame(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+from whichtune.records.record import CurvePoint
 from whichtune.study.spec import RunSpec
-from whichtune.tasks.classification.evaluate import measure, predict_split
+from whichtune.tasks.classification.evaluate import measure, predict_split, validation_point
 
 if TYPE_CHECKING:
     from whichtune.models.heads import Classifier
@@ -34,11 +35,6 @@ class ClassificationObjective:
         summed = nn.functional.cross_entropy(logits, labels, reduction="sum", ignore_index=ignored)
         return summed, (logits.detach().argmax(1) == labels).sum()
 
-    def point(self, rows: range) -> dict[str, Any]:
+    def point(self, rows: range) -> CurvePoint:
         logits = predict_split(self.classifier, self.forward, "validation", rows)
-        metrics = measure(logits, self.forward.encoded.splits["validation"].labels[: len(rows)])
-        return {
-            "validation_loss": metrics.loss,
-            "validation_accuracy": metrics.accuracy,
-            "validation_f1_macro": metrics.f1_macro,
-        }
+        return validation_point(measure(logits, self.forward.encoded.splits["validation"].labels[: len(rows)]))

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
 
+    from whichtune.data.encoding import Encoded
     from whichtune.models.heads import Classifier
 
 
 def changed_predictions(
-    classifier: Classifier, encoded: Any, device: torch.device, logits: Mapping[str, np.ndarray], precision: str
+    classifier: Classifier, encoded: Encoded, device: torch.device, logits: Mapping[str, np.ndarray], precision: str
 ) -> list[str]:
     """A sentence for the validation and test split each: how many predictions float32 would make otherwise.
 

@@ -7,9 +7,10 @@ batches are drawn anew each time, which moves the global generator (see `whichtu
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from whichtune.tasks.classification.evaluate import cross_entropy, measure, predict_split
+from whichtune.records.record import CurvePoint, Metrics
+from whichtune.tasks.classification.evaluate import cross_entropy, measure, predict_split, validation_point
 from whichtune.training.streams import ReferenceStreams
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class ReferenceCurves:
         examples, size = len(forward.encoded.splits["train"]), spec.batch_size
         self.batches_of_epoch = examples // size if spec.drop_last else -(-examples // size)
 
-    def after_batch(self) -> dict[str, Any] | None:
+    def after_batch(self) -> CurvePoint | None:
         """A point where one is due: its losses are what the script prints."""
         self.batch += 1
         interval = self.spec.evaluation_interval
@@ -35,11 +36,11 @@ class ReferenceCurves:
             return None
         return self._point(end_of_epoch=False)
 
-    def after_epoch(self) -> dict[str, Any]:
+    def after_epoch(self) -> CurvePoint:
         """The point at an epoch's end: its accuracies are what the script prints."""
         return self._point(end_of_epoch=True)
 
-    def _point(self, end_of_epoch: bool) -> dict[str, Any]:
+    def _point(self, end_of_epoch: bool) -> CurvePoint:
         splits = self.forward.encoded.splits
         train_loss, train = self._figures("train", self.streams.train_batches(len(splits["train"])))
         validation_loss, validation = self._figures(
@@ -50,13 +51,12 @@ class ReferenceCurves:
             "epoch": round((self.batch + 1) / self.batches_of_epoch, 6),
             "train_loss": train_loss,
             "train_accuracy": train.accuracy,
+            **validation_point(validation),
             "validation_loss": validation_loss,
-            "validation_accuracy": validation.accuracy,
-            "validation_f1_macro": validation.f1_macro,
             "end_of_epoch": end_of_epoch,
         }
 
-    def _figures(self, split: str, batches: list[list[int]]) -> tuple[float, Any]:
+    def _figures(self, split: str, batches: list[list[int]]) -> tuple[float, Metrics]:
         """The mean of the first batches' mean losses, and metrics over their rows."""
         chosen = batches[: self.spec.evaluation_batches]
         rows = [row for batch in chosen for row in batch]

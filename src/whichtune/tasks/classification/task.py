@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
+from whichtune.data.sources import LABELLED
 from whichtune.data.truncation import KEPT_WORDS
 from whichtune.errors import SettingError
 from whichtune.records.record import Metrics, MetricsBySplit, Role
 from whichtune.study.spec import DataSettings, RunSpec, Settings
 from whichtune.tasks.base import FittedBaseline, Judged, Task, register
+from whichtune.tasks.classification.model import build_classifier, encode_for
 
 if TYPE_CHECKING:
-    import numpy as np
-    import torch
+    from pathlib import Path
 
-    from whichtune.data.splits import Dataset
+    import numpy as np
+    import pandas as pd
+    import torch
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase
+
+    from whichtune.data.encoding import Encoded, EncodedSplit, Padding
+    from whichtune.data.splits import Dataset, Split
     from whichtune.measure.cost import Timers
     from whichtune.models.heads import Classifier
     from whichtune.models.loading import ModelInfo
+    from whichtune.records.record import RunRecord
     from whichtune.shortcuts.prepared import CacheSettings, Prepared
     from whichtune.tasks.classification.objective import ClassificationObjective
+    from whichtune.tasks.estimates import Estimate, Preview
+    from whichtune.training.forward import Forward
     from whichtune.training.objective import CurveWatcher
     from whichtune.training.streams import Streams
     from whichtune.training.trainer import Training
@@ -29,23 +39,27 @@ READS_PADDING = ("last", "mean")
 
 
 @register
-class Classification(Task):
+class Classification(Task["Dataset", "Classifier", "Encoded", "Forward"]):
     name = "classification"
     title = "one label for each text"
-    answer_column = "label"
-    metrics = ("accuracy", "f1_macro")
-    watched = ("loss", *metrics)
+    columns = LABELLED
+    answers = "classes"
+    default_baselines = ("majority", "tfidf_char", "tfidf_word")
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        return ("loss", *self.metrics)
 
     def load(self, data: DataSettings) -> Dataset:
         from whichtune.data.splits import load_dataset
 
-        return load_dataset(data)
+        return load_dataset(data, self.columns)
 
     def primary_metric(self, dataset: Dataset) -> str:
         """Accuracy, or macro F1 where the largest class exceeds 60 %."""
         return "f1_macro" if dataset.largest_class_share > 0.6 else "accuracy"
 
-    def resolve(self, settings: Settings, info: ModelInfo | None, where: str) -> dict[str, Any]:
+    def resolve(self, settings: Settings, info: ModelInfo | None, where: str) -> dict[str, str | bool | None]:
         _check_consistent(settings, info, where)
         return {
             "token_position": settings.token_position or default_position(info),
@@ -53,38 +67,62 @@ class Classification(Task):
             "causal_mask": settings.causal_mask and (info is None or info.kind != "encoder"),
         }
 
-    def build(self, spec: RunSpec, dataset: Dataset) -> tuple[Classifier, Any]:
+    def estimate(self, spec: RunSpec, dataset: Dataset, speed: float) -> Estimate:
+        from whichtune.tasks.classification.estimate import estimate_run
+
+        return estimate_run(spec, dataset, speed)
+
+    def preview(self, spec: RunSpec, dataset: Dataset) -> Preview:
+        from whichtune.tasks.classification.estimate import preview_run
+
+        return preview_run(spec, dataset)
+
+    def build(self, spec: RunSpec, dataset: Dataset) -> tuple[Classifier, PreTrainedTokenizerBase]:
         return build_classifier(spec, len(dataset.labels))
 
-    def encode(self, spec: RunSpec, dataset: Dataset, tokenizer: Any, config: Any) -> Any:
+    def encode(
+        self, spec: RunSpec, dataset: Dataset, tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig
+    ) -> Encoded:
         return encode_for(spec, dataset, tokenizer, config)
 
     def prepare(
-        self, spec: RunSpec, model: Any, encoded: Any, device: torch.device, timers: Timers, cache: CacheSettings
+        self,
+        spec: RunSpec,
+        model: Classifier,
+        encoded: Encoded,
+        device: torch.device,
+        timers: Timers,
+        cache: CacheSettings,
     ) -> Prepared:
         from whichtune.shortcuts.prepared import prepare_forward
 
         return prepare_forward(spec, model, encoded, device, timers, cache)
 
-    def objective(self, spec: RunSpec, model: Any, forward: Any) -> ClassificationObjective:
+    def objective(self, spec: RunSpec, model: Classifier, forward: Forward) -> ClassificationObjective:
         from whichtune.tasks.classification.objective import ClassificationObjective
 
         return ClassificationObjective(model, forward, spec)
 
-    def watcher(self, spec: RunSpec, model: Any, forward: Any, streams: Streams) -> CurveWatcher | None:
+    def watcher(self, spec: RunSpec, model: Classifier, forward: Forward, streams: Streams) -> CurveWatcher | None:
         """The published script's evaluations, where its random streams are asked for."""
         from whichtune.tasks.classification.reference_curves import ReferenceCurves
         from whichtune.training.streams import ReferenceStreams
 
         return ReferenceCurves(model, forward, spec, streams) if isinstance(streams, ReferenceStreams) else None
 
-    def solve(self, model: Any, forward: Any, timers: Timers) -> Training:
+    def solve(self, model: Classifier, forward: Forward, timers: Timers) -> Training:
         from whichtune.tasks.classification.closed_form import solve
 
         return solve(model, forward, timers)
 
     def evaluate(
-        self, spec: RunSpec, model: Any, forward: Any, training: Any, tokenizer: Any, timers: Timers
+        self,
+        spec: RunSpec,
+        model: Classifier,
+        forward: Forward,
+        training: Training,
+        tokenizer: PreTrainedTokenizerBase,
+        timers: Timers,
     ) -> Judged:
         from whichtune.tasks.classification.evaluate import predict_split
         from whichtune.tasks.classification.precision import changed_predictions
@@ -98,10 +136,10 @@ class Classification(Task):
         found.notes.extend(changed_predictions(model, encoded, forward.device, logits, spec.precision))
         return found
 
-    def latencies(self, spec: RunSpec, model: Any, forward: Any) -> dict[str, float]:
+    def latencies(self, spec: RunSpec, model: Classifier, forward: Forward) -> dict[str, float]:
         return _latencies(spec, model, forward)
 
-    def notes(self, encoded: Any) -> list[str]:
+    def notes(self, encoded: Encoded) -> list[str]:
         cut = {name: part.truncated for name, part in encoded.splits.items() if part.truncated}
         if not cut:
             return []
@@ -111,6 +149,20 @@ class Classification(Task):
 
     def fit_baseline(self, spec: RunSpec, dataset: Dataset) -> FittedBaseline:
         return FittedClassifierBaseline(spec, dataset)
+
+    def predict(self, spec: RunSpec, record: RunRecord, folder: Path, texts: list[str]) -> pd.DataFrame:
+        """The texts, the predicted class names, and a probability for each class."""
+        import pandas as pd
+        from scipy.special import softmax
+
+        from whichtune.tasks.classification.predict import new_logits
+
+        logits = new_logits(spec, record, folder, texts)
+        shares = softmax(logits, axis=1)
+        table = pd.DataFrame({"text": texts, "prediction": [record.labels[i] for i in logits.argmax(axis=1)]})
+        for i, name in enumerate(record.labels):
+            table[f"probability of {name}"] = shares[:, i]
+        return table
 
 
 class FittedClassifierBaseline(FittedBaseline):
@@ -132,7 +184,7 @@ class FittedClassifierBaseline(FittedBaseline):
         texts = self.dataset.splits["test"].texts
         self.fitted.logits([texts[row % len(texts)] for row in rows])
 
-    def save(self, folder: Any) -> None:
+    def save(self, folder: Path) -> None:
         self.fitted.save(folder)
 
 
@@ -162,65 +214,25 @@ def _check_consistent(settings: Settings, info: ModelInfo | None, where: str) ->
         raise SettingError(f"{where}: causal_mask=false is for decoders: {info.model_type} has no causal mask.")
 
 
-# -- a run -----------------------------------------------------------------------------------------
+# -- its figures -----------------------------------------------------------------------------------
 
 
-def build_classifier(spec: RunSpec, classes: int) -> tuple[Classifier, Any]:
-    """The classifier with its method attached, in float32 on the CPU, and its tokenizer."""
-    from whichtune.methods import METHODS
-    from whichtune.models.heads import Classifier
-    from whichtune.models.loading import inspect_unchanged, load_backbone, load_tokenizer
-    from whichtune.training.streams import streams_of
-
-    info = inspect_unchanged(spec)
-    streams = streams_of(spec)
-    backbone = load_backbone(spec, info.path, streams.seed_weights)
-    head = streams.head(backbone.config.hidden_size, classes)
-    assert spec.token_position is not None  # resolved before a run starts
-    tokenizer = load_tokenizer(info.path, spec.remote_code)
-    classifier = Classifier(backbone, head, spec.token_position, tokenizer)
-    method = METHODS[spec.method]
-    method.attach(classifier, method.Settings(**spec.method_settings), spec.seed or 0)
-    streams.draw_adapters(classifier)
-    if spec.gradient_checkpointing:
-        backbone.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    return classifier, tokenizer
-
-
-def encode_for(spec: RunSpec, dataset: Dataset, tokenizer: Any, config: Any) -> Any:
-    """The data set as tokens, with the spec's context and padding."""
-    from whichtune.data.encoding import encode
-    from whichtune.methods import METHODS
-    from whichtune.models.loading import max_length_of
-
-    assert spec.padding is not None
-    method = METHODS[spec.method]
-    return encode(
-        dataset,
-        tokenizer,
-        context_length=spec.context_length,
-        max_length=max_length_of(config),
-        padding=spec.padding,
-        attend_to_padding=spec.attend_to_padding,
-        long_texts_keep=spec.long_texts_keep,
-        reserved=method.reserved_tokens(method.Settings(**spec.method_settings)),
-    )
-
-
-def _judged(spec: RunSpec, encoded: Any, training: Any) -> dict[str, Any]:
+def _judged(spec: RunSpec, encoded: Encoded, training: Training) -> dict[str, Sequence[int]]:
     """The rows of each split on which the trained model is judged: all, but where the reference leaves some out.
 
     A draw is judged on validation alone.
     """
     if spec.role is Role.DRAW:
         return {"validation": range(len(encoded.splits["validation"]))}
-    rows: dict[str, Any] = {name: range(len(part)) for name, part in encoded.splits.items()}
+    rows: dict[str, Sequence[int]] = {name: range(len(part)) for name, part in encoded.splits.items()}
     if training.final_train_rows is not None:
         rows["train"] = training.final_train_rows
     return rows
 
 
-def figures_of(logits: dict[str, np.ndarray], splits: Any, ignore_index: int | None) -> Judged:
+def figures_of(
+    logits: Mapping[str, np.ndarray], splits: Mapping[str, Split] | Mapping[str, EncodedSplit], ignore_index: int | None
+) -> Judged:
     """Metrics and prediction rows of every split that logits are given for."""
     import pandas as pd
 
@@ -241,7 +253,7 @@ def figures_of(logits: dict[str, np.ndarray], splits: Any, ignore_index: int | N
     return Judged(MetricsBySplit(**metrics), pd.concat(tables, ignore_index=True))
 
 
-def _latencies(spec: RunSpec, classifier: Classifier, forward: Any) -> dict[str, float]:
+def _latencies(spec: RunSpec, classifier: Classifier, forward: Forward) -> dict[str, float]:
     """Milliseconds an example at batch sizes 1 and 32, with and without merged adapters."""
     import torch
 
@@ -251,7 +263,7 @@ def _latencies(spec: RunSpec, classifier: Classifier, forward: Any) -> dict[str,
 
     encoded, device = forward.encoded, forward.device
     n = len(encoded.splits["test"])
-    padding = "right" if encoded.padding == "right" else "dynamic"
+    padding: Padding = "right" if encoded.padding == "right" else "dynamic"
 
     def classify(rows: Sequence[int]) -> None:
         with torch.no_grad(), autocast(spec.precision, device):

@@ -3,17 +3,39 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
+from whichtune.metrics import metrics_of
 from whichtune.records.record import MetricsBySplit, TextMetrics
 from whichtune.study.spec import RunSpec
 from whichtune.tasks.base import FittedBaseline, Judged
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     import pandas as pd
 
-    from whichtune.data.pairs import PairDataset
+    from whichtune.data.pairs import PairDataset, PairSplit
+
+
+class AnsweredSplit(Protocol):
+    """What answers are judged against."""
+
+    @property
+    def ids(self) -> list[str]: ...
+
+    @property
+    def references(self) -> list[str]: ...
+
+    @property
+    def duplicate_of_train(self) -> np.ndarray: ...
+
+    @property
+    def truncated(self) -> int: ...
+
+    @property
+    def targets_cut(self) -> int: ...
 
 
 class SplitAnswers:
@@ -21,18 +43,20 @@ class SplitAnswers:
 
     def __init__(
         self,
-        split: Any,
+        split: AnsweredSplit,
         texts: list[str],
         losses: np.ndarray | None = None,
         counts: np.ndarray | None = None,
         lengths: list[int] | None = None,
         most: int | None = None,
     ) -> None:
-        from whichtune.metrics.rouge import rouge_scores
-
         self.split, self.texts, self.losses, self.counts = split, texts, losses, counts
         self.lengths, self.most = lengths, most
-        self.rouge = rouge_scores(texts, split.references)
+        self.scores = {
+            metric.name: metric.of_texts(texts, split.references)
+            for metric in metrics_of("texts")
+            if metric.of_texts is not None
+        }
 
     def metrics(self) -> TextMetrics:
         import numpy as np
@@ -45,12 +69,12 @@ class SplitAnswers:
             loss=loss,
             perplexity=None if loss is None else float(np.exp(loss)),
             tokens=0 if self.counts is None else int(self.counts.sum()),
-            **{name: float(values.mean()) for name, values in self.rouge.items()},
+            **{name: float(values.mean()) for name, values in self.scores.items()},
             written_tokens=None if lengths is None else float(lengths.mean()),
             ended=None if lengths is None else float((lengths < (self.most or 0)).mean()),
             n=len(self.texts),
-            truncated=getattr(self.split, "truncated", 0),
-            targets_cut=getattr(self.split, "targets_cut", 0),
+            truncated=self.split.truncated,
+            targets_cut=self.split.targets_cut,
             duplicates_of_train=int(self.split.duplicate_of_train.sum()),
         )
 
@@ -68,7 +92,7 @@ class SplitAnswers:
                 "reference": self.split.references,
                 "loss": missing if self.losses is None else self.losses,
                 "tokens": 0 if self.counts is None else self.counts,
-                **self.rouge,
+                **self.scores,
                 "duplicate_of_train": self.split.duplicate_of_train,
             }
         )
@@ -87,7 +111,7 @@ def extract(spec: RunSpec, texts: list[str]) -> list[str]:
     """A baseline's answers. Sentences are found in the text as it stands, then cleaned as the references are."""
     from whichtune.baselines import BASELINES
 
-    baseline: Any = BASELINES[spec.method]
+    baseline = BASELINES[spec.method]
     return [_clean(spec, baseline.answer(text)) for text in texts]
 
 
@@ -104,6 +128,8 @@ class CleanedSplit:
     ids: list[str]
     references: list[str]
     duplicate_of_train: np.ndarray
+    truncated: int = 0  # a baseline reads texts whole
+    targets_cut: int = 0
 
 
 class ExtractiveBaseline(FittedBaseline):
@@ -123,7 +149,7 @@ class ExtractiveBaseline(FittedBaseline):
         }
         return judge_texts(parts)
 
-    def _cleaned(self, split: Any) -> CleanedSplit:
+    def _cleaned(self, split: PairSplit) -> CleanedSplit:
         """References as the trained models' are."""
         return CleanedSplit(split.ids, [_clean(self.spec, text) for text in split.targets], split.duplicate_of_train)
 
@@ -131,7 +157,7 @@ class ExtractiveBaseline(FittedBaseline):
         texts = self.dataset.splits["test"].texts
         extract(self.spec, [texts[row % len(texts)] for row in rows])
 
-    def save(self, folder: Any) -> None:
+    def save(self, folder: Path) -> None:
         """Nothing was fitted: an empty file says that it can be had back."""
         from safetensors.numpy import save_file
 

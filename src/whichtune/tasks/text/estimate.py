@@ -1,40 +1,46 @@
-"""What runs that write texts will take, told before they start: `--dry-run` and `plan` of text_to_text."""
+"""What a run that writes texts will take, told before it starts: `--dry-run` and `plan`.
+
+Writing is counted as two operations a parameter and token, over prompts and texts of the full length kept for them.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from whichtune.runs.estimate import (
+import torch
+
+from whichtune.measure.cost import count_parameters
+from whichtune.models.loading import load_config, load_tokenizer, locate
+from whichtune.shortcuts.cache import stored_bytes
+from whichtune.shortcuts.frozen_blocks import TextIndex
+from whichtune.shortcuts.prepared import CacheSettings
+from whichtune.study.spec import RunSpec
+from whichtune.tasks.estimates import (
     ADAM_COPIES,
     EFFICIENCY,
     PREDICTION_BYTES,
     PROCESS_BYTES,
     Estimate,
+    Preview,
+    examples_in,
     saved_bytes,
+    training_batches,
+    training_operations,
 )
-from whichtune.runs.preview import Preview, training_batches, training_operations
-from whichtune.study.spec import RunSpec
+from whichtune.tasks.text.forward import PlainTextForward, states_sum
+from whichtune.tasks.text.model import build_language_model, encode_for, meta_language_model
+from whichtune.tasks.text.planned import PlannedTextForward, make_text_plan, text_lower_pass, texts_of_pairs, want_of
 
 if TYPE_CHECKING:
-    from whichtune.tasks.base import AnyDataset
+    from whichtune.data.pair_encoding import EncodedPairs
+    from whichtune.data.pairs import PairDataset
 
 
-def estimate_text_run(spec: RunSpec, dataset: AnyDataset, speed: float) -> Estimate:
-    """The estimate of one run at `speed` operations a second, computed the plain way.
-
-    Writing is counted as two operations a parameter and token, over prompts and texts of the full length kept for them.
-    """
-    import torch
-
-    from whichtune.measure.cost import count_parameters
-    from whichtune.models.loading import load_config, load_tokenizer, locate
-    from whichtune.tasks import task_of
-    from whichtune.tasks.text.forward import PlainTextForward, states_sum
-    from whichtune.tasks.text.model import meta_language_model
-
+def estimate_run(spec: RunSpec, dataset: PairDataset, speed: float) -> Estimate:
+    """The estimate of one run at `speed` operations a second, computed the plain way."""
     path = locate(spec.model, spec.revision, spec.weights)
     config = load_config(path, spec.remote_code)
-    encoded: Any = task_of(spec).encode(spec, dataset, load_tokenizer(path, spec.remote_code), config)
+    encoded = encode_for(spec, dataset, load_tokenizer(path, spec.remote_code), config)
     model = meta_language_model(spec, config)
     trainable, total = count_parameters(model)
     forward = PlainTextForward(model, encoded, torch.device("meta"), "float32")
@@ -49,13 +55,13 @@ def estimate_text_run(spec: RunSpec, dataset: AnyDataset, speed: float) -> Estim
     return Estimate(
         seconds=(flops + 2 * total * _tokens_evaluated(spec, encoded)) / (speed * EFFICIENCY),
         memory_bytes=PROCESS_BYTES + 4 * (total + ADAM_COPIES * trainable) + activations,
-        disk_bytes=4 * trainable + PREDICTION_BYTES * sum(map(len, encoded.splits.values())),
+        disk_bytes=4 * trainable + PREDICTION_BYTES * examples_in(encoded),
         flops=flops,
         trainable_parameters=trainable,
     )
 
 
-def _tokens_evaluated(spec: RunSpec, encoded: Any) -> int:
+def _tokens_evaluated(spec: RunSpec, encoded: EncodedPairs) -> int:
     """Tokens that pass through the model for losses and written texts, those of the curves included."""
     validation = encoded.splits["validation"]
     seen = spec.epochs * sum(len(ids) for ids in validation.tokens)
@@ -65,26 +71,11 @@ def _tokens_evaluated(spec: RunSpec, encoded: Any) -> int:
     return seen
 
 
-def preview_text_run(spec: RunSpec, dataset: AnyDataset) -> Preview:
+def preview_run(spec: RunSpec, dataset: PairDataset) -> Preview:
     """The plan of one run with its predicted operations and cache size. Loads the model, as the run will."""
-    import torch
-
-    from whichtune.shortcuts.cache import stored_bytes
-    from whichtune.shortcuts.frozen_blocks import TextIndex
-    from whichtune.shortcuts.prepared import CacheSettings
-    from whichtune.tasks import task_of
-    from whichtune.tasks.text.forward import PlainTextForward
-    from whichtune.tasks.text.planned import (
-        PlannedTextForward,
-        make_text_plan,
-        text_lower_pass,
-        texts_of_pairs,
-        want_of,
-    )
-
-    task, device = task_of(spec), torch.device(spec.device)
-    model, tokenizer = task.build(spec, dataset)
-    encoded = task.encode(spec, dataset, tokenizer, model.backbone.config)
+    device = torch.device(spec.device)
+    model, tokenizer = build_language_model(spec)
+    encoded = encode_for(spec, dataset, tokenizer, model.backbone.config)
     model.to(device)
     plan = make_text_plan(spec, model)
     batches = training_batches(spec, [len(ids) for ids in encoded.splits["train"].tokens])

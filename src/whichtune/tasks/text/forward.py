@@ -6,8 +6,8 @@ every row each time: the plain way. Logits exist only for tokens with a loss, an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol, cast
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from whichtune.measure.flops import flops_of_length
 from whichtune.models.chunked_loss import chunked_cross_entropy, chunked_token_losses
 from whichtune.models.language import LanguageModel
 from whichtune.models.partition import without_values
+from whichtune.records.record import CurvePoint
 from whichtune.training.batching import by_length
 from whichtune.training.forward import autocast
 
@@ -71,7 +72,13 @@ class Operations:
     """Operations of a training step: those of the transformer by the text's width, those of the head by the number
     of tokens with a loss. `of_length(length)` is a number that depends on all states of a made-up text."""
 
-    def __init__(self, model: LanguageModel, encoded: EncodedPairs, device: torch.device, of_length: Any) -> None:
+    def __init__(
+        self,
+        model: LanguageModel,
+        encoded: EncodedPairs,
+        device: torch.device,
+        of_length: Callable[[int], Tensor],
+    ) -> None:
         self.model, self.encoded, self.device = model, encoded, device
         self._curve = flops_of_length(of_length, limit=encoded.context_length)
         self._head: int | None = None
@@ -88,11 +95,15 @@ class Operations:
     def _of_token(self) -> int:
         if self._head is None:
             below = any(p.requires_grad for p in trained_below(self.model))
-            weight: Any = self.model.head.weight
-            states = torch.zeros(1, weight.shape[1], device=self.device, requires_grad=below)
+            states = torch.zeros(1, output_layer(self.model).weight.shape[1], device=self.device, requires_grad=below)
             label = torch.zeros(1, dtype=torch.long, device=self.device)
             self._head = count_flops(lambda: summed_loss(self.model, states, label))
         return self._head
+
+
+def output_layer(model: LanguageModel) -> nn.Linear:
+    """The model's own head, (V, D), whatever stands in its place."""
+    return cast("nn.Linear", model.head)
 
 
 def trained_below(model: LanguageModel) -> Iterator[Tensor]:
@@ -104,7 +115,7 @@ def trained_below(model: LanguageModel) -> Iterator[Tensor]:
 
 def summed_loss(model: LanguageModel, states: Tensor, labels: Tensor) -> Tensor:
     """The summed cross-entropy, a scalar with a graph, of states (N, D) against labels (N,)."""
-    head: Any = model.head
+    head = output_layer(model)
     return chunked_cross_entropy(states, head.weight, labels, head.bias)
 
 
@@ -115,7 +126,7 @@ def row_losses(forward: TextForward, split: str, rows: Sequence[int] | None = No
     tokens = encoded.splits[split].tokens
     rows = range(len(tokens)) if rows is None else rows
     losses, counts = np.zeros(len(rows)), np.zeros(len(rows), dtype=np.int64)
-    head: Any = model.head
+    head = output_layer(model)
     training = model.training
     model.eval()
     with torch.no_grad():
@@ -146,7 +157,7 @@ class TextObjective:
         with autocast(forward.precision, forward.device):
             return summed_loss(forward.model, forward.states("train", rows), labels), None
 
-    def point(self, rows: range) -> dict[str, Any]:
+    def point(self, rows: range) -> CurvePoint:
         losses, counts = row_losses(self.forward, "validation", rows)
         mean = float(losses.sum() / counts.sum())
         return {"validation_loss": mean, "validation_perplexity": float(np.exp(mean))}

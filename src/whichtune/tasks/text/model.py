@@ -1,4 +1,4 @@
-"""A run's language model with its method attached."""
+"""A run's language model with its method attached, and what it writes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from whichtune.tasks.base import TASKS
 from whichtune.tasks.text.settings import TextToTextSettings
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig, PreTrainedTokenizerBase
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+    from whichtune.data.pair_encoding import EncodedPairs, PairEncoder, Room
+    from whichtune.data.pairs import PairDataset
+    from whichtune.models.generation import Writing
     from whichtune.models.language import LanguageModel
 
 
@@ -36,14 +39,14 @@ def build_language_model(spec: RunSpec) -> tuple[LanguageModel, PreTrainedTokeni
     model = LanguageModel(load_language_model(spec, info.path, streams_of(spec).seed_weights), tokenizer)
     attach(model, spec)
     if spec.gradient_checkpointing:
-        model.backbone.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        backbone: PreTrainedModel = model.backbone
+        backbone.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     return model, tokenizer
 
 
 def attach(model: LanguageModel, spec: RunSpec) -> None:
     """Attach the run's method, and settle what becomes of a tied head."""
     from whichtune.methods import METHODS
-    from whichtune.models.layers import weight_of
     from whichtune.models.tying import apply_tying, input_embeddings
 
     method = METHODS[spec.method]
@@ -52,8 +55,11 @@ def attach(model: LanguageModel, spec: RunSpec) -> None:
     method.attach(model, method.Settings(**spec.method_settings), spec.seed or 0)
     if method.inserts:
         model.head.requires_grad_(False)
-    own, shared = weight_of(model.head), weight_of(input_embeddings(model.backbone))
-    if was_tied and not model.tied and (not own.requires_grad or shared.requires_grad):
+    if (
+        was_tied
+        and not model.tied
+        and (not model.head.weight.requires_grad or input_embeddings(model.backbone).weight.requires_grad)
+    ):
         model.tie_again()
     model.own_head()
 
@@ -73,3 +79,76 @@ def meta_language_model(spec: RunSpec, config: PretrainedConfig) -> LanguageMode
         model = LanguageModel(AutoModelForCausalLM.from_config(config, **common))
         attach(model, spec)
     return model.to("meta").train()
+
+
+def encoder_of(spec: RunSpec, tokenizer: PreTrainedTokenizerBase) -> PairEncoder:
+    """What turns texts and targets into tokens, as the run's settings say."""
+    from whichtune.data.pair_encoding import PairEncoder
+
+    own = settings_of(spec)
+    return PairEncoder(tokenizer, own.template, own.lower_case, own.remove_punctuation, spec.long_texts_keep)
+
+
+def encode_for(
+    spec: RunSpec, dataset: PairDataset, tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig
+) -> EncodedPairs:
+    """The data as tokens, with the run's own share of the context and beside what its method fills of it."""
+    from whichtune.data.pair_encoding import encode_pairs
+    from whichtune.methods import METHODS
+    from whichtune.models.loading import max_length_of
+
+    own, method = settings_of(spec), METHODS[spec.method]
+    return encode_pairs(
+        dataset,
+        encoder_of(spec, tokenizer),
+        tokenizer.pad_token_id,
+        own.loss_on == "all",
+        own.max_target_tokens,
+        context_length=spec.context_length,
+        max_length=max_length_of(config),
+        reserved=method.reserved_tokens(method.Settings(**spec.method_settings)),
+        max_source=own.max_source_tokens,
+        max_new=own.max_new_tokens,
+    )
+
+
+def writing_of(spec: RunSpec, room: Room, tokenizer: PreTrainedTokenizerBase) -> Writing:
+    """How the run's texts are written."""
+    from whichtune.models.generation import Writing
+
+    own = settings_of(spec)
+    return Writing(
+        max_new_tokens=room.writing,
+        end_id=tokenizer.eos_token_id,
+        pad_id=tokenizer.pad_token_id,
+        kind=own.generation,
+        num_beams=own.num_beams,
+        temperature=own.temperature,
+        top_p=own.top_p,
+        min_new_tokens=own.min_new_tokens,
+        no_repeat_ngram=own.no_repeat_ngram,
+        batch_size=own.generation_batch_size,
+    )
+
+
+def write_texts(spec: RunSpec, model: LanguageModel, prompts: list[list[int]], writing: Writing) -> list[list[int]]:
+    """The tokens written after each prompt, in the run's precision. What is drawn depends on the run's seed and on
+    the batch alone."""
+    import torch
+
+    from whichtune.models.generation import write
+    from whichtune.seeding import GENERATION, seed_global
+    from whichtune.training.forward import autocast
+
+    def draw(rows: list[int]) -> None:
+        if writing.kind == "sample":
+            seed_global(spec.seed or 0, f"{GENERATION}/{rows[0]}")
+
+    devices = [torch.cuda.current_device()] if spec.device == "cuda" else []
+    with torch.random.fork_rng(devices=devices), autocast(spec.precision, torch.device(spec.device)):
+        return write(model, prompts, writing, draw)
+
+
+def decode(tokenizer: PreTrainedTokenizerBase, ids: list[list[int]]) -> list[str]:
+    """Written tokens as text, without special tokens and outer white space."""
+    return [text.strip() for text in tokenizer.batch_decode(ids, skip_special_tokens=True)]

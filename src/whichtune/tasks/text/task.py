@@ -2,42 +2,52 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ClassVar
 
+from whichtune.data.sources import PAIRED
 from whichtune.errors import SettingError
 from whichtune.records.record import Role
 from whichtune.study.spec import DataSettings, RunSpec
 from whichtune.study.spec import Settings as RunSettings
-from whichtune.tasks.base import TASKS, FittedBaseline, Judged, Task, register
-from whichtune.tasks.text.answers import ExtractiveBaseline, SplitAnswers, judge_texts
+from whichtune.tasks.base import FittedBaseline, Judged, Task, register
+from whichtune.tasks.text.answers import ExtractiveBaseline, SplitAnswers, extract, judge_texts
+from whichtune.tasks.text.model import (
+    build_language_model,
+    decode,
+    encode_for,
+    write_texts,
+    writing_of,
+)
 from whichtune.tasks.text.settings import SummarisationSettings, TextToTextSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pandas as pd
     import torch
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-    from whichtune.data.pair_encoding import EncodedPairs, PairEncoder, Room
+    from whichtune.data.pair_encoding import EncodedPairs
     from whichtune.data.pairs import PairDataset
     from whichtune.measure.cost import Timers
-    from whichtune.models.generation import Writing
     from whichtune.models.language import LanguageModel
     from whichtune.models.loading import ModelInfo
+    from whichtune.records.record import RunRecord
     from whichtune.shortcuts.prepared import CacheSettings, Prepared
-    from whichtune.tasks.text.forward import TextObjective
+    from whichtune.tasks.estimates import Estimate, Preview
+    from whichtune.tasks.text.forward import TextForward, TextObjective
+    from whichtune.training.trainer import Training
 
-ROUGE = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 TIMED_TEXTS = 3
 
 
 @register
-class TextToText(Task):
+class TextToText(Task["PairDataset", "LanguageModel", "EncodedPairs", "TextForward"]):
     name = "text_to_text"
     title = "a text for each text"
-    answer_column = "target"
+    columns = PAIRED
+    answers = "texts"
     Settings = TextToTextSettings
-    metrics = ROUGE
-    watched = ("loss",)
     unused = (
         "token_position",
         "padding",
@@ -49,66 +59,73 @@ class TextToText(Task):
         "accumulation_tail",
     )
     default_methods = ("head_only", "lora", "soft_prompt", "full")
+    default_baselines: ClassVar[tuple[str, ...]] = ("untuned",)
 
     def load(self, data: DataSettings) -> PairDataset:
         from whichtune.data.pairs import load_pairs
 
-        return load_pairs(data)
+        return load_pairs(data, self.columns)
 
     def primary_metric(self, dataset: PairDataset) -> str:
         return "rougeL"
 
-    def resolve(self, settings: RunSettings, info: ModelInfo | None, where: str) -> dict[str, Any]:
+    def resolve(self, settings: RunSettings, info: ModelInfo | None, where: str) -> dict[str, str | None]:
         if info is not None and info.kind != "decoder":
             raise SettingError(
                 f"{where}: {self.name} needs a decoder, which '{info.name}' is not: choose another model."
             )
         return {"token_position": None, "padding": "dynamic"}
 
-    def build(self, spec: RunSpec, dataset: PairDataset) -> tuple[LanguageModel, Any]:
-        from whichtune.tasks.text.model import build_language_model
+    def estimate(self, spec: RunSpec, dataset: PairDataset, speed: float) -> Estimate:
+        from whichtune.tasks.text.estimate import estimate_run
 
+        return estimate_run(spec, dataset, speed)
+
+    def preview(self, spec: RunSpec, dataset: PairDataset) -> Preview:
+        from whichtune.tasks.text.estimate import preview_run
+
+        return preview_run(spec, dataset)
+
+    def build(self, spec: RunSpec, dataset: PairDataset) -> tuple[LanguageModel, PreTrainedTokenizerBase]:
         return build_language_model(spec)
 
-    def encode(self, spec: RunSpec, dataset: PairDataset, tokenizer: Any, config: Any) -> EncodedPairs:
-        from whichtune.data.pair_encoding import encode_pairs
-        from whichtune.methods import METHODS
-        from whichtune.models.loading import max_length_of
-
-        own, method = self.settings(spec), METHODS[spec.method]
-        return encode_pairs(
-            dataset,
-            self.encoder(spec, tokenizer),
-            tokenizer.pad_token_id,
-            own.loss_on == "all",
-            own.max_target_tokens,
-            context_length=spec.context_length,
-            max_length=max_length_of(config),
-            reserved=method.reserved_tokens(method.Settings(**spec.method_settings)),
-            max_source=own.max_source_tokens,
-            max_new=own.max_new_tokens,
-        )
+    def encode(
+        self, spec: RunSpec, dataset: PairDataset, tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig
+    ) -> EncodedPairs:
+        return encode_for(spec, dataset, tokenizer, config)
 
     def prepare(
-        self, spec: RunSpec, model: Any, encoded: Any, device: torch.device, timers: Timers, cache: CacheSettings
+        self,
+        spec: RunSpec,
+        model: LanguageModel,
+        encoded: EncodedPairs,
+        device: torch.device,
+        timers: Timers,
+        cache: CacheSettings,
     ) -> Prepared:
         from whichtune.tasks.text.planned import prepare_text_forward
 
         return prepare_text_forward(spec, model, encoded, device, timers, cache)
 
-    def objective(self, spec: RunSpec, model: Any, forward: Any) -> TextObjective:
+    def objective(self, spec: RunSpec, model: LanguageModel, forward: TextForward) -> TextObjective:
         from whichtune.tasks.text.forward import TextObjective
 
         return TextObjective(forward)
 
     def evaluate(
-        self, spec: RunSpec, model: Any, forward: Any, training: Any, tokenizer: Any, timers: Timers
+        self,
+        spec: RunSpec,
+        model: LanguageModel,
+        forward: TextForward,
+        training: Training,
+        tokenizer: PreTrainedTokenizerBase,
+        timers: Timers,
     ) -> Judged:
         """Loss, written texts and ROUGE of validation and test; a draw of a search is judged on validation alone."""
         from whichtune.tasks.text.forward import row_losses
 
         names = ("validation",) if spec.role is Role.DRAW else ("validation", "test")
-        writing = self.writing(spec, forward.encoded.room, tokenizer)
+        writing = writing_of(spec, forward.encoded.room, tokenizer)
         parts: dict[str, SplitAnswers] = {}
         with timers.phase("evaluate"):
             for name in names:
@@ -121,13 +138,13 @@ class TextToText(Task):
                 parts[name] = SplitAnswers(split, texts, losses, counts, lengths, writing.max_new_tokens)
         return judge_texts(parts)
 
-    def latencies(self, spec: RunSpec, model: Any, forward: Any) -> dict[str, float]:
+    def latencies(self, spec: RunSpec, model: LanguageModel, forward: TextForward) -> dict[str, float]:
         """Milliseconds to write one test text, alone."""
         from whichtune.measure.cost import latency_ms
 
         if spec.role is Role.DRAW:
             return {}
-        split, writing = forward.encoded.splits["test"], self.writing(spec, forward.encoded.room, model.tokenizer)
+        split, writing = forward.encoded.splits["test"], writing_of(spec, forward.encoded.room, model.tokenizer)
 
         def write_one(place: int) -> None:
             write_texts(spec, model, [split.prompt(place % len(split))], writing)
@@ -154,35 +171,11 @@ class TextToText(Task):
     def fit_baseline(self, spec: RunSpec, dataset: PairDataset) -> FittedBaseline:
         return ExtractiveBaseline(spec, dataset)
 
-    # -- what the parts above share ------------------------------------------------------------------
+    def predict(self, spec: RunSpec, record: RunRecord, folder: Path, texts: list[str]) -> pd.DataFrame:
+        """The texts, and what is written for each."""
+        import pandas as pd
 
-    def settings(self, spec: RunSpec) -> TextToTextSettings:
-        chosen = self.Settings(**spec.task_settings)
-        assert isinstance(chosen, TextToTextSettings)
-        return chosen
-
-    def encoder(self, spec: RunSpec, tokenizer: Any) -> PairEncoder:
-        from whichtune.data.pair_encoding import PairEncoder
-
-        own = self.settings(spec)
-        return PairEncoder(tokenizer, own.template, own.lower_case, own.remove_punctuation, spec.long_texts_keep)
-
-    def writing(self, spec: RunSpec, room: Room, tokenizer: Any) -> Writing:
-        from whichtune.models.generation import Writing
-
-        own = self.settings(spec)
-        return Writing(
-            max_new_tokens=room.writing,
-            end_id=tokenizer.eos_token_id,
-            pad_id=tokenizer.pad_token_id,
-            kind=own.generation,
-            num_beams=own.num_beams,
-            temperature=own.temperature,
-            top_p=own.top_p,
-            min_new_tokens=own.min_new_tokens,
-            no_repeat_ngram=own.no_repeat_ngram,
-            batch_size=own.generation_batch_size,
-        )
+        return pd.DataFrame({"text": texts, "prediction": _written(spec, record, folder, texts)})
 
 
 @register
@@ -190,41 +183,15 @@ class Summarisation(TextToText):
     name = "summarisation"
     title = "a summary for each document"
     Settings = SummarisationSettings
+    default_baselines = ("lead_1", "lead_3", "untuned")
 
 
-def write_texts(spec: RunSpec, model: LanguageModel, prompts: list[list[int]], writing: Writing) -> list[list[int]]:
-    """The tokens written after each prompt, in the run's precision. What is drawn depends on the run's seed and on
-    the batch alone."""
-    import torch
+def _written(spec: RunSpec, record: RunRecord, folder: Path, texts: list[str]) -> list[str]:
+    """What a saved run answers to each text."""
+    if record.role is Role.BASELINE:
+        return extract(spec, texts)
+    from whichtune.data.pair_encoding import Room
+    from whichtune.tasks.text.predict import write_new
 
-    from whichtune.models.generation import write
-    from whichtune.seeding import GENERATION, seed_global
-    from whichtune.training.forward import autocast
-
-    def draw(rows: list[int]) -> None:
-        if writing.kind == "sample":
-            seed_global(spec.seed or 0, f"{GENERATION}/{rows[0]}")
-
-    devices = [torch.cuda.current_device()] if spec.device == "cuda" else []
-    with torch.random.fork_rng(devices=devices), autocast(spec.precision, torch.device(spec.device)):
-        return write(model, prompts, writing, draw)
-
-
-def decode(tokenizer: Any, ids: list[list[int]]) -> list[str]:
-    """Written tokens as text, without special tokens and outer white space."""
-    return [text.strip() for text in tokenizer.batch_decode(ids, skip_special_tokens=True)]
-
-
-def write_new(spec: RunSpec, room: Room, weights: Path, texts: list[str]) -> list[str]:
-    """What a saved run writes for new texts. `room` is that of the run's record."""
-    from whichtune.models.saving import load_trained_state
-    from whichtune.tasks.text.model import build_language_model
-
-    task = TASKS[spec.task]
-    assert isinstance(task, TextToText)
-    model, tokenizer = build_language_model(spec)
-    load_trained_state(model, weights)
-    model.to(spec.device)
-    encoder = task.encoder(spec, tokenizer)
-    prompts = [encoder.prompt(encoder.cut(ids, room.source), room.prompt) for ids in encoder.sources(texts)]
-    return decode(tokenizer, write_texts(spec, model, prompts, task.writing(spec, room, tokenizer)))
+    assert record.room is not None  # every completed run of such a task has one
+    return write_new(spec, Room.of(record.room), folder / "weights.safetensors", texts)

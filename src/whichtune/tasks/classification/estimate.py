@@ -1,0 +1,161 @@
+"""What a classifier's run will take, told before it starts: `--dry-run` and `plan`.
+
+The model is built without storage (torch's meta device), so even a large one is judged in seconds. Operations
+and saved activations are counted on short texts and extended exactly to the study's own lengths.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from whichtune.data.batch import Batch
+from whichtune.measure.cost import count_parameters
+from whichtune.measure.flops import flops_of_length
+from whichtune.methods import METHODS
+from whichtune.models.heads import Classifier
+from whichtune.models.loading import load_config, load_tokenizer, locate, set_dropout
+from whichtune.models.partition import without_values
+from whichtune.shortcuts.boundary import make_plan, texts_of
+from whichtune.shortcuts.cache import ActivationCache, default_root, stored_bytes
+from whichtune.shortcuts.frozen_blocks import TextIndex, Want
+from whichtune.shortcuts.planned import PlanFailedError, PlannedForward
+from whichtune.shortcuts.prepared import lower_pass
+from whichtune.study.spec import RunSpec
+from whichtune.tasks.classification.model import build_classifier, encode_for
+from whichtune.tasks.estimates import (
+    ADAM_COPIES,
+    EFFICIENCY,
+    PREDICTION_BYTES,
+    PROCESS_BYTES,
+    Estimate,
+    Preview,
+    examples_in,
+    saved_bytes,
+    training_batches,
+    training_operations,
+)
+from whichtune.training.batching import first_epoch
+from whichtune.training.forward import PlainForward
+from whichtune.training.trainer import steps_in_total
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+    from whichtune.data.encoding import Encoded
+    from whichtune.data.splits import Dataset
+    from whichtune.shortcuts.boundary import Plan
+    from whichtune.shortcuts.features import Route
+
+
+def estimate_run(spec: RunSpec, dataset: Dataset, speed: float) -> Estimate:
+    """The estimate of one run at `speed` operations a second, computed the plain way."""
+    path = locate(spec.model, spec.revision, spec.weights)
+    config = load_config(path, spec.remote_code)
+    encoded = encode_for(spec, dataset, load_tokenizer(path, spec.remote_code), config)
+    classifier = meta_classifier(spec, config, len(dataset.labels))
+    trainable, total = count_parameters(classifier)
+    train = flops_of_length(lambda length: meta_loss(classifier, length), encoded.context_length)
+    with torch.no_grad():
+        infer = flops_of_length(lambda length: meta_loss(classifier, length).detach(), encoded.context_length)
+        reading = sum(infer(len(ids)) for part in encoded.splits.values() for ids in part.tokens)
+    lengths = [len(ids) for ids in encoded.splits["train"].tokens]
+    batches = first_epoch(spec, lengths)
+    widths = [_width(encoded, lengths, rows) for rows in batches]
+    if METHODS[spec.method].closed_form:
+        flops, steps = sum(infer(length) for length in lengths), 0
+    else:
+        epoch = sum(len(rows) * train(width) for rows, width in zip(batches, widths, strict=True))
+        steps = steps_in_total(len(lengths), spec)
+        flops = epoch * steps * spec.accumulation_steps // max(1, len(batches))
+    heaviest, width = max(zip(batches, widths, strict=True), key=lambda pair: len(pair[0]) * pair[1])
+    activations = saved_bytes(classifier, lambda: meta_loss(classifier, width, len(heaviest)))
+    evaluations = 1 + (spec.epochs * len(encoded.splits["validation"]) / examples_in(encoded))
+    return Estimate(
+        seconds=(flops + reading * evaluations) / (speed * EFFICIENCY),
+        memory_bytes=PROCESS_BYTES + 4 * (total + ADAM_COPIES * trainable * (steps > 0)) + activations,
+        disk_bytes=4 * trainable + PREDICTION_BYTES * examples_in(encoded),
+        flops=flops,
+        trainable_parameters=trainable,
+    )
+
+
+def _width(encoded: Encoded, lengths: list[int], rows: list[int]) -> int:
+    return encoded.context_length if encoded.padding == "right" else max(lengths[row] for row in rows)
+
+
+def meta_classifier(spec: RunSpec, config: PretrainedConfig, classes: int) -> Classifier:
+    """The classifier with its method attached, shapes only."""
+    from transformers import AutoModel
+
+    if spec.dropout != "model":
+        set_dropout(config, float(spec.dropout))
+    config.use_cache = False
+    with torch.device("meta"):
+        backbone = AutoModel.from_config(config, trust_remote_code=spec.remote_code, dtype=torch.float32)
+        backbone.pooler = None
+        head = torch.nn.Linear(config.hidden_size, classes)
+    classifier = Classifier(backbone, head, spec.token_position or "last")
+    method = METHODS[spec.method]
+    method.attach(classifier, method.Settings(**spec.method_settings), spec.seed or 0)
+    return classifier.to("meta").train()
+
+
+def meta_loss(classifier: Classifier, length: int, batch: int = 1) -> torch.Tensor:
+    """The loss of `batch` made-up texts of `length` tokens, without values."""
+    ids = torch.zeros(batch, length, dtype=torch.long, device="meta")
+    labels = torch.zeros(batch, dtype=torch.long, device="meta")
+    lengths = torch.full((batch,), length, device="meta")
+
+    def loss(mask: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.cross_entropy(classifier(Batch(ids, lengths, mask)), labels)
+
+    return without_values(classifier.backbone, batch, length, loss)
+
+
+# -- the plan --------------------------------------------------------------------------------------
+
+
+def preview_run(spec: RunSpec, dataset: Dataset) -> Preview:
+    """The plan of one run with its predicted operations and cache size. Loads the model, as the run will."""
+    classifier, tokenizer = build_classifier(spec, len(dataset.labels))
+    encoded = encode_for(spec, dataset, tokenizer, classifier.backbone.config)
+    device = torch.device(spec.device)
+    classifier.to(device)
+    return describe_plan(spec, make_plan(spec, classifier, encoded), classifier, encoded, device)
+
+
+def describe_plan(spec: RunSpec, plan: Plan, classifier: Classifier, encoded: Encoded, device: torch.device) -> Preview:
+    """Predicted operations and cache size of a plan; nothing of the data is computed but a few texts' check."""
+    plain = PlainForward(classifier, encoded, device, spec.precision)
+    batches = training_batches(spec, [len(ids) for ids in encoded.splits["train"].tokens])
+    flops_plain = training_operations(spec, plain, batches)
+    partition = plan.partition
+    if plan.is_off or partition is None:
+        return Preview(spec.label, plan.decisions, 0, flops_plain, flops_plain, flops_plain)
+    texts = {name: texts_of(plan, encoded, name) for name in encoded.splits}
+
+    def planned(route: Route, features_cached: bool) -> PlannedForward:
+        return PlannedForward(
+            classifier, encoded, device, spec.precision, partition, texts, plan.position, route, {}, features_cached
+        )
+
+    whole = planned(replace(plan.route, boundary=0), False)
+    try:
+        whole.settle()
+    except PlanFailedError:
+        return Preview(spec.label, plan.decisions, 0, flops_plain, flops_plain, flops_plain)
+    route = replace(whole.route, boundary=plan.route.boundary)
+    shared = training_operations(spec, planned(route, plan.cached == "features"), batches)
+    lower_flops = cache_bytes = 0
+    if plan.cached != "nothing":
+        want = Want(plan.boundary, plan.position if plan.cached == "features" else None)
+        lower = lower_pass(spec, plan, classifier, device, ActivationCache(default_root()))
+        lower_flops = lower.operations([want], texts["train"])
+        for part in texts.values():
+            lengths = lower.lengths(want, part, TextIndex.of(part))
+            cache_bytes += stored_bytes(lengths, lower.width, lower.dtype)
+    decisions = [*plan.decisions, *whole.as_decisions()]
+    return Preview(spec.label, decisions, cache_bytes, flops_plain, shared + lower_flops, shared)

@@ -1,0 +1,58 @@
+"""A run's classifier with its method attached, and its data as tokens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from whichtune.study.spec import RunSpec
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase
+
+    from whichtune.data.encoding import Encoded
+    from whichtune.data.splits import Dataset
+    from whichtune.models.heads import Classifier
+
+
+def build_classifier(spec: RunSpec, classes: int) -> tuple[Classifier, PreTrainedTokenizerBase]:
+    """The classifier with its method attached, in float32 on the CPU, and its tokenizer."""
+    from whichtune.methods import METHODS
+    from whichtune.models.heads import Classifier
+    from whichtune.models.loading import inspect_unchanged, load_backbone, load_tokenizer
+    from whichtune.training.streams import streams_of
+
+    info = inspect_unchanged(spec)
+    streams = streams_of(spec)
+    backbone = load_backbone(spec, info.path, streams.seed_weights)
+    head = streams.head(backbone.config.hidden_size, classes)
+    assert spec.token_position is not None  # resolved before a run starts
+    tokenizer = load_tokenizer(info.path, spec.remote_code)
+    classifier = Classifier(backbone, head, spec.token_position, tokenizer)
+    method = METHODS[spec.method]
+    method.attach(classifier, method.Settings(**spec.method_settings), spec.seed or 0)
+    streams.draw_adapters(classifier)
+    if spec.gradient_checkpointing:
+        backbone.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    return classifier, tokenizer
+
+
+def encode_for(
+    spec: RunSpec, dataset: Dataset, tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig
+) -> Encoded:
+    """The data set as tokens, with the spec's context and padding."""
+    from whichtune.data.encoding import encode
+    from whichtune.methods import METHODS
+    from whichtune.models.loading import max_length_of
+
+    assert spec.padding is not None
+    method = METHODS[spec.method]
+    return encode(
+        dataset,
+        tokenizer,
+        context_length=spec.context_length,
+        max_length=max_length_of(config),
+        padding=spec.padding,
+        attend_to_padding=spec.attend_to_padding,
+        long_texts_keep=spec.long_texts_keep,
+        reserved=method.reserved_tokens(method.Settings(**spec.method_settings)),
+    )

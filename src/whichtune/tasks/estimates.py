@@ -1,0 +1,105 @@
+"""What is told of a run before it is made, and what is the same in it for all tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from whichtune.study.spec import RunSpec
+
+if TYPE_CHECKING:
+    import torch
+
+    from whichtune.shortcuts.boundary import Decision
+    from whichtune.training.objective import EncodedData, TrainingForward
+
+# Small operations, Python and the optimiser: real steps run below the speed of large matrix products.
+EFFICIENCY = 0.5
+ADAM_COPIES = 3  # gradients and two moments beside the weights
+PROCESS_BYTES = 64 * 2**20  # tokenizer, texts and code that a run loads
+PREDICTION_BYTES = 60  # an example's row of predictions.parquet
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Predicted seconds of training and evaluation, bytes of peak memory, bytes on disk with weights saved."""
+
+    seconds: float
+    memory_bytes: int
+    disk_bytes: int
+    flops: int
+    trainable_parameters: int
+
+
+@dataclass(frozen=True)
+class Preview:
+    """One row of a study. Operations are of training, evaluation apart: the plain way, with this run's own
+    pass over the frozen blocks, and with a pass that another run has made."""
+
+    label: str
+    decisions: list[Decision]
+    cache_bytes: int
+    flops_plain: int
+    flops_alone: int
+    flops_shared: int
+
+    @property
+    def saving_alone(self) -> float | None:
+        """How many times fewer operations, the run's own cache included; None where nothing is trained."""
+        return self.flops_plain / max(1, self.flops_alone) if self.flops_plain else None
+
+    @property
+    def saving_shared(self) -> float | None:
+        """The same where another run has filled the cache."""
+        return self.flops_plain / max(1, self.flops_shared) if self.flops_plain else None
+
+
+def examples_in(encoded: EncodedData) -> int:
+    """Examples of all splits."""
+    return sum(map(len, encoded.splits.values()))
+
+
+def saved_bytes(model: torch.nn.Module, loss: Callable[[], object]) -> int:
+    """Bytes that the backward pass of `loss()` keeps, parameters apart, each tensor once."""
+    import torch
+
+    parameters = {p.untyped_storage()._cdata for p in model.parameters()}
+    sizes: dict[int, int] = {}
+    kept: list[torch.Tensor] = []
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        key = tensor.untyped_storage()._cdata
+        if key not in parameters:
+            sizes[key] = tensor.untyped_storage().nbytes()
+            kept.append(tensor)  # alive, so that no storage's address is used twice
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        loss()
+    return sum(sizes.values())
+
+
+def training_batches(spec: RunSpec, lengths: Sequence[int]) -> list[list[int]]:
+    """The batches of a run's first epoch over texts of these lengths; one batch of everything for a closed form."""
+    from whichtune.methods import METHODS
+    from whichtune.training.batching import first_epoch
+
+    return [list(range(len(lengths)))] if METHODS[spec.method].closed_form else first_epoch(spec, lengths)
+
+
+def training_operations(spec: RunSpec, forward: TrainingForward, batches: Sequence[Sequence[int]]) -> int:
+    """Operations of a run's training: those of the first epoch's batches, times its epochs."""
+    from whichtune.methods import METHODS
+    from whichtune.training.trainer import steps_in_total
+
+    if METHODS[spec.method].closed_form:
+        tokens = forward.encoded.splits["train"].tokens
+        order = sorted(range(len(tokens)), key=lambda row: -len(tokens[row]))
+        import torch
+
+        with torch.no_grad():
+            return sum(forward.training_flops(order[at : at + 32]) for at in range(0, len(order), 32))
+    epoch = sum(forward.training_flops(list(batch)) for batch in batches)
+    steps = steps_in_total(len(forward.encoded.splits["train"]), spec)
+    return round(epoch * steps * spec.accumulation_steps / max(1, len(batches)))
