@@ -14,6 +14,7 @@ from whichtune.errors import SettingError
 from whichtune.methods import METHODS, Method
 from whichtune.records.record import Role, RunStatus
 from whichtune.registry import did_you_mean
+from whichtune.study import identity
 from whichtune.study.spec import RunEntry, RunSpec, Settings, Study, explain_validation
 from whichtune.tasks import TASKS, task_of
 
@@ -229,7 +230,7 @@ def _resolve(
     if stop_on not in ("none", *task.watched):
         raise SettingError(f"{where}: early_stopping cannot watch {stop_on} in {task.name}: use {task.watched[0]}.")
     resolved = task.resolve(settings, info, where)
-    task_settings = _validate(task.Settings, of_task, where).model_dump(mode="json")
+    settings_of_task = _validate(task.Settings, of_task, where)
     rate = settings.learning_rate
     return RunSpec(
         **{
@@ -241,13 +242,13 @@ def _resolve(
         learning_rate_source=_rate_source(method, rate),
         label=entry.label or entry.method,
         task=study.task,
-        task_settings=task_settings,
+        task_settings=identity.task_settings(task.name, settings_of_task),
         data=study.data,
         model=key.model,
         revision=key.revision,
         remote_code=study.remote_code,
         method=entry.method,
-        method_settings=chosen.model_dump(mode="json"),
+        method_settings=identity.method_settings(method.name, chosen),
         device="cuda" if device == "cuda" else "cpu",
         plan=study.plan,
         seed=seed,
@@ -312,7 +313,7 @@ def _baseline(study: Study, name: str, dataset: AnyDataset) -> RunSpec:
         label=name,
         role=Role.BASELINE,
         task=study.task,
-        task_settings=_validate(own, shared, f"Settings of '{name}'").model_dump(mode="json"),
+        task_settings=identity.task_settings(study.task, _validate(own, shared, f"Settings of '{name}'")),
         data=study.data,
         model="",
         method=name,
