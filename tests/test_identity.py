@@ -14,7 +14,6 @@ from pydantic import BaseModel, Field, create_model
 
 from pins.make_pins import pinned_specs
 from whichtune.methods import METHODS
-from whichtune.methods.base import NoSettings
 from whichtune.methods.lora import LoraSettings
 from whichtune.study import identity
 from whichtune.study.spec import DataSettings, RunSpec, Settings

@@ -206,7 +206,7 @@ def write_summary(
     records = [_record_of(folder, spec, expansion) for spec in expansion.specs]
     tuning = None if search is None else search_figures(search, folder)
     study = resolved(expansion, command, search.described(tuning) if search else None)
-    evidence = judge(study.model_dump(mode="json"), records, folder.predictions, tuning)
+    evidence = judge(study, records, folder.predictions, tuning)
     summary = build_summary(study, records, evidence)
     folder.write_json("summary.json", summary.to_json())
     return summary
