@@ -16,6 +16,7 @@ from whichtune.evidence.judge import judge
 from whichtune.evidence.summary import Summary, build_summary
 from whichtune.executors.local import LocalExecutor
 from whichtune.expansion.expand import Expansion, ModelKey, check_names, expand, model_keys
+from whichtune.metrics import METRICS
 from whichtune.records.record import Role, RunRecord, RunStatus
 from whichtune.records.store import StudyFolder
 from whichtune.report.write import write_report
@@ -242,6 +243,7 @@ class _BestKeeper:
 
     def __init__(self, folder: StudyFolder, expansion: Expansion) -> None:
         self.folder, self.metric = folder, expansion.primary_metric
+        self.sign = 1.0 if METRICS[self.metric].higher_is_better else -1.0
         self.ids = [spec.run_id for spec in expansion.specs if spec.role is not Role.BASELINE]
 
     def keep(self) -> None:
@@ -250,8 +252,10 @@ class _BestKeeper:
             record = self.folder.read_run(run_id)
             if record is None or record.metrics.validation is None or not self.folder.weight_files(run_id):
                 continue
-            validation = record.metrics.validation
-            scored.append((getattr(validation, self.metric), -(validation.loss or 0.0), run_id))
+            figures = record.metrics.validation
+            score = figures.value(self.metric)
+            rank = float("-inf") if score is None else self.sign * score
+            scored.append((rank, -(figures.loss or 0.0), run_id))
         scored.sort()
         for _, _, run_id in scored[:-1]:
             for file in self.folder.weight_files(run_id):

@@ -56,9 +56,9 @@ def predict_file(folder: StudyFolder, record: RunRecord, file: Path, text_column
     from scipy.special import softmax
 
     if record.spec["task"] != "classification":
-        texts = read_texts(file, text_column or record.spec["data"]["text_column"], SOURCE_NAMES)
+        texts = read_texts(file, text_column or _spec_of(record).data.text_column, SOURCE_NAMES)
         return pd.DataFrame({"text": texts, "prediction": run_texts(folder, record, texts)})
-    texts = read_texts(file, text_column or record.spec["data"]["text_column"])
+    texts = read_texts(file, text_column or _spec_of(record).data.text_column)
     logits = run_logits(folder, record, texts)
     shares = softmax(logits, axis=1)
     table = pd.DataFrame({"text": texts, "prediction": [record.labels[i] for i in logits.argmax(axis=1)]})
