@@ -159,7 +159,7 @@ def _power(result: Comparison) -> str:
 
 def _rounded(n: int) -> int:
     """Two significant figures, upwards: a forecast is no more exact than that."""
-    step = 10 ** max(0, int(math.log10(n)) - 1)
+    step: int = 10 ** max(0, int(math.log10(n)) - 1)
     return -(-n // step) * step
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, JsonValue, ValidationError
 
 from whichtune.baselines import BASELINES
 from whichtune.errors import SettingError
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from whichtune.models.loading import ModelInfo
     from whichtune.tasks.base import AnyDataset
 
+Model = TypeVar("Model", bound=BaseModel)
 # A line of a study may name a model of its own beside its settings.
 MODEL_KEYS = ("model", "revision")
 
@@ -60,7 +61,7 @@ def setting_names(study: Study) -> dict[str, list[str]]:
     return names
 
 
-def entries(study: Study) -> list[tuple[RunEntry, dict[str, Any]]]:
+def entries(study: Study) -> list[tuple[RunEntry, dict[str, JsonValue]]]:
     """Methods crossed with factors, then explicit runs, each with its own settings and a distinct label."""
     crossed = []
     keys = list(study.factors)
@@ -72,10 +73,10 @@ def entries(study: Study) -> list[tuple[RunEntry, dict[str, Any]]]:
             label = entry.label or entry.method
             crossed.append((entry.model_copy(update={"label": f"{label}, {suffix}" if suffix else label}), own))
     unique = {entry.label: (entry, own) for entry, own in crossed}
-    explicit: list[tuple[RunEntry, dict[str, Any]]] = [
+    explicit: list[tuple[RunEntry, dict[str, JsonValue]]] = [
         (entry.model_copy(update={"label": entry.label or entry.method}), {}) for entry in study.runs
     ]
-    as_it_is: list[tuple[RunEntry, dict[str, Any]]] = [
+    as_it_is: list[tuple[RunEntry, dict[str, JsonValue]]] = [
         (RunEntry(method=name, label=name), {})
         for name in study.baselines
         if name in METHODS and name not in {entry.label for entry, _ in explicit}
@@ -135,9 +136,10 @@ def model_keys(study: Study) -> list[ModelKey]:
     return list(dict.fromkeys(_model_key(study, merged_settings(study, *line)) for line in entries(study)))
 
 
-def _model_key(study: Study, merged: dict[str, Any]) -> ModelKey:
+def _model_key(study: Study, merged: dict[str, JsonValue]) -> ModelKey:
     model = str(merged.get("model") or study.model)
-    revision = merged.get("revision") or (study.revision if model == study.model else None)
+    own = merged.get("revision")
+    revision = str(own) if own else study.revision if model == study.model else None
     return ModelKey(model, revision, str(merged.get("weights") or "pretrained"))
 
 
@@ -183,7 +185,7 @@ def expand(
     )
 
 
-def _seeds(study: Study, entry: RunEntry, merged: dict[str, Any]) -> Sequence[int | None]:
+def _seeds(study: Study, entry: RunEntry, merged: dict[str, JsonValue]) -> Sequence[int | None]:
     """The study's seeds; none where nothing is drawn: a model as it is, pretrained, that writes without sampling."""
     drawn = merged.get("weights") == "random" or merged.get("generation") == "sample"
     return study.seeds if METHODS[entry.method].trains or drawn else [None]
@@ -199,7 +201,7 @@ def primary_metric(study: Study, dataset: AnyDataset) -> str:
 def _resolve(
     study: Study,
     entry: RunEntry,
-    merged: dict[str, Any],
+    merged: dict[str, JsonValue],
     seed: int | None,
     key: ModelKey,
     info: ModelInfo | None,
@@ -255,7 +257,7 @@ def _resolve(
     )
 
 
-def merged_settings(study: Study, entry: RunEntry, factor: dict[str, Any] | None = None) -> dict[str, Any]:
+def merged_settings(study: Study, entry: RunEntry, factor: dict[str, JsonValue] | None = None) -> dict[str, JsonValue]:
     """Shared settings that apply, then the method's own, then the factor's, then the line's: later ones win."""
     merged = {k: v for k, v in study.settings.items() if "." not in k and _applies(study, k, entry.method)}
     prefix = f"{entry.method}."
@@ -263,14 +265,14 @@ def merged_settings(study: Study, entry: RunEntry, factor: dict[str, Any] | None
     return {**merged, **(factor or {}), **entry.settings}
 
 
-def _validate(model: type[BaseModel], values: dict[str, Any], where: str) -> Any:
+def _validate(model: type[Model], values: dict[str, JsonValue], where: str) -> Model:
     try:
         return model(**values)
     except ValidationError as error:
         raise explain_validation(error, where) from error
 
 
-def _rate_source(method: Method, rate: float | None) -> Any:
+def _rate_source(method: Method, rate: float | None) -> Literal["card", "set"] | None:
     if rate is not None:
         return "set"
     return "card" if method.card.learning_rate is not None else None

@@ -93,7 +93,7 @@ def _spaces_of(study: Study, entry: RunEntry, factor: dict[str, JsonValue]) -> d
             raise SettingError(f"tuning.spaces of '{label}': the line itself sets {setting}: remove one of the two.")
     shared = merged_settings(study, entry, factor)
     rate = shared.get(CENTRE) or method.card.learning_rate
-    usual = method.spaces(None if rate is None else float(rate))
+    usual = method.spaces(float(rate) if isinstance(rate, (int, float, str)) else None)
     if shared.get("warmup_steps") is not None:
         usual.pop("warmup_ratio", None)
     found: dict[str, Space | None] = {k: v for k, v in usual.items() if k == CENTRE or k not in shared}
