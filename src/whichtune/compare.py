@@ -15,6 +15,7 @@ from whichtune.evidence.judge import judge
 from whichtune.evidence.summary import Summary, build_summary
 from whichtune.executors.base import Executor, ExecutorOptions, executor_of
 from whichtune.expansion.expand import Expansion, ModelKey, check_names, expand, model_keys, with_baselines
+from whichtune.metrics import METRICS
 from whichtune.plugins import load_plugin, refuse_in_run_process
 from whichtune.records.events import Event, Listener
 from whichtune.records.record import Role, RunRecord, RunStatus
@@ -226,7 +227,7 @@ def write_summary(
     records = [_record_of(folder, spec, expansion) for spec in expansion.specs]
     tuning = None if search is None else search_figures(search, folder)
     study = resolved(expansion, command, search.described(tuning) if search else None)
-    evidence = judge(study.model_dump(mode="json"), records, folder.predictions, tuning)
+    evidence = judge(study, records, folder.predictions, tuning)
     summary = build_summary(study, records, evidence)
     folder.write_json("summary.json", summary.to_json())
     return summary
@@ -262,6 +263,7 @@ class _BestKeeper:
 
     def __init__(self, folder: StudyFolder, expansion: Expansion) -> None:
         self.folder, self.metric = folder, expansion.primary_metric
+        self.sign = 1.0 if METRICS[self.metric].higher_is_better else -1.0
         self.ids = [spec.run_id for spec in expansion.specs if spec.role is not Role.BASELINE]
 
     def keep(self) -> None:
@@ -270,8 +272,10 @@ class _BestKeeper:
             record = self.folder.read_run(run_id)
             if record is None or record.metrics.validation is None or not self.folder.weight_files(run_id):
                 continue
-            validation = record.metrics.validation
-            scored.append((getattr(validation, self.metric), -(validation.loss or 0.0), run_id))
+            figures = record.metrics.validation
+            score = figures.value(self.metric)
+            rank = float("-inf") if score is None else self.sign * score
+            scored.append((rank, -(figures.loss or 0.0), run_id))
         scored.sort()
         for _, _, run_id in scored[:-1]:
             for file in self.folder.weight_files(run_id):

@@ -190,8 +190,9 @@ class MadeStudy:
         self.folder.write_json("study.json", self.study)
         summary: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "study": self.study}
         if verdict:
-            evidence = judge(self.study, self.records, self.folder.predictions, self._tuning())
-            summary = build_summary(ResolvedStudy.model_validate(self.study), self.records, evidence).to_json()
+            study = ResolvedStudy.model_validate(self.study)
+            evidence = judge(study, self.records, self.folder.predictions, self._tuning())
+            summary = build_summary(study, self.records, evidence).to_json()
         else:  # as a study that was never judged
             summary["runs"] = [record.model_dump(mode="json") for record in self.records]
         self.folder.write_json("summary.json", summary)

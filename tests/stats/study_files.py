@@ -13,6 +13,7 @@ import pandas as pd
 from whichtune.evidence.judge import judge
 from whichtune.records.record import Cost, Metrics, MetricsBySplit, Role, RunRecord, RunStatus
 from whichtune.stats.results import Comparison, Evidence
+from whichtune.study.resolved import ResolvedStudy
 
 SETTINGS: dict[str, Any] = {
     "model": "embedded",
@@ -33,13 +34,17 @@ N = 300
 
 @dataclass
 class StudyOnDisk:
-    """Collects runs; `judge` arguments are `study`, `records` and `read`."""
+    """Collects runs; `judge` arguments are `resolved`, `records` and `read`."""
 
     folder: Path
     labels: np.ndarray
     study: dict[str, Any] = field(default_factory=dict)
     records: list[RunRecord] = field(default_factory=list)
     duplicates: np.ndarray | None = None
+
+    @property
+    def resolved(self) -> ResolvedStudy:
+        return ResolvedStudy.model_validate(self.study)
 
     @property
     def read(self) -> Callable[[str], pd.DataFrame]:
@@ -130,7 +135,7 @@ def seeds_of(rng: np.random.Generator, wrong: float, n_seeds: int = 3, n: int = 
 
 
 def evidence(study: StudyOnDisk) -> Evidence:
-    return judge(study.study, study.records, study.read)
+    return judge(study.resolved, study.records, study.read)
 
 
 def only(study: StudyOnDisk) -> Comparison:

@@ -275,7 +275,7 @@ def test_an_answer_that_rests_on_duplicates_is_told(study: StudyOnDisk) -> None:
     comparison = result.comparisons[0]
     assert comparison.verdict == "better"
     assert comparison.without_duplicates is not None
-    assert comparison.without_duplicates["n_examples"] == 264
+    assert comparison.without_duplicates.n_examples == 264
     assert "that are not also in train the answer is another" in comparison.sentence
     assert "36 of 300 test examples also stand in train." in result.verdict.warnings
 

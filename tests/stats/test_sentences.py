@@ -9,14 +9,12 @@ import pytest
 from whichtune.evidence.sentences import (
     candidate_sentence,
     comparison_paragraph,
-    count,
     headline,
-    listing,
-    number,
     points,
     probability,
 )
 from whichtune.stats.results import Comparison, Power
+from whichtune.wording import listing, number, plural
 
 FULL: dict[str, Any] = {
     "a": "lora",
@@ -263,7 +261,7 @@ def test_paragraph(name: str, changes: dict[str, Any], said: list[str], unsaid: 
 
 
 def test_number_words() -> None:
-    assert [count(n, "seed") for n in (0, 1, 2, 1045)] == ["0 seeds", "1 seed", "2 seeds", "1,045 seeds"]
+    assert [plural(n, "seed") for n in (0, 1, 2, 1045)] == ["0 seeds", "1 seed", "2 seeds", "1,045 seeds"]
     assert [points(x) for x in (1.0, 1.3, 2.0, 0.0, -1.0)] == [
         "1 point",
         "1.3 points",

@@ -23,7 +23,7 @@ def test_extreme_answers(tmp_path: Path, metric: str, n: int, n_seeds: int) -> N
     shares = {"all right": 1.0, "all wrong": 0.0, "half": 0.5, "most": 0.9}
     for label, share in shares.items():
         study.add(label, [rng.random(n) < share for _ in range(n_seeds)], validation=share)
-    result = judge(study.study, study.records, study.read)
+    result = judge(study.resolved, study.records, study.read)
     json.dumps(result.model_dump(mode="json"), allow_nan=False)
     assert len(result.comparisons) == 3
     for comparison in result.comparisons:

@@ -11,7 +11,7 @@ from tuning.conftest import known_study
 from whichtune.compare import prepare
 from whichtune.executors.local import LocalExecutor
 from whichtune.records.store import StudyFolder
-from whichtune.runs.estimate import estimate_search
+from whichtune.tuning.estimate import estimate_search
 from whichtune.tuning.trials import SearchPlan, make_draws, plan_search, search_figures
 
 

@@ -80,7 +80,6 @@ def compare(
     from whichtune.expansion.assemble import assemble_study, check_choice
 
     check_choice("--save", save, ("none", "best", "all"))
-    search = {"draws": tune, "budget": tune_budget}
     chosen = assemble_study(
         study,
         data,
@@ -92,7 +91,7 @@ def compare(
         set_ or [],
         plan,
         device,
-        search,
+        {"draws": tune, "budget": tune_budget},
         task,
         target_column,
     )

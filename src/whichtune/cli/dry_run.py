@@ -16,7 +16,8 @@ def print_dry_run(study: Study, out: Path | None, lenient: bool = False) -> None
     from whichtune.cli.terminal import print_estimates
     from whichtune.cli.terminal_tuning import print_search
     from whichtune.compare import prepare
-    from whichtune.runs.estimate import estimate_runs, estimate_search, free_disk
+    from whichtune.runs.estimate import estimate_runs, free_disk
+    from whichtune.tuning.estimate import estimate_search
     from whichtune.tuning.trials import plan_search
 
     expansion, dataset = prepare(study, lenient)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from whichtune.runs.estimate import SearchEstimate
+    from whichtune.tuning.estimate import SearchEstimate
 
 
 def print_search(plan: Any, estimates: Sequence[SearchEstimate], console: Console) -> None:

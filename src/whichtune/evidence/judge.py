@@ -8,49 +8,47 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from whichtune.evidence import sentences
 from whichtune.evidence.tuning_sentences import tuning_sentences
 from whichtune.evidence.verdict import best_row, make_verdict
 from whichtune.records.record import Role, RunRecord
 from whichtune.stats import comparing, holm_with_equivalence
-from whichtune.stats.answers import ReadPredictions, Row, TestSet, group, load_answers
+from whichtune.stats.answers import ReadPredictions, Row, group, load_answers
 from whichtune.stats.comparing import ALPHA, Declared, Tested
 from whichtune.stats.figures import method_figures, run_figures
+from whichtune.stats.pairs import StudyNoise
 from whichtune.stats.results import Comparison, Evidence
 from whichtune.stats.tuning import TuningFigures
+from whichtune.study.resolved import ResolvedStudy
 
 __all__ = ["Evidence", "judge"]
 
 
 def judge(
-    study: Mapping[str, Any],
+    study: ResolvedStudy,
     records: Sequence[RunRecord],
     read_predictions: ReadPredictions,
     tuning: TuningFigures | None = None,
 ) -> Evidence:
     """Intervals, comparisons and verdict of a resolved study.
 
-    `study` is the resolved study as in `study.json`; `read_predictions(run_id)` returns the table of
+    `study` names its primary metric; `read_predictions(run_id)` returns the table of
     `predictions.parquet`; `tuning` is what a search for settings showed. Raises DataError where runs were
     tested on different examples.
     """
     rows = group(records)
-    classes = len(study.get("labels") or []) or None
-    test = load_answers(rows.values(), read_predictions, classes)
-    metric = primary_metric(study, test)
-    cost = str(study.get("selection_cost") or "train_seconds")
-    best, baseline = best_row(rows.values(), metric, cost), find_baseline(study, rows, metric, cost)
-    margin = float(study.get("margin") or 1.0)
+    test = load_answers(rows.values(), read_predictions, len(study.labels) or None)
+    metric = study.primary_metric
+    best, baseline = best_row(rows.values(), metric, study.selection_cost), find_baseline(study, rows)
     noise = comparing.study_noise(rows.values(), metric, test)
-    noises = {metric: noise}
+    noises: dict[str, StudyNoise] = {metric: noise}
 
     def run(pair: Declared) -> Tested:
         about = pair.metric or metric
         if about not in noises:
             noises[about] = comparing.study_noise(rows.values(), about, test)
-        return comparing.run_declared(pair, rows, test, about, margin, noises[about])
+        return comparing.run_declared(pair, rows, test, about, study.margin, noises[about])
 
     comparisons = []
     for family in families(study, rows, best, baseline):
@@ -59,22 +57,11 @@ def judge(
     figures = [method_figures(row, test, metric, noise) for row in rows.values()]
     return Evidence(
         comparisons=comparisons,
-        verdict=make_verdict(study, rows, test, metric, best, baseline, comparisons, noise, tuning),
+        verdict=make_verdict(study, rows, test, best, baseline, comparisons, noise, tuning),
         runs=[] if test is None else [f for row in rows.values() for f in run_figures(row, test)],
         per_method=figures,
         tuning=tuning and tuning.model_copy(update={"sentences": tuning_sentences(tuning)}),
     )
-
-
-def primary_metric(study: Mapping[str, Any], test: TestSet | None) -> str:
-    """The study's metric; `auto` is accuracy, or macro F1 where one class exceeds 60 % of the test."""
-    metric = str(study.get("primary_metric") or "accuracy")
-    if metric != "auto":
-        return metric
-    if test is None:
-        return "accuracy"
-    largest = max(int((test.labels == c).sum()) for c in range(test.classes)) / test.n
-    return "f1_macro" if largest > 0.6 else "accuracy"
 
 
 @dataclass(frozen=True)
@@ -85,15 +72,15 @@ class Family:
     others: int = 0
 
 
-def families(study: Mapping[str, Any], rows: Mapping[str, Row], best: str | None, baseline: str | None) -> list[Family]:
+def families(study: ResolvedStudy, rows: Mapping[str, Row], best: str | None, baseline: str | None) -> list[Family]:
     """The pairs to compare.
 
     Those that the study declares; otherwise every row against its baseline; otherwise the best row on
     validation against every other, which counts all pairs of rows since any row could have been best.
     Best against the baseline follows as a question of its own where it is not among them.
     """
-    declared = [Declared.of(pair) for pair in study.get("pairs") or []]
-    named = study.get("baseline")
+    declared = [Declared.of(pair) for pair in study.pairs]
+    named = study.baseline
     if not declared and named is not None:
         declared = [Declared(label, named) for label in rows if label != named]
     if declared:
@@ -117,11 +104,12 @@ def _best_against_baseline(
     return [Family([Declared(best, str(baseline), declared=False, chosen=True)], max(0, choices - 1))]
 
 
-def find_baseline(study: Mapping[str, Any], rows: Mapping[str, Row], metric: str, cost: str) -> str | None:
+def find_baseline(study: ResolvedStudy, rows: Mapping[str, Row]) -> str | None:
     """The study's baseline; where it names none, the model-free row that is best on validation."""
-    if study.get("baseline") is not None:
-        return str(study["baseline"])
-    return best_row([row for row in rows.values() if row.role is Role.BASELINE], metric, cost)
+    if study.baseline is not None:
+        return study.baseline
+    free = [row for row in rows.values() if row.role is Role.BASELINE]
+    return best_row(free, study.primary_metric, study.selection_cost)
 
 
 def _corrected(tested: Sequence[Tested], others: int) -> list[Comparison]:

@@ -11,27 +11,11 @@ from collections.abc import Sequence
 
 from whichtune.metrics import metric_title
 from whichtune.stats.costs import COSTS
-from whichtune.stats.results import Comparison, in_text, published_direction
+from whichtune.stats.results import Comparison, in_text
+from whichtune.study.published import Published
+from whichtune.wording import listing, number, plural
 
 ABOUT_EQUAL = 0.05
-
-
-def count(n: int, noun: str, plural: str | None = None) -> str:
-    """`1 seed`, `2 seeds`, `1,045 examples`."""
-    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
-
-
-def listing(items: Sequence[str], last: str = "and") -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    if len(items) < 2:
-        return "".join(items)
-    return f"{', '.join(items[:-1])} {last} {items[-1]}"
-
-
-def number(value: float, digits: int = 1) -> str:
-    """Rounded, without a minus before zero."""
-    text = f"{value:.{digits}f}"
-    return text.lstrip("-") if float(text) == 0 else text
 
 
 def points(value: float, digits: int = 1) -> str:
@@ -108,9 +92,9 @@ def _figures(result: Comparison) -> str:
     if result.difference is None or result.a_figure is None or result.b_figure is None:
         return ""
     metric = metric_title(result.metric)
-    over = f" over {count(result.n_examples, 'test example')}"
+    over = f" over {plural(result.n_examples, 'test example')}"
     if len(result.a_by_seed) > 1:
-        over = f" (mean of {count(len(result.a_by_seed), 'seed')}, {count(result.n_examples, 'test example')})"
+        over = f" (mean of {plural(len(result.a_by_seed), 'seed')}, {plural(result.n_examples, 'test example')})"
     both = f"{_figure(result, result.a_figure)} against {_figure(result, result.b_figure)}"
     text = f"Test {metric}{over}: {both}, a difference of {_amount(result, result.difference)}"
     if result.interval is None:
@@ -119,7 +103,7 @@ def _figures(result: Comparison) -> str:
     p = probability(result.p) if result.p is not None else ""
     corrected = ""
     if result.p_adjusted is not None and result.family > 1:
-        corrected = f", {probability(result.p_adjusted)} corrected for {count(result.family, 'pair')}"
+        corrected = f", {probability(result.p_adjusted)} corrected for {plural(result.family, 'pair')}"
     return f"{text} (95 % interval {low} to {high}; {p}{corrected})."
 
 
@@ -162,9 +146,9 @@ def _power(result: Comparison) -> str:
     text = f"A true difference of about {detectable} or more would probably have been shown"
     needs = []
     if power.examples_needed is not None:
-        needs.append(f"about {count(_rounded(power.examples_needed), 'test example')}")
+        needs.append(f"about {plural(_rounded(power.examples_needed), 'test example')}")
     if power.seeds_needed is not None:
-        needs.append(f"about {count(power.seeds_needed, 'seed')}")
+        needs.append(f"about {plural(power.seeds_needed, 'seed')}")
     target = points(power.target)
     if needs:
         return f"{text}; one of {target} would need {listing(needs, 'or')}."
@@ -175,7 +159,7 @@ def _power(result: Comparison) -> str:
 
 def _rounded(n: int) -> int:
     """Two significant figures, upwards: a forecast is no more exact than that."""
-    step = 10 ** max(0, int(math.log10(n)) - 1)
+    step: int = 10 ** max(0, int(math.log10(n)) - 1)
     return -(-n // step) * step
 
 
@@ -205,14 +189,14 @@ def _noise(result: Comparison) -> str:
 
 def _duplicates(result: Comparison) -> str:
     other = result.without_duplicates
-    if not other:
+    if other is None:
         return ""
-    low, high = (number(x, _digits(result)) for x in other["interval"])
+    low, high = (number(x, _digits(result)) for x in other.interval)
     return (
-        f"On the {count(other['n_examples'], 'test example')} that "
-        f"{'is' if other['n_examples'] == 1 else 'are'} "
-        f"not also in train the answer is another: {_amount(result, other['difference'])} ({low} to {high}; "
-        f"{probability(other['p'])} uncorrected)."
+        f"On the {plural(other.n_examples, 'test example')} that "
+        f"{'is' if other.n_examples == 1 else 'are'} "
+        f"not also in train the answer is another: {_amount(result, other.difference)} ({low} to {high}; "
+        f"{probability(other.p)} uncorrected)."
     )
 
 
@@ -235,20 +219,20 @@ def _costs(result: Comparison) -> str:
 def _published(result: Comparison) -> str:
     if not result.published and not result.claim:
         return ""
-    published = result.published or {}
+    published = result.published or Published({})
     details = []
-    if published.get("a") is not None and published.get("b") is not None:
-        details.append(f"{number(published['a'], 2)} against {number(published['b'], 2)} %")
+    if published.figures is not None:
+        details.append(f"{number(published.figures[0], 2)} against {number(published.figures[1], 2)} %")
     ours = result.cost_ratios.get("train_seconds")
-    if published.get("time_ratio") is not None:
-        times = f"{ratio(published['time_ratio'])} the training time"
+    if published.time_ratio is not None:
+        times = f"{ratio(published.time_ratio)} the training time"
         details.append(times if ours is None else f"{times}, here {ratio(ours)}")
     figures = f" ({'; '.join(details)})" if details else ""
     text = f"Published: {result.claim or 'a difference'}{figures}; "
-    if "direction" in published and published["direction"] is None:
+    if published.no_direction:
         return f"{text}no claim about which is better."
     if result.agrees_with_published is None:
-        if published_direction(published) is None:
+        if published.direction is None:
             return f"{text}no direction is given to judge it by."
         return f"{text}our figures leave it open."
     return text + ("our figures agree." if result.agrees_with_published else "our figures do not agree.")

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
-from whichtune.evidence.sentences import count, listing, number
-from whichtune.metrics import metric_title
+from pydantic import JsonValue
+
+from whichtune.metrics import METRICS, metric_title
 from whichtune.stats.results import in_text
 from whichtune.stats.tuning import Crossing, LineFigures, TuningFigures
+from whichtune.study.spaces import Choice
+from whichtune.wording import listing, number, plural
 
 CENTRE = "learning_rate"
-NATURAL = ("loss", "perplexity")  # figures that are no shares
 
 
 def score_text(metric: str, value: float) -> str:
     """`93.25 %`, or `0.412` for a loss."""
-    return number(value, 3) if metric in NATURAL else f"{number(100 * value, 2)} %"
+    known = METRICS[metric]
+    text = number(known.scale * value, known.digits)
+    return f"{text} %" if known.unit == "points" else text
 
 
-def setting_text(value: Any) -> str:
+def setting_text(value: JsonValue) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def settings_text(settings: dict[str, Any]) -> str:
+def settings_text(settings: Mapping[str, JsonValue]) -> str:
     """`learning rate 0.0012, weight decay 0.01`."""
     return ", ".join(f"{name.replace('_', ' ')} {setting_text(value)}" for name, value in settings.items())
 
@@ -30,7 +34,7 @@ def settings_text(settings: dict[str, Any]) -> str:
 def amount_text(axis: str, amount: float) -> str:
     """`5 draws`, `1.2e+12 operations`, `90 seconds of training`."""
     if axis == "draws":
-        return count(int(amount), "draw")
+        return plural(int(amount), "draw")
     if axis == "flops":
         return f"{amount:.2g} operations"
     return f"{amount:,.0f} seconds of training" if amount >= 10 else f"{amount:.2g} seconds of training"
@@ -44,13 +48,13 @@ def tuning_sentences(figures: TuningFigures) -> list[str]:
 def _what_was_done(figures: TuningFigures) -> str:
     searched = [line for line in figures.lines if line.spaces]
     draws = sum(len(line.draws) for line in searched)
-    text = f"Before the study, settings of {count(len(searched), 'line')} were searched with "
+    text = f"Before the study, settings of {plural(len(searched), 'line')} were searched with "
     if figures.unit == "draws":
-        each = f"{count(int(figures.amount or 0), 'draw')} each" if len(searched) > 1 else count(draws, "draw")
+        each = f"{plural(int(figures.amount or 0), 'draw')} each" if len(searched) > 1 else plural(draws, "draw")
         text += each
     else:
         budget = amount_text(figures.unit, figures.amount or 0.0)
-        text += f"{count(draws, 'draw')}, each line's taken in order until {budget} were spent"
+        text += f"{plural(draws, 'draw')}, each line's taken in order until {budget} were spent"
     text += (
         f", trained with seed {figures.run_seed} and judged by validation {metric_title(figures.metric)}; no draw "
         "saw the test split."
@@ -87,17 +91,17 @@ def tuning_warnings(figures: TuningFigures) -> list[str]:
         if line.failed and line.error is None:
             reason = next((draw.error for draw in line.draws if draw.error), None)
             why = f" ({reason.rstrip('.')})" if reason else ""
-            found.append(f"{line.failed} of {count(len(line.draws), 'draw')} for {in_text(line.label)} failed{why}.")
-        if line.selected is not None and CENTRE in line.at_edge:
-            space = line.spaces[CENTRE]
+            found.append(f"{line.failed} of {plural(len(line.draws), 'draw')} for {in_text(line.label)} failed{why}.")
+        space = line.spaces.get(CENTRE)
+        if line.selected is not None and CENTRE in line.at_edge and space is not None and not isinstance(space, Choice):
             found.append(
                 f"The learning rate selected for {in_text(line.label)} ({setting_text(line.settings[CENTRE])}) lies at "
-                f"the {line.at_edge[CENTRE]} end of its range ({space['low']:g} to {space['high']:g}): a wider range "
+                f"the {line.at_edge[CENTRE]} end of its range ({space.low:g} to {space.high:g}): a wider range "
                 "may hold a better one."
             )
         if figures.unit != "draws" and len(line.draws) >= figures.limit and not _spent(figures, line):
             found.append(
-                f"The search for {in_text(line.label)} ended at its limit of {count(len(line.draws), 'draw')} before "
+                f"The search for {in_text(line.label)} ended at its limit of {plural(len(line.draws), 'draw')} before "
                 "its budget was spent."
             )
     return found
@@ -116,6 +120,6 @@ def tuning_limits(figures: TuningFigures) -> list[str]:
         return []
     most = max(len(line.draws) for line in able)
     return [
-        f"Settings are the best of at most {count(most, 'draw')} on validation: more draws, other ranges or another "
+        f"Settings are the best of at most {plural(most, 'draw')} on validation: more draws, other ranges or another "
         "validation split may select others."
     ]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from whichtune.evidence import sentences
 from whichtune.evidence.tuning_sentences import crossing_sentence, tuning_limits, tuning_warnings
+from whichtune.metrics import METRICS
 from whichtune.records.record import Role
 from whichtune.stats.answers import Row, TestSet, common_seeds
 from whichtune.stats.comparing import ALPHA, POINT, compare_metric
@@ -14,17 +14,28 @@ from whichtune.stats.pairs import PairTest, StudyNoise
 from whichtune.stats.results import CandidateFigures, Comparison, Verdict, in_text
 from whichtune.stats.selection import Candidate, Selection, best_on_validation, select
 from whichtune.stats.tuning import TuningFigures
+from whichtune.study.recorded import Recorded
+from whichtune.study.resolved import ResolvedStudy
+from whichtune.wording import listing, plural
 
 
 def candidates(rows: Iterable[Row], metric: str, cost: str) -> list[Candidate]:
-    """Rows that completed with a validation figure (negated for loss, so that larger is better)."""
+    """Rows that completed with a validation figure (negated where less is better, so that larger is)."""
     found = []
     for row in rows:
         validation = row.mean_metric("validation", metric)
         if row.can(metric) and validation is not None:
-            sign = -1.0 if metric == "loss" else 1.0
-            found.append(Candidate(row.label, sign * validation, row.costs.get(cost)))
+            found.append(Candidate(row.label, _sign(metric) * validation, row.costs.get(cost)))
     return found
+
+
+def _sign(metric: str) -> float:
+    return 1.0 if METRICS[metric].higher_is_better else -1.0
+
+
+def _shown(metric: str, value: float) -> float:
+    """A figure as it is told: points, or nats as they are."""
+    return value / POINT if METRICS[metric].unit == "points" else value
 
 
 def best_row(rows: Iterable[Row], metric: str, cost: str) -> str | None:
@@ -34,10 +45,9 @@ def best_row(rows: Iterable[Row], metric: str, cost: str) -> str | None:
 
 
 def make_verdict(
-    study: Mapping[str, Any],
+    study: ResolvedStudy,
     rows: Mapping[str, Row],
     test: TestSet | None,
-    metric: str,
     best: str | None,
     baseline: str | None,
     comparisons: Sequence[Comparison],
@@ -45,63 +55,67 @@ def make_verdict(
     tuning: TuningFigures | None = None,
 ) -> Verdict:
     """Apply the selection rule and put the sentences together."""
-    cost = str(study.get("selection_cost") or "train_seconds")
-    margin = float(study.get("margin") or 1.0)
-    common: dict[str, Any] = {
-        "best": best,
-        "baseline": baseline,
-        "metric": metric,
-        "margin": margin,
-        "selection_cost": cost,
-        "rule": sentences.rule_text(cost, margin),
-        "paragraphs": [c.sentence for c in comparisons if c.declared],
-        "warnings": [*_warnings(rows, test, comparisons, margin), *(tuning_warnings(tuning) if tuning else [])],
-    }
+    metric, cost, margin = study.primary_metric, study.selection_cost, study.margin
+    blank = Verdict(
+        recommended=None,
+        best=best,
+        baseline=baseline,
+        metric=metric,
+        margin=margin,
+        selection_cost=cost,
+        rule=sentences.rule_text(cost, margin),
+        headline="No run completed, so there is no verdict.",
+        paragraphs=[c.sentence for c in comparisons if c.declared],
+        warnings=[*_warnings(rows, test, comparisons, margin), *(tuning_warnings(tuning) if tuning else [])],
+    )
     if best is None or test is None:
-        return Verdict(recommended=None, headline="No run completed, so there is no verdict.", **common)
+        return blank
     tests = _against_best(rows, test, metric, best, margin, noise)
     chosen = select(
         candidates(rows.values(), metric, cost), {label: t.p_not_worse for label, t in tests.items()}, ALPHA
     )
     undecided = [j.label for j in chosen.candidates if j.standing in ("undecided", "not tested")]
     figures = _candidate_figures(chosen, rows, test, metric, tests)
-    return Verdict(
-        recommended=chosen.recommended,
-        headline=sentences.headline(
+    reasons = [
+        sentences.candidate_sentence(f.label, f.standing, best, f.difference, margin)
+        for f in figures
+        if f.standing != "not cheaper"
+    ]
+    crossings = [crossing_sentence(crossing, metric) for crossing in (tuning.crossings if tuning else [])]
+    update = {
+        "recommended": chosen.recommended,
+        "headline": sentences.headline(
             chosen.recommended, best, undecided, margin, any(j.standing == "shown worse" for j in chosen.candidates)
         ),
-        reasons=[
-            sentences.candidate_sentence(f.label, f.standing, best, f.difference, margin)
-            for f in figures
-            if f.standing != "not cheaper"
-        ]
-        + [crossing_sentence(crossing, metric) for crossing in (tuning.crossings if tuning else [])],
-        candidates=figures,
-        undecided_cheaper=undecided if chosen.recommended == best else [],
-        against_baseline=_against_baseline(best, baseline, rows, comparisons),
-        does_not_show=[*_limits(rows, tests, best, chosen), *(tuning_limits(tuning) if tuning else [])],
-        **common,
-    )
+        "reasons": reasons + crossings,
+        "candidates": figures,
+        "undecided_cheaper": undecided if chosen.recommended == best else [],
+        "against_baseline": _against_baseline(best, baseline, rows, comparisons),
+        "does_not_show": [*_limits(rows, tests, best, chosen), *(tuning_limits(tuning) if tuning else [])],
+    }
+    return blank.model_copy(update=update)
 
 
 def _against_best(
     rows: Mapping[str, Row], test: TestSet, metric: str, best: str, margin: float, noise: StudyNoise
 ) -> dict[str, PairTest]:
-    """Each other completed row minus the best, on test."""
+    """Each other completed row against the best, on test: the row minus the best, or where less is better the best
+    minus the row, so that a positive difference is always in the row's favour."""
     tests = {}
     for label, row in rows.items():
         seeds = common_seeds(row, rows[best]) if row.can(metric) else []
         if label == best or not seeds:
             continue
         a, b = row.scores(metric, test, seeds), rows[best].scores(metric, test, seeds)
-        tests[label] = compare_metric(a, b, metric, margin, noise)
+        first, second = (a, b) if METRICS[metric].higher_is_better else (b, a)
+        tests[label] = compare_metric(first, second, metric, margin, noise)
     return tests
 
 
 def _candidate_figures(
     chosen: Selection, rows: Mapping[str, Row], test: TestSet, metric: str, tests: Mapping[str, PairTest]
 ) -> list[CandidateFigures]:
-    figures = []
+    figures, sign = [], _sign(metric)
     for judged in chosen.candidates:
         row, against = rows[judged.label], tests.get(judged.label)
         table = row.scores(metric, test, row.seeds).per_seed
@@ -109,11 +123,13 @@ def _candidate_figures(
             CandidateFigures(
                 label=judged.label,
                 standing=judged.standing,
-                validation=abs(judged.validation) / POINT,
-                test=float(table.mean()) / POINT,
+                validation=_shown(metric, sign * judged.validation),
+                test=_shown(metric, float(table.mean())),
                 cost=judged.cost,
-                difference=None if against is None else against.difference / POINT,
-                lower_bound=None if against is None or against.interval_90 is None else against.interval_90[0] / POINT,
+                difference=None if against is None else _shown(metric, sign * against.difference),
+                lower_bound=None
+                if against is None or against.interval_90 is None
+                else _shown(metric, sign * against.interval_90[0]),
                 p=judged.p,
                 p_adjusted=judged.p_adjusted,
             )
@@ -144,9 +160,7 @@ def _warnings(
     failed = [row for row in rows.values() if row.failed]
     for row in failed:
         total = len(row.failed) + len(row.completed)
-        warnings.append(
-            f"{len(row.failed)} of {sentences.count(total, 'run')} of {in_text(row.label)} did not complete."
-        )
+        warnings.append(f"{len(row.failed)} of {plural(total, 'run')} of {in_text(row.label)} did not complete.")
     if test is None:
         return warnings
     seeds = max((len(row.answers) for row in rows.values() if not row.deterministic), default=0)
@@ -165,7 +179,7 @@ def _warnings(
     if halves and min(halves) >= margin:
         warnings.append(
             f"Too few data for a margin of {sentences.points(margin)}: on "
-            f"{sentences.count(test.n, 'test example')} "
+            f"{plural(test.n, 'test example')} "
             f"the half-width of a difference's 90 % interval is at least "
             f"{sentences.points(min(halves))}, so no pair "
             "could be shown to be equivalent."
@@ -173,7 +187,7 @@ def _warnings(
     repeated = int(test.duplicate_of_train.sum())
     if repeated:
         stand = "stands" if repeated == 1 else "stand"
-        warnings.append(f"{repeated:,} of {sentences.count(test.n, 'test example')} also {stand} in train.")
+        warnings.append(f"{repeated:,} of {plural(test.n, 'test example')} also {stand} in train.")
     return warnings
 
 
@@ -187,10 +201,10 @@ def _limits(rows: Mapping[str, Row], tests: Mapping[str, PairTest], best: str, c
         in_text(row.label)
         for row in rows.values()
         if row.role is not Role.BASELINE
-        and any(run.spec.get("learning_rate_source") == "card" for run in row.completed.values())
+        and any(Recorded.of(run.spec).learning_rate_source == "card" for run in row.completed.values())
     ]
     if untuned:
-        which = sentences.listing(untuned)
+        which = listing(untuned)
         limits.append(
             f"The learning rate of {which} is the method's default, not tuned on this data: a tuned one may do better."
         )

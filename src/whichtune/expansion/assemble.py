@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
+
+from pydantic import JsonValue
 
 from whichtune.baselines import BASELINES
 from whichtune.embedded import demo_path
@@ -15,18 +17,18 @@ from whichtune.study.spaces import parse_budget
 from whichtune.study.spec import DEFAULT_TASK, EMBEDDED, DataSettings, Study
 from whichtune.tasks import TASKS
 
+Values = dict[str, JsonValue]  # a study as its file has it
+
 # Keys of a study that --set can change; all others are settings of runs.
-STUDY_KEYS = (
-    "baseline",
-    "baselines",
-    "margin",
-    "name",
-    "primary_metric",
-    "remote_code",
-    "revision",
-    "selection_cost",
-)
+STUDY_KEYS = ("baseline", "baselines", "margin", "name", "primary_metric", "revision", "selection_cost")
 TUNING_KEYS = ("draws", "budget", "seed")
+
+
+class Search(TypedDict, total=False):
+    """What a command says of the search for settings; None where it says nothing."""
+
+    draws: int | None
+    budget: str | None
 
 
 def assemble_study(
@@ -40,16 +42,16 @@ def assemble_study(
     assignments: list[str],
     plan: str | None,
     device: str | None,
-    search: dict[str, Any] | None = None,
+    search: Search | None = None,
     task: str | None = None,
     target_column: str | None = None,
 ) -> Study:
     """The study that a `compare` command means. Without a file or methods, the demo study's methods, or those that a
     task of written texts names.
 
-    `search` has the `draws` and the `budget` of a search for settings, None where the command names none.
+    `search` has what the command says of a search for settings.
     """
-    value: dict[str, Any] = read_yaml(file) if file is not None else {"name": "study"}
+    value: Values = read_yaml(file) if file is not None else {"name": "study"}
     where = str(file) if file is not None else "The command"
     if task is not None:
         check_choice("--task", task, tuple(TASKS))
@@ -69,33 +71,40 @@ def assemble_study(
         value = {**{k: demo[k] for k in ("runs", "pairs")}, **value}
         if (model or value.get("model") or EMBEDDED) == EMBEDDED:  # rates and jobs are for that model
             value.setdefault("jobs", demo["jobs"])
-            value["settings"] = {**demo["settings"], **(value.get("settings") or {})}
+            value["settings"] = {**demo["settings"], **_mapping(value.get("settings"))}
     for key, chosen in (("model", model), ("plan", plan), ("device", device)):
         if chosen is not None:
             value[key] = chosen
     if seeds is not None:
-        value["seeds"] = parse_seeds(seeds)
+        value["seeds"] = [*parse_seeds(seeds)]
     value = _with_search(value, **(search or {}))
     if assignments:
         value = with_assignments(value, assignments, where)
     return parse_study(value, where)
 
 
-def _usual_methods(value: dict[str, Any]) -> list[str]:
+def _mapping(value: JsonValue) -> Values:
+    """A part of a study that its file may leave empty; what is no mapping is left to its check."""
+    if value and not isinstance(value, dict):
+        raise SettingError(f"A study's settings, data and tuning are mappings of names to values, not {value!r}.")
+    return dict(value) if isinstance(value, dict) else {}
+
+
+def _usual_methods(value: Values) -> list[JsonValue]:
     """What the study's task compares where nothing is named; the demo's lines stand for classification."""
     name = str(value.get("task") or DEFAULT_TASK)
     return list(TASKS[name].default_methods) if name in TASKS else []
 
 
 def _with_data(
-    value: dict[str, Any],
+    value: Values,
     source: str | None,
     text_column: str | None,
     label_column: str | None,
     target_column: str | None = None,
-) -> dict[str, Any]:
-    data = value.get("data") or {}
-    data = {"source": data} if isinstance(data, str) else dict(data)
+) -> Values:
+    given = value.get("data")
+    data: Values = {"source": given} if isinstance(given, str) else _mapping(given)
     options = {"source": source, "text_column": text_column, "label_column": label_column}
     for key, chosen in {**options, "target_column": target_column}.items():
         if chosen is not None:
@@ -103,18 +112,18 @@ def _with_data(
     return {**value, "data": data} if data else value
 
 
-def _without_lines(value: dict[str, Any]) -> dict[str, Any]:
+def _without_lines(value: Values) -> Values:
     """The search without ranges for lines that `--methods` has replaced; those for methods stay."""
     tuning = value.get("tuning")
-    if not isinstance(tuning, dict) or not isinstance(tuning.get("spaces"), dict):
+    if not isinstance(tuning, dict) or not isinstance(spaces := tuning.get("spaces"), dict):
         return value
-    kept = {owner: spaces for owner, spaces in tuning["spaces"].items() if owner in METHODS}
+    kept = {owner: ranges for owner, ranges in spaces.items() if owner in METHODS}
     return {**value, "tuning": {**tuning, "spaces": kept}}
 
 
-def _with_search(value: dict[str, Any], draws: int | None = None, budget: str | None = None) -> dict[str, Any]:
+def _with_search(value: Values, draws: int | None = None, budget: str | None = None) -> Values:
     """`--tune` and `--tune-budget`, over what the file says of its search."""
-    given = {"draws": draws, "budget": budget}
+    given: Values = {"draws": draws, "budget": budget}
     if all(chosen is None for chosen in given.values()):
         return value
     if draws is not None and draws < 1:
@@ -127,12 +136,12 @@ def _with_search(value: dict[str, Any], draws: int | None = None, budget: str | 
     return {**value, "tuning": _tuning_with(value.get("tuning"), given)}
 
 
-def _tuning_with(tuning: Any, given: dict[str, Any]) -> dict[str, Any]:
-    plain = {"draws": tuning} if isinstance(tuning, int) else dict(tuning or {})
+def _tuning_with(tuning: JsonValue, given: Values) -> Values:
+    plain: Values = {"draws": tuning} if isinstance(tuning, int) else _mapping(tuning)
     return plain | {key: chosen for key, chosen in given.items() if chosen is not None}
 
 
-def _split_methods(text: str) -> dict[str, Any]:
+def _split_methods(text: str) -> Values:
     """Methods and baselines of `--methods`; baselines that are named replace the default three."""
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
@@ -142,8 +151,8 @@ def _split_methods(text: str) -> dict[str, Any]:
             raise UnknownNameError(f"There is no method '{name}': {did_you_mean(name, [*METHODS, *BASELINES])}")
         if names.count(name) > 1:
             raise SettingError(f"--methods names '{name}' twice: remove one.")
-    chosen = {"methods": [name for name in names if name in METHODS]}
-    baselines = [name for name in names if name in BASELINES]
+    chosen: Values = {"methods": [name for name in names if name in METHODS]}
+    baselines: list[JsonValue] = [name for name in names if name in BASELINES]
     return {**chosen, "baselines": baselines} if baselines else chosen
 
 
@@ -155,9 +164,9 @@ def parse_seeds(text: str) -> list[int]:
         raise SettingError(f"--seeds {text}: write whole numbers separated by commas, such as 0,1,2.") from error
 
 
-def with_assignments(value: dict[str, Any], assignments: list[str], where: str) -> dict[str, Any]:
+def with_assignments(value: Values, assignments: list[str], where: str) -> Values:
     """`--set`: settings of runs, or keys of the study itself and of its data (`data.split=given`)."""
-    settings, data = dict(value.get("settings") or {}), dict(value.get("data") or {})
+    settings, data = _mapping(value.get("settings")), _mapping(value.get("data"))
     for text in assignments:
         key, chosen = parse_assignment(text)
         head, _, name = key.partition(".")
@@ -169,15 +178,7 @@ def with_assignments(value: dict[str, Any], assignments: list[str], where: str) 
             raise UnknownNameError(f"--set {key}: {did_you_mean(name, TUNING_KEYS)} Ranges are set in a study file.")
         elif head == "tuning":
             value = {**value, "tuning": _tuning_with(value.get("tuning"), {name: chosen})}
-        elif key in (
-            "margin",
-            "selection_cost",
-            "primary_metric",
-            "baseline",
-            "baselines",
-            "revision",
-            "name",
-        ):
+        elif key in STUDY_KEYS:
             value = {**value, key: chosen}
         else:
             settings[key] = chosen

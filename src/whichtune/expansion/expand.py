@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, JsonValue, ValidationError
 
 from whichtune.baselines import BASELINES
 from whichtune.errors import SettingError
@@ -15,6 +15,7 @@ from whichtune.methods import METHODS, Method
 from whichtune.metrics import metrics_of
 from whichtune.records.record import Role, RunStatus
 from whichtune.registry import did_you_mean
+from whichtune.study import identity
 from whichtune.study.spec import RunEntry, RunSpec, Settings, Study, explain_validation
 from whichtune.tasks import TASKS, task_of
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from whichtune.models.loading import ModelInfo
     from whichtune.tasks.base import AnyDataset, AnyTask
 
+Model = TypeVar("Model", bound=BaseModel)
 # A line of a study may name a model of its own beside its settings.
 MODEL_KEYS = ("model", "revision")
 
@@ -70,7 +72,7 @@ def with_baselines(study: Study) -> Study:
     return study.model_copy(update={"baselines": baselines_of(study)})
 
 
-def entries(study: Study) -> list[tuple[RunEntry, dict[str, Any]]]:
+def entries(study: Study) -> list[tuple[RunEntry, dict[str, JsonValue]]]:
     """Methods crossed with factors, then explicit runs, each with its own settings and a distinct label."""
     crossed = []
     keys = list(study.factors)
@@ -82,10 +84,10 @@ def entries(study: Study) -> list[tuple[RunEntry, dict[str, Any]]]:
             label = entry.label or entry.method
             crossed.append((entry.model_copy(update={"label": f"{label}, {suffix}" if suffix else label}), own))
     unique = {entry.label: (entry, own) for entry, own in crossed}
-    explicit: list[tuple[RunEntry, dict[str, Any]]] = [
+    explicit: list[tuple[RunEntry, dict[str, JsonValue]]] = [
         (entry.model_copy(update={"label": entry.label or entry.method}), {}) for entry in study.runs
     ]
-    as_it_is: list[tuple[RunEntry, dict[str, Any]]] = [
+    as_it_is: list[tuple[RunEntry, dict[str, JsonValue]]] = [
         (RunEntry(method=name, label=name), {})
         for name in baselines_of(study)
         if name in METHODS and name not in {entry.label for entry, _ in explicit}
@@ -158,9 +160,10 @@ def model_keys(study: Study) -> list[ModelKey]:
     return list(dict.fromkeys(_model_key(study, merged_settings(study, *line)) for line in entries(study)))
 
 
-def _model_key(study: Study, merged: dict[str, Any]) -> ModelKey:
+def _model_key(study: Study, merged: dict[str, JsonValue]) -> ModelKey:
     model = str(merged.get("model") or study.model)
-    revision = merged.get("revision") or (study.revision if model == study.model else None)
+    own = merged.get("revision")
+    revision = str(own) if own else study.revision if model == study.model else None
     return ModelKey(model, revision, str(merged.get("weights") or "pretrained"))
 
 
@@ -207,7 +210,7 @@ def expand(
     )
 
 
-def _seeds(study: Study, entry: RunEntry, merged: dict[str, Any]) -> Sequence[int | None]:
+def _seeds(study: Study, entry: RunEntry, merged: dict[str, JsonValue]) -> Sequence[int | None]:
     """The study's seeds; none where nothing is drawn: a model as it is, pretrained, that writes without sampling."""
     drawn = merged.get("weights") == "random" or merged.get("generation") == "sample"
     return study.seeds if METHODS[entry.method].trains or drawn else [None]
@@ -223,7 +226,7 @@ def primary_metric(study: Study, dataset: AnyDataset) -> str:
 def _resolve(
     study: Study,
     entry: RunEntry,
-    merged: dict[str, Any],
+    merged: dict[str, JsonValue],
     seed: int | None,
     key: ModelKey,
     info: ModelInfo | None,
@@ -255,7 +258,7 @@ def _resolve(
         choices = did_you_mean(stop_on, ("none", *task.watched))
         raise SettingError(f"{where}: early_stopping cannot watch {stop_on} in {task.name}: {choices}")
     resolved = task.resolve(settings, info, where)
-    task_settings = _validate(task.Settings, of_task, where).model_dump(mode="json")
+    settings_of_task = _validate(task.Settings, of_task, where)
     rate = settings.learning_rate
     return RunSpec(
         **{
@@ -267,20 +270,20 @@ def _resolve(
         learning_rate_source=_rate_source(method, rate),
         label=entry.label or entry.method,
         task=study.task,
-        task_settings=task_settings,
+        task_settings=identity.task_settings(task.name, settings_of_task),
         data=study.data,
         model=key.model,
         revision=key.revision,
         remote_code=study.remote_code,
         method=entry.method,
-        method_settings=chosen.model_dump(mode="json"),
+        method_settings=identity.method_settings(method.name, chosen),
         device="cuda" if device == "cuda" else "cpu",
         plan=study.plan,
         seed=seed,
     )
 
 
-def merged_settings(study: Study, entry: RunEntry, factor: dict[str, Any] | None = None) -> dict[str, Any]:
+def merged_settings(study: Study, entry: RunEntry, factor: dict[str, JsonValue] | None = None) -> dict[str, JsonValue]:
     """Shared settings that apply, then the method's own, then the factor's, then the line's: later ones win."""
     merged = {k: v for k, v in study.settings.items() if "." not in k and _applies(study, k, entry.method)}
     prefix = f"{entry.method}."
@@ -288,14 +291,14 @@ def merged_settings(study: Study, entry: RunEntry, factor: dict[str, Any] | None
     return {**merged, **(factor or {}), **entry.settings}
 
 
-def _validate(model: type[BaseModel], values: dict[str, Any], where: str) -> Any:
+def _validate(model: type[Model], values: dict[str, JsonValue], where: str) -> Model:
     try:
         return model(**values)
     except ValidationError as error:
         raise explain_validation(error, where) from error
 
 
-def _rate_source(method: Method, rate: float | None) -> Any:
+def _rate_source(method: Method[Any], rate: float | None) -> Literal["card", "set"] | None:
     if rate is not None:
         return "set"
     return "card" if method.card.learning_rate is not None else None
@@ -338,7 +341,7 @@ def _baseline(study: Study, name: str, dataset: AnyDataset) -> RunSpec:
         label=name,
         role=Role.BASELINE,
         task=study.task,
-        task_settings=_validate(own, shared, f"Settings of '{name}'").model_dump(mode="json"),
+        task_settings=identity.task_settings(study.task, _validate(own, shared, f"Settings of '{name}'")),
         data=study.data,
         model="",
         method=name,

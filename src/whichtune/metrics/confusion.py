@@ -55,7 +55,8 @@ def f1_influence(counts: NDArray[np.int64]) -> FloatArray:
     per_mention = np.where(present, -2 * right / safe**2, 0.0)
     influence = per_mention[:, None] + per_mention[None, :]
     influence[np.diag_indices(classes)] += np.where(present, 2 / safe, 0.0)
-    return influence * n / classes
+    found: NDArray[np.float64] = influence * n / classes
+    return found
 
 
 def jackknife_influence(of_confusion: OfConfusion, counts: NDArray[np.int64]) -> FloatArray:

@@ -306,7 +306,7 @@ def _answer(direction: Direction | None, difference: float, p: float) -> Any:
 
 
 def _summary(facts: PublishedStudy, rows: list[CheckedRow]) -> str:
-    from whichtune.evidence.sentences import count, listing
+    from whichtune.wording import listing, plural
 
     differing = [str(row.row) for row in rows if row.differs]
     if not differing:
@@ -314,8 +314,8 @@ def _summary(facts: PublishedStudy, rows: list[CheckedRow]) -> str:
     else:
         found = f"only row {differing[0]} differs" if len(differing) == 1 else f"only rows {listing(differing)} differ"
     return (
-        f"From the published counts alone ({count(facts.test_examples, f'test {facts.unit}')}, "
-        f"{count(facts.seeds, 'seed')}, unpaired, Holm-corrected over {count(len(rows), 'row')}): against row "
+        f"From the published counts alone ({plural(facts.test_examples, f'test {facts.unit}')}, "
+        f"{plural(facts.seeds, 'seed')}, unpaired, Holm-corrected over {plural(len(rows), 'row')}): against row "
         f"{facts.baseline_row}, {found}. Predictions were not published, so the pairing is lost; with it, smaller "
         "differences might show. One seed says nothing about how much another would change."
     )

@@ -7,9 +7,8 @@ never renamed or removed, within one `SCHEMA_VERSION`.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from whichtune.metrics import Split
 
@@ -165,13 +164,13 @@ class RunRecord(_Record):
     status: RunStatus
     seed: int | None = Field(description="null for baselines, which draw nothing")
     method: str
-    spec: dict[str, Any]
+    spec: dict[str, JsonValue]
     metrics: MetricsBySplit = MetricsBySplit()
     cost: Cost = Cost()
     stopping: Stopping | None = Field(None, description="null without early stopping")
     error: str | None = None
     notes: list[str] = Field([], description="what the run wants its reader to know, such as a fallback")
-    shortcuts: dict[str, Any] = Field({}, description="which parts of the plan were used, and why not others")
+    shortcuts: dict[str, JsonValue] = Field({}, description="which parts of the plan were used, and why not others")
     environment: Environment | None = None
     labels: list[str] = Field([], description="class names in the order of the confusion matrix and the logits")
     context_length: int | None = Field(None, description="tokens a text could have, resolved")

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from whichtune.errors import StoreError
-from whichtune.records.record import RunRecord, RunStatus
+from whichtune.records.record import CurvePoint, RunRecord, RunStatus
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,7 +64,7 @@ class StudyFolder:
             raise StoreError(f"'{target}' cannot be written: {error.strerror}.") from error
         return target
 
-    def write_json(self, name: str, value: Any) -> Path:
+    def write_json(self, name: str, value: object) -> Path:
         return self.write_text(name, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
     def read_json(self, name: str) -> Any:
@@ -98,8 +98,14 @@ class StudyFolder:
         record = self.read_run(run_id)
         return record is not None and record.status is RunStatus.COMPLETED
 
-    def write_run(self, record: RunRecord, curves: Any = (), predictions: Any = None, save: Any = None) -> None:
-        """Write a run's folder beside its place, then move it there in one step."""
+    def write_run(
+        self,
+        record: RunRecord,
+        curves: Iterable[Mapping[str, object]] = (),
+        predictions: pd.DataFrame | None = None,
+        save: Callable[[Path], object] | None = None,
+    ) -> None:
+        """Write a run's folder beside its place, then move it there in one step. `save` writes the weights."""
         target = self.run_folder(record.run_id)
         partial = self.runs / f".{record.run_id}.{os.getpid()}"
         shutil.rmtree(partial, ignore_errors=True)
@@ -137,7 +143,7 @@ class StudyFolder:
 
         return pd.read_parquet(self.run_folder(run_id) / "predictions.parquet")
 
-    def curves(self, run_id: str) -> list[dict[str, Any]]:
+    def curves(self, run_id: str) -> list[CurvePoint]:
         """The points of a run's curves; none where it did not complete."""
         path = self.run_folder(run_id) / "curves.jsonl"
         if not path.is_file():

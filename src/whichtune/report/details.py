@@ -8,7 +8,7 @@ from whichtune.metrics import metric_title
 from whichtune.records.record import Role
 from whichtune.report import tables
 from whichtune.report.view import View
-from whichtune.stats.results import published_direction
+from whichtune.study.published import Published
 
 NOT_SHOWN = ("label", "role", "seed", "fingerprints", "learning_rate_source", "tuned")
 STATUS_NAMES = {
@@ -232,7 +232,7 @@ def claims(view: View) -> list[list[str]]:
             " against ".join(f"{x:.2f} %" for x in both) if all(isinstance(x, (int, float)) for x in both) else ""
         )
         difference = pair.get("difference")
-        undecided = "not judged" if published_direction(figures) is None else "left open"
+        undecided = "not judged" if Published(figures).direction is None else "left open"
         lines.append(
             [
                 f"{pair['a']} against {pair['b']}{_other_metric(view, pair)}",

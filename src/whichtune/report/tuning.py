@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from whichtune.evidence.tuning_sentences import CENTRE, NATURAL
-from whichtune.metrics import metric_title
+from whichtune.evidence.tuning_sentences import CENTRE
+from whichtune.metrics import METRICS, metric_title
 from whichtune.report import tables
 from whichtune.report.details import said
 from whichtune.report.view import View
@@ -42,7 +42,7 @@ def tuning_figures(view: View) -> list[Figure]:
 
 def _scale(tuning: dict[str, Any]) -> tuple[float, int, str]:
     """Factor, digits and unit of the primary metric."""
-    return (1.0, 3, "") if tuning["metric"] in NATURAL else (100.0, 2, " (%)")
+    return (1.0, 3, "") if METRICS[tuning["metric"]].unit == "nats" else (100.0, 2, " (%)")
 
 
 def _gains(view: View, tuning: dict[str, Any], axis: str) -> Figure | None:

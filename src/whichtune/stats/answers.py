@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whichtune.errors import DataError
-from whichtune.metrics import METRICS, metrics_of
+from whichtune.metrics import METRICS, Split, metrics_of
 from whichtune.records.record import Role, RunRecord, RunStatus
-from whichtune.stats.costs import median_costs
+from whichtune.stats.costs import Count, count_of, median_costs
 from whichtune.stats.scores import Scores, class_scores, figure_scores, loss_scores, ratio_scores
 
 if TYPE_CHECKING:
@@ -52,9 +52,10 @@ class Answers:
 
     def has(self, metric: str) -> bool:
         """Whether the metric can be told from these answers."""
-        if metric == "loss":
+        wanted = METRICS[metric].answers
+        if wanted == "loss":
             return bool(np.isfinite(self.losses).all())
-        return metric in self.figures if METRICS[metric].answers == "texts" else not self.figures
+        return metric in self.figures if wanted == "texts" else not self.figures
 
 
 @dataclass
@@ -86,18 +87,16 @@ class Row:
     def costs(self) -> dict[str, float | None]:
         return median_costs(run.cost for run in self.completed.values())
 
-    def median_count(self, key: str) -> float | None:
-        """Median over seeds of a count in the costs, such as `optimiser_steps`."""
-        found = [v for run in self.completed.values() if (v := getattr(run.cost, key)) is not None]
+    def median_count(self, key: Count) -> float | None:
+        """Median over seeds of a count in the costs."""
+        found = [count for run in self.completed.values() if (count := count_of(run.cost, key)) is not None]
         return float(np.median(found)) if found else None
 
-    def mean_metric(self, split: str, metric: str) -> float | None:
+    def mean_metric(self, split: Split, metric: str) -> float | None:
         """Mean over seeds of a recorded metric; None where some run lacks it."""
-        figures = [getattr(run.metrics, split) for run in self.completed.values()]
-        values = [getattr(f, metric) for f in figures if f is not None]
-        if not values or len(values) < len(figures) or any(v is None for v in values):
-            return None
-        return float(np.mean(values))
+        figures = [run.metrics.of(split) for run in self.completed.values()]
+        values = [value for f in figures if f is not None and (value := f.value(metric)) is not None]
+        return float(np.mean(values)) if values and len(values) == len(figures) else None
 
     def can(self, metric: str) -> bool:
         """Whether the row has test answers that the metric can be told from."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import get_args
 
 from whichtune.errors import SettingError
 from whichtune.metrics import METRICS
@@ -12,10 +12,12 @@ from whichtune.records.record import Role
 from whichtune.registry import did_you_mean
 from whichtune.stats.answers import Row, TestSet, common_seeds
 from whichtune.stats.confounds import Differences, find_differences
-from whichtune.stats.costs import cost_ratios
+from whichtune.stats.costs import Count, cost_ratios
 from whichtune.stats.pairs import TEST_NAMES, PairTest, StudyNoise, compare_scores
-from whichtune.stats.results import Comparison, Power, Verdict4, in_text, published_direction
+from whichtune.stats.results import Comparison, Power, Verdict4, WithoutDuplicates, in_text
 from whichtune.stats.scores import Scores
+from whichtune.study.published import Published
+from whichtune.study.spec import Pair
 
 ALPHA = 0.05
 POINT = 0.01
@@ -29,21 +31,14 @@ class Declared:
     b: str
     factor: str | None = None
     claim: str | None = None
-    published: dict[str, Any] | None = None
+    published: Published | None = None
     declared: bool = True
     chosen: bool = False
     metric: str | None = None
 
     @classmethod
-    def of(cls, pair: Mapping[str, Any]) -> Declared:
-        return cls(
-            pair["a"],
-            pair["b"],
-            pair.get("factor"),
-            pair.get("claim"),
-            pair.get("published"),
-            metric=pair.get("metric"),
-        )
+    def of(cls, pair: Pair) -> Declared:
+        return cls(pair.a, pair.b, pair.factor, pair.claim, pair.published, metric=pair.metric)
 
 
 @dataclass(frozen=True)
@@ -72,9 +67,9 @@ def run_declared(
         a=a.label,
         b=b.label,
         metric=metric,
-        unit="nats" if metric == "loss" else "points",
+        unit=METRICS[metric].unit,
         verdict="not_tested",
-        margin=None if metric == "loss" else margin,
+        margin=margin if METRICS[metric].unit == "points" else None,
         cost_ratios=cost_ratios(a.costs, b.costs),
         declared=pair.declared,
         chosen=pair.chosen,
@@ -99,8 +94,8 @@ def run_declared(
 
 
 def compare_metric(a: Scores, b: Scores, metric: str, margin: float, study: StudyNoise) -> PairTest:
-    """`compare_scores` with the margin in points, which the loss has none of."""
-    limit = None if metric == "loss" else margin * POINT
+    """`compare_scores` with the margin in points, which a metric in nats has none of."""
+    limit = margin * POINT if METRICS[metric].unit == "points" else None
     return compare_scores(a, b, limit, METRICS[metric].resampling == "proportion", study)
 
 
@@ -118,7 +113,7 @@ def decide(tested: Tested, p: float | None, p_equivalence: float | None, family:
     within = p_equivalence is not None and p_equivalence <= ALPHA
     verdict: Verdict4 = "equivalent" if within else "undecided"
     if p is not None and p <= ALPHA and result.difference != 0:
-        ahead = (result.difference > 0) != (result.metric == "loss")
+        ahead = (result.difference > 0) == METRICS[result.metric].higher_is_better
         verdict = "better" if ahead else "worse"
     update = {
         "p_adjusted": p,
@@ -134,7 +129,7 @@ def decide(tested: Tested, p: float | None, p_equivalence: float | None, family:
 
 def agreement(result: Comparison) -> bool | None:
     """Whether our verdict agrees with the published direction; None where either leaves it open."""
-    direction = published_direction(result.published or {})
+    direction = result.published.direction if result.published else None
     if direction is None or result.verdict in ("undecided", "not_tested"):
         return None
     if direction == "equal":
@@ -147,8 +142,7 @@ def _differences(a: Row, b: Row, factor: str | None) -> Differences:
         kind = f"method ({a.method} against {b.method})"
         return Differences("method", (a.method, b.method), [kind], [], [])
     specs = [next(iter([*row.completed.values(), *row.failed])).spec for row in (a, b)]
-    keys = ("optimiser_steps", "examples_seen")
-    counts = [{key: row.median_count(key) for key in keys} for row in (a, b)]
+    counts = [{key: row.median_count(key) for key in get_args(Count)} for row in (a, b)]
     return find_differences(
         specs[0] | {"method": a.method}, specs[1] | {"method": b.method}, factor, counts[0], counts[1]
     )
@@ -188,7 +182,7 @@ def _seed_notes(a: Row, b: Row, seeds: list[int | None], result: PairTest, metri
         if row.deterministic and not other.deterministic:
             notes.append(f"{in_text(row.label)} draws nothing, so it is the same for every seed.")
     if len(seeds) == 2:
-        scale, unit = (1.0, "nats") if metric == "loss" else (100.0, "%")
+        scale, unit = METRICS[metric].scale, "%" if METRICS[metric].unit == "points" else "nats"
         values = [
             f"{in_text(row.label)} {' and '.join(f'{scale * v:.1f}' for v in by_seed)} {unit}"
             for row, by_seed in ((a, result.a_by_seed), (b, result.b_by_seed))
@@ -203,8 +197,8 @@ def _named(found: Differences) -> list[str]:
     return [f"Each has its own {text}." for text in found.named]
 
 
-def _figures(result: PairTest, seeds: list[int | None], test: TestSet, metric: str) -> dict[str, Any]:
-    scale = 1.0 if metric == "loss" else 1 / POINT
+def _figures(result: PairTest, seeds: list[int | None], test: TestSet, metric: str) -> dict[str, object]:
+    scale = METRICS[metric].scale
 
     def scaled(value: float | None) -> float | None:
         return None if value is None else scale * value
@@ -251,7 +245,7 @@ def _power(pair: PairTest, verdict: str, family: int, unit: str) -> Power | None
 
 def _without_duplicates(
     scores: tuple[Scores, Scores], test: TestSet, metric: str, margin: float, full: PairTest
-) -> dict[str, Any]:
+) -> dict[str, WithoutDuplicates]:
     """The same test on the examples that are not also in train, kept where its answer is another."""
     keep = ~test.duplicate_of_train
     if keep.all() or keep.sum() < 2 or full.p is None or METRICS[metric].resampling == "confusion":
@@ -263,12 +257,12 @@ def _without_duplicates(
     same_side = fewer.difference * full.difference > 0
     if (fewer.p <= ALPHA) == (full.p <= ALPHA) and (same_side or full.p > ALPHA):
         return {}
-    scale = 1.0 if metric == "loss" else 1 / POINT
+    scale = METRICS[metric].scale
     return {
-        "without_duplicates": {
-            "n_examples": int(keep.sum()),
-            "difference": scale * fewer.difference,
-            "interval": [scale * x for x in fewer.interval],
-            "p": fewer.p,
-        }
+        "without_duplicates": WithoutDuplicates(
+            n_examples=int(keep.sum()),
+            difference=scale * fewer.difference,
+            interval=(scale * fewer.interval[0], scale * fewer.interval[1]),
+            p=fewer.p,
+        )
     }

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from whichtune.study.spec import ADDED_SETTINGS
+from pydantic import JsonValue
+
+from whichtune.study.recorded import Recorded
 
 IGNORED = {
     "seed",
@@ -64,6 +65,7 @@ FOLLOWS = {
     "drop_last": {"optimiser_steps", "examples_seen"},
     "data": {"optimiser_steps", "examples_seen", "context_length"},
 }
+OWN = "method_settings."  # before the names of settings that only one method has
 METHOD_WORDS = {"method", "method_settings", "what trains", "trainable_layers", "trainable layers"}
 
 
@@ -79,88 +81,88 @@ class Differences:
 
 
 def find_differences(
-    a: Mapping[str, Any],
-    b: Mapping[str, Any],
+    a: Mapping[str, JsonValue],
+    b: Mapping[str, JsonValue],
     factor: str | None,
     a_counts: Mapping[str, float | None],
     b_counts: Mapping[str, float | None],
 ) -> Differences:
-    """Compare two rows' settings and realised counts (`optimiser_steps`, `examples_seen`).
+    """Compare two rows' settings, as their records have them, and realised counts (`optimiser_steps`,
+    `examples_seen`).
 
     Everything that differs beside the factor and what follows from it is a confound, except a learning
     rate that is each method's own (from its card, or tuned), what a search has chosen for both, and steps that
     early stopping has left out.
     """
-    left, right = _flat(a, a_counts), _flat(b, b_counts)
+    of_a, of_b = Recorded.of(a), Recorded.of(b)
+    left, right = _flat(of_a, a_counts), _flat(of_b, b_counts)
     differing = {
         key: (left.get(key), right.get(key))
         for key in [*left, *(k for k in right if k not in left)]
         if not _same(left.get(key), right.get(key))
     }
-    searched = _searched(a, b)
+    searched = _searched(of_a, of_b)
     designed = {k: values for k, values in differing.items() if k not in searched}
     key = _factor_key(factor, designed) or _factor_key(factor, differing)
     explained = _explained(key, differing)
-    named = (_own_rate(a, b) | searched) - {key}
-    if left["early_stopping"] == right["early_stopping"] != "none":  # both end where they are best
+    named = (_own_rate(of_a, of_b) | searched) - {key}
+    if of_a.stops_early == of_b.stops_early != "none":  # both end where they are best
         named |= {"optimiser_steps", "examples_seen"}
-    words = {k: f"{name(k)} ({_value(x)} against {_value(y)})" for k, (x, y) in differing.items()}
-    values = differing.get(key) if key else None
+    both = {k: (_shown(k, left, of_a, of_b), _shown(k, right, of_a, of_b)) for k in differing}
+    words = {k: f"{name(k)} ({x} against {y})" for k, (x, y) in both.items()}
     return Differences(
         factor=name(key) if key else factor,
-        values=(_value(values[0]), _value(values[1])) if values else None,
+        values=both.get(key) if key else None,
         differs=list(words.values()),
         confounds=[text for k, text in words.items() if k not in explained | named],
         named=[text for k, text in words.items() if k in named and k not in explained],
     )
 
 
-def _own_rate(a: Mapping[str, Any], b: Mapping[str, Any]) -> set[str]:
-    both = {a.get("learning_rate_source"), b.get("learning_rate_source")}
+def _own_rate(a: Recorded, b: Recorded) -> set[str]:
+    both = {a.learning_rate_source, b.learning_rate_source}
     return {"learning_rate"} if both <= {"card", "tuned"} else set()
 
 
-def _searched(a: Mapping[str, Any], b: Mapping[str, Any]) -> set[str]:
+def _searched(a: Recorded, b: Recorded) -> set[str]:
     """Settings that a search has chosen for one of the two where both were searched, each for itself."""
-    left, right = a.get("tuned") or [], b.get("tuned") or []
-    found = {*left, *right} if left and right else set()
+    found = a.tuned | b.tuned if a.tuned and b.tuned else frozenset()
     follows = [FOLLOWS.get(key, set()) for key in found]
-    return found.union(*follows, (f"method_settings.{key}" for key in found))
+    return {*found, *(f"{OWN}{key}" for key in found)}.union(*follows)
 
 
 def name(key: str) -> str:
     """A setting's name in words."""
-    key = key.removeprefix("method_settings.")
+    key = key.removeprefix(OWN)
     return NAMES.get(key, key.replace("_", " "))
 
 
-def _flat(spec: Mapping[str, Any], counts: Mapping[str, float | None]) -> dict[str, Any]:
-    spec = {**ADDED_SETTINGS, **spec}  # records of an earlier version lack these
-    flat = {k: v for k, v in spec.items() if k not in IGNORED and k not in ("method_settings", "data")}
-    flat |= {f"method_settings.{k}": v for k, v in (spec.get("method_settings") or {}).items()}
-    if spec.get("data") is not None:
-        flat["data"] = spec["data"]
-    if spec.get("batch_size") is not None:
-        flat["effective_batch"] = spec["batch_size"] * (spec.get("accumulation_steps") or 1)
-    return flat | {k: v for k, v in counts.items() if v is not None}
+def _flat(run: Recorded, counts: Mapping[str, float | None]) -> dict[str, JsonValue]:
+    flat = {name: value for name, value in run.settings.items() if name not in IGNORED}
+    flat |= {f"{OWN}{name}": value for name, value in run.own.items()}
+    if run.data is not None:
+        flat["data"] = run.data
+    if run.effective_batch is not None:
+        flat["effective_batch"] = run.effective_batch
+    return flat | {name: count for name, count in counts.items() if count is not None}
 
 
-def _same(x: Any, y: Any) -> bool:
+def _same(x: JsonValue, y: JsonValue) -> bool:
     if isinstance(x, (int, float)) and isinstance(y, (int, float)) and not isinstance(x, bool):
         return abs(x - y) <= 1e-9 * max(abs(x), abs(y))
     return bool(x == y)
 
 
-def _factor_key(factor: str | None, differing: Mapping[str, Any]) -> str | None:
+def _factor_key(factor: str | None, differing: Mapping[str, object]) -> str | None:
     """The differing key that the declared factor means; without a declared one, the likeliest."""
-    settings = [key for key in differing if key.startswith("method_settings.")]
+    settings = [key for key in differing if key.startswith(OWN)]
     if factor is None:
         if "method" in differing:
             return "method"
         design = [k for k in differing if k not in ("learning_rate", "optimiser_steps", "examples_seen")]
         return design[0] if len(design) == 1 else None
     plain = factor.removeprefix("method.").strip()
-    for key in (plain, plain.replace(" ", "_"), f"method_settings.{plain}"):
+    for key in (plain, plain.replace(" ", "_"), f"{OWN}{plain}"):
         if key in differing:
             return key
     if plain in ("batch_size", "accumulation_steps") and "effective_batch" in differing:
@@ -170,18 +172,24 @@ def _factor_key(factor: str | None, differing: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _explained(key: str | None, differing: Mapping[str, Any]) -> set[str]:
+def _explained(key: str | None, differing: Mapping[str, object]) -> set[str]:
     if key is None:
         return set()
     explained = {key} | FOLLOWS.get(key, set())
     if key == "effective_batch":
         explained |= FOLLOWS["batch_size"]
     if key == "method":
-        explained |= {k for k in differing if k.startswith("method_settings.")}
+        explained |= {k for k in differing if k.startswith(OWN)}
     return explained
 
 
-def _value(value: Any) -> str:
+def _shown(key: str, flat: Mapping[str, JsonValue], a: Recorded, b: Recorded) -> str:
+    """A value in words. A setting that came to a method later is not in a record while it is at its default."""
+    absent = key not in flat and key.startswith(OWN) and a.method == b.method
+    return "default" if absent else _value(flat.get(key))
+
+
+def _value(value: JsonValue) -> str:
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -190,8 +198,8 @@ def _value(value: Any) -> str:
         return f"{value:g}" if abs(value) < 1000 else f"{value:,.0f}"
     if isinstance(value, int):
         return f"{value:,}"
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return str(value.get("source", "other settings"))
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, list):
         return ", ".join(str(item) for item in value)
     return str(value).rstrip("/").rsplit("/", 1)[-1]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from statistics import median
+from typing import Literal
 
 from whichtune.records.record import Cost
 
+Count = Literal["optimiser_steps", "examples_seen"]
 # The words are read as "1.5 times the training time".
 COSTS = {
     "train_seconds": "training time",
@@ -23,6 +25,11 @@ def median_costs(costs: Iterable[Cost]) -> dict[str, float | None]:
     rows = list(costs)
     found = {key: [v for row in rows if (v := getattr(row, key)) is not None] for key in COSTS}
     return {key: float(median(values)) if values else None for key, values in found.items()}
+
+
+def count_of(cost: Cost, key: Count) -> int | None:
+    """What a run's training came to, whatever was asked for."""
+    return cost.optimiser_steps if key == "optimiser_steps" else cost.examples_seen
 
 
 def cost_ratios(a: Mapping[str, float | None], b: Mapping[str, float | None]) -> dict[str, float | None]:

@@ -199,7 +199,8 @@ class Reference:
         with np.errstate(divide="ignore", invalid="ignore"):
             tail = ndtr(-far / scale)
         tail = np.where(scale > 0, tail, np.where(far > 0, 0.0, np.where(far < 0, 1.0, 0.5)))
-        return (tail * weight).sum(axis=-1)
+        found: FloatArray = (tail * weight).sum(axis=-1)
+        return found
 
     def sf(self, distance: ArrayLike) -> FloatArray:
         """Probability of a scatter above `distance`, one for each entry."""

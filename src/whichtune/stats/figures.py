@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from whichtune.stats.answers import Row, TestSet
 from whichtune.stats.intervals import Interval, bca, confusion_interval, wilson
 from whichtune.stats.pairs import StudyNoise, pooled_noise
 from whichtune.stats.results import MethodFigures, RunFigures
-from whichtune.stats.scores import Scores
+from whichtune.stats.scores import FloatArray, Scores
 
 MOST_RESAMPLED = 3_000
 
@@ -66,11 +65,11 @@ def _confusion_interval(row: Row, seed: int | None, test: TestSet, metric: Metri
     return _normal(values) if not np.array_equal(test.labels, predictions) else None
 
 
-def _mean_interval(losses: np.ndarray) -> Interval | None:
+def _mean_interval(losses: FloatArray) -> Interval | None:
     return bca(losses) if len(losses) <= MOST_RESAMPLED else _normal(losses)
 
 
-def _normal(values: np.ndarray) -> Interval:
+def _normal(values: FloatArray) -> Interval:
     half = 1.959964 * float(values.std(ddof=1)) / math.sqrt(len(values))
     return float(values.mean()) - half, float(values.mean()) + half
 
@@ -91,7 +90,7 @@ def method_figures(row: Row, test: TestSet | None, metric: str, study: StudyNois
     scored = row.scores(metric, test, row.seeds)
     table = scored.values
     by_seed = table.mean(axis=1)
-    found: dict[str, Any] = {
+    found: dict[str, object] = {
         "validation": row.mean_metric("validation", metric),
         "test": float(by_seed.mean()),
         "test_by_seed": [float(x) for x in by_seed],

@@ -6,8 +6,7 @@ Everything here is a fraction or a plain number; points and wording belong to th
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from typing import Any
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +15,17 @@ from whichtune.metrics.confusion import OfConfusion
 
 Interval = tuple[float, float]
 
+Value = TypeVar("Value", bound=np.generic)
+Value_contra = TypeVar("Value_contra", bound=np.generic, contravariant=True)
+
 RESAMPLES = 1999
 BOOTSTRAP_SEED = 20240
+
+
+class Statistic(Protocol[Value_contra]):
+    """A figure of resampled values `(R, N)`, one for each of the R samples."""
+
+    def __call__(self, sample: NDArray[Value_contra], axis: int = -1) -> NDArray[np.float64]: ...
 
 
 def wilson(successes: int, n: int, level: float = 0.95) -> Interval:
@@ -34,8 +42,8 @@ def wilson(successes: int, n: int, level: float = 0.95) -> Interval:
 
 
 def bca(
-    values: NDArray[Any],
-    statistic: Callable[..., Any] | None = None,
+    values: NDArray[Value],
+    statistic: Statistic[Value] | None = None,
     level: float = 0.95,
     resamples: int = RESAMPLES,
     seed: int = BOOTSTRAP_SEED,

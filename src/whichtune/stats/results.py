@@ -6,11 +6,12 @@ differences of comparisons and candidates are in points (0.01 of a fraction), as
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from whichtune.stats.tuning import TuningFigures
+from whichtune.study.published import Published
 
 Verdict4 = Literal["better", "worse", "equivalent", "undecided", "not_tested"]
 Span = tuple[float, float]
@@ -74,6 +75,15 @@ class Power(_Result):
     seeds_needed: int | None = Field(default=None, description="seeds, test set as it is; null: none would do")
 
 
+class WithoutDuplicates(_Result):
+    """The test of a pair on the examples that are not also in train."""
+
+    n_examples: int
+    difference: float
+    interval: Span = Field(description="95 %")
+    p: float = Field(description="uncorrected")
+
+
 class Comparison(_Result):
     """One pair: `a` against `b`. A positive difference means that `a` has the larger figure."""
 
@@ -118,8 +128,8 @@ class Comparison(_Result):
     differs: list[str] = Field(default=[], description="what differs between the two, in words")
     confounds: list[str] = Field(default=[], description="what differs beside the named factor, in words")
     claim: str | None = None
-    published: dict[str, Any] | None = None
-    without_duplicates: dict[str, Any] | None = Field(
+    published: Published | None = None
+    without_duplicates: WithoutDuplicates | None = Field(
         default=None,
         description="the same without test examples that stand in train, where that changes the answer",
     )
@@ -135,7 +145,9 @@ class CandidateFigures(_Result):
     test: float | None = Field(default=None, description="mean over seeds, in percent")
     cost: float | None = Field(description="median over seeds of the chosen cost")
     difference: float | None = Field(default=None, description="test figure minus that of the best, in points")
-    lower_bound: float | None = Field(default=None, description="one-sided 95 % bound of the difference, uncorrected")
+    lower_bound: float | None = Field(
+        default=None, description="one-sided 95 % bound of the difference on its worse side, uncorrected"
+    )
     p: float | None = Field(default=None, description="of being worse than the best by the margin or more")
     p_adjusted: float | None = Field(default=None, description="Holm over the cheaper candidates")
 
@@ -168,14 +180,3 @@ class Evidence(_Result):
     runs: list[RunFigures]
     per_method: list[MethodFigures]
     tuning: TuningFigures | None = Field(default=None, description="the search for settings; null: there was none")
-
-
-def published_direction(published: dict[str, Any]) -> str | None:
-    """What was published of a pair: "better", "worse" or "equal", of a against b; None where nothing is said.
-
-    `direction` says it (null: the claim is about something else), or else the figures `a` and `b`.
-    """
-    if "direction" not in published and published.get("a") is not None and published.get("b") is not None:
-        gap = float(published["a"]) - float(published["b"])
-        return "equal" if gap == 0 else "better" if gap > 0 else "worse"
-    return published.get("direction")

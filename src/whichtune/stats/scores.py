@@ -38,7 +38,8 @@ class Scores:
 
     @property
     def per_seed(self) -> FloatArray:
-        return self.values.mean(axis=1)
+        means: FloatArray = self.values.mean(axis=1)
+        return means
 
 
 def class_scores(metric: Metric, labels: NDArray[np.int64], predictions: NDArray[np.int64], classes: int) -> Scores:

@@ -8,11 +8,11 @@ unbiased: the maximum of k drawn without replacement (Dodge et al. 2019, with th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from whichtune.stats.intervals import BOOTSTRAP_SEED, RESAMPLES
 from whichtune.study.spaces import Space, edge_of
@@ -34,7 +34,7 @@ class DrawFigures(_Figures):
     run_id: str
     status: str
     error: str | None = None
-    settings: dict[str, Any]
+    settings: dict[str, JsonValue]
     score: float | None = Field(None, description="primary metric on validation; null where it did not complete")
     loss: float | None = Field(None, description="validation loss, which decides between equal scores")
     flops: float | None = None
@@ -57,10 +57,10 @@ class LineFigures(_Figures):
 
     label: str
     method: str
-    spaces: dict[str, dict[str, Any]] = Field(description="what was searched; empty: nothing to search")
+    spaces: dict[str, Space] = Field(description="what was searched; empty: nothing to search")
     draws: list[DrawFigures] = []
     selected: int | None = Field(None, description="number of the draw that is best on validation")
-    settings: dict[str, Any] = Field({}, description="of the selected draw")
+    settings: dict[str, JsonValue] = Field({}, description="of the selected draw")
     at_edge: dict[str, Literal["low", "high"]] = Field({}, description="settings selected in the outer tenth")
     failed: int = 0
     error: str | None = Field(None, description="why there is no selection")
@@ -147,11 +147,10 @@ def line_figures(
     best = select_draw(draws, higher)
     chosen = {} if best is None else best.settings
     edges = {name: edge for name, space in spaces.items() if name in chosen and (edge := edge_of(space, chosen[name]))}
-    flops, seconds = (_total(draws, key, once) for key, once in zip(("flops", "seconds"), shared, strict=True))
     return LineFigures(
         label=label,
         method=method,
-        spaces={name: space.model_dump(mode="json") for name, space in spaces.items()},
+        spaces=dict(spaces),
         draws=list(draws),
         selected=None if best is None else best.number,
         settings=chosen,
@@ -160,14 +159,14 @@ def line_figures(
         error=error,
         shared_flops=shared[0],
         shared_seconds=shared[1],
-        spent_flops=flops,
-        spent_seconds=seconds,
+        spent_flops=_total([draw.flops for draw in draws], shared[0]),
+        spent_seconds=_total([draw.seconds for draw in draws], shared[1]),
         curve=_curve(draws, higher, shared, label),
     )
 
 
-def _total(draws: Sequence[DrawFigures], key: str, once: float) -> float | None:
-    found = [value for draw in draws if (value := getattr(draw, key)) is not None]
+def _total(costs: Sequence[float | None], once: float) -> float | None:
+    found = [cost for cost in costs if cost is not None]
     return once + float(sum(found)) if found else None
 
 
@@ -198,16 +197,16 @@ def _curve(draws: Sequence[DrawFigures], higher: bool, shared: tuple[float, floa
             best=float(best[k - 1]),
             low=None if ends is None else float(ends[0, k - 1]),
             high=None if ends is None else float(ends[1, k - 1]),
-            flops=_cost_of(draws, "flops", k, shared[0]),
-            seconds=_cost_of(draws, "seconds", k, shared[1]),
+            flops=_cost_of([draw.flops for draw in draws], k, shared[0]),
+            seconds=_cost_of([draw.seconds for draw in draws], k, shared[1]),
         )
         for k in range(1, len(scores) + 1)
     ]
 
 
-def _cost_of(draws: Sequence[DrawFigures], key: str, k: int, once: float) -> float | None:
+def _cost_of(costs: Sequence[float | None], k: int, once: float) -> float | None:
     """What k of the draws cost on average."""
-    found = [value for draw in draws if (value := getattr(draw, key)) is not None]
+    found = [cost for cost in costs if cost is not None]
     return once + k * float(np.mean(found)) if found else None
 
 
@@ -249,7 +248,8 @@ def _common_places(a: LineFigures, b: LineFigures, axis: Axis) -> list[tuple[flo
         return [(float(k + 1), k, k) for k in range(min(len(a.curve), len(b.curve)))]
     costs = []
     for line in (a, b):
-        paid = [value for point in line.curve if (value := getattr(point, axis)) is not None]
+        spent = [point.flops if axis == "flops" else point.seconds for point in line.curve]
+        paid = [cost for cost in spent if cost is not None]
         if len(paid) < len(line.curve):
             return []
         costs.append(np.array(paid))

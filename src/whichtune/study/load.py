@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import JsonValue, ValidationError
 
 from whichtune.errors import SettingError, StudyFileError
 from whichtune.registry import did_you_mean
@@ -52,7 +52,7 @@ def read_yaml(path: Path | str) -> dict[str, Any]:
     return {"name": file.stem, **_beside(file, value)}
 
 
-def parse_study(value: Mapping[str, Any], where: str) -> Study:
+def parse_study(value: Mapping[str, object], where: str) -> Study:
     """A study from plain values. Raises SettingError that names the key, with the nearest known one."""
     _known_keys(value, Study.model_fields, where)
     data = value.get("data")
@@ -68,13 +68,13 @@ def parse_study(value: Mapping[str, Any], where: str) -> Study:
         raise explain_validation(error, where) from error
 
 
-def _known_keys(value: Mapping[str, Any], known: Iterable[str], where: str) -> None:
+def _known_keys(value: Mapping[str, object], known: Iterable[str], where: str) -> None:
     for key in value:
         if key not in known:
             raise SettingError(f"{where}: there is no key '{key}': {did_you_mean(str(key), known)}")
 
 
-def parse_assignment(text: str) -> tuple[str, Any]:
+def parse_assignment(text: str) -> tuple[str, JsonValue]:
     """`key=value` from the command line; the value is read as YAML reads it, so 5e-4 is a number."""
     key, equals, raw = text.partition("=")
     if not equals or not key.strip():

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import ConfigDict, Field
 
-from whichtune.study.spaces import Tuning
+from whichtune.study.plain import Plain
+from whichtune.study.spaces import Space, Tuning
 from whichtune.study.spec import Frozen, Study
 
 
@@ -23,13 +22,13 @@ class SearchedDraw(Frozen):
 
     number: int
     run_id: str
-    settings: dict[str, Any]
+    settings: dict[str, Plain]
 
 
 class SearchedRow(Frozen):
     """A row's search: its ranges as they are written in a study file, its draws, the number of the selected one."""
 
-    spaces: dict[str, Any]
+    spaces: dict[str, Space]
     draws: list[SearchedDraw]
     selected: int | None = None
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
+
+from whichtune.study.plain import Plain
 
 USUAL_DRAWS = 6
 MOST_DRAWS = 100  # of a line, where a budget alone says how many
@@ -96,13 +98,10 @@ class Choice(_Frozen):
     """One of a few values, each as likely as another."""
 
     scale: Literal["choice"] = "choice"
-    choices: list[Any] = Field(min_length=1)
+    choices: list[Plain] = Field(min_length=1)
 
-    def value(self, quantile: float) -> Any:
+    def value(self, quantile: float) -> JsonValue:
         return self.choices[math.floor(quantile * len(self.choices))]
-
-    def place(self, value: Any) -> None:
-        """A choice has no ends."""
 
     def words(self) -> str:
         return f"one of {', '.join(map(str, self.choices))}"
@@ -130,7 +129,7 @@ def integers(low: int, high: int) -> Integers:
     return Integers(low=low, high=high)
 
 
-def choice(*values: Any) -> Choice:
+def choice(*values: JsonValue) -> Choice:
     return Choice(choices=list(values))
 
 
@@ -144,15 +143,18 @@ def usual_spaces(rate: float) -> dict[str, Space]:
     }
 
 
-def edge_of(space: Space, value: Any) -> Literal["low", "high"] | None:
-    """Whether a value lies in the outer tenth of its range: a wider range may hold a better one."""
+def edge_of(space: Space, value: JsonValue) -> Literal["low", "high"] | None:
+    """Whether a value lies in the outer tenth of its range: a wider range may hold a better one. A choice has no
+    ends."""
+    if isinstance(space, Choice) or not isinstance(value, (int, float)):
+        return None
     at = space.place(value)
-    if at is None or EDGE < at < 1 - EDGE:
+    if EDGE < at < 1 - EDGE:
         return None
     return "low" if at <= EDGE else "high"
 
 
-def read_space(value: Any) -> Space:
+def read_space(value: object) -> Space:
     """A space from plain values: `{low, high, scale}`, `{choices: [...]}`, or a list of choices.
 
     Raises ValueError with what is wrong.
@@ -173,7 +175,7 @@ def read_space(value: Any) -> Space:
         problem = f"has no '{min(unknown)}'" if unknown else f"needs {' and '.join(sorted(missing, reverse=True))}"
         raise ValueError(f"{problem} on the scale {scale}")
     try:
-        given = {key: [_plain(v) for v in x] if isinstance(x, list) else x for key, x in value.items()}
+        given = {key: [_number(v) for v in x] if isinstance(x, list) else x for key, x in value.items()}
         return kind.model_validate(given)
     except ValueError as error:
         raise ValueError(_reason(error)) from error
@@ -181,13 +183,15 @@ def read_space(value: Any) -> Space:
 
 def _reason(error: ValueError) -> str:
     """The first of pydantic's messages, without its preamble."""
-    first: Any = error.errors()[0] if hasattr(error, "errors") else {"msg": str(error), "loc": ()}
-    message = str(first["msg"]).removeprefix("Value error, ")
-    place = f"{first['loc'][0]}: " if first["loc"] else ""
+    message, place = str(error), ""
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        message = first["msg"].removeprefix("Value error, ")
+        place = f"{first['loc'][0]}: " if first["loc"] else ""
     return f"is wrong: {place}{message[:1].lower()}{message[1:]}"
 
 
-def _plain(value: Any) -> Any:
+def _number(value: object) -> object:
     """YAML 1.1 takes 5e-4 for text, because it has no point."""
     if isinstance(value, str):
         try:
@@ -257,7 +261,7 @@ class Tuning(_Frozen):
 
     @field_validator("spaces", mode="before")
     @classmethod
-    def _readable(cls, value: Any) -> Any:
+    def _readable(cls, value: object) -> dict[str, dict[str, Space | None]]:
         if not isinstance(value, Mapping):
             raise ValueError("must be a mapping of methods or labels to ranges")
         found: dict[str, dict[str, Space | None]] = {}

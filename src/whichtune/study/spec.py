@@ -6,31 +6,21 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
 
 from whichtune.errors import SettingError
-from whichtune.records.record import SCHEMA_VERSION, Role
+from whichtune.records.record import Role
+from whichtune.study.identity import canonical, later_defaults, run_id
+from whichtune.study.plain import Plain
+from whichtune.study.published import Published
 from whichtune.study.spaces import Tuning
 
 TokenPosition = Literal["first", "last", "last_nonpad", "mean", "mean_nonpad"]
 EMBEDDED = "embedded"
 DEFAULT_TASK = "classification"
-# What changes where a run's input lies or how it is called, but not what is computed.
-NOT_HASHED = ("label", "role", "model", "revision", "learning_rate_source", "tuned")
-# Settings that came after the first release. At their default they are left out of the hash, so that runs made
-# before them keep their identity.
-ADDED_SETTINGS: dict[str, Any] = {
-    "evaluation_at_epoch_ends": False,
-    "early_stopping": "none",
-    "patience": 2,
-    "min_delta": 0.0,
-    "long_texts_keep": "head",
-    "batching": "shuffled",
-}
 
 
 class Frozen(BaseModel):
@@ -157,6 +147,10 @@ class Settings(Frozen):
         return value
 
 
+# Settings that came after the first release, at their defaults: records of that release lack them.
+ADDED_SETTINGS = later_defaults("run", Settings)
+
+
 class DataSettings(Frozen):
     """Where the examples come from and how they are split."""
 
@@ -203,13 +197,13 @@ class RunSpec(Settings):
     label: str
     role: Role = Role.RUN
     task: str = DEFAULT_TASK
-    task_settings: dict[str, Any] = {}
+    task_settings: dict[str, Plain] = {}
     data: DataSettings
     model: str
     revision: str | None = None
     remote_code: bool = False
     method: str
-    method_settings: dict[str, Any] = {}
+    method_settings: dict[str, Plain] = {}
     learning_rate_source: Literal["card", "set", "tuned"] | None = None
     tuned: list[str] = []  # settings that a search has chosen
     optimiser: Literal["adamw"] = "adamw"
@@ -218,30 +212,14 @@ class RunSpec(Settings):
     seed: int | None = None
     fingerprints: dict[str, str] = {}
 
-    def canonical(self) -> dict[str, Any]:
-        """What the run's result depends on. Names and places are left out: their contents are hashed."""
-        spec = self.model_dump(mode="json", exclude=set(NOT_HASHED))
-        for name, default in ADDED_SETTINGS.items():
-            if spec[name] == default:
-                spec.pop(name)
-        for place in ("source", "revision"):
-            spec["data"].pop(place)
-        if self.task == "classification":  # it was the only one once, and its runs keep their identity
-            spec.pop("task_settings")
-            spec["data"].pop("target_column")
-        if self.role is Role.BASELINE:  # a baseline reads no model
-            keep = ("task", "task_settings", "data", "method", "method_settings", "seed")
-            spec = {key: spec[key] for key in keep if key in spec}
-            spec["fingerprints"] = {"data": self.fingerprints.get("data", "")}
-        if self.role is Role.DRAW:  # it is not tested, so it never stands for the run with the same settings
-            spec["role"] = self.role
-        return {"schema_version": SCHEMA_VERSION, **spec}
-
     @property
     def run_id(self) -> str:
-        """16 hex digits of the sha256 of the canonical JSON (sorted keys, no spaces)."""
-        text = json.dumps(self.canonical(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        """The run's identity: 16 hex digits."""
+        return run_id(self, self.data)
+
+    def canonical(self) -> dict[str, JsonValue]:
+        """What the run's result depends on."""
+        return canonical(self, self.data)
 
 
 class RunEntry(Frozen):
@@ -249,11 +227,11 @@ class RunEntry(Frozen):
 
     method: str
     label: str | None = None
-    settings: dict[str, Any] = {}
+    settings: dict[str, Plain] = {}
 
     @model_validator(mode="before")
     @classmethod
-    def _short_forms(cls, value: Any) -> Any:
+    def _short_forms(cls, value: object) -> object:
         """`lora`, or `{method: lora, lora_rank: 8}` with settings beside the method."""
         if isinstance(value, str):
             return {"method": value}
@@ -271,7 +249,7 @@ class Pair(Frozen):
     b: str
     factor: str | None = None
     claim: str | None = None
-    published: dict[str, Any] | None = None
+    published: Published | None = None
     metric: str | None = Field(None, description="what is compared; default: the study's primary metric")
 
 
@@ -288,9 +266,9 @@ class Study(Frozen):
     model: str = Field(EMBEDDED, description="`embedded`, a Hub id, or a folder that `save_pretrained` wrote")
     revision: str | None = Field(None, description="revision of a Hub model")
     remote_code: bool = Field(False, description="allow the model's own Python code from the Hub to run")
-    settings: dict[str, Any] = Field({}, description="settings shared by all runs; `METHOD.key` for one method's")
+    settings: dict[str, Plain] = Field({}, description="settings shared by all runs; `METHOD.key` for one method's")
     methods: list[RunEntry] = Field([], description="methods to compare, each a name or a name with settings")
-    factors: dict[str, list[Any]] = Field({}, description="settings to cross with the methods")
+    factors: dict[str, list[Plain]] = Field({}, description="settings to cross with the methods")
     runs: list[RunEntry] = Field([], description="explicit runs, instead of or beside methods and factors")
     seeds: list[int] = Field([0, 1, 2], min_length=1, description="one run of each method for each seed")
     baselines: list[str] | None = Field(
@@ -322,7 +300,7 @@ class Study(Frozen):
 
     @field_validator("tuning", mode="before")
     @classmethod
-    def _number_of_draws(cls, value: Any) -> Any:
+    def _number_of_draws(cls, value: object) -> object:
         if isinstance(value, int) and not isinstance(value, bool):
             return {"draws": value}
         if value is not None and not isinstance(value, (dict, Tuning)):
@@ -346,7 +324,7 @@ def sha256_file(path: Path) -> str:
     return digest.hexdigest()
 
 
-def explain_validation(error: Any, where: str) -> SettingError:
+def explain_validation(error: ValidationError, where: str) -> SettingError:
     """Turn the first of pydantic's errors into one sentence."""
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("int", "literal", "float")))

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pydantic import JsonValue
 
 from whichtune.errors import SettingError
 from whichtune.expansion.expand import Expansion, entries, expand, merged_settings
@@ -22,7 +24,7 @@ from whichtune.study.spec import RunEntry, RunSpec, Settings, Study
 if TYPE_CHECKING:
     from whichtune.tasks.base import AnyDataset
 
-Chosen = Mapping[str, Mapping[str, Any]]  # by label: settings that a search has drawn or selected
+Chosen = Mapping[str, Mapping[str, JsonValue]]  # by label: settings that a search has drawn or selected
 # What each line's rate is searched around, rather than what it is held at.
 CENTRE = "learning_rate"
 
@@ -42,7 +44,7 @@ class Draw:
 
     label: str
     number: int
-    settings: dict[str, Any]
+    settings: dict[str, JsonValue]
     spec: RunSpec
     flops: int | None = None
 
@@ -75,7 +77,7 @@ def _check_owners(study: Study, labels: list[str]) -> None:
             raise SettingError(f"tuning.spaces: there is no line or method '{owner}': {did_you_mean(owner, known)}")
 
 
-def _spaces_of(study: Study, entry: RunEntry, factor: dict[str, Any]) -> dict[str, Space]:
+def _spaces_of(study: Study, entry: RunEntry, factor: dict[str, JsonValue]) -> dict[str, Space]:
     assert study.tuning is not None
     method, label = METHODS[entry.method], str(entry.label)
     of_method = study.tuning.spaces.get(entry.method, {})
@@ -91,7 +93,7 @@ def _spaces_of(study: Study, entry: RunEntry, factor: dict[str, Any]) -> dict[st
             raise SettingError(f"tuning.spaces of '{label}': the line itself sets {setting}: remove one of the two.")
     shared = merged_settings(study, entry, factor)
     rate = shared.get(CENTRE) or method.card.learning_rate
-    usual = method.spaces(None if rate is None else float(rate))
+    usual = method.spaces(float(rate) if isinstance(rate, (int, float, str)) else None)
     if shared.get("warmup_steps") is not None:
         usual.pop("warmup_ratio", None)
     found: dict[str, Space | None] = {k: v for k, v in usual.items() if k == CENTRE or k not in shared}
@@ -99,7 +101,7 @@ def _spaces_of(study: Study, entry: RunEntry, factor: dict[str, Any]) -> dict[st
     return {setting: space for setting, space in found.items() if space is not None and setting not in held}
 
 
-def drawn_settings(line: SearchedLine, seed: int, number: int) -> dict[str, Any]:
+def drawn_settings(line: SearchedLine, seed: int, number: int) -> dict[str, JsonValue]:
     """The values of a line's draw. A setting's quantile is shared by all lines, as seeds share a data order."""
     return {setting: space.value(quantile(seed, setting, number)) for setting, space in line.spaces.items()}
 
@@ -138,7 +140,7 @@ def specs_with(study: Study, chosen: Chosen, expansion: Expansion, dataset: AnyD
     return [_marked(spec, chosen.get(spec.label, {})) if spec.role is Role.RUN else spec for spec in specs]
 
 
-def _marked(spec: RunSpec, settings: Mapping[str, Any]) -> RunSpec:
+def _marked(spec: RunSpec, settings: Mapping[str, JsonValue]) -> RunSpec:
     """The run with a note of which of its settings a search has chosen."""
     if not settings:
         return spec

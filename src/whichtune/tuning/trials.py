@@ -12,6 +12,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from whichtune.expansion.expand import Expansion
+from whichtune.metrics import METRICS
 from whichtune.records.events import Event, Listener
 from whichtune.records.record import Role, RunRecord, RunStatus
 from whichtune.records.store import StudyFolder
@@ -52,11 +53,6 @@ class SearchPlan:
     amount: float | None
 
     @property
-    def higher_is_better(self) -> bool:
-        """Every score by which runs are judged is."""
-        return True
-
-    @property
     def draws(self) -> list[Draw]:
         """All draws, the first of every line before the second of any."""
         rounds = zip_longest(*(line.draws for line in self.lines))
@@ -67,7 +63,7 @@ class SearchPlan:
         selected = {line.label: line.selected for line in figures.lines} if figures else {}
         return {
             line.label: SearchedRow(
-                spaces={name: space.model_dump(mode="json") for name, space in line.spaces.items()},
+                spaces=line.spaces,
                 draws=[SearchedDraw(number=d.number, run_id=d.spec.run_id, settings=d.settings) for d in line.draws],
                 selected=selected.get(line.label),
             )
@@ -221,7 +217,6 @@ def _leading_figures(
 def draw_figures(draw: Draw, record: RunRecord, metric: str) -> DrawFigures:
     """A draw's record as the statistics read it; it has no score where it did not complete."""
     validation = record.metrics.validation if record.status is RunStatus.COMPLETED else None
-    score = getattr(validation, metric, None)
     flops, cost = draw.flops, record.cost
     if cost.flops is not None:
         flops = cost.flops - (cost.cache_flops or 0)
@@ -231,8 +226,8 @@ def draw_figures(draw: Draw, record: RunRecord, metric: str) -> DrawFigures:
         status=str(record.status),
         error=record.error,
         settings=draw.settings,
-        score=score,
-        loss=getattr(validation, "loss", None),
+        score=None if validation is None else validation.value(metric),
+        loss=None if validation is None else validation.loss,
         flops=flops,
         seconds=cost.train_seconds,
     )
@@ -241,24 +236,22 @@ def draw_figures(draw: Draw, record: RunRecord, metric: str) -> DrawFigures:
 def search_figures(plan: SearchPlan, folder: StudyFolder) -> TuningFigures:
     """What the search shows so far, from the records that the folder holds."""
     assert plan.study.tuning is not None
+    higher = METRICS[plan.metric].higher_is_better
     lines = []
     for line in plan.lines:
         records = _counted(plan, line, folder)
         draws = [draw_figures(draw, record, plan.metric) for draw, record in records]
-        shared = [
-            max((getattr(record.cost, key) or 0.0 for _, record in records), default=0.0)
-            for key in ("cache_flops_alone", "cache_seconds_alone")
-        ]
-        error = _why_none(line, records, select_draw(draws, plan.higher_is_better))
-        lines.append(
-            line_figures(
-                line.label, line.method, line.spaces, draws, plan.higher_is_better, (shared[0], shared[1]), error
-            )
+        costs = [record.cost for _, record in records]
+        shared = (
+            max((cost.cache_flops_alone or 0.0 for cost in costs), default=0.0),
+            max((cost.cache_seconds_alone or 0.0 for cost in costs), default=0.0),
         )
+        error = _why_none(line, records, select_draw(draws, higher))
+        lines.append(line_figures(line.label, line.method, line.spaces, draws, higher, shared, error))
     axes: tuple[Axis, ...] = ("draws",) if plan.unit == "draws" else (plan.unit,)
     return TuningFigures(
         metric=plan.metric,
-        higher_is_better=plan.higher_is_better,
+        higher_is_better=higher,
         seed=plan.study.tuning.seed,
         run_seed=plan.study.seeds[0],
         budget=plan.study.tuning.budget,
@@ -266,7 +259,7 @@ def search_figures(plan: SearchPlan, folder: StudyFolder) -> TuningFigures:
         amount=plan.amount if plan.unit != "draws" else float(plan.study.tuning.limit),
         limit=plan.study.tuning.limit,
         lines=lines,
-        crossings=[crossing for axis in axes for crossing in crossings(lines, plan.higher_is_better, axis)],
+        crossings=[crossing for axis in axes for crossing in crossings(lines, higher, axis)],
     )
 
 
