@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from pydantic import BaseModel, JsonValue, ValidationError
 
 from whichtune.baselines import BASELINES
 from whichtune.errors import SettingError
-from whichtune.methods import METHODS, Method
+from whichtune.methods import METHODS
+from whichtune.methods.base import AnyMethod
 from whichtune.metrics import metrics_of
 from whichtune.records.record import Role, RunStatus
 from whichtune.registry import did_you_mean
@@ -298,7 +299,7 @@ def _validate(model: type[Model], values: dict[str, JsonValue], where: str) -> M
         raise explain_validation(error, where) from error
 
 
-def _rate_source(method: Method[Any], rate: float | None) -> Literal["card", "set"] | None:
+def _rate_source(method: AnyMethod, rate: float | None) -> Literal["card", "set"] | None:
     if rate is not None:
         return "set"
     return "card" if method.card.learning_rate is not None else None
