@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pydantic import JsonValue
 from torch import nn
 
 from whichtune.errors import ModelError
@@ -56,7 +57,7 @@ class BasicPlan:
         return self.partition is None
 
     @property
-    def reasons(self) -> dict[str, str]:
+    def reasons(self) -> dict[str, JsonValue]:
         """Each decision with its reason, for the record."""
         return {d.about: f"{d.decided}: {d.reason}" if d.reason else d.decided for d in self.decisions}
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import torch
+from pydantic import JsonValue
 from torch import Tensor
 
 from whichtune.measure.cost import Timers
@@ -49,7 +50,7 @@ class Prepared(Generic[ForwardT]):
     """A run's forward pass, of the kind that its task has, with what its record says of it."""
 
     forward: ForwardT
-    shortcuts: dict[str, object]
+    shortcuts: dict[str, JsonValue]
     notes: list[str] = field(default_factory=list)
     seconds_alone: float = 0.0  # of the training split's lower blocks; what was paid stands in the phase `cache`
     flops: int = 0
@@ -70,7 +71,7 @@ def prepare_forward(
     with random_streams_kept(device):
         with timers.phase("load"):
             plan = make_plan(spec, classifier, encoded)
-        shortcuts: dict[str, object] = {"plan": spec.plan, "decisions": plan.reasons}
+        shortcuts: dict[str, JsonValue] = {"plan": spec.plan, "decisions": plan.reasons}
         if plan.partition is None:
             return Prepared(plain, shortcuts)
         states: dict[str, Filled] = {}
@@ -122,10 +123,10 @@ def _planned(
     )
 
 
-def _used(plan: Plan, forward: PlannedForward) -> dict[str, object]:
+def _used(plan: Plan, forward: PlannedForward) -> dict[str, JsonValue]:
     """What of the plan is used, for the record."""
     train = forward.states.get("train")
-    used: dict[str, object] = {
+    used: dict[str, JsonValue] = {
         "texts": plan.text_rule,
         "cached": plan.cached if forward.states else "nothing",
         "cache_made": train is not None and train.made,
@@ -136,7 +137,7 @@ def _used(plan: Plan, forward: PlannedForward) -> dict[str, object]:
         "fused_optimiser": True,
     }
     if forward.refused:
-        used["not_for_this_model"] = forward.refused
+        used["not_for_this_model"] = [*forward.refused]
     return used
 
 

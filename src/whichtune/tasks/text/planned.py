@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
+from pydantic import JsonValue
 from torch import Tensor
 
 from whichtune.data.batch import Batch
@@ -194,7 +195,7 @@ def prepare_text_forward(
     with random_streams_kept(device):
         with timers.phase("load"):
             plan = make_text_plan(spec, model)
-        shortcuts: dict[str, object] = {"plan": spec.plan, "decisions": plan.reasons}
+        shortcuts: dict[str, JsonValue] = {"plan": spec.plan, "decisions": plan.reasons}
         if plan.partition is None:
             return Prepared(plain, shortcuts)
         filled: dict[str, Filled] = {}
@@ -212,7 +213,7 @@ def prepare_text_forward(
         notes.append(f"Self-check: no shortcut is used ({why}).")
         return Prepared(plain, {**shortcuts, "used": {"plain": True}}, notes)
     train = filled.get("train")
-    used = {
+    used: dict[str, JsonValue] = {
         "cached": plan.cached,
         "cache_made": train is not None and train.made,
         "boundary": plan.boundary,
