@@ -137,7 +137,7 @@ def _used(plan: Plan, forward: PlannedForward) -> dict[str, JsonValue]:
         "fused_optimiser": True,
     }
     if forward.refused:
-        used["not_for_this_model"] = list(forward.refused)
+        used["not_for_this_model"] = [*forward.refused]
     return used
 
 
