@@ -11,7 +11,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from whichtune.metrics import Split
+
 SCHEMA_VERSION = 1
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+# One point of a run's curves: `step`, `epoch` and figures by their names.
+CurvePoint = dict[str, float | int | bool | None]
 
 
 class RunStatus(StrEnum):
@@ -31,7 +36,19 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Metrics(_Record):
+class _SplitMetrics(_Record):
+    """Figures of one split. Metrics that were entered into the table from elsewhere stand beside the fields."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    __pydantic_extra__: dict[str, float | None]
+
+    def value(self, name: str) -> float | None:
+        """Any figure by its name, a metric or not; None where there is none."""
+        found = getattr(self, name, None)
+        return found if isinstance(found, (int, float)) else None
+
+
+class Metrics(_SplitMetrics):
     """Figures of one split. `confusion_matrix[i][j]` counts examples of class i predicted as class j."""
 
     accuracy: float
@@ -44,7 +61,7 @@ class Metrics(_Record):
     accuracy_without_duplicates: float | None = None
 
 
-class TextMetrics(_Record):
+class TextMetrics(_SplitMetrics):
     """Figures of one split of written texts. ROUGE is F-measure as a share of 1, a mean over examples."""
 
     loss: float | None = Field(description="mean cross-entropy in nats of a token with a loss; null without a model")
@@ -71,6 +88,10 @@ class MetricsBySplit(_Record):
     train: AnyMetrics | None = None
     validation: AnyMetrics | None = None
     test: AnyMetrics | None = None
+
+    def of(self, split: Split) -> AnyMetrics | None:
+        """The figures of a split by its name."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}[split]
 
 
 class Cost(_Record):

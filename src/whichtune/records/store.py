@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from whichtune.errors import StoreError
-from whichtune.records.record import RunRecord, RunStatus
+from whichtune.records.record import CurvePoint, RunRecord, RunStatus
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -137,7 +137,7 @@ class StudyFolder:
 
         return pd.read_parquet(self.run_folder(run_id) / "predictions.parquet")
 
-    def curves(self, run_id: str) -> list[dict[str, Any]]:
+    def curves(self, run_id: str) -> list[CurvePoint]:
         """The points of a run's curves; none where it did not complete."""
         path = self.run_folder(run_id) / "curves.jsonl"
         if not path.is_file():
