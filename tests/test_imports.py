@@ -25,7 +25,7 @@ def test_light_imports(code: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["whichtune.report", "whichtune.stats", "whichtune.evidence.judge", "whichtune.report.summary"]
+    "module", ["whichtune.report", "whichtune.stats", "whichtune.evidence.judge", "whichtune.report.rows"]
 )
 def test_a_report_needs_no_torch(module: str) -> None:
     assert not loaded_after(f"import {module}") & {"torch", "transformers", "peft"}

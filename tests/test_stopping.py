@@ -20,6 +20,7 @@ from whichtune.models.saving import trained_state
 from whichtune.records.store import StudyFolder
 from whichtune.report.figures import curve_figures
 from whichtune.report.run_notes import run_notes, stopping_notes
+from whichtune.report.view import View
 from whichtune.report.write import load_view
 from whichtune.runs.run import RunResult, run_one
 from whichtune.study.load import parse_study
@@ -291,10 +292,10 @@ def test_a_study_says_where_it_stopped_and_a_lost_run_is_made_again_the_same(
     study = study_of(tiny_gpt2, noisy, warmup_steps=7)
     first = compare(study, tmp_path / "out", threads=1)
     assert [record.error for record in first.records] == [None, None]
-    said, _ = stopping_notes(first.summary)
+    said, _ = stopping_notes(View(first.summary))
     course = r"\(seeds? 0( and 1)? ran \d of 6 epochs, best at \d"
     assert re.match(rf"full: the validation accuracy ended (\d|none) of 2 runs early {course}", said)
-    (warned,) = run_notes(first.summary)
+    (warned,) = run_notes(View(first.summary))
     assert warned.startswith("full: Warm-up takes 7 of 30 steps (23 %)")
     for text in (first.table, (tmp_path / "out" / "report.html").read_text(encoding="utf-8")):
         assert "the validation accuracy ended" in text

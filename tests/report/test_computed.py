@@ -12,9 +12,10 @@ from rich.console import Console
 
 from whichtune.cli.terminal import fitting_columns, print_summary
 from whichtune.cli.textplot import text_scatter
+from whichtune.records.record import Role
 from whichtune.report import figures, matrices, scales
 from whichtune.report.view import View
-from whichtune.report.write import load_view
+from whichtune.report.write import load_summary, load_view
 
 
 @given(st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), min_size=1, max_size=12))
@@ -49,25 +50,25 @@ def test_cost_axes_and_marks(made):
     assert parameters["full"]["x"] == 3_000_000
     assert by_cost["trainable_parameters"]["log"]
     assert not by_cost["inference_ms"]["log"]
-    marks = {row["label"]: view.mark(row["label"]) for row in view.rows}
+    marks = {row.label: view.mark(row.label) for row in view.rows}
     assert marks["tfidf_char"] == "baseline"
-    assert marks[view.verdict["recommended"]] == "recommended"
+    assert marks[view.verdict.recommended] == "recommended"
 
 
 def test_interval_and_mean_are_those_of_the_statistics(made):
     view = load_view(made("ordinary"))
     rows = {row["label"]: row for row in figures.score_dots(view)["rows"]}
-    for judged in view.summary["intervals"]["methods"]:
-        assert rows[judged["label"]]["mean"] == pytest.approx(100 * judged["test"])
-        if judged["interval"]:
-            assert rows[judged["label"]]["low"] == pytest.approx(100 * judged["interval"][0])
+    for judged in view.method_figures:
+        assert rows[judged.label]["mean"] == pytest.approx(100 * judged.test)
+        if judged.interval:
+            assert rows[judged.label]["low"] == pytest.approx(100 * judged.interval[0])
 
 
 def test_many_rows_share_one_panel_of_curves(made):
     view = load_view(made("hundred_runs"))
     assert len(figures.curve_figures(view)[0]["panels"]) == 20
-    doubled = [{**run, "label": f"{run['label']} again"} for run in view.summary["runs"]]
-    more = View({**view.summary, "runs": [*view.summary["runs"], *doubled]}, view.curves)
+    doubled = [run.model_copy(update={"label": f"{run.label} again"}) for run in view.summary.runs]
+    more = View(view.summary.model_copy(update={"runs": [*view.summary.runs, *doubled]}), view.curves)
     figure = figures.curve_figures(more)[0]
     assert [panel["title"] for panel in figure["panels"]] == ["All rows"]
     assert len(figure["panels"][0]["lines"]) == 200
@@ -75,8 +76,9 @@ def test_many_rows_share_one_panel_of_curves(made):
 
 def test_draws_of_a_search_are_no_rows(made):
     view = load_view(made("ordinary"))
-    runs = [{**run, "role": "draw"} if run["label"] == "lora" else run for run in view.summary["runs"]]
-    assert "lora" not in View({**view.summary, "runs": runs}).groups
+    drawn = {"role": Role.DRAW}
+    runs = [run.model_copy(update=drawn) if run.label == "lora" else run for run in view.summary.runs]
+    assert "lora" not in View(view.summary.model_copy(update={"runs": runs})).groups
 
 
 @given(st.floats(-1e3, 1e3), st.floats(1e-3, 1e3), st.integers(3, 9))
@@ -127,12 +129,12 @@ def terminal(summary, width):
 
 @pytest.mark.parametrize("width", [40, 80, 120, 300])
 def test_terminal_shows_verdict_table_and_plot_within_its_width(made, width):
-    summary = made("ordinary").read_json("summary.json")
+    summary = load_summary(made("ordinary"))
     shown = terminal(summary, width)
     assert "test accuracy" in " ".join(shown.split()) or width < 80
     for label in ("head_only", "last_block", "lora", "full"):
         assert label in shown
-    assert summary["verdict"]["headline"].split(":")[0] in " ".join(shown.split())
+    assert summary.verdict.headline.split(":")[0] in " ".join(shown.split())
     assert ("more columns are in table.md" in shown) == (width < 300)
     table = [line for line in shown.splitlines() if line.startswith(" ")]
     assert max(map(scales.text_units, table)) <= width
@@ -141,9 +143,10 @@ def test_terminal_shows_verdict_table_and_plot_within_its_width(made, width):
 def test_columns_are_taken_by_importance_and_kept_in_order():
     header = ["run", "seeds", "test accuracy %", "train s"]
     rows = [["lora", "0, 1, 2", "97.33", "12"]]
-    assert fitting_columns(header, rows, 200) == [0, 1, 2, 3]
-    assert fitting_columns(header, rows, 30) == [0, 2, 3]
-    assert fitting_columns(header, rows, 5) == [0]
+    order = ["run", "test accuracy %", "train s", "seeds"]
+    assert fitting_columns(header, rows, 200, order) == [0, 1, 2, 3]
+    assert fitting_columns(header, rows, 30, order) == [0, 2, 3]
+    assert fitting_columns(header, rows, 5, order) == [0]
 
 
 def test_text_plot_puts_the_better_higher_and_the_dearer_to_the_right(made):

@@ -116,23 +116,23 @@ def test_published_figures_stand_beside_measured_ones(parsed):
 
 def test_published_figures_in_the_form_of_the_presets(tmp_path):
     """The figures that `whichtune reproduce` stores stand on the page, and why a row is no reproduction."""
-    from types import SimpleNamespace
-    from typing import Any, cast
-
+    from report.made_studies import MadeStudy
     from whichtune.published.presets import load_preset
     from whichtune.report.details import published_table
 
-    study = load_preset("sms-spam").model_dump(mode="json")
-    label, figures = next(iter(study["published"]["rows"].items()))
+    published = load_preset("sms-spam").model_dump(mode="json")["published"]
+    label, figures = next(iter(published["rows"].items()))
     figures |= {"reproduced": False, "why_not": "the model is another"}
-    view = SimpleNamespace(study=study, rows=[{"label": label, "test_accuracy": 0.94}], metric="accuracy", intervals={})
-    table = published_table(cast(Any, view))
-    lines = table["rows"]
+    study = MadeStudy(tmp_path, n=100, published=published)
+    study.add(label, 0.94, seeds=(0,))
+    measured = 100 * study.records[0].metrics.test.accuracy
+    table = published_table(load_view(study.finish()))
+    lines = table.table.rows
     test_line = next(line for line in lines if line[0] == label and line[1] == "test accuracy %")
-    assert test_line[2:5] == ["95.00", "94.00", "−1.00"]
+    assert test_line[2:5] == ["95.00", f"{measured:.2f}", f"{measured - 95:+.2f}".replace("-", "−")]
     assert test_line[6] == "no: the model is another"
     assert {line[0] for line in lines} == {label}
-    assert len(table["left_out"].split("; ")) == 18  # named, not listed figure by figure
+    assert len(table.left_out.split("; ")) == 18  # named, not listed figure by figure
 
 
 def test_record_has_command_machine_versions_and_fingerprints(parsed):

@@ -7,7 +7,8 @@ from typing import Any
 
 from report.conftest import by_id, text_of
 from whichtune.records.store import StudyFolder
-from whichtune.report.tuning import draws_table, selected_table, tuning_figures
+from whichtune.report.tuning import draws_table, selected_table
+from whichtune.report.tuning_figures import tuning_figures
 from whichtune.report.write import load_view, write_report
 
 Made = Callable[[str], StudyFolder]
@@ -27,37 +28,38 @@ def test_the_section_stands_on_the_page_of_a_searched_study_alone(parsed: Callab
 def test_curves_and_dots_hold_what_the_summary_says(made: Made) -> None:
     view = load_view(made("searched"))
     gains, costs, dots = tuning_figures(view)
-    lines = {line["label"]: line for line in view.summary["tuning"]["lines"]}
+    assert view.summary.tuning is not None
+    lines = {line.label: line for line in view.summary.tuning.lines}
     assert [panel["title"] for panel in gains["panels"]] == ["head_only", "lora", "full, all blocks"]
     for panel in gains["panels"]:
-        curve = lines[panel["title"]]["curve"]
-        assert [point["x"] for point in panel["curve"]] == [point["draws"] for point in curve]
-        assert [point["y"] for point in panel["curve"]] == [100 * point["best"] for point in curve]
+        curve = lines[panel["title"]].curve
+        assert [point["x"] for point in panel["curve"]] == [point.draws for point in curve]
+        assert [point["y"] for point in panel["curve"]] == [100 * point.best for point in curve]
     assert costs["log"]
-    assert costs["panels"][1]["curve"][0]["x"] == lines["lora"]["curve"][0]["flops"] / 1e9
+    assert costs["panels"][1]["curve"][0]["x"] == (lines["lora"].curve[0].flops or 0.0) / 1e9
     lora = next(panel for panel in dots["panels"] if panel["title"] == "lora")
     assert len(lora["points"]) == 7  # one of eight failed
-    assert [p["number"] for p in lora["points"] if p["selected"]] == [lines["lora"]["selected"]]
+    assert [p["number"] for p in lora["points"] if p["selected"]] == [lines["lora"].selected]
     assert lora["range"] == [1e-5, 1e-1]
     for figure in (gains, costs, dots):
         assert all(len(row) == len(figure["table"]["header"]) for row in figure["table"]["rows"])
 
 
 def test_tables_name_the_selected_settings_and_their_edges(made: Made) -> None:
-    summary = load_view(made("searched")).summary
-    selected = selected_table(summary)
+    view = load_view(made("searched"))
+    selected = selected_table(view)
     assert selected is not None
-    assert selected["header"][:3] == ["run", "draws", "validation accuracy (%)"]
-    rows = {row[0]: dict(zip(selected["header"], row, strict=True)) for row in selected["rows"]}
+    assert selected.header[:3] == ["run", "draws", "validation accuracy (%)"]
+    rows = {row[0]: dict(zip(selected.header, row, strict=True)) for row in selected.rows}
     assert rows["lora"]["draws"] == "8, 1 failed"
-    edges = {line["label"]: line["at_edge"] for line in summary["tuning"]["lines"]}
+    edges = {line.label: line.at_edge for line in view.summary.tuning.lines} if view.summary.tuning else {}
     assert edges["full, all blocks"] == {"learning_rate": "low"}
     assert rows["full, all blocks"]["learning rate"].endswith("(low end)")
-    assert any("lies at the low end of its range" in line for line in summary["verdict"]["warnings"])
-    every = draws_table(summary)
+    assert any("lies at the low end of its range" in line for line in (view.verdict.warnings if view.verdict else []))
+    every = draws_table(view)
     assert every is not None
-    assert len(every["rows"]) == 6 + 8 + 8
-    assert sum(row[-1] == "selected" for row in every["rows"]) == 3
+    assert len(every.rows) == 6 + 8 + 8
+    assert sum(row[-1] == "selected" for row in every.rows) == 3
 
 
 def test_files_and_markdown(made: Made) -> None:

@@ -121,8 +121,8 @@ def test_a_small_copy_runs_and_is_no_reproduction(made: Result) -> None:
     assert f"it runs in float32, since fp16 needs CUDA ({ROWS[1]})" in said
     assert said.count("the model is") == 1
     for row, facts in zip(reproduction_rows(made.summary), load_published("imdb").rows, strict=False):
-        assert row["published"]["test"] == facts.test
-        assert row["agrees"] is None
+        assert row.target == facts.test
+        assert row.agrees is None
     header, cells = reproduction_table(made.summary)
     assert header[-2:] == ["macro F1 %", "optimiser steps"]
     assert cells[0][-1] == "15 (1,500)"  # 40 texts, batch 16, 5 epochs

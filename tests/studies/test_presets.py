@@ -75,9 +75,9 @@ def test_all_rows_run_on_another_model_and_the_table_says_so(
         assert result.started == 0
     facts = load_published(name)
     assert {run["status"] for run in result.summary.to_json()["runs"]} == {"completed"}
-    rows = [row for row in reproduction_rows(result.summary) if row["published"]]
-    assert [row["published"]["test"] for row in rows] == [row.test for row in facts.rows]
-    assert [row["agrees"] for row in rows] == [None] * len(facts.rows)
+    rows = [row for row in reproduction_rows(result.summary) if row.published]
+    assert [row.target for row in rows] == [row.test for row in facts.rows]
+    assert [row.agrees for row in rows] == [None] * len(facts.rows)
     text = (result.folder / "reproduction.md").read_text(encoding="utf-8")
     assert "This is not a reproduction of the published figures" in text
     table = list(csv.DictReader((result.folder / "reproduction.csv").open(encoding="utf-8")))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -13,6 +13,9 @@ from whichtune.cli import published
 from whichtune.cli.dry_run import print_dry_run
 from whichtune.cli.screen import console, debug_wanted, typed_command
 from whichtune.errors import WhichtuneError
+
+if TYPE_CHECKING:
+    from whichtune.study.spec import Study
 
 app = typer.Typer(
     name="whichtune",
@@ -105,7 +108,7 @@ def compare(
     )
 
 
-def _tell_lines_that_keep(study: Any, assignments: list[str]) -> None:
+def _tell_lines_that_keep(study: Study, assignments: list[str]) -> None:
     from whichtune.expansion.assemble import lines_that_keep
 
     for sentence in lines_that_keep(study, assignments):
@@ -129,6 +132,7 @@ def parse_bytes(option: str, text: str | None) -> int | None:
 def _compare(study: Any, out: Path | None, as_json: bool, logger_names: list[str], **options: Any) -> None:
     """Run a study with live progress, print its table, and exit with 1 where a run failed."""
     from whichtune.cli.progress import Progress
+    from whichtune.cli.terminal import print_summary
     from whichtune.compare import compare as run_study
     from whichtune.report.loggers import Sender
 
@@ -141,17 +145,11 @@ def _compare(study: Any, out: Path | None, as_json: bool, logger_names: list[str
     if as_json:
         print((result.folder / "summary.json").read_text(encoding="utf-8"))
     else:
-        _print_summary(result.summary.to_json(), screen)
+        print_summary(result.summary, screen)
         where = f"{result.started} runs made. Everything is in {result.folder}; open report.html there."
         screen.print(where, highlight=False, markup=False, soft_wrap=True)
     if any(run.status != "completed" for run in result.records):
         raise typer.Exit(1)
-
-
-def _print_summary(summary: dict[str, Any], screen: Any) -> None:
-    from whichtune.cli.terminal import print_summary
-
-    print_summary(summary, screen)
 
 
 @app.command()
@@ -234,14 +232,18 @@ def show(
     """Show a study's table, or everything about one run."""
     import json
 
-    from whichtune.cli.terminal import print_run
+    from whichtune.cli.terminal import print_run, print_summary
     from whichtune.records.store import StudyFolder
+    from whichtune.report.write import load_summary
     from whichtune.runs.predict import find_run
 
     place = StudyFolder(folder)
-    summary = place.read_json("summary.json")
+    if run is None and json_:
+        print(json.dumps(place.read_json("summary.json"), indent=1, ensure_ascii=False))
+        return
+    summary = load_summary(place)
     if run is None:
-        print(json.dumps(summary, indent=1, ensure_ascii=False)) if json_ else _print_summary(summary, console())
+        print_summary(summary, console())
         return
     record = find_run(place, run)
     if json_:
@@ -257,8 +259,9 @@ def report(
     json_: Annotated[bool, typer.Option("--json", help="Print the paths of what was written as JSON.")] = False,
 ) -> None:
     """Write a study's report: one HTML page, its tables, and its figures. Needs no torch."""
+    from whichtune.cli.terminal import print_summary
     from whichtune.records.store import StudyFolder
-    from whichtune.report.write import write_report
+    from whichtune.report.write import load_summary, write_report
 
     place = StudyFolder(folder)
     written = write_report(place, figures)
@@ -268,7 +271,7 @@ def report(
         print(json.dumps(written.paths(), indent=1, ensure_ascii=False))
         return
     screen = console()
-    _print_summary(place.read_json("summary.json"), screen)
+    print_summary(load_summary(place), screen)
     screen.print(f"The report is in {written.page}", highlight=False, markup=False, soft_wrap=True)
 
 

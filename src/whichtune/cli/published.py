@@ -73,7 +73,7 @@ def reproduce(
             command=typed_command(),
         )
     show = print_summary if chosen.published is None else print_reproduction
-    show(result.summary.to_json(), screen)
+    show(result.summary, screen)
     screen.print(f"{result.started} runs made. Everything is in {result.folder}", highlight=False, soft_wrap=True)
     if any(run.status is not RunStatus.COMPLETED for run in result.records):
         raise typer.Exit(1)

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from whichtune.records.record import AnyMetrics, RunRecord, TextMetrics
-from whichtune.report import reproduction, tables
+from whichtune.metrics import METRICS
+from whichtune.records.record import SPLITS, AnyMetrics, CurvePoint, Metrics, RunRecord
+from whichtune.report import reproduction, tables, words
+from whichtune.report.columns import metric_column, score_columns
 from whichtune.report.run_notes import run_notes, stopping_notes
-from whichtune.report.summary import ROUGE_NAMES
+from whichtune.report.sections import page_of
+from whichtune.report.tuning import tuning_lines
+from whichtune.report.view import View
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from rich.console import Console
+    from rich.table import Table
+
+    from whichtune.evidence.summary import Summary
+    from whichtune.expansion.expand import Expansion
+    from whichtune.runs.estimate import Estimate
+    from whichtune.runs.preview import Preview
+    from whichtune.shortcuts.cache import Entry
+    from whichtune.stats.results import Verdict
 
 
-def _table(header: list[str], rows: list[list[str]], left: int = 1) -> Any:
+def _table(header: list[str], rows: list[list[str]], left: int = 1) -> Table:
     """A plain table, the first `left` columns on the left; every cell is text, never markup."""
     from rich import box
     from rich.table import Table
@@ -29,74 +42,63 @@ def _table(header: list[str], rows: list[list[str]], left: int = 1) -> Any:
     return table
 
 
-# Columns of the table from the most important to the least; a narrow terminal shows the first that fit.
-IMPORTANCE = [
-    "run",
-    "test accuracy %",
-    "test ROUGE-L %",
-    "train s",
-    "trainable parameters",
-    "peak memory MiB",
-    "test macro F1 %",
-    "test loss",
-    "test ROUGE-1 %",
-    "test ROUGE-2 %",
-    "test ROUGE-Lsum %",
-    "test perplexity",
-    "ms/text",
-    "validation accuracy %",
-    "seeds",
-    "GFLOP",
-    "train accuracy %",
-    "longest epoch s",
-    "epochs",
-]
 FILE_WIDTH = 250  # where the output is no terminal
 
 
-def print_summary(summary: dict[str, Any], console: Console) -> None:
+def importance(view: View) -> list[str]:
+    """Columns of the table from the most important to the least; a narrow terminal shows the first that fit."""
+    scores = [column.title for column in score_columns(view, page_of(view).beside_loss)]
+    main = metric_column(view.main, "test").title
+    tests = [title for title in scores if title.startswith("test ") and title != main]
+    rest = [title for title in scores if title not in (main, *tests)]
+    costs = ["train s", "trainable parameters", "peak memory MiB"]
+    return ["run", main, *costs, *tests, "ms/text", *rest[:1], "seeds", "GFLOP", *rest[1:], "longest epoch s", "epochs"]
+
+
+def print_summary(summary: Summary, console: Console) -> None:
     """Verdict, table and a plot of score against cost. Where the output is no terminal all columns are there."""
     from whichtune.cli.textplot import text_scatter
     from whichtune.report.figures import cost_figures
-    from whichtune.report.tuning import tuning_lines
-    from whichtune.report.view import View
 
+    view = View(summary)
     wide = console.width if console.is_terminal else max(console.width, FILE_WIDTH)
-    header, rows = tables.cells(summary)
-    shown = fitting_columns(header, rows, wide)
+    header, rows = tables.cells(view)
+    shown = fitting_columns(header, rows, wide, importance(view))
     console.width = wide
-    _print_verdict(summary, console)
+    _print_verdict(summary.verdict, console)
     console.print(_table([header[i] for i in shown], [[row[i] for i in shown] for row in rows]))
-    notes = [*tables.footnotes(summary), *run_notes(summary)]
+    notes = [*tables.footnotes(view), *run_notes(view)]
     if len(shown) < len(header):
         notes.append(f"{len(header) - len(shown)} more columns are in table.md and report.html.")
     for note in notes:
         console.print(note, markup=False, highlight=False, soft_wrap=True)
-    for line in tuning_lines(summary):
+    for line in tuning_lines(view):
         console.print(f"Tuning: {line}", markup=False, highlight=False, soft_wrap=True)
-    figures = cost_figures(View(summary))
+    figures = cost_figures(view)
     if figures and len(figures[0]["points"]) > 1:
         console.print()
         for line in text_scatter(figures[0], min(wide, 88)):
             console.print(line, markup=False, highlight=False, no_wrap=True, overflow="crop")
 
 
-def _print_verdict(summary: dict[str, Any], console: Console) -> None:
+def _print_verdict(verdict: Verdict | None, console: Console) -> None:
     """What to read before the verdict, the verdict, why, and what it does not show."""
-    verdict = summary.get("verdict")
-    if not verdict:
+    if verdict is None:
         return
 
     def say(text: str, style: str = "") -> None:
         console.print(text, style=style, markup=False, highlight=False, soft_wrap=not console.is_terminal)
 
-    say(verdict["headline"], "bold")
-    for kind, lines in (("Read first", "warnings"), ("Why", "reasons"), ("Not shown", "does_not_show")):
-        for line in verdict.get(lines) or []:
-            say(f"{kind}: {line}", "yellow" if kind == "Read first" else "")
+    say(verdict.headline, "bold")
+    for line in verdict.warnings:
+        say(f"Read first: {line}", "yellow")
+    for line in verdict.reasons:
+        say(f"Why: {line}")
+    for line in verdict.does_not_show:
+        say(f"Not shown: {line}")
 
 
-def fitting_columns(header: list[str], rows: list[list[str]], width: int) -> list[int]:
+def fitting_columns(header: list[str], rows: list[list[str]], width: int, importance: Sequence[str]) -> list[int]:
     """Places of the columns that fit side by side, the most important taken first, in the table's order."""
     from whichtune.report.scales import text_units
 
@@ -107,7 +109,7 @@ def fitting_columns(header: list[str], rows: list[list[str]], width: int) -> lis
         needed[i] = max(body, *(text_units(word) for word in name.split())) + 3
     taken: list[int] = []
     left = width
-    order = [header.index(name) for name in IMPORTANCE if name in header]
+    order = [header.index(name) for name in importance if name in header]
     for i in [*order, *(i for i in range(len(header)) if i not in order)]:
         if needed[i] <= left or not taken:
             taken.append(i)
@@ -115,15 +117,16 @@ def fitting_columns(header: list[str], rows: list[list[str]], width: int) -> lis
     return sorted(taken)
 
 
-def print_reproduction(summary: dict[str, Any], console: Console) -> None:
+def print_reproduction(summary: Summary, console: Console) -> None:
     """Measured beside published, with what the table is and what it is not."""
+    view = View(summary)
     header, rows = reproduction.reproduction_table(summary)
     if not console.is_terminal:
         console.width = max(console.width, 250)
     for line in reproduction.heading(summary):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     console.print(_table(header, rows))
-    for note in [*reproduction.footnotes(summary), *stopping_notes(summary), *run_notes(summary)]:
+    for note in [*reproduction.footnotes(summary), *stopping_notes(view), *run_notes(view)]:
         console.print(note, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -134,27 +137,27 @@ def print_lines(header: list[str], rows: list[list[str]], console: Console, left
     console.print(_table(header, rows, left))
 
 
-def print_estimates(expansion: Any, estimates: dict[str, Any], free: int, console: Console) -> None:
+def print_estimates(expansion: Expansion, estimates: Mapping[str, Estimate], free: int, console: Console) -> None:
     """`--dry-run`: each run with predicted time, memory and disk."""
     if not console.is_terminal:
         console.width = max(console.width, FILE_WIDTH)
     rows = []
     for spec in expansion.specs:
         guess = estimates.get(spec.run_id)
-        seed = tables.NOTHING if spec.seed is None else str(spec.seed)
+        seed = words.seed(spec.seed)
         if spec.run_id in expansion.missing:
-            rows.append([spec.label, seed, *[tables.NOTHING] * 4])
+            rows.append([spec.label, seed, *[words.NOTHING] * 4])
             continue
         if guess is None:
-            rows.append([spec.label, seed, tables.NOTHING, "a few", "little", "little"])
+            rows.append([spec.label, seed, words.NOTHING, "a few", "little", "little"])
             continue
         rows.append(
             [
                 spec.label,
                 seed,
-                tables.count(guess.trainable_parameters),
-                tables.seconds(guess.seconds),
-                tables.mebibytes(guess.memory_bytes),
+                words.whole(guess.trainable_parameters),
+                words.seconds(guess.seconds),
+                words.mebibytes(guess.memory_bytes),
                 f"{guess.disk_bytes / 2**20:,.1f}",
             ]
         )
@@ -165,7 +168,7 @@ def print_estimates(expansion: Any, estimates: dict[str, Any], free: int, consol
     total = sum(guess.seconds for guess in estimates.values())
     disk = sum(guess.disk_bytes for guess in estimates.values())
     console.print(
-        f"{len(expansion.specs)} runs, about {tables.seconds(total)} seconds in all, computed the plain way; "
+        f"{len(expansion.specs)} runs, about {words.seconds(total)} seconds in all, computed the plain way; "
         f"{disk / 2**20:,.1f} MiB on disk with --save all ({free / 2**30:,.1f} GiB free). Nothing was run.",
         highlight=False,
         soft_wrap=True,
@@ -195,28 +198,27 @@ def print_method(name: str, console: Console) -> None:
 
 
 def _metric_rows(split: str, metrics: AnyMetrics, labels: list[str]) -> list[list[str]]:
-    loss = f"loss {tables.loss(metrics.loss)}, n {metrics.n}"
-    if isinstance(metrics, TextMetrics):
-        shares = [f"{name} {tables.percent(getattr(metrics, key))} %" for key, name in ROUGE_NAMES.items()]
-        return [[split, ", ".join([*shares, loss])]]
-    shares = [f"accuracy {tables.percent(metrics.accuracy)} %", f"macro F1 {tables.percent(metrics.f1_macro)} %"]
-    matrix = f"confusion matrix (rows: true {', '.join(labels)}) {metrics.confusion_matrix}"
-    return [[split, ", ".join([*shares, loss])], ["", matrix]]
+    named = dict(metrics)
+    scores = [metric for metric in METRICS.values() if metric.name in named and metric.unit == "points"]
+    shares = [f"{metric.title} {words.percent(metrics.value(metric.name))} %" for metric in scores]
+    rows = [[split, ", ".join([*shares, f"loss {words.loss(metrics.loss)}, n {metrics.n}"])]]
+    if isinstance(metrics, Metrics):
+        rows.append(["", f"confusion matrix (rows: true {', '.join(labels)}) {metrics.confusion_matrix}"])
+    return rows
 
 
-def print_run(record: RunRecord, curves: list[dict[str, Any]], console: Console) -> None:
+def print_run(record: RunRecord, curves: Sequence[CurvePoint], console: Console) -> None:
     """Everything that a record holds, for people."""
     rows = [["run", record.run_id], ["label", record.label], ["method", record.method]]
     rows += [["seed", str(record.seed)], ["status", str(record.status)]]
     if record.error:
         rows.append(["reason", record.error])
-    for split in ("train", "validation", "test"):
-        metrics = getattr(record.metrics, split)
-        if metrics is not None:
+    for split in SPLITS:
+        if (metrics := record.metrics.of(split)) is not None:
             rows += _metric_rows(split, metrics, record.labels)
-    rows += [[key, str(value)] for key, value in record.cost.model_dump().items() if value is not None]
+    rows += [[key, str(value)] for key, value in record.cost if value is not None]
     if record.stopping is not None:
-        rows += [[f"early stopping {key}", str(value)] for key, value in record.stopping.model_dump().items()]
+        rows += [[f"early stopping {key}", str(value)] for key, value in record.stopping]
     rows += [["note", note] for note in record.notes]
     rows += [[f"setting {key}", str(value)] for key, value in record.spec.items()]
     console.print(_table(["", ""], rows, left=2))
@@ -226,7 +228,7 @@ def print_run(record: RunRecord, curves: list[dict[str, Any]], console: Console)
         console.print(_table(header, body))
 
 
-def print_plan(previews: Sequence[Any], console: Console) -> None:
+def print_plan(previews: Sequence[Preview], console: Console) -> None:
     """`plan`: operations of every line with and without its plan, then each decision with its reason."""
     rows = [
         [
@@ -258,7 +260,7 @@ def _times(saving: float | None) -> str:
     return "–" if saving is None else f"{saving:,.1f}"
 
 
-def print_cache(entries: Sequence[Any], root: Any, limit: int, console: Console) -> None:
+def print_cache(entries: Sequence[Entry], root: Path, limit: int, console: Console) -> None:
     """`cache`: what is stored, most recently used first."""
     import datetime
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from whichtune.cli.terminal import print_lines
-from whichtune.report import tables
+from whichtune.report import words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from whichtune.tuning.estimate import SearchEstimate
+    from whichtune.tuning.trials import SearchPlan
 
 
-def print_search(plan: Any, estimates: Sequence[SearchEstimate], console: Console) -> None:
+def print_search(plan: SearchPlan, estimates: Sequence[SearchEstimate], console: Console) -> None:
     """`--dry-run`: how many draws of each line, of what, and about how long they take."""
     ranges = {line.label: line.spaces for line in plan.lines}
     rows = [
@@ -23,15 +24,15 @@ def print_search(plan: Any, estimates: Sequence[SearchEstimate], console: Consol
             guess.label,
             "; ".join(f"{name} {space.words()}" for name, space in ranges[guess.label].items()) or "nothing to search",
             f"{'about ' if plan.unit == 'seconds' and guess.draws else ''}{guess.draws}",
-            tables.seconds(guess.seconds) if guess.draws else tables.NOTHING,
-            tables.giga_operations(guess.flops),
+            words.seconds(guess.seconds) if guess.draws else words.NOTHING,
+            words.giga_operations(guess.flops),
         ]
         for guess in estimates
     ]
     print_lines(["search", "settings", "draws", "seconds", "GFLOP"], rows, console, left=2)
     total = sum(guess.seconds for guess in estimates)
     console.print(
-        f"{sum(guess.draws for guess in estimates)} draws, about {tables.seconds(total)} seconds in all, computed "
+        f"{sum(guess.draws for guess in estimates)} draws, about {words.seconds(total)} seconds in all, computed "
         "the plain way, before the runs:",
         highlight=False,
         soft_wrap=True,

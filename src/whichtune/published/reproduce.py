@@ -90,8 +90,8 @@ def reproduce(
     )
     if study.published is None:
         return result
-    (result.folder / "reproduction.md").write_text(reproduction_markdown(result.summary.to_json()), encoding="utf-8")
-    (result.folder / "reproduction.csv").write_text(reproduction_csv(result.summary.to_json()), encoding="utf-8")
+    (result.folder / "reproduction.md").write_text(reproduction_markdown(result.summary), encoding="utf-8")
+    (result.folder / "reproduction.csv").write_text(reproduction_csv(result.summary), encoding="utf-8")
     return result
 
 

@@ -3,23 +3,63 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whichtune.errors import StoreError
 from whichtune.records.store import StudyFolder
-from whichtune.report import tables
+from whichtune.report.templates import Section, render
 from whichtune.report.view import View
+from whichtune.report.words import few
 
 MOST_EXAMPLES = 12
 MOST_WRONG = 8
 MOST_NAMES = 8
 LONGEST_TEXT = 600
+IntArray = NDArray[np.int64]
 COLUMNS = ["split", "example_id", "label", "prediction"]
 
 
-def disagreements(view: View, folder: StudyFolder) -> dict[str, Any] | None:
+@dataclass(frozen=True)
+class Answer:
+    """An answer to an example, and the rows that gave it."""
+
+    answer: str
+    right: bool
+    rows: str
+
+
+@dataclass(frozen=True)
+class Example:
+    """A test example with everyone's answers."""
+
+    id: str
+    text: str
+    truth: str
+    answers: list[Answer]
+
+
+@dataclass(frozen=True)
+class Disagreements:
+    """The examples on which `rows` rows are most divided, and those that all get wrong (`wrong_count`, some shown)."""
+
+    rows: int
+    unanimous: int
+    n: int
+    most: list[Example]
+    wrong: list[Example]
+    wrong_count: int
+
+
+def disagreement_section(view: View, folder: StudyFolder) -> Section | None:
+    """The page's section on them; None where there is nothing to show."""
+    found = disagreements(view, folder)
+    return None if found is None else Section("examples", "Examples", render("examples.html.j2", examples=found))
+
+
+def disagreements(view: View, folder: StudyFolder) -> Disagreements | None:
     """Examples by the entropy of their predicted class, every row weighing the same and every seed within it.
 
     Rows that always answer the same class, such as `majority`, are left out: they disagree with everything.
@@ -42,33 +82,28 @@ def disagreements(view: View, folder: StudyFolder) -> dict[str, Any] | None:
     texts = texts_of_test(folder)
     names = [*view.class_names, *(f"class {i}" for i in range(len(view.class_names), size))]
 
-    def card(e: int) -> dict[str, Any]:
+    def example(e: int) -> Example:
         text = texts.get(ids[e], "")
-        cut = len(text) > LONGEST_TEXT
-        return {
-            "id": ids[e],
-            "text": text[:LONGEST_TEXT] + ("…" if cut else ""),
-            "truth": names[int(truth[e])],
-            "answers": _said(voices, e, int(truth[e]), names),
-        }
+        shown = text[:LONGEST_TEXT] + ("…" if len(text) > LONGEST_TEXT else "")
+        return Example(ids[e], shown, names[int(truth[e])], _said(voices, e, int(truth[e]), names))
 
-    return {
-        "rows": len(voices),
-        "unanimous": int((entropy == 0).sum()),
-        "n": len(truth),
-        "most": [card(e) for e in order],
-        "wrong": [card(e) for e in all_wrong[:MOST_WRONG]],
-        "wrong_count": len(all_wrong),
-    }
+    return Disagreements(
+        rows=len(voices),
+        unanimous=int((entropy == 0).sum()),
+        n=len(truth),
+        most=[example(e) for e in order],
+        wrong=[example(e) for e in all_wrong[:MOST_WRONG]],
+        wrong_count=len(all_wrong),
+    )
 
 
-def _answers(view: View, folder: StudyFolder) -> tuple[list[str], np.ndarray, dict[str, np.ndarray]] | None:
+def _answers(view: View, folder: StudyFolder) -> tuple[list[str], IntArray, dict[str, IntArray]] | None:
     """Example ids, true classes `(E,)` and each row's predictions `(S, E)`, in the order of the first run."""
     ids: list[str] = []
     truth = np.zeros(0, dtype=np.int64)
-    predicted: dict[str, list[np.ndarray]] = {}
+    predicted: dict[str, list[IntArray]] = {}
     for run in view.done:
-        read = _read(folder, run["run_id"])
+        read = _read(folder, run.run_id)
         if read is None or not read[0]:
             continue
         if not ids:
@@ -79,11 +114,11 @@ def _answers(view: View, folder: StudyFolder) -> tuple[list[str], np.ndarray, di
                 continue  # tested on other examples: nothing to set side by side
             order = np.argsort([place[example] for example in read[0]])
             read = (ids, truth, read[2][order])
-        predicted.setdefault(run["label"], []).append(read[2])
+        predicted.setdefault(run.label, []).append(read[2])
     return (ids, truth, {label: np.stack(seeds) for label, seeds in predicted.items()}) if predicted else None
 
 
-def _read(folder: StudyFolder, run_id: str) -> tuple[list[str], np.ndarray, np.ndarray] | None:
+def _read(folder: StudyFolder, run_id: str) -> tuple[list[str], IntArray, IntArray] | None:
     """Ids, labels and predictions of a run's test split; None where it left no predictions."""
     import pyarrow.parquet
 
@@ -112,12 +147,12 @@ def texts_of_test(folder: StudyFolder) -> dict[str, str]:
     return {str(example): str(text) for split, example, text in zip(*columns, strict=True) if split == "test"}
 
 
-def _shares(predictions: np.ndarray, size: int) -> np.ndarray:
+def _shares(predictions: IntArray, size: int) -> IntArray:
     """Share of seeds that answer each class `(E, C)`, from predictions `(S, E)`."""
     return np.stack([(predictions == c).mean(axis=0) for c in range(size)], axis=1)
 
 
-def _said(voices: dict[str, np.ndarray], e: int, truth: int, names: list[str]) -> list[dict[str, Any]]:
+def _said(voices: dict[str, IntArray], e: int, truth: int, names: list[str]) -> list[Answer]:
     """Who answered what: a line a class, the true class first, then by how many rows gave it."""
     said: dict[int, list[str]] = {}
     for label, predictions in voices.items():
@@ -125,4 +160,4 @@ def _said(voices: dict[str, np.ndarray], e: int, truth: int, names: list[str]) -
         for c, n in Counter(int(p) for p in predictions[:, e]).items():
             said.setdefault(c, []).append(label if n == seeds else f"{label} ({n} of {seeds} seeds)")
     order = sorted(said, key=lambda c: (c != truth, -len(said[c]), c))
-    return [{"answer": names[c], "right": c == truth, "rows": tables.few(said[c], MOST_NAMES)} for c in order]
+    return [Answer(names[c], c == truth, few(said[c], MOST_NAMES)) for c in order]

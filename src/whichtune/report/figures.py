@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
-from whichtune.report import tables
-from whichtune.report.summary import METRIC_NAMES, ROUGE_NAMES
+from whichtune.metrics import Split
+from whichtune.records.record import CurvePoint, RunRecord
+from whichtune.report import words
 from whichtune.report.view import MARKS, View
+from whichtune.report.words import few, number, span
+from whichtune.wording import plural
 
 Figure = dict[str, Any]
 
 # Costs that a score can be drawn against: name, unit, divisor of the recorded figure, and how it is written.
 COST_AXES: dict[str, tuple[str, str, float, Callable[[float | None], str]]] = {
-    "train_seconds": ("Training time", "seconds", 1, tables.seconds),
-    "peak_memory_bytes": ("Peak memory", "MiB", 2**20, tables.mebibytes),
-    "trainable_parameters": ("Trainable parameters", "", 1, tables.count),
-    "inference_ms": ("Inference", "ms a text", 1, tables.seconds),
-    "flops": ("Training operations", "GFLOP", 1e9, tables.giga_operations),
-    "adapter_bytes": ("Stored size", "MiB", 2**20, tables.mebibytes_fine),
+    "train_seconds": ("Training time", "seconds", 1, words.seconds),
+    "peak_memory_bytes": ("Peak memory", "MiB", 2**20, words.mebibytes),
+    "trainable_parameters": ("Trainable parameters", "", 1, words.whole),
+    "inference_ms": ("Inference", "ms a text", 1, words.seconds),
+    "flops": ("Training operations", "GFLOP", 1e9, words.giga_operations),
+    "adapter_bytes": ("Stored size", "MiB", 2**20, words.mebibytes_fine),
 }
 LOG_FROM = 20  # a cost axis is logarithmic where the dearest row costs this many times the cheapest
 MOST_PANELS = 24
@@ -35,7 +38,7 @@ def all_figures(view: View) -> list[Figure]:
     """Every figure that this study's records can fill, in the order of the page."""
     from whichtune.report.matrices import matrix_figures
     from whichtune.report.published_curves import published_curve_figure
-    from whichtune.report.tuning import tuning_figures
+    from whichtune.report.tuning_figures import tuning_figures
 
     return [
         *([found] if (found := score_dots(view)) else []),
@@ -48,38 +51,30 @@ def all_figures(view: View) -> list[Figure]:
     ]
 
 
-def number(value: float | None, digits: int = 2) -> str:
-    return tables.NOTHING if value is None else f"{value:.{digits}f}"
-
-
-def span(interval: tuple[float, float] | None) -> str:
-    return tables.NOTHING if interval is None else f"{interval[0]:.2f} to {interval[1]:.2f}"
-
-
 def score_dots(view: View) -> Figure | None:
     """The primary metric on test: every seed, the mean and its interval, highest first."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for row in view.scored:
-        low, high = view.intervals.get(row["label"], (None, None))
+        low, high = view.intervals.get(row.label, (None, None))
         rows.append(
             {
-                "label": row["label"],
-                "mark": view.mark(row["label"]),
+                "label": row.label,
+                "mark": view.mark(row.label),
                 "mean": view.score(row),
                 "low": low,
                 "high": high,
-                "seeds": view.seeds(row["label"]),
+                "seeds": view.seeds(row.label),
             }
         )
     if not rows:
         return None
-    missing = [row["label"] for row in view.rows if view.score(row) is None]
+    missing = [row.label for row in view.rows if view.score(row) is None]
     caption = "Small dots are seeds, the large mark is their mean"
     caption += f", the line its 95 % interval, for {' or '.join(view.interval_kinds)}." if view.intervals else "."
     if missing:
-        caption += f" Without a figure, since no run of it completed: {tables.few(missing)}."
+        caption += f" Without a figure, since no run of it completed: {few(missing)}."
     top, bottom = rows[0], rows[-1]
-    alt = f"Dot plot of test {view.metric_name} for {tables.plural(len(rows), 'row')}. "
+    alt = f"Dot plot of test {view.metric_name} for {plural(len(rows), 'row')}. "
     alt += f"Highest: {top['label']}, {number(top['mean'])} %."
     if len(rows) > 1:
         alt += f" Lowest: {bottom['label']}, {number(bottom['mean'])} %."
@@ -125,17 +120,18 @@ def cost_figures(view: View) -> list[Figure]:
 
 def _cost_figure(view: View, key: str) -> Figure | None:
     name, unit, divisor, show = COST_AXES[key]
-    points, without = [], []
+    points: list[dict[str, Any]] = []
+    without = []
     for row in view.scored:
-        cost = row.get(key)
+        cost = row.cost(key)
         if cost is None:
-            without.append(row["label"])
+            without.append(row.label)
             continue
-        low, high = view.intervals.get(row["label"], (None, None))
+        low, high = view.intervals.get(row.label, (None, None))
         points.append(
             {
-                "label": row["label"],
-                "mark": view.mark(row["label"]),
+                "label": row.label,
+                "mark": view.mark(row.label),
                 "x": cost / divisor,
                 "y": view.score(row),
                 "low": low,
@@ -154,7 +150,7 @@ def _cost_figure(view: View, key: str) -> Figure | None:
     caption = "The stepped line joins rows that none beats in both (the Pareto front of the means)"
     caption += "; the cost axis is logarithmic." if log else "."
     if without:
-        caption += f" Without this figure: {tables.few(without)}."
+        caption += f" Without this figure: {few(without)}."
     axis = f"{name} ({unit})" if unit else name
     return {
         "kind": "scatter",
@@ -166,8 +162,8 @@ def _cost_figure(view: View, key: str) -> Figure | None:
         "axis_y": f"Test {view.metric_name} (%)",
         "log": log,
         "caption": caption,
-        "alt": f"Test {view.metric_name} against {name.lower()} for {tables.plural(len(points), 'row')}. "
-        f"On the Pareto front, cheapest first: {tables.few(on_front, 8)}.",
+        "alt": f"Test {view.metric_name} against {name.lower()} for {plural(len(points), 'row')}. "
+        f"On the Pareto front, cheapest first: {few(on_front, 8)}.",
         "points": points,
         "table": {
             "header": ["run", axis, f"test {view.metric_name} %", "Pareto front"],
@@ -179,7 +175,7 @@ def _cost_figure(view: View, key: str) -> Figure | None:
     }
 
 
-def finite(value: float | None) -> bool:
+def finite(value: float | None) -> TypeGuard[float]:
     """Whether it can be drawn: a loss may have become infinite."""
     return value is not None and math.isfinite(value)
 
@@ -191,21 +187,20 @@ def thin(points: list[list[float]], most: int = MOST_POINTS) -> list[list[float]
     return [points[round(i * (len(points) - 1) / (most - 1))] for i in range(most)]
 
 
-def _line(curve: list[dict[str, Any]], key: str, scale: float = 1) -> list[list[float]]:
+def _line(curve: list[CurvePoint], key: str, scale: float = 1) -> list[list[float]]:
     across = "epoch" if all(p.get("epoch") is not None for p in curve) else "step"
-    found = [[float(p[across]), scale * p[key]] for p in curve if p.get(across) is not None and finite(p.get(key))]
-    return thin(found)
+    pairs = [(p.get(across), p.get(key)) for p in curve]
+    return thin([[float(x), scale * y] for x, y in pairs if x is not None and finite(y)])
 
 
-def _best(run: dict[str, Any], curve: list[dict[str, Any]], key: str, scale: float) -> list[float] | None:
+def _best(run: RunRecord, curve: list[CurvePoint], key: str, scale: float) -> list[float] | None:
     """The point [x, y] of a validation line whose weights early stopping kept; without it, the best one."""
     able = [point for point in curve if finite(point.get(key))]
-    stopping = run.get("stopping")
-    if stopping and stopping["best_step"] is not None:
-        able = [point for point in able if point.get("step") == stopping["best_step"]]
+    if run.stopping is not None and run.stopping.best_step is not None:
+        able = [point for point in able if point.get("step") == run.stopping.best_step]
     if not able:
         return None
-    best = (min if scale == 1 else max)(able, key=lambda point: point[key])
+    best = (min if scale == 1 else max)(able, key=lambda point: point[key] or 0.0)
     found = _line([best], key, scale)
     return found[0] if found else None
 
@@ -235,25 +230,25 @@ def _curves(view: View, name: str, title: str, axis: str, series: dict[str, str]
     for label, runs in view.groups.items():
         lines = []
         for run in runs:
-            curve = view.curves.get(run["run_id"], [])
+            curve = view.curves.get(run.run_id, [])
             for split, key in series.items():
                 points = _line(curve, key, scale)
                 if points:
                     best = _best(run, curve, key, scale) if split == "validation" else None
-                    lines.append({"series": split, "seed": run["seed"], "points": points, "best": best})
+                    lines.append({"series": split, "seed": run.seed, "points": points, "best": best})
         if lines:
             panels.append({"title": label, "mark": view.mark(label), "lines": lines})
     if not panels:
         return None
     ends = [
-        [panel["title"], line["series"], tables.seed(line["seed"]), number(line["points"][-1][0], 2), best, last]
+        [panel["title"], line["series"], words.seed(line["seed"]), number(line["points"][-1][0], 2), best, last]
         for panel in panels
         for line in panel["lines"]
         for best, last in [_best_and_last(line["points"], lowest=scale == 1)]
     ]
     across = "epoch" if all("epoch" in p for curve in view.curves.values() for p in curve) else "step"
     caption = "Dashed: train, while it was trained. Solid: validation. One line a seed. The ring is validation's best"
-    stopped = any(run.get("stopping") for runs in view.groups.values() for run in runs)
+    stopped = any(run.stopping for runs in view.groups.values() for run in runs)
     caption += " point; with early stopping, the point whose weights were kept." if stopped else " point."
     if len(panels) > MOST_PANELS:
         panels = [_joined(panels)]
@@ -265,7 +260,7 @@ def _curves(view: View, name: str, title: str, axis: str, series: dict[str, str]
         "axis_x": across,
         "axis_y": axis,
         "caption": caption,
-        "alt": f"{title}, train and validation, for {tables.plural(len({e[0] for e in ends}), 'row')}; "
+        "alt": f"{title}, train and validation, for {plural(len({e[0] for e in ends}), 'row')}; "
         "the table has each line's best and last value.",
         "panels": panels,
         "table": {"header": ["run", "split", "seed", f"last {across}", "best", "last"], "rows": ends},
@@ -292,27 +287,21 @@ def _joined(panels: list[dict[str, Any]]) -> dict[str, Any]:
 
 def cost_bars(view: View) -> Figure | None:
     """Bars of size, time, memory, loss and scores, each panel with its own axis from zero."""
-    percent = tables.percent
-    scores = ROUGE_NAMES if view.writes_texts else ("accuracy", "f1_macro")
-    wanted: list[tuple[str, str, float, Callable[[float | None], str]]] = [
-        ("Trainable parameters", "trainable_parameters", 1, tables.count),
-        ("Longest epoch (s)", "max_epoch_seconds", 1, tables.seconds),
-        ("Peak memory (MiB)", "peak_memory_bytes", 2**20, tables.mebibytes),
-        ("Test loss (nats)", "test_loss", 1, tables.loss),
-        *((f"Test {METRIC_NAMES[key]} (%)", f"test_{key}", 0.01, percent) for key in scores),
+    percent = words.percent
+    wanted: list[tuple[str, Split | None, str, float, Callable[[float | None], str]]] = [
+        ("Trainable parameters", None, "trainable_parameters", 1, words.whole),
+        ("Longest epoch (s)", None, "max_epoch_seconds", 1, words.seconds),
+        ("Peak memory (MiB)", None, "peak_memory_bytes", 2**20, words.mebibytes),
+        ("Test loss (nats)", "test", "loss", 1, words.loss),
+        *((f"Test {metric.title} (%)", "test", metric.name, 0.01, percent) for metric in view.metrics),
     ]
-    rows = [row for row in view.rows if row["completed"]]
+    rows = [row for row in view.rows if row.completed]
     panels: list[dict[str, Any]] = []
-    for title, key, divisor, show in wanted:
+    for title, split, key, divisor, show in wanted:
         bars = [
-            {
-                "label": row["label"],
-                "mark": view.mark(row["label"]),
-                "value": row[key] / divisor,
-                "text": show(row[key]),
-            }
+            {"label": row.label, "mark": view.mark(row.label), "value": value / divisor, "text": show(value)}
             for row in rows
-            if finite(row.get(key))
+            if finite(value := row.cost(key) if split is None else row.mean(split, key))
         ]
         if bars and any(bar["value"] for bar in bars):
             panels.append({"title": title, "bars": bars})
@@ -329,6 +318,6 @@ def cost_bars(view: View) -> Figure | None:
         "panels": panels,
         "table": {
             "header": ["run", *(panel["title"] for panel in panels)],
-            "rows": [[r["label"], *(texts.get(r["label"], tables.NOTHING) for texts in lookup)] for r in rows],
+            "rows": [[r.label, *(texts.get(r.label, words.NOTHING) for texts in lookup)] for r in rows],
         },
     }

@@ -10,28 +10,21 @@ import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 from whichtune.errors import SettingError
+from whichtune.evidence.summary import Summary
+from whichtune.metrics import METRICS
 from whichtune.records.events import Event, Listener
-from whichtune.records.record import RunRecord, RunStatus
+from whichtune.records.record import SPLITS, CurvePoint, RunRecord, RunStatus
 from whichtune.records.store import StudyFolder
 from whichtune.registry import did_you_mean
-from whichtune.report.details import flat, said
-from whichtune.report.summary import METRIC_NAMES
-from whichtune.report.tables import markdown_table
+from whichtune.report.details import flat
+from whichtune.report.view import View
+from whichtune.report.words import setting
+from whichtune.report.write import load_summary, whole_table
 
-# Figures of a curve's point by the name they are sent under.
-CURVES = {
-    "train/loss": "train_loss",
-    "train/accuracy": "train_accuracy",
-    "validation/loss": "validation_loss",
-    "validation/perplexity": "validation_perplexity",
-    "validation/accuracy": "validation_accuracy",
-    "validation/f1_macro": "validation_f1_macro",
-    "learning_rate": "learning_rate",
-}
-FIGURES = ("perplexity", *METRIC_NAMES)
+OTHER_FIGURES = ("perplexity",)  # beside the metrics
 MOST_METRICS = 500  # in one request to MLflow, which takes 1,000
 LONGEST_PARAMETER = 500
 
@@ -39,10 +32,10 @@ LONGEST_PARAMETER = 500
 class StudyLogger(Protocol):
     """What receives a study."""
 
-    def run(self, record: RunRecord, curves: Sequence[dict[str, Any]]) -> None:
+    def run(self, record: RunRecord, curves: Sequence[CurvePoint]) -> None:
         """Send one completed run; does nothing where it was sent before."""
 
-    def table(self, summary: dict[str, Any]) -> None:
+    def table(self, summary: Summary) -> None:
         """Send the table and the verdict."""
 
 
@@ -71,9 +64,9 @@ class Sender:
         """Send the runs that were complete before, and the table."""
         if self.folder is None:
             return
-        summary = self.folder.read_json("summary.json")
-        for run in summary["runs"]:
-            self._send(run["run_id"])
+        summary = load_summary(self.folder)
+        for run in summary.runs:
+            self._send(run.run_id)
         for logger in self.loggers:
             logger.table(summary)
 
@@ -100,22 +93,34 @@ def run_name(record: RunRecord) -> str:
 def figures(record: RunRecord) -> dict[str, float]:
     """Final scores and costs, by split and name."""
     found: dict[str, float] = {}
-    for split in ("train", "validation", "test"):
-        metrics = getattr(record.metrics, split)
-        for key in FIGURES:
-            if getattr(metrics, key, None) is not None:
-                found[f"final/{split}_{key}"] = float(getattr(metrics, key))
-    found |= {f"cost/{key}": float(value) for key, value in record.cost.model_dump().items() if value is not None}
-    return found
+    for split in SPLITS:
+        metrics = record.metrics.of(split)
+        for key in (*OTHER_FIGURES, *METRICS):
+            if metrics is not None and (value := metrics.value(key)) is not None:
+                found[f"final/{split}_{key}"] = float(value)
+    return found | {f"cost/{key}": float(value) for key, value in record.cost if value is not None}
+
+
+def scalars(point: CurvePoint) -> dict[str, float]:
+    """Figures of a curve's point by the name they are sent under, such as `validation/loss`."""
+    names = {
+        **{f"{split}/{key}": f"{split}_{key}" for split in SPLITS for key in (*OTHER_FIGURES, *METRICS)},
+        "learning_rate": "learning_rate",
+    }
+    return {tag: float(value) for tag, key in names.items() if (value := point.get(key)) is not None}
+
+
+def step_of(point: CurvePoint) -> int:
+    return int(point["step"] or 0)
 
 
 def settings(record: RunRecord) -> dict[str, str]:
     """The run's settings as text."""
     flattened = {"label": record.label, "method": record.method, "seed": record.seed, **flat(record.spec)}
-    return {key: said(value)[:LONGEST_PARAMETER] for key, value in flattened.items()}
+    return {key: setting(value)[:LONGEST_PARAMETER] for key, value in flattened.items()}
 
 
-def seconds_of(record: RunRecord, point: dict[str, Any] | None = None) -> float:
+def seconds_of(record: RunRecord, point: CurvePoint | None = None) -> float:
     """When a point of the curve was reached, in seconds since 1970; without a point, the run's end."""
     if point is None and record.finished_at:
         return datetime.fromisoformat(record.finished_at).timestamp()
@@ -129,30 +134,29 @@ class TensorBoardLogger:
     def __init__(self, folder: StudyFolder, study: str) -> None:
         self.place = folder.path / "tensorboard"
 
-    def run(self, record: RunRecord, curves: Sequence[dict[str, Any]]) -> None:
+    def run(self, record: RunRecord, curves: Sequence[CurvePoint]) -> None:
         from torch.utils.tensorboard import SummaryWriter
         from torch.utils.tensorboard.summary import hparams
 
         place = self.place / f"{_file_name(run_name(record))} {record.run_id[:8]}"
         if place.exists():
             return
-        final, steps = figures(record), int(curves[-1]["step"]) if curves else 0
+        final, steps = figures(record), step_of(curves[-1]) if curves else 0
         with SummaryWriter(str(place)) as writer:
             for point in curves:
-                for tag, key in CURVES.items():
-                    if point.get(key) is not None:
-                        writer.add_scalar(tag, point[key], int(point["step"]), seconds_of(record, point))
+                for tag, value in scalars(point).items():
+                    writer.add_scalar(tag, value, step_of(point), seconds_of(record, point))
             for tag, value in final.items():
                 writer.add_scalar(tag, value, steps, seconds_of(record))
             scores = {tag: value for tag, value in final.items() if tag.startswith("final/")}
-            for summary in hparams(settings(record), scores):
+            for summary in hparams(settings(record), scores):  # type: ignore[no-untyped-call]
                 writer._get_file_writer().add_summary(summary)
 
-    def table(self, summary: dict[str, Any]) -> None:
+    def table(self, summary: Summary) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         with SummaryWriter(str(self.place / "study")) as writer:
-            writer.add_text("table", markdown_table(summary))
+            writer.add_text("table", whole_table(View(summary)))
 
 
 class MLflowLogger:
@@ -172,17 +176,16 @@ class MLflowLogger:
             artifacts = (place / "mlflow-artifacts").as_uri() if local else None
             self.experiment = self.client.create_experiment(study, artifact_location=artifacts)
 
-    def run(self, record: RunRecord, curves: Sequence[dict[str, Any]]) -> None:
+    def run(self, record: RunRecord, curves: Sequence[CurvePoint]) -> None:
         from mlflow.entities import Metric, Param
 
         if self._known(record.run_id):
             return
         run = self._create(run_name(record), record.run_id, seconds_of(record, {}))
         metrics = [
-            Metric(tag, float(point[key]), int(1000 * seconds_of(record, point)), int(point["step"]))
+            Metric(tag, value, int(1000 * seconds_of(record, point)), step_of(point))
             for point in curves
-            for tag, key in CURVES.items()
-            if point.get(key) is not None
+            for tag, value in scalars(point).items()
         ]
         end = int(1000 * seconds_of(record))
         metrics += [Metric(tag, value, end, 0) for tag, value in figures(record).items()]
@@ -191,9 +194,9 @@ class MLflowLogger:
         self.client.log_batch(run, params=[Param(key, value) for key, value in settings(record).items()][:100])
         self.client.set_terminated(run, "FINISHED", end)
 
-    def table(self, summary: dict[str, Any]) -> None:
+    def table(self, summary: Summary) -> None:
         run = self._known("study") or self._create("study", "study", datetime.now().timestamp())
-        self.client.log_text(run, markdown_table(summary), "table.md")
+        self.client.log_text(run, whole_table(View(summary)), "table.md")
         for name in ("table.csv", "report.html"):
             if (self.folder.path / name).is_file():
                 self.client.log_artifact(run, str(self.folder.path / name))

@@ -6,8 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from whichtune.report import tables
+from whichtune.records.record import Metrics, RunRecord
+from whichtune.report import words
 from whichtune.report.view import View
+from whichtune.report.words import signed
+from whichtune.wording import plural
 
 MOST_COMPARED = 24  # rows in the difference matrix
 MOST_CLASS_COLUMNS = 24  # rows of the study beside one another in the per-class table
@@ -26,13 +29,12 @@ def tested_pairs(view: View) -> dict[tuple[str, str], dict[str, Any]]:
     """The comparisons by (row, column), each seen from both sides; differences in points."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
     turned = {"better": "worse", "worse": "better"}
-    for pair in (pair for pair in view.comparisons if pair.get("metric", view.metric) == view.metric):
-        if pair.get("difference") is None or pair.get("unit", "points") != "points":
+    for pair in (pair for pair in view.comparisons if pair.metric == view.metric):
+        if pair.difference is None or pair.unit != "points":
             continue
-        verdict = pair.get("verdict", "undecided")
-        p = pair.get("p_adjusted")
-        found[pair["a"], pair["b"]] = {"value": pair["difference"], "p": p, "verdict": verdict}
-        found[pair["b"], pair["a"]] = {"value": -pair["difference"], "p": p, "verdict": turned.get(verdict, verdict)}
+        p, verdict = pair.p_adjusted, pair.verdict
+        found[pair.a, pair.b] = {"value": pair.difference, "p": p, "verdict": verdict}
+        found[pair.b, pair.a] = {"value": -pair.difference, "p": p, "verdict": turned.get(verdict, verdict)}
     return found
 
 
@@ -43,12 +45,6 @@ def p_text(p: float | None, name: str = "p") -> str:
     return f"{name} < 0.001" if p < 0.001 else f"{name} > 0.99" if p > 0.99 else f"{name} = {p:.2g}"
 
 
-def signed(value: float) -> str:
-    """`+1.20`, `−0.33`, `0.00`."""
-    text = f"{abs(value):.2f}"
-    return text if float(text) == 0 else f"{'+' if value > 0 else '−'}{text}"
-
-
 def difference_matrix(view: View) -> dict[str, Any] | None:
     """Test score of each row minus each other row's, with the adjusted p of the pairs that were tested."""
     pairs = tested_pairs(view)
@@ -56,12 +52,12 @@ def difference_matrix(view: View) -> dict[str, Any] | None:
     if len(rows) < 2:
         return None
     named = {label for pair in pairs for label in pair}
-    marked = [row for row in rows if view.mark(row["label"]) in ("recommended", "best") or row["label"] in named]
+    marked = [row for row in rows if view.mark(row.label) in ("recommended", "best") or row.label in named]
     rest = [row for row in rows if row not in marked]
     shown = (marked + rest)[:MOST_COMPARED]
     shown.sort(key=rows.index)
-    labels = [row["label"] for row in shown]
-    score = {row["label"]: view.score(row) or 0.0 for row in shown}
+    labels = [row.label for row in shown]
+    score = {row.label: view.score(row) or 0.0 for row in shown}
     cells: list[list[dict[str, Any] | None]] = []
     for a in labels:
         cells.append([None if a == b else _difference_cell(score[a] - score[b], pairs.get((a, b))) for b in labels])
@@ -78,7 +74,7 @@ def difference_matrix(view: View) -> dict[str, Any] | None:
         "name": "differences",
         "title": "Differences between rows",
         "caption": caption,
-        "alt": f"Matrix of the differences between {len(labels)} rows; {tables.plural(tested, 'pair')} tested.",
+        "alt": f"Matrix of the differences between {len(labels)} rows; {plural(tested, 'pair')} tested.",
         "scale": "diverging",
         "rows": labels,
         "columns": labels,
@@ -101,10 +97,10 @@ def _difference_cell(plain: float, pair: dict[str, Any] | None) -> dict[str, Any
     }
 
 
-def summed_confusion(runs: list[dict[str, Any]]) -> np.ndarray | None:
+def summed_confusion(runs: list[RunRecord]) -> np.ndarray | None:
     """Confusion matrix `(C, C)` of the test split, summed over completed runs."""
-    tested = [m for run in runs if (m := run["metrics"]["test"]) is not None]
-    found = [np.asarray(m["confusion_matrix"]) for m in tested if m.get("confusion_matrix")]
+    tested = [run.metrics.test for run in runs]
+    found = [np.asarray(m.confusion_matrix) for m in tested if isinstance(m, Metrics) and m.confusion_matrix]
     found = [matrix for matrix in found if matrix.ndim == 2]
     return sum(found[1:], found[0]) if found and len({m.shape for m in found}) == 1 else None
 
@@ -123,7 +119,7 @@ def class_scores(matrix: np.ndarray) -> dict[str, np.ndarray]:
 
 def class_matrix(view: View) -> dict[str, Any] | None:
     """F1 of each class for each row, seeds taken together."""
-    found = {row["label"]: summed_confusion(view.groups[row["label"]]) for row in view.scored}
+    found = {row.label: summed_confusion(view.groups[row.label]) for row in view.scored}
     matrices = {label: matrix for label, matrix in found.items() if matrix is not None}
     if not matrices:
         return None
@@ -142,7 +138,7 @@ def class_matrix(view: View) -> dict[str, Any] | None:
         "name": "classes",
         "title": "Results by class",
         "caption": caption,
-        "alt": f"Matrix of F1 for {tables.plural(size, 'class', 'classes')} and {tables.plural(len(labels), 'row')}. "
+        "alt": f"Matrix of F1 for {plural(size, 'class', 'classes')} and {plural(len(labels), 'row')}. "
         f"Hardest on average: {names[hardest]}.",
         "scale": "sequential",
         "rows": [f"{name} ({n:,})" for name, n in zip(names, support, strict=True)],
@@ -153,13 +149,13 @@ def class_matrix(view: View) -> dict[str, Any] | None:
 
 
 def _support(matrix: np.ndarray, view: View, label: str) -> list[int]:
-    runs = sum(1 for run in view.groups[label] if run["metrics"]["test"] is not None)
+    runs = sum(1 for run in view.groups[label] if run.metrics.test is not None)
     return [int(total) // max(1, runs) for total in matrix.sum(axis=1)]
 
 
 def _share_cell(value: float) -> dict[str, Any] | None:
     if np.isnan(value):
-        return {"value": 0.0, "text": tables.NOTHING, "note": "", "strong": False, "tested": True}
+        return {"value": 0.0, "text": words.NOTHING, "note": "", "strong": False, "tested": True}
     return {"value": float(value), "text": f"{100 * value:.1f}", "note": "", "strong": False, "tested": True}
 
 
@@ -167,9 +163,9 @@ def confusion_matrices(view: View) -> list[dict[str, Any]]:
     """One a row of the study, in the order of the scores."""
     figures = []
     for place, row in enumerate(view.scored):
-        matrix = summed_confusion(view.groups[row["label"]])
+        matrix = summed_confusion(view.groups[row.label])
         if matrix is not None:
-            figures.append(_confusion(view, row["label"], matrix, place))
+            figures.append(_confusion(view, row.label, matrix, place))
     return figures
 
 
@@ -180,7 +176,7 @@ def _confusion(view: View, label: str, matrix: np.ndarray, place: int) -> dict[s
     scores = class_scores(matrix)
     wrong = [(int(matrix[i, j]), i, j) for i, j in np.argwhere(matrix > 0) if i != j]
     wrong.sort(reverse=True)
-    runs = sum(1 for run in view.groups[label] if run["metrics"]["test"] is not None)
+    runs = sum(1 for run in view.groups[label] if run.metrics.test is not None)
     over = f", {runs} seeds together" if runs > 1 else ""
     most = (
         f" Most frequent error: {names[wrong[0][1]]} taken for {names[wrong[0][2]]}, {wrong[0][0]:,} times."
@@ -194,7 +190,7 @@ def _confusion(view: View, label: str, matrix: np.ndarray, place: int) -> dict[s
         "label": label,
         "title": f"Confusion matrix of {label}",
         "caption": f"Rows: true class. Columns: predicted class. Counts on the test split{over}.",
-        "alt": f"Confusion matrix of {label} on {tables.plural(len(matrix), 'class', 'classes')}.{most}",
+        "alt": f"Confusion matrix of {label} on {plural(len(matrix), 'class', 'classes')}.{most}",
         "scale": "sequential",
         "rows": names,
         "columns": names,
@@ -216,4 +212,4 @@ def _confusion(view: View, label: str, matrix: np.ndarray, place: int) -> dict[s
 
 
 def _percent(value: float) -> str:
-    return tables.NOTHING if np.isnan(value) else f"{100 * value:.1f}"
+    return words.NOTHING if np.isnan(value) else f"{100 * value:.1f}"

@@ -4,66 +4,45 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from importlib import resources
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
+from markupsafe import Markup
+
+from whichtune.records.record import Role
 from whichtune.records.store import StudyFolder
-from whichtune.report import details, figures, matrices, svg, svg_tuning, tables, tuning
-from whichtune.report.disagreement import disagreements
+from whichtune.report import columns, details, svg, svg_tuning, tables, tuning, words
+from whichtune.report.columns import Column
+from whichtune.report.figures import Figure, all_figures
+from whichtune.report.rows import TableRow
 from whichtune.report.run_notes import run_notes
-from whichtune.report.samples import samples
-from whichtune.report.summary import ROUGE_NAMES
+from whichtune.report.sections import page_of
+from whichtune.report.templates import asset, render
 from whichtune.report.view import MARKS, View
-
-CLASS_SCORES: list[tuple[str, str, Any]] = [
-    ("test accuracy %", "test_accuracy", tables.percent),
-    ("test macro F1 %", "test_f1_macro", tables.percent),
-    ("test loss", "test_loss", tables.loss),
-    ("validation accuracy %", "validation_accuracy", tables.percent),
-    ("train accuracy %", "train_accuracy", tables.percent),
-]
-TEXT_SCORES: list[tuple[str, str, Any]] = [
-    *((f"test {name} %", f"test_{key}", tables.percent) for key, name in ROUGE_NAMES.items()),
-    ("test loss", "test_loss", tables.loss),
-    ("test perplexity", "test_perplexity", tables.number),
-    ("validation ROUGE-L %", "validation_rougeL", tables.percent),
-]
-NO_VERDICT: dict[str, Any] = {"headline": "", "warnings": [], "reasons": [], "does_not_show": [], "rule": ""}
+from whichtune.wording import plural
 
 
-def render_page(view: View, folder: StudyFolder, drawn: list[dict[str, Any]] | None = None) -> str:
-    """report.html. Autoescaping is on, so that every message, label, name and path is text and nothing else."""
-    import jinja2
-
-    files = resources.files("whichtune.report") / "assets"
-    style, script = ((files / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(lambda name: (files / name).read_text(encoding="utf-8")),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+def render_page(view: View, folder: StudyFolder, drawn: list[Figure] | None = None) -> str:
+    """report.html."""
+    style, script = asset("page.css"), asset("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return environment.get_template("page.html.j2").render(
-        style=style, script=script, script_digest=digest, **page_content(view, folder, drawn)
-    )
+    content = page_content(view, folder, all_figures(view) if drawn is None else drawn)
+    return str(render("page.html.j2", style=style, script=script, script_digest=digest, **content))
 
 
-def page_content(view: View, folder: StudyFolder, drawn: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+def page_content(view: View, folder: StudyFolder, drawn: list[Figure]) -> dict[str, object]:
     """Everything the template shows."""
-    drawn = figures.all_figures(view) if drawn is None else drawn
-    by_kind: dict[str, list[dict[str, Any]]] = {}
+    by_kind: dict[str, list[Figure]] = {}
     for figure in drawn:
         by_kind.setdefault(figure["kind"], []).append(figure)
     matrix = {figure["name"]: figure for figure in by_kind.get("matrix", [])}
     return {
-        "name": view.study.get("name", "study"),
+        "name": view.study.name,
         "facts": headline_facts(view),
-        "verdict": {**NO_VERDICT, **view.verdict} if view.verdict else None,
+        "verdict": view.verdict,
         "table": study_table(view),
         "failed": details.failed_runs(view),
-        "footnotes": [note for note in tables.footnotes(view.summary) if not _elsewhere(view, note)],
+        "footnotes": tables.figure_notes(view),
         "legend": [(svg.legend_mark(key), name) for key, name in MARKS.items() if key in _marks_used(view)],
         "scores": [_two_sizes(f, svg.dots) for f in by_kind.get("dots", [])],
         "costs": [_two_sizes(f, svg.scatter) for f in by_kind.get("scatter", [])],
@@ -72,12 +51,7 @@ def page_content(view: View, folder: StudyFolder, drawn: list[dict[str, Any]] | 
         "bars": [{**f, "drawn": svg.bar_panels(f)} for f in by_kind.get("bars", [])],
         "differences": matrix.get("differences"),
         "comparisons": comparison_rows(view),
-        "classes": matrix.get("classes"),
-        "confusions": [
-            {**f, "drawn": None if f["written"] else svg.confusion_grid(f)} for f in by_kind.get("confusion", [])
-        ],
-        "examples": None if view.writes_texts else disagreements(view, folder),
-        "samples": samples(view, folder),
+        "sections": page_of(view).sections(view, folder, drawn),
         "paragraphs": paragraphs(view),
         "published": details.published_table(view),
         "claims": details.claims(view),
@@ -85,140 +59,152 @@ def page_content(view: View, folder: StudyFolder, drawn: list[dict[str, Any]] | 
         "machines": details.machine_tables(view),
         "fingerprints": details.fingerprints(view),
         "data": details.data_facts(view),
-        "notes": run_notes(view.summary),
-        "command": view.study.get("command"),
-        "tint": tint,
+        "notes": run_notes(view),
+        "command": view.study.command,
     }
 
 
-def tuning_content(view: View, by_kind: dict[str, list[dict[str, Any]]]) -> dict[str, Any] | None:
+def tuning_content(view: View, by_kind: dict[str, list[Figure]]) -> dict[str, object] | None:
     """The section on the search; None where there was none."""
-    if tuning.tuning_of(view.summary) is None:
+    if view.summary.tuning is None:
         return None
     return {
-        "sentences": tuning.tuning_lines(view.summary),
+        "sentences": tuning.tuning_lines(view),
         "gains": [{**f, "drawn": svg_tuning.gain_panels(f)} for f in by_kind.get("gains", [])],
         "sensitivity": [{**f, "drawn": svg_tuning.sensitivity_panels(f)} for f in by_kind.get("sensitivity", [])],
-        "selected": tuning.selected_table(view.summary),
-        "draws": tuning.draws_table(view.summary),
-        "ranges": tuning.searched_table(view.summary),
+        "selected": tuning.selected_table(view),
+        "draws": tuning.draws_table(view),
+        "ranges": tuning.searched_ranges(view),
     }
-
-
-def _elsewhere(view: View, note: str) -> bool:
-    """Shared settings and the reasons of failed runs have tables of their own on the page."""
-    return note.startswith("All runs: ") or any(
-        note == f"{row['label']}: {error}" for row in view.rows for error in row["errors"]
-    )
 
 
 def _marks_used(view: View) -> set[str]:
-    return {view.mark(row["label"]) for row in view.rows}
+    return {view.mark(row.label) for row in view.rows}
 
 
-def _two_sizes(figure: dict[str, Any], draw: Any) -> dict[str, Any]:
+def _two_sizes(figure: Figure, draw: Callable[[Figure, int], Markup]) -> Figure:
     """A phone gets its own drawing, so that its text stays readable; the style sheet shows one of the two."""
     return {**figure, "wide": draw(figure, svg.WIDE), "narrow": draw(figure, svg.NARROW)}
 
 
 def headline_facts(view: View) -> list[str]:
     """The line under the title."""
-    data = (view.study.get("data") or {}).get("source")
-    model = view.study.get("model")
-    count = tables.plural(sum(len(runs) for runs in view.groups.values()), "run")
-    finished = max((run["finished_at"] for run in view.done if run["finished_at"]), default=None)
-    facts = [f"data {data}" if data else "", f"model {model}" if model else ""]
-    facts += [f"{count}, {len(view.failed)} not completed" if view.failed else count]
-    facts += [f"finished {finished[:10]}" if finished else ""]
-    return [fact for fact in facts if fact]
+    runs = plural(sum(len(runs) for runs in view.groups.values()), "run")
+    finished = max((run.finished_at for run in view.done if run.finished_at), default=None)
+    return [
+        f"data {view.study.data.source}",
+        f"model {view.study.model}",
+        f"{runs}, {len(view.failed)} not completed" if view.failed else runs,
+        *([f"finished {finished[:10]}"] if finished else []),
+    ]
 
 
 def paragraphs(view: View) -> list[str]:
     """The interpretation: a paragraph a declared pair, else every comparison's; best against baseline last."""
-    found = list(view.verdict.get("paragraphs") or [])
+    found = list(view.verdict.paragraphs) if view.verdict is not None else []
     if not found:
-        found = [pair["sentence"] for pair in view.comparisons if pair.get("sentence")]
-    against = view.verdict.get("against_baseline")
+        found = [pair.sentence for pair in view.comparisons if pair.sentence]
+    against = view.verdict.against_baseline if view.verdict is not None else None
     return found + ([against] if against and against not in found else [])
 
 
-def study_table(view: View) -> dict[str, Any]:
-    """The main table: each cell as text with the value to sort by."""
-    columns: list[tuple[str, str | None, Any]] = [
-        ("seeds", None, None),
-        *(TEXT_SCORES if view.writes_texts else CLASS_SCORES),
-        ("trainable parameters", "trainable_parameters", tables.count),
-        ("train s", "train_seconds", tables.seconds),
-        ("longest epoch s", "max_epoch_seconds", tables.seconds),
-        ("peak memory MiB", "peak_memory_bytes", tables.mebibytes),
-        ("GFLOP", "flops", tables.giga_operations),
-        ("stored MiB", "adapter_bytes", tables.mebibytes_fine),
-        ("ms a text", "inference_ms", tables.seconds),
+@dataclass(frozen=True)
+class Cell:
+    """A cell of the main table as text, with the value to sort by and a note below."""
+
+    text: str
+    sort: float | str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class StudyRow:
+    """A row of the main table."""
+
+    label: str
+    mark: str
+    baseline: bool
+    failed: str
+    cells: list[Cell]
+
+
+@dataclass(frozen=True)
+class StudyTable:
+    """The main table."""
+
+    columns: list[str]
+    rows: list[StudyRow]
+    intervals: bool
+
+
+def study_table(view: View) -> StudyTable:
+    """The main table: scores, costs, and what a trained row takes and needs in use."""
+    shown = [
+        *columns.score_columns(view, page_of(view).beside_loss),
+        *columns.COSTS,
+        columns.STORED,
+        Column("ms a text", columns.LATENCY, words.seconds),
+        *([columns.EPOCHS] if columns.has_stopping(view) else []),
     ]
-    if tables.has_stopping(view.summary):
-        columns.append(("epochs", "epochs", tables.seconds))
-    rows = []
-    for row in view.rows:
-        cells = []
-        for name, key, show in columns:
-            if key is None:
-                seeds = ", ".join(str(seed) for seed in row["seeds"] if seed is not None) or tables.NOTHING
-                cells.append({"text": seeds, "sort": len(row["seeds"]), "note": ""})
-                continue
-            value = row.get(key)
-            note = _range(view, row, key) if name.startswith("test") else ""
-            cells.append({"text": show(value), "sort": "" if value is None else value, "note": note})
-        broken = row["runs"] - row["completed"]
-        rows.append(
-            {
-                "label": row["label"],
-                "mark": view.mark(row["label"]),
-                "baseline": row["role"] == "baseline",
-                "failed": f"{broken} of {row['runs']} not completed" if broken else "",
-                "cells": cells,
-            }
-        )
-    return {"columns": [name for name, _, _ in columns], "rows": rows, "intervals": bool(view.intervals)}
+    rows = [_study_row(view, row, shown) for row in view.rows]
+    return StudyTable(["seeds", *(column.title for column in shown)], rows, bool(view.intervals))
 
 
-def _range(view: View, row: dict[str, Any], key: str) -> str:
+def _study_row(view: View, row: TableRow, shown: list[Column]) -> StudyRow:
+    broken = row.runs - row.completed
+    return StudyRow(
+        label=row.label,
+        mark=view.mark(row.label),
+        baseline=row.role is Role.BASELINE,
+        failed=f"{broken} of {row.runs} not completed" if broken else "",
+        cells=[Cell(tables.seeds_text(row), len(row.seeds)), *(_cell(view, row, column) for column in shown)],
+    )
+
+
+def _cell(view: View, row: TableRow, column: Column) -> Cell:
+    value = column.value(row)
+    return Cell(
+        column.show(value), "" if value is None else value, _range(view, row, column) if column.split == "test" else ""
+    )
+
+
+def _range(view: View, row: TableRow, column: Column) -> str:
     """The 95 % interval where the column is the primary metric and there is one, else lowest to highest."""
-    scale, digits = (1, 3) if key.endswith(("loss", "perplexity")) else (100, 2)
-    interval = view.intervals.get(row["label"])
-    if key == f"test_{view.metric}" and interval is not None:
-        return f"{interval[0]:.2f} to {interval[1]:.2f}"
-    low, high = row.get(f"{key}_range") or (None, None)
-    mixed = bool(view.intervals) and key == f"test_{view.metric}"  # an interval for some, a range for others
-    if low is None or high is None or mixed:
+    if column.figure == view.metric and view.intervals:  # no range beside intervals: they would be taken for one
+        return words.span(view.intervals[row.label]) if row.label in view.intervals else ""
+    ends = column.ends(row)
+    if ends is None:
         return ""
-    ends = [f"{scale * end:.{digits}f}" for end in (low, high)]
-    return "" if ends[0] == ends[1] else " to ".join(ends)
+    low, high = (f"{end:.{column.digits}f}" for end in ends)
+    return "" if low == high else f"{low} to {high}"
 
 
-def comparison_rows(view: View) -> list[dict[str, Any]]:
-    """Every comparison as a line: the pair, the difference with its interval, p, and the verdict."""
-    lines = []
-    for pair in view.comparisons:
-        interval, difference = pair.get("interval"), pair.get("difference")
-        loss = pair.get("unit") == "nats"
-        lines.append(
-            {
-                "a": pair["a"],
-                "b": pair["b"],
-                "difference": tables.NOTHING if difference is None else matrices.signed(difference),
-                "unit": "" if difference is None else "nats" if loss else "points",
-                "interval": tables.NOTHING
-                if interval is None
-                else f"{matrices.signed(interval[0])} to {matrices.signed(interval[1])}",
-                "p": matrices.p_text(pair.get("p"), "").removeprefix(" = ").strip() or tables.NOTHING,
-                "p_adjusted": matrices.p_text(pair.get("p_adjusted"), "").removeprefix(" = ").strip() or tables.NOTHING,
-                "verdict": str(pair.get("verdict", "")).replace("_", " "),
-            }
+@dataclass(frozen=True)
+class ComparisonRow:
+    """A comparison as a line: the pair, the difference with its interval, p, and the verdict."""
+
+    a: str
+    b: str
+    difference: str
+    unit: str
+    interval: str
+    p: str
+    p_adjusted: str
+    verdict: str
+
+
+def comparison_rows(view: View) -> list[ComparisonRow]:
+    """Every comparison as a line."""
+    return [
+        ComparisonRow(
+            a=pair.a,
+            b=pair.b,
+            difference=words.NOTHING if pair.difference is None else words.signed(pair.difference),
+            unit="" if pair.difference is None else pair.unit,
+            interval=words.NOTHING if pair.interval is None else " to ".join(map(words.signed, pair.interval)),
+            p=words.probability(pair.p),
+            p_adjusted=words.probability(pair.p_adjusted),
+            verdict=pair.verdict.replace("_", " "),
         )
-    return lines
-
-
-def tint(value: float, scale: str, largest: float = 1.0) -> str:
-    """Strength of a cell's colour in percent, for the style sheet to mix: `--t:40%`."""
-    share = min(1.0, abs(value) / largest) if largest else 0.0
-    return f"--t:{5 + 45 * share:.0f}%" if scale == "sequential" else f"--t:{42 * share:.0f}%"
+        for pair in view.comparisons
+    ]

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import Any
+from dataclasses import dataclass
 
-from whichtune.report.summary import table_rows
-from whichtune.report.tables import few, plural
+from whichtune.evidence.summary import Summary
+from whichtune.metrics import Metric
+from whichtune.records.record import SPLITS, Role, RunRecord
+from whichtune.report.published import Published, PublishedRow, published_of
+from whichtune.report.rows import TableRow
+from whichtune.report.view import View
+from whichtune.report.words import few
+from whichtune.wording import plural
 
 HEADER = [
     "row",
@@ -22,185 +28,219 @@ HEADER = [
     "time",
     "published time",
 ]
-PUBLISHED = ("train", "validation", "test", "f1_macro", "steps")
-# Columns for figures that not every published table has, and how they are written.
-MORE = {"f1_macro": ("macro F1 %", "{:.2f}"), "steps": ("optimiser steps", "{:,.0f}")}
+STEPS = "optimiser_steps"
+TIMES = ("train_seconds", "curve_seconds", "cache_seconds")
 
 
-def reproduction_rows(summary: dict[str, Any]) -> list[dict[str, Any]]:
-    """One row a line of the study. Accuracies are in percent, times in minutes; None where there is no figure.
+@dataclass(frozen=True)
+class ReproductionRow:
+    """A row measured and published. Scores are in percent, times in minutes; None where there is no figure.
 
-    `agrees` is whether the published test accuracy lies in the measured one's 95 % interval; None for a row
-    that is no reproduction, that failed, or whose interval is not known.
+    `measured` is the main metric by split. `agrees` is whether the published test figure lies in the measured one's
+    95 % interval; None for a row that is no reproduction, that failed, or whose interval is not known.
     """
-    published = (summary["study"].get("published") or {}).get("rows", {})
-    intervals = {figures["label"]: figures.get("interval") for figures in summary["intervals"]["methods"]}
-    devices = {run["label"]: _device(run) for run in summary["runs"] if run["environment"]}
-    return [_row(row, published.get(row["label"]), intervals, devices) for row in table_rows(summary)]
+
+    label: str
+    role: Role
+    seeds: list[int | None]
+    errors: list[str]
+    measured: dict[str, float | None]
+    published: PublishedRow | None
+    target: float | None
+    more: dict[str, float | None]
+    interval: tuple[float, float] | None
+    without_duplicates: float | None
+    minutes: float | None
+    device: str | None
+
+    @property
+    def reproduced(self) -> bool:
+        return self.published is not None and bool(self.published.reproduced)
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why it is no reproduction."""
+        return [] if self.published is None else self.published.reasons or [str(self.published.why_not)]
+
+    @property
+    def difference(self) -> float | None:
+        test = self.measured["test"]
+        return test - self.target if test is not None and self.target is not None else None
+
+    @property
+    def agrees(self) -> bool | None:
+        if self.interval is None or not self.reproduced or not self.target:
+            return None
+        # Published figures have two decimals: half of the last one is no disagreement.
+        return self.interval[0] - 0.005 <= self.target <= self.interval[1] + 0.005
+
+
+def reproduction_rows(summary: Summary) -> list[ReproductionRow]:
+    """One row a line of the study."""
+    view = View(summary)
+    published = published_of(view)
+    intervals = {figures.label: figures.interval for figures in view.method_figures}
+    devices = {run.label: device for run in summary.runs if (device := _device(run)) is not None}
+    return [_row(view, row, published, intervals.get(row.label), devices.get(row.label)) for row in view.rows]
 
 
 def _row(
-    row: dict[str, Any], published: dict[str, Any] | None, intervals: dict[str, Any], devices: dict[str, str]
-) -> dict[str, Any]:
-    measured = {split: _percent(row[f"{split}_accuracy"]) for split in ("train", "validation", "test")}
-    interval = intervals.get(row["label"])
-    bounds = [100 * bound for bound in interval] if interval else None
-    seconds = [row.get(key) for key in ("train_seconds", "curve_seconds", "cache_seconds")]
-    known = [value for value in seconds if value is not None]
-    facts = published or {}
-    reproduced = bool(facts.get("reproduced", False))
-    target = facts.get("test")
-    test = measured["test"]
-    difference = test - target if test is not None and target is not None else None
-    return {
-        "label": row["label"],
-        "role": row["role"],
-        "seeds": row["seeds"],
-        "errors": row["errors"],
-        "measured": measured,
-        "published": {key: facts.get(key) for key in PUBLISHED} if facts else None,
-        "f1_macro": _percent(row["test_f1_macro"]),
-        "steps": row.get("optimiser_steps"),
-        "difference": difference,
-        "interval": bounds,
-        "reproduced": reproduced,
-        "why_not": facts.get("why_not"),
-        "reasons": facts.get("reasons") or [str(facts.get("why_not"))],
-        # Published figures have two decimals: half of the last one is no disagreement.
-        "agrees": bounds[0] - 0.005 <= target <= bounds[1] + 0.005 if bounds and reproduced and target else None,
-        "without_duplicates": _percent(row["test_accuracy_without_duplicates"]),
-        "minutes": sum(known) / 60 if known else None,
-        "device": devices.get(row["label"]),
-        "published_minutes": facts.get("minutes"),
-    }
+    view: View, row: TableRow, published: Published | None, interval: tuple[float, float] | None, device: str | None
+) -> ReproductionRow:
+    facts = None if published is None else published.rows.get(row.label)
+    known = [value for key in TIMES if (value := row.cost(key)) is not None]
+    main = view.main.name
+    more = {f"test_{metric.name}": _percent(row.mean("test", metric.name)) for metric in _others(view)}
+    return ReproductionRow(
+        label=row.label,
+        role=row.role,
+        seeds=row.seeds,
+        errors=row.errors,
+        measured={split: _percent(row.mean(split, main)) for split in SPLITS},
+        published=facts,
+        target=None if facts is None else facts.figures.get(f"test_{main}"),
+        more={**more, STEPS: row.cost(STEPS)},
+        interval=None if interval is None else (100 * interval[0], 100 * interval[1]),
+        without_duplicates=_percent(row.mean("test", f"{main}_without_duplicates")),
+        minutes=sum(known) / 60 if known else None,
+        device=device,
+    )
+
+
+def _others(view: View) -> list[Metric]:
+    """Metrics beside the main one."""
+    return [metric for metric in view.metrics if metric is not view.main]
 
 
 def _percent(share: float | None) -> float | None:
     return None if share is None else 100 * share
 
 
-def _device(run: dict[str, Any]) -> str:
-    environment = run["environment"]
-    if environment["device"] != "cpu":
-        return str(environment["device"])
-    threads = environment["threads"]
-    return f"CPU, {threads} thread{'s' if threads > 1 else ''}"
+def _device(run: RunRecord) -> str | None:
+    environment = run.environment
+    if environment is None or environment.device != "cpu":
+        return None if environment is None else environment.device
+    return f"CPU, {plural(environment.threads, 'thread')}"
 
 
-def reproduction_table(summary: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Header and cells. Published figures stand in parentheses, but test accuracy's, which have a column.
+def reproduction_table(summary: Summary) -> tuple[list[str], list[list[str]]]:
+    """Header and cells. Published figures stand in parentheses, but the main metric's on test, which have a column.
 
-    Macro F1 and optimiser steps have columns where they were published.
+    Other metrics and optimiser steps have columns where they were published.
     """
-    device = (summary["study"].get("published") or {}).get("device")
+    view = View(summary)
+    published = published_of(view)
     rows = reproduction_rows(summary)
-    more = [key for key in MORE if any((row["published"] or {}).get(key) is not None for row in rows)]
-    header = [*HEADER, *(MORE[key][0] for key in more)]
-    return header, [[*_cells(row, device), *(_beside(row, key) for key in more)] for row in rows]
+    titles = {**{f"test_{metric.name}": f"{metric.title} %" for metric in _others(view)}, STEPS: "optimiser steps"}
+    more = [key for key in titles if any(row.published and key in row.published.figures for row in rows)]
+    device = None if published is None else published.device
+    cells = [[*_cells(row, view.main.name, device), *(_beside(row, key) for key in more)] for row in rows]
+    return [*HEADER, *(titles[key] for key in more)], cells
 
 
-def _cells(row: dict[str, Any], published_device: str | None) -> list[str]:
-    published = row["published"] or {}
-    if row["measured"]["test"] is None:
+def _cells(row: ReproductionRow, main: str, published_device: str | None) -> list[str]:
+    figures = row.published.figures if row.published is not None else {}
+    test = row.measured["test"]
+    if test is None:
         failed = ["failed"] * 3
-        return [row["label"], *failed, _two(published.get("test")), "", "", "", "", "", _time(row, published_device)]
+        return [row.label, *failed, _two(row.target), "", "", "", "", "", _published_time(figures, published_device)]
     beside = [
-        f"{row['measured'][split]:.2f}" + (f" ({published[split]:.2f})" if published.get(split) is not None else "")
+        _two(row.measured[split]) + (f" ({figures[key]:.2f})" if (key := f"{split}_{main}") in figures else "")
         for split in ("train", "validation")
     ]
-    agrees = {True: "yes", False: "no", None: "" if not published else "not compared"}[row["agrees"]]
-    minutes = f"{row['minutes']:.2f} min" if row["minutes"] is not None else ""
+    agrees = {True: "yes", False: "no", None: "not compared" if figures else ""}[row.agrees]
+    minutes = f"{row.minutes:.2f} min" if row.minutes is not None else ""
     return [
-        row["label"],
+        row.label,
         *beside,
-        f"{row['measured']['test']:.2f}",
-        _two(published.get("test")),
-        "" if row["difference"] is None else f"{row['difference'] + 0.0:+.2f}",
-        f"{row['interval'][0]:.1f} to {row['interval'][1]:.1f}" if row["interval"] else "",
+        _two(test),
+        _two(row.target),
+        "" if row.difference is None else f"{row.difference + 0.0:+.2f}",
+        f"{row.interval[0]:.1f} to {row.interval[1]:.1f}" if row.interval else "",
         agrees,
-        _two(row["without_duplicates"]),
-        f"{minutes}, {row['device']}" if minutes and row["device"] else minutes,
-        _time(row, published_device),
+        _two(row.without_duplicates),
+        f"{minutes}, {row.device}" if minutes and row.device else minutes,
+        _published_time(figures, published_device),
     ]
 
 
-def _beside(row: dict[str, Any], key: str) -> str:
+def _beside(row: ReproductionRow, key: str) -> str:
     """A measured figure with the published one in parentheses."""
-    write = MORE[key][1].format
-    published = (row["published"] or {}).get(key)
-    measured = "" if row[key] is None else write(row[key])
-    return measured if published is None else f"{measured} ({write(published)})".strip()
+    write = ("{:,.0f}" if key == STEPS else "{:.2f}").format
+    measured, published = row.more[key], row.published.figures.get(key) if row.published is not None else None
+    text = "" if measured is None else write(measured)
+    return text if published is None else f"{text} ({write(published)})".strip()
 
 
 def _two(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
 
-def _time(row: dict[str, Any], device: str | None) -> str:
-    minutes = row["published_minutes"]
-    return "" if minutes is None else f"{minutes:.2f} min, {device}"
+def _published_time(figures: dict[str, float], device: str | None) -> str:
+    return f"{figures['train_minutes']:.2f} min, {device}" if "train_minutes" in figures else ""
 
 
-def heading(summary: dict[str, Any]) -> list[str]:
+def heading(summary: Summary) -> list[str]:
     """What the table is, and what it is not, in sentences."""
-    published = summary["study"].get("published")
-    if not published:
+    if not summary.study.published:
         return []
-    rows = [row for row in reproduction_rows(summary) if row["published"]]
-    real = [row for row in rows if row["reproduced"]]
+    rows = [row for row in reproduction_rows(summary) if row.published is not None]
+    real = [row for row in rows if row.reproduced]
     lines = []
     if not real:
         lines.append(f"This is not a reproduction of the published figures: {_reasons(rows)}.")
     elif len(real) < len(rows):
-        others = _reasons([row for row in rows if not row["reproduced"]])
+        others = _reasons([row for row in rows if not row.reproduced])
         lines.append(f"{len(real)} of {len(rows)} rows are a reproduction; for the others {others}.")
-    done = [row for row in real if row["agrees"] is not None]
+    done = [row for row in real if row.agrees is not None]
     if done:
-        agree = sum(bool(row["agrees"]) for row in done)
+        agree = sum(bool(row.agrees) for row in done)
         lines.append(
-            f"{agree} of {len(done)} reproduced rows agree: the published test accuracy lies in the measured "
-            "one's 95 % interval."
+            f"{agree} of {len(done)} reproduced rows agree: the published test {View(summary).main.title} lies in the "
+            "measured one's 95 % interval."
         )
     return lines
 
 
-def _reasons(rows: list[dict[str, Any]]) -> str:
+def _reasons(rows: list[ReproductionRow]) -> str:
     """Why rows are no reproduction, each reason once; one that is not every row's names its rows."""
     found: dict[str, list[str]] = {}
     for row in rows:
-        for reason in row["reasons"]:
-            found.setdefault(reason, []).append(row["label"])
+        for reason in row.reasons:
+            found.setdefault(reason, []).append(row.label)
     return "; ".join(
         reason if len(labels) == len(rows) else f"{reason} ({few(labels)})" for reason, labels in found.items()
     )
 
 
-def footnotes(summary: dict[str, Any]) -> list[str]:
+def footnotes(summary: Summary) -> list[str]:
     """Why rows failed, what the columns mean, and what is known to be wrong with the published table."""
-    published = summary["study"].get("published") or {}
-    failed = [f"{row['label']}: {reason}" for row in reproduction_rows(summary) for reason in row["errors"]]
-    unit = published.get("unit") or "message"
-    n = max((run["metrics"]["test"]["n"] for run in summary["runs"] if run["metrics"]["test"]), default=0)
+    view = View(summary)
+    published = published_of(view)
+    failed = [f"{row.label}: {reason}" for row in view.rows for reason in row.errors]
+    unit = (published.unit if published is not None else None) or "message"
+    n = max((test.n for run in summary.runs if (test := run.metrics.test) is not None), default=0)
     means = [
         f"Differences are in points; with {plural(n, f'test {unit}')} one {unit} is {100 / max(1, n):.2g} points.",
-        f"Without repeats: test accuracy on the {unit}s that do not stand in train too.",
+        f"Without repeats: test {view.main.title} on the {unit}s that do not stand in train too.",
         "Times are of training with its evaluations, as published, on the device named.",
     ]
-    notes = [f"Published table: {note}" for note in published.get("notes", [])]
-    source = [f"Published: {', '.join(filter(None, (published['source'], published['url'])))}"] if published else []
-    return [*failed, *means, *notes, *source]
+    if published is None:
+        return [*failed, *means]
+    where = ", ".join(filter(None, (published.source, published.url)))
+    return [*failed, *means, *(f"Published table: {note}" for note in published.notes), f"Published: {where}"]
 
 
-def reproduction_markdown(summary: dict[str, Any]) -> str:
+def reproduction_markdown(summary: Summary) -> str:
     """reproduction.md."""
     header, rows = reproduction_table(summary)
     table = ["| " + " | ".join(header) + " |", "| " + " | ".join("---" for _ in header) + " |"]
     table += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
-    parts = [f"# {summary['study']['name']}: measured beside published", "", *heading(summary), "", *table, ""]
+    parts = [f"# {summary.study.name}: measured beside published", "", *heading(summary), "", *table, ""]
     return "\n".join([*parts, *(f"- {note}" for note in footnotes(summary))]) + "\n"
 
 
-def reproduction_csv(summary: dict[str, Any]) -> str:
+def reproduction_csv(summary: Summary) -> str:
     """reproduction.csv: the same table for other programs."""
     header, rows = reproduction_table(summary)
     text = io.StringIO()

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
-from whichtune.records.record import Role, RunStatus
-from whichtune.report.summary import METRIC_NAMES, group_by_label, table_rows, writes_texts
+from whichtune.evidence.summary import Summary
+from whichtune.metrics import METRICS, Metric, Split, metrics_of
+from whichtune.records.record import CurvePoint, Metrics, Role, RunRecord, RunStatus
+from whichtune.report.rows import TableRow, group_by_label, table_row
+from whichtune.stats.results import Comparison, MethodFigures, Verdict
+from whichtune.study.resolved import ResolvedStudy
 
 # What a mark says; each has its own colour and its own shape, so that neither is needed alone.
 MARKS = {
@@ -22,108 +25,121 @@ MARKS = {
 class View:
     """A summary with the curves of its runs. Scores are percentages from here on, losses nats."""
 
-    summary: dict[str, Any]
-    curves: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    summary: Summary
+    curves: dict[str, list[CurvePoint]] = field(default_factory=dict)
 
     @property
-    def study(self) -> dict[str, Any]:
-        return self.summary["study"]
+    def study(self) -> ResolvedStudy:
+        return self.summary.study
 
     @property
-    def verdict(self) -> dict[str, Any]:
-        return self.summary.get("verdict") or {}
+    def verdict(self) -> Verdict | None:
+        return self.summary.verdict
 
     @property
-    def comparisons(self) -> list[dict[str, Any]]:
-        return self.summary.get("comparisons") or []
+    def comparisons(self) -> list[Comparison]:
+        return self.summary.comparisons
 
     @cached_property
-    def rows(self) -> list[dict[str, Any]]:
-        return table_rows(self.summary)
+    def groups(self) -> dict[str, list[RunRecord]]:
+        """The runs of each row by its label, draws of a search left out."""
+        return group_by_label(self.summary.runs)
 
     @cached_property
-    def groups(self) -> dict[str, list[dict[str, Any]]]:
-        return group_by_label(self.summary["runs"])
+    def rows(self) -> list[TableRow]:
+        return [table_row(label, runs) for label, runs in self.groups.items()]
 
-    @property
-    def done(self) -> list[dict[str, Any]]:
+    @cached_property
+    def done(self) -> list[RunRecord]:
         """Completed runs, draws of a search left out."""
-        return [r for runs in self.groups.values() for r in runs if r["status"] == RunStatus.COMPLETED]
+        return [run for runs in self.groups.values() for run in runs if run.status is RunStatus.COMPLETED]
+
+    @cached_property
+    def failed(self) -> list[RunRecord]:
+        return [run for runs in self.groups.values() for run in runs if run.status is not RunStatus.COMPLETED]
+
+    @cached_property
+    def metrics(self) -> tuple[Metric, ...]:
+        """The metrics of the study's kind of answers, in the order of tables.
+
+        The kind is that of the primary metric; where this is the loss, a study with class names names classes.
+        """
+        answers = METRICS[self._primary].answers if self._primary in METRICS else "loss"
+        if answers == "loss":
+            answers = "classes" if self.study.labels or any(run.labels for run in self.summary.runs) else "texts"
+        return metrics_of(answers)
 
     @property
-    def failed(self) -> list[dict[str, Any]]:
-        return [r for runs in self.groups.values() for r in runs if r["status"] != RunStatus.COMPLETED]
+    def _primary(self) -> str:
+        return self.verdict.metric if self.verdict is not None else self.study.primary_metric
 
-    @property
+    @cached_property
     def metric(self) -> str:
-        """Key of the primary metric in the records."""
-        named = self.verdict.get("metric") or self.study.get("primary_metric")
-        return named if named in METRIC_NAMES and named != "loss" else "rougeL" if self.writes_texts else "accuracy"
+        """Key of the score that is drawn: the primary metric, or, where that is the loss, the main one."""
+        return self._primary if any(metric.name == self._primary for metric in self.metrics) else self.main.name
 
     @property
-    def writes_texts(self) -> bool:
-        """Whether the runs write texts; else they name classes."""
-        return writes_texts(self.summary)
+    def main(self) -> Metric:
+        """The metric that is meant where none is named: the first with a column for validation."""
+        return next((metric for metric in self.metrics if "validation" in metric.splits), self.metrics[0])
 
     @property
     def metric_name(self) -> str:
-        return METRIC_NAMES[self.metric]
+        return METRICS[self.metric].title
 
     @cached_property
     def class_names(self) -> list[str]:
         """Names in the order of the confusion matrices."""
-        named = [str(name) for name in self.study.get("labels") or []]
-        if not named:
-            named = next((run["labels"] for run in self.done if run["labels"]), [])
-        size = max(
-            (len(m.get("confusion_matrix", [])) for run in self.done if (m := run["metrics"]["test"])), default=0
-        )
+        named = self.study.labels or next((run.labels for run in self.done if run.labels), [])
+        tests = [run.metrics.test for run in self.done]
+        size = max((len(test.confusion_matrix) for test in tests if isinstance(test, Metrics)), default=0)
         return named + [f"class {i}" for i in range(len(named), size)]
 
     def mark(self, label: str) -> str:
         """Which of MARKS a row carries."""
-        if label == self.verdict.get("recommended"):
+        if self.verdict is not None and label == self.verdict.recommended:
             return "recommended"
-        if label == self.verdict.get("best"):
+        if self.verdict is not None and label == self.verdict.best:
             return "best"
-        return "baseline" if self.groups[label][0]["role"] == Role.BASELINE else "run"
+        return "baseline" if self.groups[label][0].role is Role.BASELINE else "run"
 
     @property
-    def method_figures(self) -> list[dict[str, Any]]:
+    def method_figures(self) -> list[MethodFigures]:
         """What the statistics say of each row over its seeds."""
-        return (self.summary.get("intervals") or {}).get("methods") or []
+        return self.summary.intervals.methods
 
     @cached_property
     def intervals(self) -> dict[str, tuple[float, float]]:
         """95 % intervals of the primary metric by label, in percent, where the statistics gave one."""
         return {
-            figures["label"]: (100 * figures["interval"][0], 100 * figures["interval"][1])
+            figures.label: (100 * figures.interval[0], 100 * figures.interval[1])
             for figures in self.method_figures
-            if figures.get("interval") and figures.get("metric") == self.metric
+            if figures.interval and figures.metric == self.metric
         }
 
     @cached_property
     def interval_kinds(self) -> list[str]:
         """What the intervals hold for, each once."""
-        kinds = [f.get("interval_holds_for") for f in self.method_figures if f.get("interval")]
+        kinds = [figures.interval_holds_for for figures in self.method_figures if figures.interval]
         return list(dict.fromkeys(kind for kind in kinds if kind))
 
-    def seeds(self, label: str, split: str = "test") -> list[tuple[int | None, float]]:
+    def seeds(self, label: str, split: Split = "test") -> list[tuple[int | None, float]]:
         """Each completed run's seed and primary metric in percent."""
         found = []
         for run in self.groups[label]:
-            metrics = run["metrics"][split]
-            if run["status"] == RunStatus.COMPLETED and metrics is not None and metrics.get(self.metric) is not None:
-                found.append((run["seed"], 100 * metrics[self.metric]))
+            metrics = run.metrics.of(split)
+            value = None if metrics is None else metrics.value(self.metric)
+            if run.status is RunStatus.COMPLETED and value is not None:
+                found.append((run.seed, 100 * value))
         return found
 
-    def score(self, row: dict[str, Any], split: str = "test") -> float | None:
+    def score(self, row: TableRow, split: Split = "test") -> float | None:
         """A row's mean of the primary metric in percent."""
-        value = row[f"{split}_{self.metric}"]
+        value = row.mean(split, self.metric)
         return None if value is None else 100 * value
 
     @cached_property
-    def scored(self) -> list[dict[str, Any]]:
+    def scored(self) -> list[TableRow]:
         """Rows with a test figure, highest first."""
         able = [row for row in self.rows if self.score(row) is not None]
-        return sorted(able, key=lambda row: (-(self.score(row) or 0.0), row["label"]))
+        return sorted(able, key=lambda row: (-(self.score(row) or 0.0), row.label))

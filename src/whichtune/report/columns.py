@@ -1,0 +1,70 @@
+"""The columns of a study's table: of every metric in its table, and of costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from whichtune.metrics import METRICS, Metric, Split
+from whichtune.report import words
+from whichtune.report.rows import TableRow
+from whichtune.report.view import View
+from whichtune.report.words import Show
+
+
+@dataclass(frozen=True)
+class Column:
+    """Figures of one kind: of a split, or where there is none a cost. `scale` and `digits` write its range."""
+
+    title: str
+    figure: str
+    show: Show
+    split: Split | None = None
+    scale: float = 1
+    digits: int = 3
+
+    def value(self, row: TableRow) -> float | None:
+        """The row's figure over its seeds, as it is recorded."""
+        return row.cost(self.figure) if self.split is None else row.mean(self.split, self.figure)
+
+    def text(self, row: TableRow) -> str:
+        return self.show(self.value(row))
+
+    def ends(self, row: TableRow) -> tuple[float, float] | None:
+        """The lowest and the highest seed of a figure of a split, as it is shown."""
+        found = None if self.split is None else row.span(self.split, self.figure)
+        return None if found is None else (self.scale * found[0], self.scale * found[1])
+
+
+COSTS = (
+    Column("trainable parameters", "trainable_parameters", words.whole),
+    Column("train s", "train_seconds", words.seconds),
+    Column("longest epoch s", "max_epoch_seconds", words.seconds),
+    Column("peak memory MiB", "peak_memory_bytes", words.mebibytes),
+    Column("GFLOP", "flops", words.giga_operations),
+)
+STORED = Column("stored MiB", "adapter_bytes", words.mebibytes_fine)
+EPOCHS = Column("epochs", "epochs", words.seconds)
+LATENCY = "inference_ms"
+
+
+def metric_column(metric: Metric, split: Split) -> Column:
+    """A metric on a split: `test accuracy %`, `test loss`."""
+    if metric.unit == "nats":
+        return Column(f"{split} {metric.title}", metric.name, words.loss, split, metric.scale, metric.digits)
+    return Column(f"{split} {metric.title} %", metric.name, words.percent, split, metric.scale, metric.digits)
+
+
+def score_columns(view: View, beside_loss: Iterable[Column] = ()) -> list[Column]:
+    """Metrics on test, the test loss and what stands beside it, then metrics on validation and on train."""
+    found: dict[Split, list[Column]] = {
+        split: [metric_column(metric, split) for metric in view.metrics if split in metric.splits]
+        for split in ("test", "validation", "train")
+    }
+    losses = [metric_column(METRICS["loss"], "test"), *beside_loss]
+    return [*found["test"], *losses, *found["validation"], *found["train"]]
+
+
+def has_stopping(view: View) -> bool:
+    """Whether any run was trained with early stopping: how many epochs were run is then worth a column."""
+    return any(run.stopping for run in view.summary.runs)
