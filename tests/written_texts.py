@@ -9,7 +9,7 @@ from whichtune.compare import prepare
 from whichtune.study.load import parse_study
 from whichtune.study.spec import RunSpec
 from whichtune.tasks import TASKS
-from whichtune.tasks.text.task import build_language_model
+from whichtune.tasks.text.model import build_language_model
 
 STEPS = 4
 SETTINGS = {
