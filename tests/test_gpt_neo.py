@@ -157,8 +157,7 @@ def test_the_plan_is_exact_with_local_attention(
 def test_writing_behind_a_prompt_does_not_depend_on_the_batch(kind: str, narrow_neo: Path, pairs: Path) -> None:
     """Batches of unlike lengths and single texts give the same tokens, the training forward pass the same first one."""
     from whichtune.tasks import TASKS
-    from whichtune.tasks.text.model import build_language_model
-    from whichtune.tasks.text.task import write_texts
+    from whichtune.tasks.text.model import build_language_model, write_texts, writing_of
 
     (spec,) = specs_of(narrow_neo, pairs, [{"method": kind, "label": kind, "virtual_tokens": 5}])
     task: Any = TASKS[spec.task]
@@ -169,7 +168,7 @@ def test_writing_behind_a_prompt_does_not_depend_on_the_batch(kind: str, narrow_
     encoded = task.encode(spec, task.load(spec.data), tokenizer, model.backbone.config)
     part = encoded.splits["train"]
     prompts = [part.prompt(row) for row in range(6)]
-    writing = task.writing(spec, encoded.room, tokenizer)
+    writing = writing_of(spec, encoded.room, tokenizer)
     together = write_texts(spec, model, prompts, writing)
     model.eval()
     for prompt, ids in zip(prompts, together, strict=True):

@@ -10,6 +10,7 @@ import pytest
 
 from whichtune.compare import prepare
 from whichtune.errors import SettingError, UnknownNameError
+from whichtune.expansion.expand import with_baselines
 from whichtune.study.load import load_study, parse_assignment, parse_study
 from whichtune.study.spec import RunSpec, Study
 
@@ -137,6 +138,19 @@ def test_settings_can_be_for_one_method(mail: Path, tiny_gpt2: Path) -> None:
         ({"methods": ["full"], "runs": [{"method": "full", "label": "again"}]}, SettingError, "same settings"),
         ({"methods": ["full"], "baseline": "lora"}, SettingError, "no line of it"),
         ({"methods": [{"method": "full", "lora_rank": 4}]}, SettingError, "no setting 'lora_rank'"),
+        ({"methods": [], "task": "clasification"}, UnknownNameError, "no task.*did you mean 'classification'"),
+        ({"methods": ["full"], "primary_metric": "acuracy"}, SettingError, "did you mean 'accuracy'"),
+        ({"methods": ["full"], "primary_metric": "rouge1"}, SettingError, "classification has no rouge1"),
+        (
+            {"methods": ["full", "lora"], "pairs": [{"a": "full", "b": "lora", "metric": "f1macro"}]},
+            SettingError,
+            "The pair of 'full' and 'lora'.*did you mean 'f1_macro'",
+        ),
+        (
+            {"methods": ["full"], "settings": {"early_stopping": "f1"}},
+            SettingError,
+            "early_stopping cannot watch f1 in classification",
+        ),
         ({"methods": []}, SettingError, "nothing to run"),
         (
             {"methods": ["soft_prompt"], "settings": {"context_length": 109}},
@@ -164,6 +178,16 @@ def test_settings_can_be_for_one_method(mail: Path, tiny_gpt2: Path) -> None:
 def test_what_is_refused(mail: Path, tiny_gpt2: Path, keys: dict, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         prepare(study_of(mail, tiny_gpt2, **keys))
+
+
+def test_baselines_are_those_of_the_task(mail: Path, tiny_gpt2: Path) -> None:
+    """Where none are named; the expanded study names them."""
+    value = {"data": str(mail), "model": str(tiny_gpt2), "methods": ["full"], "seeds": [0]}
+    expansion, _ = prepare(parse_study(value, "test"))
+    assert expansion.study.baselines == ["majority", "tfidf_char", "tfidf_word"]
+    assert [spec.label for spec in expansion.specs] == ["full", *expansion.study.baselines]
+    written = parse_study({"task": "summarisation", "methods": ["full", "untuned"]}, "test")
+    assert with_baselines(written).baselines == ["lead_1", "lead_3"]  # the model as it is stands among the methods
 
 
 def test_encoder_has_no_causal_mask_to_remove(mail: Path, tiny_bert: Path) -> None:

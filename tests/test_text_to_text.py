@@ -17,7 +17,6 @@ from whichtune.runs.run import run_one
 from whichtune.seeding import DATA_ORDER, generator
 from whichtune.study.load import parse_study
 from whichtune.study.spec import RunSpec
-from whichtune.tasks import TASKS
 from whichtune.tasks.text.forward import PlainTextForward, row_losses
 from written_texts import STEPS, encoded_of, spec_of, study_of
 
@@ -192,15 +191,14 @@ def test_accumulated_batches_equal_one_large_one(tiny_gpt2: Path, notes: Path) -
 
 @pytest.mark.parametrize("how", ["greedy", "beam"])
 def test_written_tokens_equal_one_example_at_a_time(how: str, tiny_gpt2: Path, notes: Path) -> None:
-    from whichtune.tasks.text.task import write_texts
+    from whichtune.tasks.text.model import write_texts, writing_of
 
     spec = spec_of(tiny_gpt2, notes, "untuned", generation=how, num_beams=3)
     model, encoded = encoded_of(spec)
-    task: Any = TASKS[spec.task]
     part = encoded.splits["test"]
     prompts = [part.prompt(row) for row in range(len(part))]
     assert len(set(map(len, prompts))) > 1
-    writing = task.writing(spec, encoded.room, model.tokenizer)
+    writing = writing_of(spec, encoded.room, model.tokenizer)
     written = write_texts(spec, model, prompts, writing)
     plain = GPT2LMHeadModel.from_pretrained(tiny_gpt2).eval()
     for prompt, ids in zip(prompts, written, strict=True):
@@ -219,11 +217,11 @@ def test_written_tokens_equal_one_example_at_a_time(how: str, tiny_gpt2: Path, n
 def test_a_text_ends_where_the_model_ends_it(tiny_gpt2: Path, notes: Path) -> None:
     """A head that always says end-of-text writes nothing, in no time; one that may not writes to the limit."""
     from whichtune.models.generation import write
+    from whichtune.tasks.text.model import writing_of
 
     spec = spec_of(tiny_gpt2, notes, "untuned")
     model, encoded = encoded_of(spec)
-    task: Any = TASKS[spec.task]
-    writing = task.writing(spec, encoded.room, model.tokenizer)
+    writing = writing_of(spec, encoded.room, model.tokenizer)
     original = model.head.forward
     end = model.tokenizer.eos_token_id
     model.head.forward = lambda states: F.one_hot(torch.tensor(end), 4096).float().expand(*states.shape[:-1], -1)

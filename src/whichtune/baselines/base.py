@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from whichtune.registry import Registry
 
@@ -65,11 +65,11 @@ class Extract(ABC):
         """The answer to one text, as it stands in the data."""
 
 
-BASELINES: Registry[Any] = Registry(
+BASELINES: Registry[Baseline | Extract] = Registry(
     "baseline",
     [f"whichtune.baselines.{module}" for module in ("majority", "tfidf", "lead")],
     group="whichtune.baselines",
-)  # of Baseline and Extract
+)
 Row = TypeVar("Row", Baseline, Extract)
 
 
@@ -77,3 +77,17 @@ def register(cls: type[Row]) -> type[Row]:
     """Class decorator: store one instance in BASELINES under the class's name."""
     BASELINES.register(cls.name)(cls())
     return cls
+
+
+def fitted_baseline(name: str) -> Baseline:
+    """A baseline that is fitted to labels."""
+    found = BASELINES[name]
+    assert isinstance(found, Baseline)  # the study's names were checked
+    return found
+
+
+def extract_baseline(name: str) -> Extract:
+    """A baseline that takes its answer from the text."""
+    found = BASELINES[name]
+    assert isinstance(found, Extract)
+    return found

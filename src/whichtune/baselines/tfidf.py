@@ -5,16 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypedDict
 
 from whichtune.baselines.base import Baseline, BaselineCard, Fitted, register
 
 if TYPE_CHECKING:
     import numpy as np
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+
+class Analyser(TypedDict, total=False):
+    """What is counted of a text, as scikit-learn is told."""
+
+    analyzer: str
+    ngram_range: tuple[int, int]
 
 
 class FittedTfidf(Fitted):
-    def __init__(self, vectoriser: Any, weight: np.ndarray, bias: np.ndarray) -> None:
+    def __init__(self, vectoriser: TfidfVectorizer, weight: np.ndarray, bias: np.ndarray) -> None:
         self.vectoriser = vectoriser
         self.weight, self.bias = weight, bias  # (C, V) and (C,); one row for two classes
 
@@ -42,9 +50,9 @@ class FittedTfidf(Fitted):
 
 
 class _Tfidf(Baseline):
-    analyser: ClassVar[dict[str, Any]]
+    analyser: ClassVar[Analyser]
 
-    def _vectoriser(self, vocabulary: dict[str, int] | None = None) -> Any:
+    def _vectoriser(self, vocabulary: dict[str, int] | None = None) -> TfidfVectorizer:
         from sklearn.feature_extraction.text import TfidfVectorizer
 
         return TfidfVectorizer(sublinear_tf=True, vocabulary=vocabulary, **self.analyser)

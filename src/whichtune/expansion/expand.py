@@ -111,9 +111,9 @@ def check_names(study: Study) -> None:
     """Raise UnknownNameError or SettingError for the first unknown task, method, baseline, metric or setting."""
     task = task_of(study)
     for entry in [*study.methods, *study.runs]:
-        _check_task("method", entry.method, METHODS[entry.method].tasks, task.name)
+        _check_task("method", entry.method, METHODS[entry.method].tasks, task)
     for name in baselines_of(study):
-        _check_task("baseline", name, (METHODS[name] if name in METHODS else BASELINES[name]).tasks, task.name)
+        _check_task("baseline", name, (METHODS[name] if name in METHODS else BASELINES[name]).tasks, task)
     _check_metrics(study, task)
     used = {entry.method for entry in [*study.methods, *study.runs]}
     known = setting_names(study)
@@ -131,9 +131,9 @@ def check_names(study: Study) -> None:
             raise SettingError(f"The setting '{key}' is for {method}, which this study does not run.")
 
 
-def _check_task(kind: str, name: str, tasks: tuple[str, ...], task: str) -> None:
-    if task not in tasks:
-        raise SettingError(f"The {kind} '{name}' is for {' and '.join(tasks)}, not for {task}: leave it out.")
+def _check_task(kind: str, name: str, tasks: tuple[str, ...], task: AnyTask) -> None:
+    if not {task.name, task.like} & set(tasks):
+        raise SettingError(f"The {kind} '{name}' is for {' and '.join(tasks)}, not for {task.name}: leave it out.")
 
 
 def _check_metrics(study: Study, task: AnyTask) -> None:

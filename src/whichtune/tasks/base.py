@@ -92,13 +92,15 @@ class NoTaskSettings(BaseModel):
 class Task(ABC, Generic[DatasetT, ModelT, EncodedT, ForwardT]):
     """One kind of question. Instances are registered in TASKS and hold no state of a run.
 
-    `columns` are those that are read of the data. `answers` are what is judged, by every metric of the table that is
-    computed from such answers. `unused` are settings of runs that mean nothing here: setting one is an error.
-    `default_methods` are compared where a study names none, `default_baselines` stand beside them.
+    `like` names a task whose methods and baselines are for this one, too. `columns` are those that are read of the
+    data. `answers` are what is judged, by every metric of the table that is computed from such answers. `unused` are
+    settings of runs that mean nothing here: setting one is an error. `default_methods` are compared where a study
+    names none, `default_baselines` stand beside them.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
+    like: ClassVar[str | None] = None
     columns: ClassVar[Usual]
     answers: ClassVar[Answers]
     Settings: ClassVar[type[BaseModel]] = NoTaskSettings

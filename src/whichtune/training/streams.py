@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,8 @@ from whichtune.seeding import DATA_ORDER, DROPOUT, HEAD, WEIGHTS, generator, see
 from whichtune.training.batching import Batches, epoch_batches
 
 if TYPE_CHECKING:
+    from torch.utils.data import Dataset
+
     from whichtune.models.heads import Classifier
     from whichtune.study.spec import RunSpec
 
@@ -110,7 +112,7 @@ class ReferenceStreams:
 
         assert self._after_head is not None  # the head comes first
         torch.set_rng_state(self._after_head)
-        layers: list[Any] = [module for module in classifier.modules() if isinstance(module, LoraLayer)]
+        layers = [module for module in classifier.modules() if isinstance(module, LoraLayer)]
         with torch.no_grad():
             for layer in layers:
                 for down in layer.lora_A.values():
@@ -133,7 +135,7 @@ class ReferenceStreams:
     def _pass(self, n: int, shuffle: bool, drop_last: bool) -> Batches:
         from torch.utils.data import DataLoader
 
-        rows: Any = range(n)  # a Dataset is anything with a length and items
+        rows = cast("Dataset[int]", range(n))  # a Dataset is anything with a length and items
         return list(
             DataLoader(rows, batch_size=self.spec.batch_size, shuffle=shuffle, drop_last=drop_last, collate_fn=list)
         )

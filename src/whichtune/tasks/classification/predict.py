@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from whichtune.baselines.base import BASELINES
+from whichtune.baselines import fitted_baseline
 from whichtune.data.encoding import make_batch, pad_id_of, resolve_context, tokenise
 from whichtune.methods import METHODS
 from whichtune.models.loading import max_length_of
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 def new_logits(spec: RunSpec, record: RunRecord, folder: Path, texts: list[str]) -> np.ndarray:
     """Logits (n, C) of texts, from a run rebuilt from its spec and from what it saved in `folder`."""
     if record.role is Role.BASELINE:
-        found: np.ndarray = BASELINES[record.method].load(folder).logits(texts)
-        return found
+        return fitted_baseline(record.method).load(folder).logits(texts)
     classifier, tokenizer = build_classifier(spec, len(record.labels))
     load_trained_state(classifier, folder / "weights.safetensors")
     classifier.to(spec.device).eval()

@@ -169,11 +169,11 @@ class FittedClassifierBaseline(FittedBaseline):
     """A model-free classifier."""
 
     def __init__(self, spec: RunSpec, dataset: Dataset) -> None:
-        from whichtune.baselines import BASELINES
+        from whichtune.baselines import fitted_baseline
 
         self.dataset = dataset
         train = dataset.splits["train"]
-        self.fitted = BASELINES[spec.method].fit(train.texts, train.labels, len(dataset.labels))
+        self.fitted = fitted_baseline(spec.method).fit(train.texts, train.labels, len(dataset.labels))
         self.parameters = self.fitted.parameters
 
     def evaluate(self) -> Judged:

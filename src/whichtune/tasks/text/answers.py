@@ -109,9 +109,9 @@ def judge_texts(parts: dict[str, SplitAnswers]) -> Judged:
 
 def extract(spec: RunSpec, texts: list[str]) -> list[str]:
     """A baseline's answers. Sentences are found in the text as it stands, then cleaned as the references are."""
-    from whichtune.baselines import BASELINES
+    from whichtune.baselines import extract_baseline
 
-    baseline = BASELINES[spec.method]
+    baseline = extract_baseline(spec.method)
     return [_clean(spec, baseline.answer(text)) for text in texts]
 
 

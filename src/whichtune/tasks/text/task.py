@@ -182,6 +182,7 @@ class TextToText(Task["PairDataset", "LanguageModel", "EncodedPairs", "TextForwa
 class Summarisation(TextToText):
     name = "summarisation"
     title = "a summary for each document"
+    like = "text_to_text"
     Settings = SummarisationSettings
     default_baselines = ("lead_1", "lead_3", "untuned")
 
