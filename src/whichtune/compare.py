@@ -18,10 +18,11 @@ from whichtune.expansion.expand import Expansion, ModelKey, check_names, expand,
 from whichtune.metrics import METRICS
 from whichtune.plugins import load_plugin, refuse_in_run_process
 from whichtune.records.events import Event, Listener
-from whichtune.records.record import Role, RunRecord, RunStatus
+from whichtune.records.record import RunRecord, RunStatus
 from whichtune.records.store import StudyFolder
 from whichtune.report.write import write_report
 from whichtune.study.resolved import ResolvedRun, ResolvedStudy, ResolvedTuning, SearchedRow
+from whichtune.study.roles import Role
 from whichtune.study.spec import RunSpec, Study
 from whichtune.tasks import task_of
 from whichtune.tuning.search import has_spaces_of_lines, searched_lines
@@ -96,7 +97,7 @@ def compare(
         try:
             if search is not None:
                 settled, expansion = expansion, waiting(expansion, search)
-                started = make_draws(search, folder, engine, on_event)
+                started = make_draws(search, folder, engine.execute, on_event)
                 found = search_figures(search, folder)
                 expansion = settle(settled, found, dataset.without_test())
                 folder.write_json(

@@ -14,19 +14,11 @@ import pandas as pd
 from whichtune.evidence.judge import judge
 from whichtune.evidence.summary import build_summary
 from whichtune.metrics import metrics_of
-from whichtune.records.record import (
-    SCHEMA_VERSION,
-    Cost,
-    Environment,
-    Metrics,
-    MetricsBySplit,
-    Role,
-    RunRecord,
-    RunStatus,
-)
+from whichtune.records.record import Cost, Environment, Metrics, MetricsBySplit, RunRecord, RunStatus
 from whichtune.records.store import StudyFolder
 from whichtune.stats.tuning import DrawFigures, LineFigures, TuningFigures, crossings, line_figures
 from whichtune.study.resolved import ResolvedStudy
+from whichtune.study.roles import SCHEMA_VERSION, Role
 from whichtune.study.spaces import Space, choice, log_uniform
 
 HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\"> \" ' & </td>"

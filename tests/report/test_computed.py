@@ -12,22 +12,19 @@ from rich.console import Console
 
 from whichtune.cli.terminal import fitting_columns, print_summary
 from whichtune.cli.textplot import text_scatter
-from whichtune.records.record import Role
-from whichtune.report import figures, matrices, scales
+from whichtune.report import matrices, score_figures, training_figures
+from whichtune.report.drawing import scales
+from whichtune.report.drawing.kinds import CostPoint
 from whichtune.report.view import View
 from whichtune.report.write import load_summary, load_view
+from whichtune.study.roles import Role
 
 
 @given(st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), min_size=1, max_size=12))
 def test_pareto_front_is_what_no_other_point_beats(pairs):
-    points = [{"x": x, "y": y} for x, y in pairs]
-    front = {(p["x"], p["y"]) for p in figures.pareto(points)}
-    beaten = {
-        (p["x"], p["y"])
-        for p in points
-        for q in points
-        if q["x"] <= p["x"] and q["y"] >= p["y"] and (q["x"], q["y"]) != (p["x"], p["y"])
-    }
+    points = [CostPoint("row", "run", x, y, None, "") for x, y in pairs]
+    front = {(p.x, p.y) for p in score_figures.pareto(points)}
+    beaten = {(p.x, p.y) for p in points for q in points if q.x <= p.x and q.y >= p.y and (q.x, q.y) != (p.x, p.y)}
     assert front == set(pairs) - beaten
 
 
@@ -44,12 +41,12 @@ def test_class_scores_agree_with_sklearn():
 
 def test_cost_axes_and_marks(made):
     view = load_view(made("ordinary"))
-    by_cost = {figure["cost"]: figure for figure in figures.cost_figures(view)}
+    by_cost = {figure.cost: figure for figure in score_figures.cost_figures(view)}
     assert list(by_cost)[:4] == ["train_seconds", "peak_memory_bytes", "trainable_parameters", "inference_ms"]
-    parameters = {point["label"]: point for point in by_cost["trainable_parameters"]["points"]}
-    assert parameters["full"]["x"] == 3_000_000
-    assert by_cost["trainable_parameters"]["log"]
-    assert not by_cost["inference_ms"]["log"]
+    parameters = {point.label: point for point in by_cost["trainable_parameters"].points}
+    assert parameters["full"].x == 3_000_000
+    assert by_cost["trainable_parameters"].log
+    assert not by_cost["inference_ms"].log
     marks = {row.label: view.mark(row.label) for row in view.rows}
     assert marks["tfidf_char"] == "baseline"
     assert marks[view.verdict.recommended] == "recommended"
@@ -57,21 +54,21 @@ def test_cost_axes_and_marks(made):
 
 def test_interval_and_mean_are_those_of_the_statistics(made):
     view = load_view(made("ordinary"))
-    rows = {row["label"]: row for row in figures.score_dots(view)["rows"]}
+    rows = {row.label: row for row in score_figures.score_dots(view).rows}
     for judged in view.method_figures:
-        assert rows[judged.label]["mean"] == pytest.approx(100 * judged.test)
+        assert rows[judged.label].mean == pytest.approx(100 * judged.test)
         if judged.interval:
-            assert rows[judged.label]["low"] == pytest.approx(100 * judged.interval[0])
+            assert rows[judged.label].span[0] == pytest.approx(100 * judged.interval[0])
 
 
 def test_many_rows_share_one_panel_of_curves(made):
     view = load_view(made("hundred_runs"))
-    assert len(figures.curve_figures(view)[0]["panels"]) == 20
+    assert len(training_figures.curve_figures(view)[0].panels) == 20
     doubled = [run.model_copy(update={"label": f"{run.label} again"}) for run in view.summary.runs]
     more = View(view.summary.model_copy(update={"runs": [*view.summary.runs, *doubled]}), view.curves)
-    figure = figures.curve_figures(more)[0]
-    assert [panel["title"] for panel in figure["panels"]] == ["All rows"]
-    assert len(figure["panels"][0]["lines"]) == 200
+    figure = training_figures.curve_figures(more)[0]
+    assert [panel.title for panel in figure.panels] == ["All rows"]
+    assert len(figure.panels[0].lines) == 200
 
 
 def test_draws_of_a_search_are_no_rows(made):
@@ -150,11 +147,9 @@ def test_columns_are_taken_by_importance_and_kept_in_order():
 
 
 def test_text_plot_puts_the_better_higher_and_the_dearer_to_the_right(made):
-    figure = figures.cost_figures(load_view(made("ordinary")))[0]
+    figure = score_figures.cost_figures(load_view(made("ordinary")))[0]
     lines = text_scatter(figure, 80)
-    named = {
-        p["label"]: letter for letter, p in zip("ABCDE", sorted(figure["points"], key=lambda p: -p["y"]), strict=True)
-    }
+    named = {p.label: letter for letter, p in zip("ABCDE", sorted(figure.points, key=lambda p: -p.y), strict=True)}
     plot = [line.split("│", 1)[-1] if "│" in line else line.split("┤", 1)[-1] for line in lines[1:12]]
     at = {label: next((r, row.index(x)) for r, row in enumerate(plot) if x in row) for label, x in named.items()}
     assert at["lora"][0] < at["head_only"][0]

@@ -7,6 +7,7 @@ from typing import Any
 
 from report.conftest import by_id, text_of
 from whichtune.records.store import StudyFolder
+from whichtune.report.drawing.kinds import Gains, Sensitivity
 from whichtune.report.tuning import draws_table, selected_table
 from whichtune.report.tuning_figures import tuning_figures
 from whichtune.report.write import load_view, write_report
@@ -28,21 +29,25 @@ def test_the_section_stands_on_the_page_of_a_searched_study_alone(parsed: Callab
 def test_curves_and_dots_hold_what_the_summary_says(made: Made) -> None:
     view = load_view(made("searched"))
     gains, costs, dots = tuning_figures(view)
+    assert isinstance(gains, Gains)
+    assert isinstance(costs, Gains)
+    assert isinstance(dots, Sensitivity)
     assert view.summary.tuning is not None
     lines = {line.label: line for line in view.summary.tuning.lines}
-    assert [panel["title"] for panel in gains["panels"]] == ["head_only", "lora", "full, all blocks"]
-    for panel in gains["panels"]:
-        curve = lines[panel["title"]].curve
-        assert [point["x"] for point in panel["curve"]] == [point.draws for point in curve]
-        assert [point["y"] for point in panel["curve"]] == [100 * point.best for point in curve]
-    assert costs["log"]
-    assert costs["panels"][1]["curve"][0]["x"] == (lines["lora"].curve[0].flops or 0.0) / 1e9
-    lora = next(panel for panel in dots["panels"] if panel["title"] == "lora")
-    assert len(lora["points"]) == 7  # one of eight failed
-    assert [p["number"] for p in lora["points"] if p["selected"]] == [lines["lora"].selected]
-    assert lora["range"] == [1e-5, 1e-1]
+    assert [panel.title for panel in gains.panels] == ["head_only", "lora", "full, all blocks"]
+    for panel in gains.panels:
+        curve = lines[panel.title].curve
+        assert [point.x for point in panel.curve] == [point.draws for point in curve]
+        assert [point.y for point in panel.curve] == [100 * point.best for point in curve]
+    assert costs.log
+    assert costs.panels[1].curve[0].x == (lines["lora"].curve[0].flops or 0.0) / 1e9
+    lora = next(panel for panel in dots.panels if panel.title == "lora")
+    assert len(lora.points) == 7  # one of eight failed
+    assert [p.number for p in lora.points if p.selected] == [lines["lora"].selected]
+    assert lora.range == (1e-5, 1e-1)
     for figure in (gains, costs, dots):
-        assert all(len(row) == len(figure["table"]["header"]) for row in figure["table"]["rows"])
+        assert figure.data is not None
+        assert all(len(row) == len(figure.data.header) for row in figure.data.rows)
 
 
 def test_tables_name_the_selected_settings_and_their_edges(made: Made) -> None:

@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 
 from whichtune.evidence.judge import judge
-from whichtune.records.record import Cost, Metrics, MetricsBySplit, Role, RunRecord, RunStatus
+from whichtune.records.record import Cost, Metrics, MetricsBySplit, RunRecord, RunStatus
 from whichtune.stats.results import Comparison, Evidence
 from whichtune.study.resolved import ResolvedStudy
+from whichtune.study.roles import Role
 
 SETTINGS: dict[str, Any] = {
     "model": "embedded",

@@ -12,8 +12,9 @@ import pytest
 from study_files import N, StudyOnDisk, answers, evidence, only, seeds_of, study_on_disk
 
 from whichtune.errors import DataError, SettingError
-from whichtune.records.record import Role, RunStatus
+from whichtune.records.record import RunStatus
 from whichtune.stats.results import Evidence
+from whichtune.study.roles import Role
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from study_files import evidence, seeds_of, study_on_disk
 
-from whichtune.records.record import Role
+from whichtune.study.roles import Role
 
 
 def test_the_cheapest_row_shown_to_be_no_worse_is_recommended(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_predicted_operations_are_those_that_are_counted(mail: Path, tiny_gpt2: 
     """Over all epochs within the few percent by which batches of other orders differ."""
     plan, _ = plan_of(mail, tiny_gpt2, "1flops", methods=["last_block"])
     folder = StudyFolder(tmp_path / "s", create=True)
-    assert make_draws(plan, folder, LocalExecutor(threads=1), lambda event: None) == 1
+    assert make_draws(plan, folder, LocalExecutor(threads=1).execute, lambda event: None) == 1
     (line,) = search_figures(plan, folder).lines
     assert line.draws[0].flops == pytest.approx(plan.lines[0].draws[0].flops, rel=0.05)
     # States may stand in the cache already, from a pass that packed its texts otherwise.
@@ -80,12 +80,12 @@ def test_a_budget_in_seconds_is_spent_to_within_one_draw_and_kept_on_resuming(
 ) -> None:
     plan, _ = plan_of(known_data, tiny_gpt2, "0.5s", draws=40, methods=["last_block"], settings={"epochs": 1})
     folder = StudyFolder(tmp_path / "s", create=True)
-    assert make_draws(plan, folder, LocalExecutor(threads=1), lambda event: None) >= 1
+    assert make_draws(plan, folder, LocalExecutor(threads=1).execute, lambda event: None) >= 1
     (line,) = search_figures(plan, folder).lines
     times = [draw.seconds or 0.0 for draw in line.draws]
     assert [draw.number for draw in line.draws] == list(range(1, len(times) + 1))
     before = line.shared_seconds + sum(times[:-1])
     assert len(times) == 1 or before < plan.amount
     assert before + times[-1] >= plan.amount or len(times) == 40
-    assert make_draws(plan, folder, LocalExecutor(threads=1), lambda event: None) == 0
+    assert make_draws(plan, folder, LocalExecutor(threads=1).execute, lambda event: None) == 0
     assert search_figures(plan, folder).lines == [line]

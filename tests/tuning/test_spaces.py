@@ -12,8 +12,8 @@ from whichtune.compare import prepare
 from whichtune.errors import SettingError
 from whichtune.expansion.assemble import assemble_study
 from whichtune.methods import METHODS
-from whichtune.records.record import Role
 from whichtune.study.load import parse_study
+from whichtune.study.roles import Role
 from whichtune.study.spaces import (
     choice,
     edge_of,

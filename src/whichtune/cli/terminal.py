@@ -58,7 +58,7 @@ def importance(view: View) -> list[str]:
 def print_summary(summary: Summary, console: Console) -> None:
     """Verdict, table and a plot of score against cost. Where the output is no terminal all columns are there."""
     from whichtune.cli.textplot import text_scatter
-    from whichtune.report.figures import cost_figures
+    from whichtune.report.score_figures import cost_figures
 
     view = View(summary)
     wide = console.width if console.is_terminal else max(console.width, FILE_WIDTH)
@@ -75,7 +75,7 @@ def print_summary(summary: Summary, console: Console) -> None:
     for line in tuning_lines(view):
         console.print(f"Tuning: {line}", markup=False, highlight=False, soft_wrap=True)
     figures = cost_figures(view)
-    if figures and len(figures[0]["points"]) > 1:
+    if figures and len(figures[0].points) > 1:
         console.print()
         for line in text_scatter(figures[0], min(wide, 88)):
             console.print(line, markup=False, highlight=False, no_wrap=True, overflow="crop")
@@ -100,7 +100,7 @@ def _print_verdict(verdict: Verdict | None, console: Console) -> None:
 
 def fitting_columns(header: list[str], rows: list[list[str]], width: int, importance: Sequence[str]) -> list[int]:
     """Places of the columns that fit side by side, the most important taken first, in the table's order."""
-    from whichtune.report.scales import text_units
+    from whichtune.report.drawing.scales import text_units
 
     needed = [0] * len(header)
     # A heading folds at its spaces, the figures under it do not.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from whichtune.evidence import sentences
 from whichtune.evidence.tuning_sentences import tuning_sentences
 from whichtune.evidence.verdict import best_row, make_verdict
-from whichtune.records.record import Role, RunRecord
+from whichtune.records.record import RunRecord
 from whichtune.stats import comparing, holm_with_equivalence
 from whichtune.stats.answers import ReadPredictions, Row, group, load_answers
 from whichtune.stats.comparing import ALPHA, Declared, Tested
@@ -21,6 +21,7 @@ from whichtune.stats.pairs import StudyNoise
 from whichtune.stats.results import Comparison, Evidence
 from whichtune.stats.tuning import TuningFigures
 from whichtune.study.resolved import ResolvedStudy
+from whichtune.study.roles import Role
 
 __all__ = ["Evidence", "judge"]
 

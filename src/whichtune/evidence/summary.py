@@ -7,10 +7,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from whichtune.records.record import SCHEMA_VERSION, RunRecord
+from whichtune.records.record import RunRecord
 from whichtune.stats.results import Comparison, Evidence, MethodFigures, RunFigures, Verdict
 from whichtune.stats.tuning import TuningFigures
 from whichtune.study.resolved import ResolvedStudy
+from whichtune.study.roles import SCHEMA_VERSION
 
 
 class _Stored(BaseModel):

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from whichtune.evidence import sentences
 from whichtune.evidence.tuning_sentences import crossing_sentence, tuning_limits, tuning_warnings
 from whichtune.metrics import METRICS
-from whichtune.records.record import Role
 from whichtune.stats.answers import Row, TestSet, common_seeds
 from whichtune.stats.comparing import ALPHA, POINT, compare_metric
 from whichtune.stats.pairs import PairTest, StudyNoise
@@ -16,6 +15,7 @@ from whichtune.stats.selection import Candidate, Selection, best_on_validation, 
 from whichtune.stats.tuning import TuningFigures
 from whichtune.study.recorded import Recorded
 from whichtune.study.resolved import ResolvedStudy
+from whichtune.study.roles import Role
 from whichtune.wording import listing, plural
 
 

@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 
 from whichtune.methods import METHODS
-from whichtune.records.record import Role
 from whichtune.runs.run import Sibling
+from whichtune.study.roles import Role
 from whichtune.study.spec import RunSpec
 
 

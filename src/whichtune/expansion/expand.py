@@ -14,9 +14,10 @@ from whichtune.errors import SettingError
 from whichtune.methods import METHODS
 from whichtune.methods.base import AnyMethod
 from whichtune.metrics import metrics_of
-from whichtune.records.record import Role, RunStatus
+from whichtune.records.record import RunStatus
 from whichtune.registry import did_you_mean
 from whichtune.study import identity
+from whichtune.study.roles import Role
 from whichtune.study.spec import RunEntry, RunSpec, Settings, Study, explain_validation
 from whichtune.tasks import TASKS, task_of
 

@@ -11,8 +11,8 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from whichtune.metrics import Split
+from whichtune.study.roles import SCHEMA_VERSION, Role
 
-SCHEMA_VERSION = 1
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 # One point of a run's curves: `step`, `epoch` and figures by their names.
 CurvePoint = dict[str, float | int | bool | None]
@@ -23,12 +23,6 @@ class RunStatus(StrEnum):
     FAILED = "failed"
     OUT_OF_MEMORY = "out_of_memory"
     INTERRUPTED = "interrupted"
-
-
-class Role(StrEnum):
-    RUN = "run"
-    BASELINE = "baseline"
-    DRAW = "draw"
 
 
 class _Record(BaseModel):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from whichtune.metrics import METRICS, metric_title
-from whichtune.records.record import SPLITS, Environment, Role, RunRecord
+from whichtune.records.record import SPLITS, Environment, RunRecord
 from whichtune.report import words
 from whichtune.report.columns import Column, metric_column
 from whichtune.report.published import PublishedRow, published_of
@@ -16,6 +16,7 @@ from whichtune.report.view import View
 from whichtune.report.words import few
 from whichtune.stats.results import Comparison
 from whichtune.study.published import Published
+from whichtune.study.roles import Role
 
 NOT_SHOWN = ("label", "role", "seed", "fingerprints", "learning_rate_source", "tuned")
 LONGEST_REASON = 2_000

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from markupsafe import Markup
-
-from whichtune.records.record import Role
 from whichtune.records.store import StudyFolder
-from whichtune.report import columns, details, svg, svg_tuning, tables, tuning, words
+from whichtune.report import columns, details, tables, tuning, words
 from whichtune.report.columns import Column
-from whichtune.report.figures import Figure, all_figures
+from whichtune.report.drawing.kinds import Bars, Curves, Differences, Dots, Figure, Gains, Scatter, Sensitivity
+from whichtune.report.drawing.looks import style_sheet
+from whichtune.report.drawing.on_page import legend, panels, two_sizes
+from whichtune.report.figures import all_figures, of_kind
 from whichtune.report.rows import TableRow
 from whichtune.report.run_notes import run_notes
 from whichtune.report.sections import page_of
 from whichtune.report.templates import asset, render
-from whichtune.report.view import MARKS, View
+from whichtune.report.view import View
+from whichtune.study.roles import Role
 from whichtune.wording import plural
 
 
 def render_page(view: View, folder: StudyFolder, drawn: list[Figure] | None = None) -> str:
     """report.html."""
-    style, script = asset("page.css"), asset("page.js")
+    style, script = asset("page.css") + style_sheet(), asset("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     content = page_content(view, folder, all_figures(view) if drawn is None else drawn)
     return str(render("page.html.j2", style=style, script=script, script_digest=digest, **content))
@@ -32,10 +32,6 @@ def render_page(view: View, folder: StudyFolder, drawn: list[Figure] | None = No
 
 def page_content(view: View, folder: StudyFolder, drawn: list[Figure]) -> dict[str, object]:
     """Everything the template shows."""
-    by_kind: dict[str, list[Figure]] = {}
-    for figure in drawn:
-        by_kind.setdefault(figure["kind"], []).append(figure)
-    matrix = {figure["name"]: figure for figure in by_kind.get("matrix", [])}
     return {
         "name": view.study.name,
         "facts": headline_facts(view),
@@ -43,13 +39,13 @@ def page_content(view: View, folder: StudyFolder, drawn: list[Figure]) -> dict[s
         "table": study_table(view),
         "failed": details.failed_runs(view),
         "footnotes": tables.figure_notes(view),
-        "legend": [(svg.legend_mark(key), name) for key, name in MARKS.items() if key in _marks_used(view)],
-        "scores": [_two_sizes(f, svg.dots) for f in by_kind.get("dots", [])],
-        "costs": [_two_sizes(f, svg.scatter) for f in by_kind.get("scatter", [])],
-        "tuning": tuning_content(view, by_kind),
-        "curves": [{**f, "drawn": svg.curve_panels(f)} for f in by_kind.get("curves", [])],
-        "bars": [{**f, "drawn": svg.bar_panels(f)} for f in by_kind.get("bars", [])],
-        "differences": matrix.get("differences"),
+        "legend": legend({view.mark(row.label) for row in view.rows}),
+        "scores": [two_sizes(figure) for figure in of_kind(drawn, Dots)],
+        "costs": [two_sizes(figure) for figure in of_kind(drawn, Scatter)],
+        "tuning": tuning_content(view, drawn),
+        "curves": [panels(figure) for figure in of_kind(drawn, Curves)],
+        "bars": [panels(figure) for figure in of_kind(drawn, Bars)],
+        "differences": next(iter(of_kind(drawn, Differences)), None),
         "comparisons": comparison_rows(view),
         "sections": page_of(view).sections(view, folder, drawn),
         "paragraphs": paragraphs(view),
@@ -64,27 +60,17 @@ def page_content(view: View, folder: StudyFolder, drawn: list[Figure]) -> dict[s
     }
 
 
-def tuning_content(view: View, by_kind: dict[str, list[Figure]]) -> dict[str, object] | None:
+def tuning_content(view: View, drawn: list[Figure]) -> dict[str, object] | None:
     """The section on the search; None where there was none."""
     if view.summary.tuning is None:
         return None
     return {
         "sentences": tuning.tuning_lines(view),
-        "gains": [{**f, "drawn": svg_tuning.gain_panels(f)} for f in by_kind.get("gains", [])],
-        "sensitivity": [{**f, "drawn": svg_tuning.sensitivity_panels(f)} for f in by_kind.get("sensitivity", [])],
+        "figures": [panels(figure) for figure in drawn if isinstance(figure, Gains | Sensitivity)],
         "selected": tuning.selected_table(view),
         "draws": tuning.draws_table(view),
         "ranges": tuning.searched_ranges(view),
     }
-
-
-def _marks_used(view: View) -> set[str]:
-    return {view.mark(row.label) for row in view.rows}
-
-
-def _two_sizes(figure: Figure, draw: Callable[[Figure, int], Markup]) -> Figure:
-    """A phone gets its own drawing, so that its text stays readable; the style sheet shows one of the two."""
-    return {**figure, "wide": draw(figure, svg.WIDE), "narrow": draw(figure, svg.NARROW)}
 
 
 def headline_facts(view: View) -> list[str]:

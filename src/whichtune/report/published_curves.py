@@ -5,54 +5,56 @@ from __future__ import annotations
 from statistics import mean
 
 from whichtune.report import words
-from whichtune.report.figures import Figure, finite
-from whichtune.report.published import published_of
+from whichtune.report.drawing.kinds import CurveLine, CurvePanel, Curves, Data
+from whichtune.report.score_figures import finite
 from whichtune.report.view import View
 from whichtune.report.words import number
 from whichtune.wording import plural
 
+Losses = list[tuple[int, float]]  # by optimiser step
 
-def published_curve_figure(view: View) -> Figure | None:
+
+def published_curve_figure(view: View) -> Curves | None:
     """A panel for each row with a published training loss. None where there is none, or nothing was measured."""
-    published_rows = published_of(view)
-    if published_rows is None:
-        return None
     panels, body = [], []
     for label, runs in view.groups.items():
-        if label not in published_rows.rows or not published_rows.rows[label].training_loss:
+        published = _published(view, label)
+        measured = {run.seed: losses for run in runs if (losses := _losses(view, run.run_id))}
+        if not published or not measured:
             continue
-        published = published_rows.rows[label].training_loss
-        measured = {run.seed: _losses(view, run.run_id) for run in runs}
+        mark = view.mark(label)
         lines = [
-            {"series": "train", "seed": seed, "points": [list(point) for point in points]}
-            for seed, points in measured.items()
-            if points
+            CurveLine(label, mark, "train", seed, [(float(step), loss) for step, loss in losses])
+            for seed, losses in measured.items()
         ]
-        if not lines:
-            continue
-        lines.append({"series": "published", "seed": None, "points": [list(point) for point in published]})
-        panels.append({"title": label, "mark": view.mark(label), "lines": lines})
+        lines.append(CurveLine(label, mark, "published", None, [(float(step), loss) for step, loss in published]))
+        panels.append(CurvePanel(label, lines))
         for step, loss in published:
-            ours = [own for points in measured.values() for at, own in points if at == step]
+            ours = [own for losses in measured.values() for at, own in losses if at == step]
             body.append([label, f"{step:,}", number(loss, 4), number(mean(ours), 4) if ours else words.NOTHING])
     if not panels:
         return None
-    return {
-        "kind": "curves",
-        "name": "published-loss",
-        "title": "Training loss beside the published one",
-        "axis_x": "step",
-        "axis_y": "loss (nats)",
-        "caption": "Dashed: training loss as measured here, one line a seed. Dotted: as published. Each point is the "
+    return Curves(
+        name="published-loss",
+        title="Training loss beside the published one",
+        axis_x="step",
+        axis_y="loss (nats)",
+        caption="Dashed: training loss as measured here, one line a seed. Dotted: as published. Each point is the "
         "mean since the point before.",
-        "alt": f"Training loss, measured and published, for {plural(len(panels), 'row')}; the table has both at "
+        alt=f"Training loss, measured and published, for {plural(len(panels), 'row')}; the table has both at "
         "the published steps.",
-        "panels": panels,
-        "table": {"header": ["run", "step", "published loss", "measured loss (mean over seeds)"], "rows": body},
-    }
+        panels=panels,
+        data=Data(["run", "step", "published loss", "measured loss (mean over seeds)"], body),
+    )
 
 
-def _losses(view: View, run_id: str) -> list[tuple[int, float]]:
-    curve = view.curves.get(run_id, [])
-    pairs = [(p.get("step"), p.get("train_loss")) for p in curve]
+def _published(view: View, label: str) -> Losses:
+    rows = (view.study.published or {}).get("rows", {})
+    facts = rows.get(label) if isinstance(rows, dict) else None
+    curve = (facts or {}).get("training_loss") or {}
+    return sorted((int(step), float(loss)) for step, loss in curve.items())
+
+
+def _losses(view: View, run_id: str) -> Losses:
+    pairs = [(point.get("step"), point.get("train_loss")) for point in view.curves.get(run_id, [])]
     return [(int(step), loss) for step, loss in pairs if step is not None and finite(loss)]

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from whichtune.evidence.summary import Summary
 from whichtune.metrics import Metric
-from whichtune.records.record import SPLITS, Role, RunRecord
+from whichtune.records.record import SPLITS, RunRecord
 from whichtune.report.published import Published, PublishedRow, published_of
 from whichtune.report.rows import TableRow
 from whichtune.report.view import View
 from whichtune.report.words import few
+from whichtune.study.roles import Role
 from whichtune.wording import plural
 
 HEADER = [

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from statistics import mean, median
 
 from whichtune.metrics import Split
-from whichtune.records.record import Role, RunRecord, RunStatus
+from whichtune.records.record import RunRecord, RunStatus
+from whichtune.study.roles import Role
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from whichtune.records.record import AnyMetrics
 from whichtune.records.store import StudyFolder
 from whichtune.registry import Registry
 from whichtune.report.columns import Column
-from whichtune.report.figures import Figure
+from whichtune.report.drawing.kinds import Figure
 from whichtune.report.templates import Section
 from whichtune.report.view import View
 

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from whichtune.metrics import metric_title
-from whichtune.records.record import SPLITS, Role
+from whichtune.records.record import SPLITS
 from whichtune.report import words
 from whichtune.report.columns import COSTS, EPOCHS, LATENCY, Column, has_stopping, score_columns
 from whichtune.report.rows import TableRow
 from whichtune.report.run_notes import run_notes, stopping_notes
 from whichtune.report.sections import page_of
 from whichtune.report.view import View
+from whichtune.study.roles import Role
 from whichtune.study.spec import ADDED_SETTINGS
 
 SHOWN_SETTINGS = (

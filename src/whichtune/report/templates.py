@@ -7,6 +7,9 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from whichtune.report.drawing.kinds import Cell, Matrix
+from whichtune.report.drawing.matrices import strength
+
 if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
@@ -48,7 +51,6 @@ def _environment() -> Environment:
     return environment
 
 
-def tint(value: float, scale: str, largest: float = 1.0) -> str:
+def tint(cell: Cell, figure: Matrix) -> str:
     """Strength of a cell's colour in percent, for the style sheet to mix: `--t:40%`."""
-    share = min(1.0, abs(value) / largest) if largest else 0.0
-    return f"--t:{5 + 45 * share:.0f}%" if scale == "sequential" else f"--t:{42 * share:.0f}%"
+    return f"--t:{strength(cell.value, figure):.0f}%"

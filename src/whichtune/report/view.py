@@ -7,18 +7,12 @@ from functools import cached_property
 
 from whichtune.evidence.summary import Summary
 from whichtune.metrics import METRICS, Metric, Split, metrics_of
-from whichtune.records.record import CurvePoint, Metrics, Role, RunRecord, RunStatus
+from whichtune.records.record import CurvePoint, Metrics, RunRecord, RunStatus
+from whichtune.report.drawing.kinds import Mark
 from whichtune.report.rows import TableRow, group_by_label, table_row
 from whichtune.stats.results import Comparison, MethodFigures, Verdict
 from whichtune.study.resolved import ResolvedStudy
-
-# What a mark says; each has its own colour and its own shape, so that neither is needed alone.
-MARKS = {
-    "recommended": "recommended",
-    "best": "best on validation",
-    "run": "trained",
-    "baseline": "baseline",
-}
+from whichtune.study.roles import Role
 
 
 @dataclass(frozen=True)
@@ -95,7 +89,7 @@ class View:
         size = max((len(test.confusion_matrix) for test in tests if isinstance(test, Metrics)), default=0)
         return named + [f"class {i}" for i in range(len(named), size)]
 
-    def mark(self, label: str) -> str:
+    def mark(self, label: str) -> Mark:
         """Which of MARKS a row carries."""
         if self.verdict is not None and label == self.verdict.recommended:
             return "recommended"

@@ -9,11 +9,11 @@ from pydantic import ValidationError
 
 from whichtune.errors import StoreError
 from whichtune.evidence.summary import Summary
-from whichtune.records.record import SCHEMA_VERSION
 from whichtune.records.store import StudyFolder
 from whichtune.report import tables, tuning
 from whichtune.report.figures import all_figures
 from whichtune.report.view import View
+from whichtune.study.roles import SCHEMA_VERSION
 
 
 @dataclass(frozen=True)

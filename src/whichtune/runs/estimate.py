@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from whichtune.records.record import Role
+from whichtune.study.roles import Role
 from whichtune.study.spec import RunSpec
 from whichtune.tasks import task_of
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from whichtune.records.record import Role
+from whichtune.study.roles import Role
 from whichtune.study.spec import RunSpec
 from whichtune.tasks import task_of
 

@@ -13,7 +13,8 @@ from pydantic import JsonValue
 
 from whichtune.errors import DataError
 from whichtune.records.events import Listener
-from whichtune.records.record import Cost, CurvePoint, Environment, MetricsBySplit, Role, RunRecord, RunStatus, Stopping
+from whichtune.records.record import Cost, CurvePoint, Environment, MetricsBySplit, RunRecord, RunStatus, Stopping
+from whichtune.study.roles import Role
 from whichtune.study.spec import RunSpec
 from whichtune.tasks import task_of
 

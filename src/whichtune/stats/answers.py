@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from whichtune.errors import DataError
 from whichtune.metrics import METRICS, Split, metrics_of
-from whichtune.records.record import Role, RunRecord, RunStatus
+from whichtune.records.record import RunRecord, RunStatus
 from whichtune.stats.costs import Count, count_of, median_costs
 from whichtune.stats.scores import Scores, class_scores, figure_scores, loss_scores, ratio_scores
+from whichtune.study.roles import Role
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,7 +8,6 @@ from typing import get_args
 
 from whichtune.errors import SettingError
 from whichtune.metrics import METRICS
-from whichtune.records.record import Role
 from whichtune.registry import did_you_mean
 from whichtune.stats.answers import Row, TestSet, common_seeds
 from whichtune.stats.confounds import Differences, find_differences
@@ -17,6 +16,7 @@ from whichtune.stats.pairs import TEST_NAMES, PairTest, StudyNoise, compare_scor
 from whichtune.stats.results import Comparison, Power, Verdict4, WithoutDuplicates, in_text
 from whichtune.stats.scores import Scores
 from whichtune.study.published import Published
+from whichtune.study.roles import Role
 from whichtune.study.spec import Pair
 
 ALPHA = 0.05

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, JsonValue
 
-from whichtune.records.record import SCHEMA_VERSION, Role
+from whichtune.study.roles import SCHEMA_VERSION, Role
 
 # What changes where a run's input lies or how it is called, but not what is computed.
 NOT_HASHED = ("label", "role", "model", "revision", "learning_rate_source", "tuned")

@@ -12,10 +12,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
 
 from whichtune.errors import SettingError
-from whichtune.records.record import Role
 from whichtune.study.identity import canonical, later_defaults, run_id
 from whichtune.study.plain import Plain
 from whichtune.study.published import Published
+from whichtune.study.roles import Role
 from whichtune.study.spaces import Tuning
 
 TokenPosition = Literal["first", "last", "last_nonpad", "mean", "mean_nonpad"]

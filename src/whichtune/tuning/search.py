@@ -15,9 +15,9 @@ from pydantic import JsonValue
 from whichtune.errors import SettingError
 from whichtune.expansion.expand import Expansion, entries, expand, merged_settings
 from whichtune.methods import METHODS
-from whichtune.records.record import Role
 from whichtune.registry import did_you_mean
 from whichtune.seeding import stream_seed
+from whichtune.study.roles import Role
 from whichtune.study.spaces import Space
 from whichtune.study.spec import RunEntry, RunSpec, Settings, Study
 

@@ -6,7 +6,7 @@ Which draws there are is known before the first is made, but for budgets in seco
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING
@@ -14,19 +14,21 @@ from typing import TYPE_CHECKING
 from whichtune.expansion.expand import Expansion
 from whichtune.metrics import METRICS
 from whichtune.records.events import Event, Listener
-from whichtune.records.record import Role, RunRecord, RunStatus
+from whichtune.records.record import RunRecord, RunStatus
 from whichtune.records.store import StudyFolder
 from whichtune.stats.tuning import Axis, DrawFigures, TuningFigures, crossings, line_figures, select_draw
 from whichtune.study.resolved import SearchedDraw, SearchedRow
+from whichtune.study.roles import Role
 from whichtune.study.spaces import Budget, Space
 from whichtune.study.spec import RunSpec, Study
 from whichtune.tuning.search import Draw, draws_of, searched_lines, specs_with
 
 if TYPE_CHECKING:
-    from whichtune.executors.base import Executor
     from whichtune.tasks.base import AnyDataset
 
 WAITING = (RunStatus.INTERRUPTED, "The run was not made: the search for its settings is not complete.")
+# Makes runs and gives how many were started, as an executor does.
+Execute = Callable[[Sequence[RunSpec], StudyFolder, bool, Listener], int]
 # Settings that change what is learned and not what is computed.
 FREE_OF_COST = ("learning_rate", "weight_decay", "beta1", "beta2", "schedule", "warmup_steps", "warmup_ratio", "seed")
 
@@ -162,7 +164,7 @@ class _Predictions:
 # -- making the draws ---------------------------------------------------------------------------------
 
 
-def make_draws(plan: SearchPlan, folder: StudyFolder, executor: Executor, on_event: Listener) -> int:
+def make_draws(plan: SearchPlan, folder: StudyFolder, execute: Execute, on_event: Listener) -> int:
     """Make the draws that the folder does not hold yet; gives how many were made now."""
     numbers = {draw.spec.run_id: draw.number for draw in plan.draws}
 
@@ -172,12 +174,12 @@ def make_draws(plan: SearchPlan, folder: StudyFolder, executor: Executor, on_eve
     if plan.unit != "seconds":
         specs = [draw.spec for draw in plan.draws]
         on_event({"event": "search", "draws": len(specs), "complete": _complete(folder, specs)})
-        return executor.execute(specs, folder, False, listen)
+        return execute(specs, folder, False, listen)
     on_event({"event": "search", "draws": None, "complete": _complete(folder, [d.spec for d in plan.draws])})
     made, attempted = 0, set[str]()
     while batch := [draw for line in plan.lines for draw in _next_draws(plan, line, folder, attempted)]:
         attempted |= {draw.spec.run_id for draw in batch}
-        made += executor.execute([draw.spec for draw in batch], folder, False, listen)
+        made += execute([draw.spec for draw in batch], folder, False, listen)
     return made
 
 

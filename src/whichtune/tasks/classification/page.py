@@ -9,7 +9,7 @@ from whichtune.records.store import StudyFolder
 from whichtune.report import words
 from whichtune.report.classes import classes_section
 from whichtune.report.disagreement import disagreement_section
-from whichtune.report.figures import Figure
+from whichtune.report.drawing.kinds import Figure
 from whichtune.report.sections import PAGES, TaskPage, duplicates_note
 from whichtune.report.templates import Section
 from whichtune.report.view import View

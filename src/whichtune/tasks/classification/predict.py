@@ -13,7 +13,8 @@ from whichtune.data.encoding import make_batch, pad_id_of, resolve_context, toke
 from whichtune.methods import METHODS
 from whichtune.models.loading import max_length_of
 from whichtune.models.saving import load_trained_state
-from whichtune.records.record import Role, RunRecord
+from whichtune.records.record import RunRecord
+from whichtune.study.roles import Role
 from whichtune.study.spec import RunSpec
 from whichtune.tasks.classification.evaluate import EVALUATION_BATCH
 from whichtune.tasks.classification.model import build_classifier

@@ -8,7 +8,7 @@ from whichtune.records.record import AnyMetrics
 from whichtune.records.store import StudyFolder
 from whichtune.report import words
 from whichtune.report.columns import Column
-from whichtune.report.figures import Figure
+from whichtune.report.drawing.kinds import Figure
 from whichtune.report.samples import samples_section
 from whichtune.report.sections import PAGES, TaskPage, duplicates_note
 from whichtune.report.templates import Section

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from whichtune.data.sources import PAIRED
 from whichtune.errors import SettingError
-from whichtune.records.record import Role
+from whichtune.study.roles import Role
 from whichtune.study.spec import DataSettings, RunSpec
 from whichtune.study.spec import Settings as RunSettings
 from whichtune.tasks.base import FittedBaseline, Judged, Task, register

@@ -6,8 +6,11 @@ import math
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
+Anchor = Literal["start", "middle", "end"]
 Box = tuple[float, float, float, float]  # left, top, right, bottom
+Spot = tuple[float, float, Anchor]  # of a label's baseline
 
 
 @dataclass(frozen=True)
@@ -93,38 +96,67 @@ def clip(text: str, units: int) -> str:
 
 
 def place_labels(
-    points: Sequence[tuple[float, float, str]], frame: Box, size: float = 12, radius: float = 7
-) -> list[tuple[float, float, str] | None]:
-    """Where each point's label goes: `(x, y, anchor)` of its baseline, or None where it fits nowhere.
+    points: Sequence[tuple[float, float, str]],
+    frame: Box,
+    size: float = 12,
+    radius: float = 7,
+    lines: Sequence[Box] = (),
+) -> list[Spot | None]:
+    """Where each point's label goes, or None where it fits nowhere.
 
     Greedy, in the order given, so that what matters most comes first. Labels overlap neither one another
-    nor any point.
+    nor any point, and keep off `lines` where they can.
     """
-    taken: list[Box] = [(x - radius, y - radius, x + radius, y + radius) for x, y, _ in points]
-    placed: list[tuple[float, float, str] | None] = []
+    taken = [_around(x, y, radius) for x, y, _ in points]
+    placed: list[Spot | None] = []
     for x, y, text in points:
-        width, gap = text_units(text) * size * 0.58, radius + 3
-        tries = [
-            (x + gap, y + size * 0.35, "start", x + gap),
-            (x - gap, y + size * 0.35, "end", x - gap - width),
-            (x, y - gap, "middle", x - width / 2),
-            (x, y + gap + size * 0.8, "middle", x - width / 2),
-            (x + gap * 0.7, y - gap * 0.8, "start", x + gap * 0.7),
-            (x + gap * 0.7, y + gap * 0.8 + size * 0.8, "start", x + gap * 0.7),
-            (x - gap * 0.7, y - gap * 0.8, "end", x - gap * 0.7 - width),
-            (x - gap * 0.7, y + gap * 0.8 + size * 0.8, "end", x - gap * 0.7 - width),
+        others = [box for box in taken if box != _around(x, y, radius)]
+        fitting = [
+            (spot, box)
+            for spot, box in _spots(x, y, text_units(text) * size * 0.58, size, radius)
+            if _inside(box, frame) and not any(_overlap(box, other) for other in others)
         ]
-        for at_x, at_y, anchor, left in tries:
-            box = (left, at_y - size * 0.85, left + width, at_y + size * 0.25)
-            inside = box[0] >= frame[0] and box[2] <= frame[2] and box[1] >= frame[1] and box[3] <= frame[3]
-            own = (x - radius, y - radius, x + radius, y + radius)
-            if inside and not any(_overlap(box, other) for other in taken if other != own):
-                taken.append(box)
-                placed.append((at_x, at_y, anchor))
-                break
-        else:
-            placed.append(None)
+        clear = [(spot, box) for spot, box in fitting if not any(_overlap(box, line) for line in lines)]
+        best = next(iter(clear + fitting), None)
+        placed.append(None if best is None else best[0])
+        if best is not None:
+            taken.append(best[1])
     return placed
+
+
+def _spots(x: float, y: float, width: float, size: float, radius: float) -> list[tuple[Spot, Box]]:
+    """Where a label of this width may go, with what it would cover, from the best place to the worst."""
+    gap = radius + 3
+    near, above, below = gap * 0.7, y - gap * 0.8, y + (gap + size) * 0.8
+    spots: list[Spot] = [
+        (x + gap, y + size * 0.35, "start"),
+        (x - gap, y + size * 0.35, "end"),
+        (x, y - gap, "middle"),
+        (x, y + gap + size * 0.8, "middle"),
+        (x + near, above, "start"),
+        (x + near, below, "start"),
+        (x - near, above, "end"),
+        (x - near, below, "end"),
+    ]
+    before = {"start": 0.0, "middle": width / 2, "end": width}
+    lefts = [at - before[anchor] for at, _, anchor in spots]
+    return [
+        (spot, (left, spot[1] - size * 0.85, left + width, spot[1] + size * 0.25))
+        for spot, left in zip(spots, lefts, strict=True)
+    ]
+
+
+def _around(x: float, y: float, radius: float) -> Box:
+    return x - radius, y - radius, x + radius, y + radius
+
+
+def _inside(box: Box, frame: Box) -> bool:
+    return box[0] >= frame[0] and box[1] >= frame[1] and box[2] <= frame[2] and box[3] <= frame[3]
+
+
+def box_of(a: tuple[float, float], b: tuple[float, float]) -> Box:
+    """What a line from one point to another covers."""
+    return min(a[0], b[0]), min(a[1], b[1]), max(a[0], b[0]), max(a[1], b[1])
 
 
 def _overlap(a: Box, b: Box) -> bool:

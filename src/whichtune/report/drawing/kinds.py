@@ -1,0 +1,267 @@
+"""The kinds of figures: plain values, computed once and drawn in the page and as files. Scores are percentages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+Span = tuple[float, float]
+Point = tuple[float, float]
+Mark = Literal["recommended", "best", "run", "baseline"]
+Series = Literal["train", "validation", "published"]
+Tint = Literal["diverging", "sequential"]
+
+# What a mark says; each has its own colour and its own shape, so that neither is needed alone.
+MARKS: dict[Mark, str] = {
+    "recommended": "recommended",
+    "best": "best on validation",
+    "run": "trained",
+    "baseline": "baseline",
+}
+
+
+@dataclass(frozen=True)
+class Data:
+    """The values of a figure as text."""
+
+    header: list[str]
+    rows: list[list[str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """What every figure has. `name` is its file's, `alt` says in words what it shows, `data` has it as a table; a
+    matrix is its own table."""
+
+    name: str
+    title: str
+    caption: str
+    alt: str
+    data: Data | None = None
+    kind: ClassVar[str]
+
+
+# -- scores and costs ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ScoredRow:
+    """A row's mean, its interval, and `(seed, score)` of each run."""
+
+    label: str
+    mark: Mark
+    mean: float
+    span: Span | None
+    seeds: list[tuple[int | None, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dots(Figure):
+    """Every seed of every row, highest first."""
+
+    kind: ClassVar[str] = "dots"
+    axis: str
+    rows: list[ScoredRow]
+
+
+@dataclass(frozen=True)
+class CostPoint:
+    """A row by its cost `x` and its score `y`; `cost` is `x` as text, `front` whether no row beats it in both."""
+
+    label: str
+    mark: Mark
+    x: float
+    y: float
+    span: Span | None
+    cost: str
+    front: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scatter(Figure):
+    """Scores against one cost. `cost` is its key in the records, `choice` its name, `log` whether its axis is."""
+
+    kind: ClassVar[str] = "scatter"
+    cost: str
+    choice: str
+    axis_x: str
+    axis_y: str
+    log: bool
+    points: list[CostPoint]
+
+
+@dataclass(frozen=True)
+class Bar:
+    label: str
+    mark: Mark
+    value: float
+    text: str
+
+
+@dataclass(frozen=True)
+class BarPanel:
+    title: str
+    bars: list[Bar]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bars(Figure):
+    """A panel for each cost or score, each with its own axis from zero."""
+
+    kind: ClassVar[str] = "bars"
+    panels: list[BarPanel]
+
+
+# -- curves -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class CurveLine:
+    """One curve of one run; `best` is the point that a ring marks."""
+
+    label: str
+    mark: Mark
+    series: Series
+    seed: int | None
+    points: list[Point]
+    best: Point | None = None
+
+
+@dataclass(frozen=True)
+class CurvePanel:
+    """The curves of a row, or, where there are too many rows, those of all, `joined`."""
+
+    title: str
+    lines: list[CurveLine]
+    joined: bool = False
+
+    def is_faint(self, line: CurveLine) -> bool:
+        """Whether a line is there for the others to stand out from."""
+        return self.joined and line.mark in ("run", "baseline")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curves(Figure):
+    """A panel a row, all on one scale."""
+
+    kind: ClassVar[str] = "curves"
+    axis_x: str
+    axis_y: str
+    panels: list[CurvePanel]
+
+    @property
+    def joined(self) -> bool:
+        return self.panels[0].joined
+
+
+# -- a search -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class GainPoint:
+    """The expected best `y` of so many draws, which cost `x`."""
+
+    x: float
+    y: float
+    span: Span | None
+    draws: int
+
+
+@dataclass(frozen=True)
+class GainPanel:
+    title: str
+    mark: Mark
+    curve: list[GainPoint]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gains(Figure):
+    """What searching bought: a panel a row, the other rows' curves behind its own."""
+
+    kind: ClassVar[str] = "gains"
+    axis_x: str
+    axis_y: str
+    log: bool
+    panels: list[GainPanel]
+
+
+@dataclass(frozen=True)
+class DrawPoint:
+    """One draw: its learning rate `x` and its score `y`."""
+
+    number: int
+    x: float
+    y: float
+    selected: bool
+
+
+@dataclass(frozen=True)
+class SensitivityPanel:
+    """The draws of a row, and the ends of the range that was searched."""
+
+    title: str
+    mark: Mark
+    points: list[DrawPoint]
+    range: Span
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sensitivity(Figure):
+    """Scores of draws against their learning rates, which are positive: the axis is logarithmic."""
+
+    kind: ClassVar[str] = "sensitivity"
+    axis_x: str
+    axis_y: str
+    panels: list[SensitivityPanel]
+
+
+# -- matrices -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A value with its text. `note` stands below it; `strong` and `tested` decide how it is set."""
+
+    value: float
+    text: str
+    note: str = ""
+    strong: bool = False
+    tested: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matrix(Figure):
+    """Cells `(rows, columns)`, tinted by their value from 0 to `largest`, or on both sides of it. None: no value."""
+
+    tint: ClassVar[Tint] = "sequential"
+    rows: list[str]
+    columns: list[str]
+    corner: str
+    cells: list[list[Cell | None]]
+    largest: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Differences(Matrix):
+    """Each row minus each other."""
+
+    kind: ClassVar[str] = "differences"
+    tint: ClassVar[Tint] = "diverging"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classes(Matrix):
+    """One figure of each class for each row of the study."""
+
+    kind: ClassVar[str] = "classes"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confusion(Matrix):
+    """True classes by predicted ones, as shares of the true class. `written`: few enough to write each cell out;
+    `confusions`: the most frequent errors as true class, predicted class and count."""
+
+    kind: ClassVar[str] = "confusion"
+    label: str
+    written: bool
+    confusions: list[list[str]] = field(default_factory=list)

@@ -1,0 +1,165 @@
+"""A figure as a file holds it: all its panels on one sheet, with the legend that the page has elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from whichtune.report.drawing.canvas import Canvas, clip_to, width_of
+from whichtune.report.drawing.curves import Panel, curve_panels, gain_panels, sensitivity_panels
+from whichtune.report.drawing.kinds import (
+    MARKS,
+    Bars,
+    Confusion,
+    Curves,
+    Dots,
+    Figure,
+    Gains,
+    Mark,
+    Matrix,
+    Scatter,
+    Sensitivity,
+    Series,
+)
+from whichtune.report.drawing.matrices import matrix, named_confusion
+from whichtune.report.drawing.scores import bar_panels, dots, scatter
+
+EDGE, GAP = 12.0, 22.0  # around a sheet, and between its panels
+TITLE = 22.0  # height of a panel's title
+AXIS = 22.0  # width of the upright name of an axis
+KEY, KEY_GAP, KEY_LINE = 26.0, 20.0, 22.0  # of a legend: a key's width, the room after an entry, a line's height
+LEAST_LEGEND = 320.0
+MOST_CONFUSIONS = 6
+SERIES: dict[Series, str] = {
+    "train": "train, while it was trained",
+    "validation": "validation",
+    "published": "published",
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a legend: a mark, a stroke or a ring, and what it means."""
+
+    words: str
+    kind: Literal["mark", "stroke", "ring"]
+    look: str
+
+
+def sheets(figures: Sequence[Figure]) -> list[tuple[str, Canvas]]:
+    """Every figure under its file's name. The first six confusion matrices, of highest score, share one sheet."""
+    confusions = [figure for figure in figures if isinstance(figure, Confusion)][:MOST_CONFUSIONS]
+    found = [(figure.name, sheet(figure)) for figure in figures if not isinstance(figure, Confusion)]
+    return found + ([("confusion", _confusions(confusions))] if confusions else [])
+
+
+def sheet(figure: Figure) -> Canvas:
+    """One figure whole."""
+    if isinstance(figure, Dots):
+        return _padded(_with_legend(dots(figure), _marks(row.mark for row in figure.rows)))
+    if isinstance(figure, Scatter):
+        return _padded(_with_legend(scatter(figure), _marks(point.mark for point in figure.points)))
+    if isinstance(figure, Curves):
+        grid = _grid(curve_panels(figure), 4, figure.alt, figure.axis_y)
+        return _padded(_with_legend(grid, _curve_entries(figure)))
+    if isinstance(figure, Gains):
+        return _padded(_grid(gain_panels(figure), 3, figure.alt, figure.axis_y))
+    if isinstance(figure, Sensitivity):
+        return _padded(_grid(sensitivity_panels(figure), 3, figure.alt, figure.axis_y))
+    if isinstance(figure, Bars):
+        return _padded(_grid(bar_panels(figure), 3, figure.alt))
+    if isinstance(figure, Matrix):
+        return _padded(matrix(figure))
+    raise TypeError(f"no drawing for a figure of kind {figure.kind!r}")
+
+
+def _padded(canvas: Canvas) -> Canvas:
+    whole = Canvas(canvas.width + 2 * EDGE, canvas.height + 2 * EDGE, canvas.alt, canvas.kind)
+    whole.put(canvas, EDGE, EDGE)
+    return whole
+
+
+def _grid(panels: Sequence[Panel], columns: int, alt: str, axis: str = "") -> Canvas:
+    """Panels beside and below one another, each under its title; the name of their common axis on the left."""
+    columns = min(columns, len(panels))
+    lines = [panels[i : i + columns] for i in range(0, len(panels), columns)]
+    wide = max(drawn.width for _, drawn in panels)
+    talls = [max(drawn.height for _, drawn in line) for line in lines]
+    left = AXIS if axis else 0.0
+    height = sum(talls) + (TITLE + GAP) * len(lines) - GAP
+    canvas = Canvas(left + wide * columns + GAP * (columns - 1), height, alt, panels[0][1].kind)
+    if axis:
+        canvas.text(12, height / 2, axis, "axis", "middle", turn=-90)
+    y = 0.0
+    for line, tall in zip(lines, talls, strict=True):
+        for place, (title, drawn) in enumerate(line):
+            x = left + place * (wide + GAP)
+            canvas.text(x + 4, y + 14, clip_to(title, wide - 8), "title")
+            canvas.put(drawn, x, y + TITLE)
+        y += TITLE + tall + GAP
+    return canvas
+
+
+def _confusions(figures: Sequence[Confusion]) -> Canvas:
+    grid = _grid([(figure.label, named_confusion(figure)) for figure in figures], 3, figures[0].alt, "true class")
+    canvas = Canvas(grid.width, grid.height + 22, grid.alt, grid.kind)
+    canvas.put(grid, 0, 0)
+    canvas.text(grid.width / 2, grid.height + 16, "predicted class", "axis", "middle")
+    return _padded(canvas)
+
+
+# -- legends ------------------------------------------------------------------------------------------
+
+
+def _marks(used: Iterable[Mark]) -> list[Entry]:
+    there = set(used)
+    return [Entry(words, "mark", mark) for mark, words in MARKS.items() if mark in there]
+
+
+def _curve_entries(figure: Curves) -> list[Entry]:
+    """Dashes, the ring, and the colours of the marked rows."""
+    lines = [(line, panel.is_faint(line)) for panel in figure.panels for line in panel.lines]
+    there = {line.series for line, _ in lines}
+    found = [
+        Entry(words, "stroke", f"curve {'c-published' if series == 'published' else 'c-any'} {series}")
+        for series, words in SERIES.items()
+        if series in there
+    ]
+    if any(line.best and not faint for line, faint in lines):
+        found.append(Entry("best point", "ring", "best-point c-any"))
+    marks = {line.mark for line, _ in lines}
+    coloured: tuple[Mark, ...] = ("recommended", "best")
+    return found + [Entry(MARKS[mark], "stroke", f"curve c-{mark}") for mark in coloured if mark in marks]
+
+
+def _with_legend(canvas: Canvas, entries: Sequence[Entry]) -> Canvas:
+    """The drawing with a legend in the middle below it, on as many lines as it needs."""
+    room = max(canvas.width, LEAST_LEGEND)
+    lines: list[list[Entry]] = [[]]
+    for entry in entries:
+        if lines[-1] and _length([*lines[-1], entry]) > room:
+            lines.append([])
+        lines[-1].append(entry)
+    whole = Canvas(room, canvas.height + 12 + KEY_LINE * len(lines), canvas.alt, canvas.kind)
+    whole.put(canvas, (room - canvas.width) / 2, 0)
+    for place, line in enumerate(lines):
+        x, y = (room - _length(line)) / 2, canvas.height + 12 + KEY_LINE * (place + 0.5)
+        for entry in line:
+            _key(whole, entry, x, y)
+            whole.text(x + KEY, y + 4, entry.words, "value")
+            x += KEY + width_of(entry.words) + KEY_GAP
+    return whole
+
+
+def _length(line: Sequence[Entry]) -> float:
+    return sum(KEY + width_of(entry.words) + KEY_GAP for entry in line) - KEY_GAP
+
+
+def _key(canvas: Canvas, entry: Entry, x: float, y: float) -> None:
+    if entry.kind == "stroke":
+        canvas.path([(x, y), (x + KEY - 6, y)], entry.look)
+    elif entry.kind == "ring":
+        canvas.circle(x + KEY / 2 - 3, y, 4.4, entry.look)
+    else:
+        canvas.mark(next(mark for mark in MARKS if mark == entry.look), x + KEY / 2 - 3, y, 5.0)
