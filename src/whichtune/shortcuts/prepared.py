@@ -106,7 +106,7 @@ def _prepare(
         try:
             forward.settle()
         except PlanFailedError as error:
-            notes.append(f"Self-check: no shortcut is used ({error}).")
+            notes.append(str(error))
             return Prepared(plain, {**shortcuts, "used": {"plain": True}}, notes)
     notes += forward.notes
     train = states.get("train")

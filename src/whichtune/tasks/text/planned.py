@@ -28,7 +28,13 @@ from whichtune.shortcuts.cache import CacheUnavailable
 from whichtune.shortcuts.features import Twins, has_twins, keyword_inputs
 from whichtune.shortcuts.frozen_blocks import READ, Filled, LowerPass, Texts, Want
 from whichtune.shortcuts.prepared import CacheSettings, Prepared
-from whichtune.shortcuts.self_check import LOGIT_TOLERANCE, gradient_difference, gradients_of, ragged_rows
+from whichtune.shortcuts.self_check import (
+    LOGIT_TOLERANCE,
+    gradient_difference,
+    gradients_of,
+    note_of_failure,
+    ragged_rows,
+)
 from whichtune.study.spec import RunSpec
 from whichtune.tasks.text.forward import Operations, PlainTextForward, TextForward, summed_loss
 from whichtune.training.forward import autocast
@@ -217,7 +223,7 @@ def prepare_text_forward(
         with timers.phase("load"):
             why = forward.difference(plain)
     if why is not None:
-        cache.notes.append(f"Self-check: no shortcut is used ({why}).")
+        cache.notes.append(note_of_failure("no shortcut is used", why))
         return Prepared(plain, {**shortcuts, "used": {"plain": True}}, cache.notes)
     train = cache.filled.get("train")
     used = {
