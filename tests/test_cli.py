@@ -127,12 +127,16 @@ def test_methods_doctor_and_version() -> None:
     assert run("--version").stdout.startswith("whichtune ")
 
 
-def test_a_setting_that_does_not_reach_every_line_is_said_to() -> None:
-    """The demo's methods have learning rates of their own."""
-    for command in (["compare", "--dry-run"], ["plan"]):
-        said = inside(*command, "--set", "learning_rate=1e-3").stderr
+def test_a_setting_that_does_not_reach_every_line_is_said_to(tiny_gpt2: Path, mail: Path, tmp_path: Path) -> None:
+    """Two methods with learning rates of their own, as in the demo."""
+    runs = "runs: [{method: head_only, learning_rate: 3e-2}, {method: last_block, learning_rate: 6e-3}]\n"
+    text = f"data: {mail}\nmodel: {tiny_gpt2}\n{runs}seeds: [0]\nbaselines: []\nsettings: {{max_steps: 2}}\n"
+    (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
+    for command in (["compare", "mine.yaml", "--dry-run"], ["plan", "mine.yaml"]):
+        said = inside(*command, "--set", "learning_rate=1e-3", cwd=tmp_path).stderr
         assert "--set learning_rate=1e-3 leaves out lines with a learning_rate of their own: head_only, " in said
-    assert "leaves out" not in inside("compare", "--dry-run", "--set", "last_block.learning_rate=1e-3").stderr
+    one = inside("compare", "mine.yaml", "--dry-run", "--set", "last_block.learning_rate=1e-3", cwd=tmp_path)
+    assert "leaves out" not in one.stderr
 
 
 @pytest.mark.parametrize(("key", "near"), [("tuning.seeds", "'seed'"), ("data.splitt", "'split'")])
