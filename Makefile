@@ -22,7 +22,7 @@ demo: $(STAMP)
 	$(BIN)/whichtune compare --seeds 0 --out whichtune-demo
 
 test: $(STAMP)
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal
 
 test-slow: $(STAMP)
 	$(BIN)/pytest -m slow

@@ -7,16 +7,54 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test processes on two cores: more threads only wait
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ["WHICHTUNE_STRICT_SHORTCUTS"] = "1"  # a shortcut that fails its check is a note to users, a fault here
 
 import importlib.util
 import json
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pandas as pd
 import pytest
 
 from realdata import shared
 from saved_models import save_with_embedded_tokenizer
+from warm_servers import WarmServers
+from whichtune.executors import server
+
+# How long an example takes depends on what else the machine does.
+hypothesis.settings.register_profile("no clock", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("no clock")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A cache of this session alone, shared by its processes: none of yesterday's hidden states is read."""
+    if not hasattr(config, "workerinput"):
+        folder = tempfile.mkdtemp(prefix="whichtune-tests-")
+        os.environ["WHICHTUNE_CACHE"] = folder
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+_launch = server._launch
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _warm_servers() -> Iterator[None]:
+    """Studies made in tests share one process's imports."""
+    servers = WarmServers(_launch, server._forked)
+    server._launch = servers.launch
+    yield
+    server._launch = _launch
+    servers.close()
+
+
+@pytest.fixture
+def real_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run servers are started as users' are."""
+    monkeypatch.setattr(server, "_launch", _launch)
 
 
 @pytest.fixture(scope="session")

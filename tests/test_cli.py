@@ -1,4 +1,4 @@
-"""The command as users meet it: real processes, exit codes, one sentence for bad input."""
+"""The command as users meet it: exit codes, one sentence for bad input; real processes where it is they that count."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from command import inside
 
 
 def run(*words: str, cwd: Path | None = None, code: int = 0) -> subprocess.CompletedProcess[str]:
@@ -28,13 +30,13 @@ def run(*words: str, cwd: Path | None = None, code: int = 0) -> subprocess.Compl
 def test_compare_show_and_predict(tiny_gpt2: Path, mail: Path, tmp_path: Path) -> None:
     words = ["compare", "--data", str(mail), "--model", str(tiny_gpt2), "--methods", "head_only,tfidf_word"]
     words += ["--seeds", "0,1", "--set", "epochs=1", "--out", "out", "--threads", "1"]
-    planned = run(*words, "--dry-run", cwd=tmp_path)
+    planned = inside(*words, "--dry-run", cwd=tmp_path)
     assert "Nothing was run" in planned.stdout
     assert not (tmp_path / "out").exists()
     first = run(*words, cwd=tmp_path)
     assert "3 runs made" in first.stdout
     assert "head_only" in first.stdout
-    again = run(*words, "--json", cwd=tmp_path)
+    again = inside(*words, "--json", cwd=tmp_path)
     summary = json.loads(again.stdout)
     assert [r["label"] for r in summary["runs"]] == ["head_only", "head_only", "tfidf_word"]
     assert summary["schema_version"] == 1
@@ -42,8 +44,8 @@ def test_compare_show_and_predict(tiny_gpt2: Path, mail: Path, tmp_path: Path) -
     assert summary["runs"][0]["spec"]["method"] == "head_only"
     table = run("show", "out", cwd=tmp_path).stdout
     assert "tfidf_word" in table
-    assert "confusion matrix" in run("show", "out", "head_only:1", cwd=tmp_path).stdout
-    assert json.loads(run("show", "out", "head_only:1", "--json", cwd=tmp_path).stdout)["seed"] == 1
+    assert "confusion matrix" in inside("show", "out", "head_only:1", cwd=tmp_path).stdout
+    assert json.loads(inside("show", "out", "head_only:1", "--json", cwd=tmp_path).stdout)["seed"] == 1
     (tmp_path / "new.txt").write_text("call me\nyou have won\n", encoding="utf-8")
     rows = run("predict", "out", "head_only", "new.txt", cwd=tmp_path).stdout.splitlines()
     assert rows[0].startswith("text,prediction,")
@@ -53,7 +55,7 @@ def test_compare_show_and_predict(tiny_gpt2: Path, mail: Path, tmp_path: Path) -
 def test_a_study_file(tiny_gpt2: Path, mail: Path, tmp_path: Path) -> None:
     text = f"data: {mail}\nmodel: {tiny_gpt2}\nmethods: [{{method: lora, label: small, lora_rank: 2}}]\nbaselines: []\n"
     (tmp_path / "mine.yaml").write_text(text + "settings: {max_steps: 2}\n", encoding="utf-8")
-    run("compare", "mine.yaml", "--seeds", "5", "--threads", "1", cwd=tmp_path)
+    inside("compare", "mine.yaml", "--seeds", "5", "--threads", "1", cwd=tmp_path)
     summary = json.loads((tmp_path / "whichtune-mine" / "summary.json").read_text())
     assert [(r["label"], r["seed"]) for r in summary["runs"]] == [("small", 5)]
     assert summary["runs"][0]["spec"]["method_settings"]["lora_rank"] == 2
@@ -62,7 +64,7 @@ def test_a_study_file(tiny_gpt2: Path, mail: Path, tmp_path: Path) -> None:
 
 def test_a_failed_run_gives_exit_code_1(tiny_gpt2: Path, mail: Path, tmp_path: Path) -> None:
     words = ["compare", "--data", str(mail), "--model", str(tiny_gpt2), "--methods", "last_blocks,majority"]
-    result = run(*words, "--seeds", "0", "--set", "blocks=7", "--out", "out", "--threads", "1", cwd=tmp_path, code=1)
+    result = inside(*words, "--seeds", "0", "--set", "blocks=7", "--out", "out", "--threads", "1", cwd=tmp_path, code=1)
     assert "has 3 blocks" in result.stdout
 
 
@@ -87,7 +89,7 @@ BAD = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_bad_input(case: str, tiny_gpt2: Path, mail: Path, tmp_path: Path) -> None:
-    """One sentence on standard error, exit code 2, nothing written."""
+    """One sentence on standard error, exit code 2, nothing written; the first in a process of its own."""
     if case == "no CUDA":
         import torch
 
@@ -96,7 +98,8 @@ def test_bad_input(case: str, tiny_gpt2: Path, mail: Path, tmp_path: Path) -> No
     words, message = BAD[case]
     defaults = {"--data": str(mail), "--model": str(tiny_gpt2), "--methods": "head_only"}
     given = [w for key, value in defaults.items() if key not in words for w in (key, value)]
-    result = run("compare", *words, *given, cwd=tmp_path, code=2)
+    call = run if case == next(iter(BAD)) else inside
+    result = call("compare", *words, *given, cwd=tmp_path, code=2)
     assert message in result.stderr
     assert result.stderr.startswith("Error: ")
     assert result.stderr.count("\n") == 1
@@ -115,24 +118,28 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
 
 
 def test_methods_doctor_and_version() -> None:
-    listing = run("methods").stdout
+    listing = inside("methods").stdout
     assert "linear_probe" in listing
     assert "tfidf_char" in listing
-    assert "lora_rank" in run("methods", "lora").stdout
-    assert "did you mean 'lora'" in run("methods", "lra", code=2).stderr
+    assert "lora_rank" in inside("methods", "lora").stdout
+    assert "did you mean 'lora'" in inside("methods", "lra", code=2).stderr
     assert "PROBLEM" not in run("doctor").stdout
     assert run("--version").stdout.startswith("whichtune ")
 
 
-def test_a_setting_that_does_not_reach_every_line_is_said_to() -> None:
-    """The demo's methods have learning rates of their own."""
-    for command in (["compare", "--dry-run"], ["plan"]):
-        said = run(*command, "--set", "learning_rate=1e-3").stderr
+def test_a_setting_that_does_not_reach_every_line_is_said_to(tiny_gpt2: Path, mail: Path, tmp_path: Path) -> None:
+    """Two methods with learning rates of their own, as in the demo."""
+    runs = "runs: [{method: head_only, learning_rate: 3e-2}, {method: last_block, learning_rate: 6e-3}]\n"
+    text = f"data: {mail}\nmodel: {tiny_gpt2}\n{runs}seeds: [0]\nbaselines: []\nsettings: {{max_steps: 2}}\n"
+    (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
+    for command in (["compare", "mine.yaml", "--dry-run"], ["plan", "mine.yaml"]):
+        said = inside(*command, "--set", "learning_rate=1e-3", cwd=tmp_path).stderr
         assert "--set learning_rate=1e-3 leaves out lines with a learning_rate of their own: head_only, " in said
-    assert "leaves out" not in run("compare", "--dry-run", "--set", "last_block.learning_rate=1e-3").stderr
+    one = inside("compare", "mine.yaml", "--dry-run", "--set", "last_block.learning_rate=1e-3", cwd=tmp_path)
+    assert "leaves out" not in one.stderr
 
 
 @pytest.mark.parametrize(("key", "near"), [("tuning.seeds", "'seed'"), ("data.splitt", "'split'")])
 def test_an_unknown_key_of_the_data_or_the_search_is_named(key: str, near: str) -> None:
-    said = run("compare", "--dry-run", "--set", f"{key}=3", code=2).stderr
+    said = inside("compare", "--dry-run", "--set", f"{key}=3", code=2).stderr
     assert said.startswith(f"Error: --set {key}: did you mean {near}?")

@@ -16,6 +16,7 @@ import torch
 
 from models.tiny_families import FAMILIES
 from planned_runs import ARRANGEMENTS, METHOD_NAMES, POSITIONS, Cell, cells, make_classifier, run
+from whichtune.shortcuts.self_check import STRICT, ShortcutError
 
 MAIN = ("gpt2", "bert")
 
@@ -175,12 +176,15 @@ def test_dropout_means_the_plain_way(tmp_path: Path) -> None:
     assert planned.difference(run(cell, "off", tmp_path, make_classifier(cell, resid_pdrop=0.1))) < 1e-5
 
 
-def test_a_wrong_state_in_the_cache_is_noticed(tmp_path: Path) -> None:
+def test_a_wrong_state_in_the_cache_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The check before the first step reads the cache: damage that keeps the size shows, and is said."""
     cell = Cell("gpt2", "last_block", "last_nonpad", "dynamic", False)
     run(cell, "auto", tmp_path)
     for file in tmp_path.glob("*/states.bin"):
         file.write_bytes(bytes(file.stat().st_size))
+    with pytest.raises(ShortcutError, match="logits differ"):  # as all tests are run
+        run(cell, "auto", tmp_path)
+    monkeypatch.delenv(STRICT)
     planned = run(cell, "auto", tmp_path)
     assert planned.prepared is not None
     assert any("lower blocks run anew" in note for note in planned.prepared.notes)

@@ -10,9 +10,11 @@ import textwrap
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock, Timeout
 
 from whichtune.shortcuts.cache import (
     ActivationCache,
@@ -160,41 +162,54 @@ def _child(tmp_path: Path, body: str) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
 
 
-SLOW_FILL = """
+HELD_FILL = """
 def fill(writers):
-    (root / "begun").touch()
     for text, states in enumerate(_states(0)):
-        time.sleep({pause})
         writers["a"].put(text, states)
-    return {{"a": ABOUT}}
-print(cache.get_or_make({{"a": (LENGTHS, WIDTH, torch.float32)}}, fill)[1])
+        (root / "begun").touch()
+        while not (root / "go").exists():
+            time.sleep(0.01)
+    return {"a": ABOUT}
+print(cache.get_or_make({"a": (LENGTHS, WIDTH, torch.float32)}, fill)[1])
 """
 
 
-def _wait_for(path: Path) -> None:
-    deadline = time.monotonic() + 60
-    while not path.exists():
-        assert time.monotonic() < deadline, "the other process did not begin"
+def _held_writer(tmp_path: Path) -> subprocess.Popen[str]:
+    """A process that has begun to write the entry "a" and goes on when there is a file "go"."""
+    writing = _child(tmp_path, HELD_FILL)
+    while not (tmp_path / "begun").exists():
+        assert writing.poll() is None, "the other process ended before it began to write"
         time.sleep(0.01)
+    return writing
 
 
-def test_one_process_writes_while_another_waits(tmp_path: Path) -> None:
-    writing = _child(tmp_path, SLOW_FILL.format(pause=0.3))
-    _wait_for(tmp_path / "begun")
+def test_one_process_writes_while_another_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Held(FileLock):
+        """Lets the other process go on as soon as this one has found the lock taken."""
+
+        def acquire(self, *args: Any, **settings: Any) -> Any:
+            try:
+                return super().acquire(timeout=0)
+            except Timeout:
+                (tmp_path / "go").touch()
+                return super().acquire(*args, **settings)
+
+    writing = _held_writer(tmp_path)
     cache = ActivationCache(tmp_path / "cache", limit=10**9)
     assert cache.get("a") is None
+    monkeypatch.setattr("whichtune.shortcuts.cache.FileLock", Held)
     assert not _make(cache, "a", seed=9)  # waited, and made nothing
-    assert writing.communicate(timeout=60)[0].strip() == "{'a'}"
+    assert (tmp_path / "go").exists()
+    assert writing.communicate()[0].strip() == "{'a'}"
     states = cache.get("a")
     assert states is not None
     assert torch.equal(states.padded([2])[0], _states(0)[2])
 
 
 def test_a_killed_writer_leaves_nothing_to_read(tmp_path: Path) -> None:
-    writing = _child(tmp_path, SLOW_FILL.format(pause=30))
-    _wait_for(tmp_path / "begun")
+    writing = _held_writer(tmp_path)
     writing.send_signal(signal.SIGKILL)
-    writing.wait(timeout=60)
+    writing.wait()
     root = tmp_path / "cache"
     assert list(root.glob("a.part-*"))
     cache = ActivationCache(root, limit=10**9)
@@ -234,7 +249,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
             print(error, len(list((root / "limited").glob("*.part-*"))))
         """,
     )
-    assert child.communicate(timeout=60)[0].strip() == "the disk is full 0"
+    assert child.communicate()[0].strip() == "the disk is full 0"
 
 
 def _make_large(root: Path) -> None:

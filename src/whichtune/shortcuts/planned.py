@@ -23,7 +23,13 @@ from whichtune.shortcuts.features import FeatureComputer, Route
 from whichtune.shortcuts.frozen_blocks import Filled, Texts
 from whichtune.shortcuts.last_block import CannotPrune
 from whichtune.shortcuts.packing import Packing
-from whichtune.shortcuts.self_check import LOGIT_TOLERANCE, gradient_difference, gradients_of, ragged_rows
+from whichtune.shortcuts.self_check import (
+    LOGIT_TOLERANCE,
+    gradient_difference,
+    gradients_of,
+    note_of_failure,
+    ragged_rows,
+)
 from whichtune.study.spec import TokenPosition
 from whichtune.training.forward import Forward, PlainForward, autocast
 
@@ -142,7 +148,7 @@ class PlannedForward:
                 left = _what_is_left_out(self.route, simpler)
                 if simpler is None:
                     if self.features_cached or not self._texts_are_plain:
-                        raise PlanFailedError(reason.text)
+                        raise PlanFailedError(note_of_failure("no shortcut is used", reason.text))
                     return
                 self._say(left, reason)
                 self._take(simpler)
@@ -153,7 +159,7 @@ class PlannedForward:
         if reason.expected:
             self.refused.append(f"{left_out}: {reason.text}")
         else:
-            self.notes.append(f"Self-check: {left_out} ({reason.text}).")
+            self.notes.append(note_of_failure(left_out, reason.text))
 
     def _difference(self, rows: Sequence[int], expected: tuple[Tensor, list[Tensor]]) -> _Reason | None:
         """Why this route is not the plain way; None where it is."""
@@ -188,7 +194,7 @@ class _Reason:
 
 
 class PlanFailedError(Exception):
-    """Even the simplest route differs from the plain way; the message says how."""
+    """Even the simplest route differs from the plain way; the message is the note that says how."""
 
 
 def _what_is_left_out(route: Route, simpler: Route | None) -> str:

@@ -91,7 +91,7 @@ def prepare_forward(
             try:
                 forward.settle()
             except PlanFailedError as error:
-                notes.append(f"Self-check: no shortcut is used ({error}).")
+                notes.append(str(error))
                 return Prepared(plain, {**shortcuts, "used": {"plain": True}}, notes)
     prepared = Prepared[Forward](forward, {**shortcuts, "used": _used(plan, forward)}, notes + forward.notes)
     if "train" in states and (forward.route.boundary or forward.features_cached):

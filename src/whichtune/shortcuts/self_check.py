@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 
 import torch
@@ -11,6 +12,19 @@ from torch import Tensor
 LOGIT_TOLERANCE = {"float32": 2e-5, "bf16": 5e-2, "fp16": 1e-2}
 GRADIENT_TOLERANCE = {"float32": 1e-4, "bf16": 1e-1, "fp16": 2e-2}
 CHECKED_TEXTS = 4
+STRICT = "WHICHTUNE_STRICT_SHORTCUTS"
+
+
+class ShortcutError(Exception):
+    """A shortcut is not the plain way, and that is asked to be an error: `WHICHTUNE_STRICT_SHORTCUTS=1`."""
+
+
+def note_of_failure(what: str, reason: str) -> str:
+    """The note that a check has failed and `what` is done instead. Raises ShortcutError where that is asked for."""
+    note = f"Self-check: {what} ({reason})."
+    if os.environ.get(STRICT) == "1":
+        raise ShortcutError(note)
+    return note
 
 
 def ragged_rows(lengths: Sequence[int]) -> list[int]:

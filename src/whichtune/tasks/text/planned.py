@@ -39,7 +39,13 @@ from whichtune.shortcuts.prepared import (
     random_streams_kept,
     wants_at,
 )
-from whichtune.shortcuts.self_check import LOGIT_TOLERANCE, gradient_difference, gradients_of, ragged_rows
+from whichtune.shortcuts.self_check import (
+    LOGIT_TOLERANCE,
+    gradient_difference,
+    gradients_of,
+    note_of_failure,
+    ragged_rows,
+)
 from whichtune.study.spec import RunSpec
 from whichtune.tasks.text.forward import Operations, PlainTextForward, TextForward, summed_loss
 from whichtune.tasks.text.model import meta_language_model
@@ -210,7 +216,7 @@ def prepare_text_forward(
         with timers.phase("load"):
             why = forward.difference(plain)
     if why is not None:
-        notes.append(f"Self-check: no shortcut is used ({why}).")
+        notes.append(note_of_failure("no shortcut is used", why))
         return Prepared(plain, {**shortcuts, "used": {"plain": True}}, notes)
     train = filled.get("train")
     used: dict[str, JsonValue] = {
