@@ -55,12 +55,16 @@ class _Connection:
             hangup = select.poll()
             hangup.register(self.events, 0)
             hangup.poll(END_SECONDS * 1000)
-            return
+        else:
+            self._wait(self.process)
+
+    @staticmethod
+    def _wait(process: subprocess.Popen[str]) -> None:
         try:
-            self.process.wait(timeout=END_SECONDS)
+            process.wait(timeout=END_SECONDS)
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+            process.kill()
+            process.wait()
 
 
 class RunServer:
