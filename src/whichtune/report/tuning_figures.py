@@ -22,8 +22,8 @@ from whichtune.report.drawing.kinds import (
     Span,
 )
 from whichtune.report.score_figures import is_wide
-from whichtune.report.tuning import scale_of
 from whichtune.report.view import View
+from whichtune.report.words import scale_of
 from whichtune.stats.tuning import Axis, CurvePoint, LineFigures, TuningFigures
 from whichtune.study.spaces import Choice, read_space
 from whichtune.wording import plural
