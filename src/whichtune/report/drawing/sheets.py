@@ -28,7 +28,7 @@ EDGE, GAP = 12.0, 22.0  # around a sheet, and between its panels
 TITLE = 22.0  # height of a panel's title
 AXIS = 22.0  # width of the upright name of an axis
 KEY, KEY_GAP, KEY_LINE = 26.0, 20.0, 22.0  # of a legend: a key's width, the room after an entry, a line's height
-LEAST_LEGEND = 320.0
+LEAST_LEGEND = 440.0
 MOST_CONFUSIONS = 6
 SERIES: dict[Series, str] = {
     "train": "train, while it was trained",
