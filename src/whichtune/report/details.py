@@ -226,9 +226,9 @@ def claims(view: View) -> list[list[str]]:
 
 
 def _claim(view: View, pair: Comparison) -> list[str]:
-    published = pair.published or {}
-    both = [value for value in (published.get("a"), published.get("b")) if isinstance(value, (int, float))]
-    undecided = "not judged" if published_direction(published) is None else "left open"
+    figures = pair.published or {}
+    both = [value for value in (figures.get("a"), figures.get("b")) if isinstance(value, (int, float))]
+    undecided = "not judged" if published_direction(figures) is None else "left open"
     other = "" if pair.metric == view.metric else f", {metric_title(pair.metric)}"
     change = words.NOTHING if pair.difference is None else f"{pair.difference:+.2f} {pair.unit}".replace("-", "−")
     return [
