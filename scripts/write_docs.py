@@ -1,4 +1,4 @@
-"""Write the documentation that is generated from the code: methods, settings and commands.
+"""Write the documentation that is generated from the code: methods, settings, commands and the summary's schema.
 
 python scripts/write_docs.py            # or: make docs
 python scripts/write_docs.py --check    # exit 1 where a page differs from the code
@@ -6,6 +6,7 @@ python scripts/write_docs.py --check    # exit 1 where a page differs from the c
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -60,10 +61,23 @@ def options_of(command: Any) -> list[tuple[str, str]]:
     ]
 
 
+def summary_schema() -> str:
+    """docs/summary.schema.json: what summary.json holds, as JSON schema."""
+    from whichtune.evidence.summary import Summary
+
+    schema = Summary.model_json_schema(mode="serialization")
+    return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}, indent=1) + "\n"
+
+
 def pages() -> dict[str, str]:
     from whichtune.cli.reference import methods_page, settings_page
 
-    return {"commands.md": commands_page(), "methods.md": methods_page(), "settings.md": settings_page()}
+    return {
+        "commands.md": commands_page(),
+        "methods.md": methods_page(),
+        "settings.md": settings_page(),
+        "summary.schema.json": summary_schema(),
+    }
 
 
 def main() -> None:

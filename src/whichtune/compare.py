@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from whichtune.tasks.base import AnyDataset
 
 Save = Literal["none", "best", "all"]
-Listener = Callable[[dict[str, Any]], None]
+Listener = Callable[[Any], None]
 
 
 @dataclass(frozen=True)

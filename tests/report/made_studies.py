@@ -13,6 +13,7 @@ import pandas as pd
 
 from whichtune.evidence.judge import judge
 from whichtune.evidence.summary import build_summary
+from whichtune.metrics import metrics_of
 from whichtune.records.record import (
     SCHEMA_VERSION,
     Cost,
@@ -215,7 +216,13 @@ class MadeStudy:
             loss=float(1.1 - (answers == self.truth).mean()),
             n=len(answers),
             confusion_matrix=confusion_matrix(self.truth, answers, labels=list(names)).tolist(),
+            **self._entered(answers),
         )
+
+    def _entered(self, answers: np.ndarray) -> dict[str, float]:
+        """Metrics of the table that have no field."""
+        entered = [metric for metric in metrics_of("classes") if metric.name not in Metrics.model_fields]
+        return {metric.name: metric.of_classes(self.truth, answers, len(self.names)) for metric in entered}
 
     def _curves(self, points: int, accuracy: float) -> list[dict[str, Any]]:
         found = []
@@ -230,6 +237,11 @@ class MadeStudy:
                     "validation_loss": 0.7 - 0.5 * done + float(self.random.normal(0, 0.01)),
                     "validation_accuracy": 0.5 + (accuracy - 0.5) * done,
                     "validation_f1_macro": 0.5 + (accuracy - 0.51) * done,
+                    **{
+                        f"validation_{metric.name}": 0.5 + (accuracy - 0.52) * done
+                        for metric in metrics_of("classes")
+                        if metric.name not in Metrics.model_fields
+                    },
                     "learning_rate": 5e-4 * (1 - i / points),
                     "seconds": float(i),
                 }

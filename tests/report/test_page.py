@@ -10,7 +10,11 @@ import pytest
 from report.conftest import by_id, page, text_of
 from report.made_studies import ALL, HOSTILE
 from whichtune.report.page import render_page
+from whichtune.report.sections import PAGES, page_of
+from whichtune.report.tables import markdown_table
+from whichtune.report.view import View
 from whichtune.report.write import load_view, write_report
+from whichtune.tasks import TASKS
 
 NAMES = sorted(ALL)
 
@@ -217,3 +221,23 @@ def test_a_page_for_100_runs_takes_under_two_seconds_of_processor_time(made):
     began = time.process_time()
     render_page(load_view(folder), folder)
     assert time.process_time() - began < 2
+
+
+def test_a_study_of_an_unknown_task_gets_a_plain_page(made):
+    """Its scores and costs, and nothing that another task declares."""
+    folder = made("ordinary")
+    known = load_view(folder)
+    study = known.study.model_copy(update={"task": "tagging"})
+    view = View(known.summary.model_copy(update={"study": study}), known.curves)
+    assert page_of(view).sections(view, folder, []) == []
+    shown = render_page(view, folder)
+    assert ">test accuracy %<" in shown
+    for other in ('id="classes"', 'id="examples"', 'id="samples"'):
+        assert other in render_page(known, folder) or other == 'id="samples"'
+        assert other not in shown
+    assert "The test split has 120 examples." in markdown_table(view)
+    assert "one is 0.83 points" in markdown_table(known)
+
+
+def test_every_task_declares_its_page():
+    assert set(PAGES) == set(TASKS)

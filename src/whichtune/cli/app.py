@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -130,7 +130,18 @@ def parse_bytes(option: str, text: str | None) -> int | None:
     return int(float(found[1]) * 1000 ** " kmgt".index(found[2] or " "))
 
 
-def _compare(study: Any, out: Path | None, as_json: bool, logger_names: list[str], **options: Any) -> None:
+def _compare(
+    study: Study,
+    out: Path | None,
+    as_json: bool,
+    logger_names: list[str],
+    *,
+    save: str,
+    threads: int | None,
+    jobs: int | None,
+    figures: bool,
+    cache_limit: int | None,
+) -> None:
     """Run a study with live progress, print its table, and exit with 1 where a run failed."""
     from whichtune.cli.progress import Progress
     from whichtune.cli.terminal import print_summary
@@ -141,7 +152,17 @@ def _compare(study: Any, out: Path | None, as_json: bool, logger_names: list[str
     with Progress(screen, debug_wanted()) as progress:
         sender = Sender(logger_names, progress)
         command = typed_command()
-        result = run_study(study, out, on_event=sender, command=command, **options)
+        result = run_study(
+            study,
+            out,
+            save=save,  # type: ignore[arg-type]
+            threads=threads,
+            jobs=jobs,
+            figures=figures,
+            cache_limit=cache_limit,
+            on_event=sender,
+            command=command,
+        )
         sender.finish()
     if as_json:
         print((result.folder / "summary.json").read_text(encoding="utf-8"))

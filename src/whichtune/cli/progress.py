@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from whichtune.metrics import METRICS
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress as Live
+    from rich.progress import TaskID
 
-Event = dict[str, Any]
+    from whichtune.records.events import Event
+
 PLAIN_SECONDS = 15.0  # between two plain lines of one run
 
 
@@ -19,7 +25,7 @@ class _Current:
         self.title = title
         self.began = self.last_line = time.monotonic()
         self.first_step: tuple[int, float] | None = None  # and when it was done
-        self.task: Any = None
+        self.task: TaskID | None = None
 
     def seconds_left(self, step: int, steps: int) -> float | None:
         """By the pace since the first step, before which lower blocks may have been computed; None at that step."""
@@ -41,7 +47,7 @@ class Progress:
         self.started = 0
         self.spent: list[float] = []
         self.current: dict[str, _Current] = {}
-        self.live: Any = None
+        self.live: Live | None = None
 
     def __enter__(self) -> Progress:
         if self.console.is_terminal:
@@ -102,8 +108,9 @@ class Progress:
         parts = [f"epoch {event['epoch']:.2f}", f"step {event['step']}/{event['steps']}"]
         if "train_loss" in event:
             parts.append(f"loss {event['train_loss']:.4f}")
-        if "validation_accuracy" in event:
-            parts.append(f"validation {100 * event['validation_accuracy']:.2f} %")
+        score = _score(event)
+        if score is not None:
+            parts.append(f"validation {score:.2f} %")
         left = run.seconds_left(event["step"], event["steps"])
         if left is not None:
             parts.append(f"{_clock(left)} left of this run{self._rest()}")
@@ -120,7 +127,7 @@ class Progress:
     def _on_end(self, event: Event) -> None:
         self.done += 1
         run = self.current.pop(event["run_id"])
-        if self.live is not None:
+        if self.live is not None and run.task is not None:
             self.live.remove_task(run.task)
         took = time.monotonic() - run.began
         self.spent.append(took)
@@ -132,7 +139,7 @@ class Progress:
             self._print(event["text"])
 
     def _show(self, run: _Current, detail: str, done: int | None, total: int | None) -> None:
-        if self.live is not None:
+        if self.live is not None and run.task is not None:
             from rich.markup import escape
 
             self.live.update(
@@ -144,6 +151,13 @@ class Progress:
 
     def _print(self, text: str) -> None:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _score(event: Event) -> float | None:
+    """The first metric that the event has of validation, in percent."""
+    told: Mapping[str, object] = event
+    found = (told.get(f"validation_{metric.name}") for metric in METRICS.values() if metric.unit == "points")
+    return next((100 * value for value in found if isinstance(value, (int, float))), None)
 
 
 def _clock(seconds: float) -> str:

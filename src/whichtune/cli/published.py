@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from whichtune.cli.dry_run import print_dry_run
 from whichtune.cli.screen import console, debug_wanted, typed_command
 from whichtune.errors import SettingError
-from whichtune.records.record import RunStatus
+from whichtune.metrics import metrics_of
+from whichtune.records.events import Event
+from whichtune.records.record import SPLITS, RunStatus
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from whichtune.study.spec import Study
+
+MAIN = metrics_of("classes")[0].name  # what published tables tell of each split
 EXPERIMENT_NOTE = (
     "The flags and their defaults are those of the published SMS-spam script, and so is what they mean: padding is "
     "attended to, and the seed is 123. `whichtune compare` has better defaults."
@@ -141,7 +149,7 @@ def experiment(
     )
     screen = console()
 
-    def tell(event: dict[str, Any]) -> None:
+    def tell(event: Event) -> None:
         line = loss_line(event)
         if line is not None:
             screen.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -150,9 +158,9 @@ def experiment(
 
     study = experiment_study(flags).model_copy(update={"device": device})
     result = compare(study, out, save="none", threads=threads, on_event=tell, command=typed_command())
-    run = result.summary.to_json()["runs"][0]
-    if run["status"] != "completed":
-        screen.print(f"The run failed: {run['error']}", markup=False, highlight=False, soft_wrap=True)
+    run = result.records[0]
+    if run.status is not RunStatus.COMPLETED:
+        screen.print(f"The run failed: {run.error}", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1)
     if not result.started:
         screen.print(f"This run is already in {result.folder}.", markup=False, highlight=False, soft_wrap=True)
@@ -188,26 +196,29 @@ def studies(
         _print_study(study, screen)
 
 
-def _study_line(study: Any) -> list[str]:
-    source = (study.published or {}).get("source", "")
+def _study_line(study: Study) -> list[str]:
+    from whichtune.report.published import read_published
+
+    published = read_published(study.published, MAIN)
     seeds = ", ".join(map(str, study.seeds))
+    source = published.source if published is not None else ""
     return [str(len(study.runs) + len(study.methods)), seeds, study.data.source, source]
 
 
-def _print_study(study: Any, screen: Any) -> None:
+def _print_study(study: Study, screen: Console) -> None:
     from whichtune.cli.terminal import print_lines
     from whichtune.published.presets import rows_of
+    from whichtune.report.published import read_published
 
-    figures = (study.published or {}).get("rows", {})
+    published = read_published(study.published, MAIN)
     rows = []
     for number, entry in rows_of(study).items():
         own = ", ".join(f"{key}={value}" for key, value in entry.settings.items())
-        facts = figures.get(entry.label, {})
-        published = [
-            f"{facts[key]:.2f}" if facts.get(key) is not None else ""
-            for key in ("train", "validation", "test", "minutes")
-        ]
-        rows.append([str(number), str(entry.label), entry.method, own, *published])
+        facts = published.rows.get(str(entry.label)) if published is not None else None
+        figures = facts.figures if facts is not None else {}
+        keys = (*(f"{split}_{MAIN}" for split in SPLITS), "train_minutes")
+        shown = [f"{figures[key]:.2f}" if key in figures else "" for key in keys]
+        rows.append([str(number), str(entry.label), entry.method, own, *shown])
     header = ["row", "label", "method", "own settings", "train %", "validation %", "test %", "minutes"]
     print_lines(header, rows, screen, left=4)
     shared = ", ".join(f"{key}={value}" for key, value in study.settings.items())
@@ -217,7 +228,7 @@ def _print_study(study: Any, screen: Any) -> None:
         screen.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _print_check(name: str, screen: Any) -> None:
+def _print_check(name: str, screen: Console) -> None:
     from whichtune.cli.terminal import print_lines
     from whichtune.published.claims import check_published
 

@@ -25,8 +25,14 @@ def type_words(annotation: object) -> str:
         return f"list of {type_words(parts[0])}"
     if origin is dict:
         return "mapping"
-    names = {bool: "true or false", int: "whole number", float: "number", str: "text", type(None): "null"}
-    return names.get(annotation, "mapping")  # type: ignore[call-overload]
+    names: dict[object, str] = {
+        bool: "true or false",
+        int: "whole number",
+        float: "number",
+        str: "text",
+        type(None): "null",
+    }
+    return names.get(annotation, "mapping")
 
 
 def settings_table(model: type[BaseModel]) -> list[str]:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from whichtune.errors import UnknownNameError
 from whichtune.registry import did_you_mean
@@ -22,6 +22,9 @@ SUFFIX = "-published.yaml"
 ALPHA = 0.05
 
 Direction = Literal["better", "worse", "equal"]
+Answer = Literal[
+    "shown", "not shown", "not contradicted", "contradicted", "the table says otherwise", "about time only"
+]
 
 
 class _Facts(BaseModel):
@@ -91,7 +94,7 @@ class PublishedStudy(_Facts):
         a, b = self.row(pair.a).minutes, self.row(pair.b).minutes
         return pair.time_ratio if a is None or b is None else a / b
 
-    def figures(self, number: int) -> dict[str, Any]:
+    def figures(self, number: int) -> dict[str, JsonValue]:
         """What was printed of a row, for the study that runs it again."""
         keys = {"row", "train", "validation", "test", "minutes", "f1_macro", "steps", "training_loss"}
         return self.row(number).model_dump(mode="json", include=keys, exclude_none=True)
@@ -119,9 +122,7 @@ class CheckedClaim(_Facts):
     p: float
     p_adjusted: float
     claimed: Direction | None
-    answer: Literal[
-        "shown", "not shown", "not contradicted", "contradicted", "the table says otherwise", "about time only"
-    ]
+    answer: Answer
     time_ratio: float | None = Field(description="a divided by b, as printed; null without printed times")
     claimed_time_ratio: float | None = None
 
@@ -212,7 +213,7 @@ def check_published(study: str) -> PublishedCheck:
     )
 
 
-def declared_pairs(study: str, labels: Mapping[int, str]) -> list[dict[str, Any]]:
+def declared_pairs(study: str, labels: Mapping[int, str]) -> list[dict[str, object]]:
     """The published claims as a study's `pairs`; `labels` maps row numbers to our labels.
 
     Comparisons with a row that `labels` leaves out are left out.
@@ -294,7 +295,7 @@ def _check_claims(facts: PublishedStudy) -> list[CheckedClaim]:
     return checked
 
 
-def _answer(direction: Direction | None, difference: float, p: float) -> Any:
+def _answer(direction: Direction | None, difference: float, p: float) -> Answer:
     """What the counts say. Equality cannot be shown from them, only not contradicted."""
     if direction is None:
         return "about time only"
@@ -306,7 +307,7 @@ def _answer(direction: Direction | None, difference: float, p: float) -> Any:
 
 
 def _summary(facts: PublishedStudy, rows: list[CheckedRow]) -> str:
-    from whichtune.evidence.sentences import count, listing
+    from whichtune.wording import listing, plural
 
     differing = [str(row.row) for row in rows if row.differs]
     if not differing:
@@ -314,8 +315,8 @@ def _summary(facts: PublishedStudy, rows: list[CheckedRow]) -> str:
     else:
         found = f"only row {differing[0]} differs" if len(differing) == 1 else f"only rows {listing(differing)} differ"
     return (
-        f"From the published counts alone ({count(facts.test_examples, f'test {facts.unit}')}, "
-        f"{count(facts.seeds, 'seed')}, unpaired, Holm-corrected over {count(len(rows), 'row')}): against row "
+        f"From the published counts alone ({plural(facts.test_examples, f'test {facts.unit}')}, "
+        f"{plural(facts.seeds, 'seed')}, unpaired, Holm-corrected over {plural(len(rows), 'row')}): against row "
         f"{facts.baseline_row}, {found}. Predictions were not published, so the pairing is lost; with it, smaller "
         "differences might show. One seed says nothing about how much another would change."
     )

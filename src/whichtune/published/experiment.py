@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from whichtune.errors import SettingError
 from whichtune.published.presets import read_preset
 from whichtune.published.reproduce import local_copy
+from whichtune.records.events import Event
+from whichtune.records.record import SPLITS, Metrics, RunRecord
 from whichtune.registry import did_you_mean
 from whichtune.study.load import parse_study
 from whichtune.study.spec import Study
@@ -58,7 +59,7 @@ def experiment_study(flags: Flags) -> Study:
     """A study of one run. Raises SettingError for a value that the script does not know."""
     preset = read_preset("sms-spam")
     method = _choose("--trainable_layers", flags.trainable_layers, TRAINABLE_LAYERS)
-    own: dict[str, Any] = {
+    own: dict[str, object] = {
         "token_position": _token_position(flags),
         "context_length": _context_length(flags.context_length),
         "causal_mask": not flags.disable_causal_mask,
@@ -112,7 +113,7 @@ def _model_of(size: str) -> str:
     return MODEL_SIZES[short[size]] if size in short else _choose("--model_size", size, MODEL_SIZES)
 
 
-def loss_line(event: dict[str, Any]) -> str | None:
+def loss_line(event: Event) -> str | None:
     """What the script tells while it trains: two losses at an interval, two accuracies after an epoch."""
     if event["event"] != "point":
         return None
@@ -123,11 +124,12 @@ def loss_line(event: dict[str, Any]) -> str | None:
     return f"epoch {int(event['epoch'] - 1e-9) + 1}, batch {event['batch']:06d}: {losses}"
 
 
-def final_lines(run: dict[str, Any]) -> list[str]:
+def final_lines(run: RunRecord) -> list[str]:
     """The three accuracies and the time of a completed run, from its record."""
-    cost = run["cost"]
-    seconds = sum(cost[key] or 0.0 for key in ("train_seconds", "curve_seconds", "cache_seconds"))
-    lines = [f"trained in {seconds / 60:.2f} minutes"]
-    for split in ("train", "validation", "test"):
-        lines.append(f"{split} accuracy {100 * run['metrics'][split]['accuracy']:.2f} %")
-    return lines
+    cost = run.cost
+    seconds = sum(spent or 0.0 for spent in (cost.train_seconds, cost.curve_seconds, cost.cache_seconds))
+    figures = [(split, run.metrics.of(split)) for split in SPLITS]
+    return [
+        f"trained in {seconds / 60:.2f} minutes",
+        *(f"{split} accuracy {100 * part.accuracy:.2f} %" for split, part in figures if isinstance(part, Metrics)),
+    ]

@@ -91,7 +91,7 @@ def only_rows(study: Study, numbers: list[int] | None) -> Study:
     )
 
 
-def row_in_full(study: Study, number: int) -> dict[str, Any]:
+def row_in_full(study: Study, number: int) -> dict[str, object]:
     """Every setting of one line, defaults filled in, with its published figures and the claims about it."""
     from whichtune.expansion.expand import merged_settings
     from whichtune.methods import METHODS
@@ -102,7 +102,7 @@ def row_in_full(study: Study, number: int) -> dict[str, Any]:
     own = {key: merged.pop(key) for key in list(merged) if key in method.Settings.model_fields}
     model = merged.pop("model", study.model)
     settings = Settings(**merged).model_dump(mode="json")
-    shown = {
+    shown: dict[str, object] = {
         "label": entry.label,
         "method": entry.method,
         "method_settings": method.Settings(**own).model_dump(mode="json"),

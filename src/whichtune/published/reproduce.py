@@ -7,7 +7,7 @@ other data or with other settings the same rows are an experiment of their own, 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from whichtune.compare import Listener, Result, Save, choose_device, compare
 from whichtune.data.named import NAMED_SETS
@@ -17,6 +17,9 @@ from whichtune.published.presets import only_rows, read_preset, with_claims
 from whichtune.report.reproduction import reproduction_csv, reproduction_markdown
 from whichtune.study.load import parse_assignment, parse_study
 from whichtune.study.spec import RunEntry, Study
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 # The vocabulary of GPT-2 (50,257 tokens) and what of its configuration decides what is computed.
 GPT2_VOCABULARY = "e35a33a0b2250c93"
@@ -197,7 +200,7 @@ def _differs_from_gpt2(model: str) -> str | None:
     return None
 
 
-def vocabulary_fingerprint(tokenizer: Any) -> str:
+def vocabulary_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
     """16 hex digits over the tokens in the order of their ids, which in byte-pair encoding is that of the merges."""
     import hashlib
 

@@ -10,11 +10,12 @@ import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 from whichtune.errors import SettingError
 from whichtune.evidence.summary import Summary
 from whichtune.metrics import METRICS
+from whichtune.records.events import Event, Listener
 from whichtune.records.record import SPLITS, CurvePoint, RunRecord, RunStatus
 from whichtune.records.store import StudyFolder
 from whichtune.registry import did_you_mean
@@ -23,8 +24,6 @@ from whichtune.report.view import View
 from whichtune.report.words import setting
 from whichtune.report.write import load_summary, whole_table
 
-Event = dict[str, Any]
-Listener = Callable[[Event], None]
 OTHER_FIGURES = ("perplexity",)  # beside the metrics
 MOST_METRICS = 500  # in one request to MLflow, which takes 1,000
 LONGEST_PARAMETER = 500
@@ -150,7 +149,7 @@ class TensorBoardLogger:
             for tag, value in final.items():
                 writer.add_scalar(tag, value, steps, seconds_of(record))
             scores = {tag: value for tag, value in final.items() if tag.startswith("final/")}
-            for summary in hparams(settings(record), scores):
+            for summary in hparams(settings(record), scores):  # type: ignore[no-untyped-call]
                 writer._get_file_writer().add_summary(summary)
 
     def table(self, summary: Summary) -> None:

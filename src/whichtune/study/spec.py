@@ -277,9 +277,7 @@ class Pair(Frozen):
     factor: str | None = None
     claim: str | None = None
     published: dict[str, Any] | None = None
-    metric: Literal["accuracy", "f1_macro", "rouge1", "rouge2", "rougeL", "rougeLsum", "loss"] | None = Field(
-        None, description="what is compared; default: the study's primary metric"
-    )
+    metric: str | None = Field(None, description="what is compared; default: the study's primary metric")
 
 
 class Study(Frozen):
@@ -307,7 +305,7 @@ class Study(Frozen):
     )
     baseline: str | None = Field(None, description="label that the others are compared with")
     pairs: list[Pair] = Field([], description="declared comparisons")
-    primary_metric: Literal["auto", "accuracy", "f1_macro", "rouge1", "rouge2", "rougeL", "rougeLsum", "loss"] = Field(
+    primary_metric: str = Field(
         "auto",
         description="`auto`: accuracy, or macro F1 where the largest class exceeds 60 %; rougeL for written texts",
     )
