@@ -63,7 +63,7 @@ def curve_panels(figure: Curves) -> list[Panel]:
 
 def _curve_panel(figure: Curves, panel: CurvePanel, size: Size, x: Scale, y: Scale) -> Canvas:
     alt = f"{figure.title}: {panel.title}, {len(panel.lines)} lines."
-    canvas = _ground(size, x, y, alt, figure.axis_x, (4, 7 if panel.joined else 4))
+    canvas = _ground(size, x, y, alt, figure.axis_x, (8, 7) if panel.joined else (5, 4))
     for line in panel.lines:
         _curve(canvas, line, panel.is_faint(line), x, y, figure.axis_x)
     return canvas

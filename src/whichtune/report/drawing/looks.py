@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from whichtune.report.drawing.kinds import MARKS
+
 # The page's light theme on white: what files are drawn in.
 LIGHT = {
     "--paper": "#ffffff",
@@ -23,7 +25,6 @@ LIGHT = {
     "--minus": "#d55e00",
 }
 FONT_SIZE = 12.0
-MARKED = ("run", "recommended", "best", "baseline")
 
 Look = dict[str, str]
 LOOKS: dict[str, Look] = {
@@ -39,7 +40,7 @@ LOOKS: dict[str, Look] = {
     "strong": {"font-weight": "bold"},
     "untested": {"font-style": "italic"},
     "halo": {"paint-order": "stroke", "stroke": "--paper", "stroke-width": "3", "stroke-linejoin": "round"},
-    **{f"m-{mark}": {"fill": f"--{mark}", "stroke": "--paper", "stroke-width": "1.2"} for mark in MARKED[:3]},
+    **{f"m-{mark}": {"fill": f"--{mark}", "stroke": "--paper", "stroke-width": "1.2"} for mark in MARKS},
     "m-baseline": {"fill": "--paper", "stroke": "--baseline", "stroke-width": "1.8"},
     "whisker": {"stroke-width": "2", "stroke-linecap": "round", "opacity": "0.75"},
     "seed": {"fill": "--paper", "stroke": "--ink", "fill-opacity": "0.7", "stroke-opacity": "0.8"},
@@ -48,7 +49,7 @@ LOOKS: dict[str, Look] = {
     "point": {"fill": "--paper", "stroke-width": "1.2"},
     "best-point": {"fill": "none", "stroke-width": "1.8"},
     "range": {"stroke": "--rule", "stroke-width": "1.4", "stroke-dasharray": "3 3"},
-    **{f"c-{mark}": {"stroke": f"--{mark}"} for mark in MARKED},
+    **{f"c-{mark}": {"stroke": f"--{mark}"} for mark in MARKS},
     "c-published": {"stroke": "--ink"},
     "c-other": {"stroke": "--soft", "stroke-width": "1.1", "opacity": "0.35"},
     "c-any": {"stroke": "--soft"},
@@ -56,7 +57,7 @@ LOOKS: dict[str, Look] = {
     "validation": {"stroke-dasharray": "none"},
     "published": {"stroke-dasharray": "1.5 3.5"},
     "faint": {"opacity": "0.28"},
-    **{f"b-{mark}": {"fill": f"--{mark}"} for mark in MARKED},
+    **{f"b-{mark}": {"fill": f"--{mark}"} for mark in MARKS},
     "bar-baseline": {"fill-opacity": "0.55"},
     "band": {"opacity": "0.16"},
     "hit": {"fill": "--plus"},

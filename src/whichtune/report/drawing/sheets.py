@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from whichtune.report.drawing.canvas import Canvas, clip_to, width_of
 from whichtune.report.drawing.curves import Panel, curve_panels, gain_panels, sensitivity_panels
@@ -29,7 +28,7 @@ EDGE, GAP = 12.0, 22.0  # around a sheet, and between its panels
 TITLE = 22.0  # height of a panel's title
 AXIS = 22.0  # width of the upright name of an axis
 KEY, KEY_GAP, KEY_LINE = 26.0, 20.0, 22.0  # of a legend: a key's width, the room after an entry, a line's height
-LEAST_LEGEND = 320.0
+LEAST_LEGEND = 440.0
 MOST_CONFUSIONS = 6
 SERIES: dict[Series, str] = {
     "train": "train, while it was trained",
@@ -38,13 +37,15 @@ SERIES: dict[Series, str] = {
 }
 
 
+Key = Callable[[Canvas, float, float], None]  # draws around a place
+
+
 @dataclass(frozen=True)
 class Entry:
-    """One line of a legend: a mark, a stroke or a ring, and what it means."""
+    """One thing in a legend: how it looks, and what it means."""
 
+    key: Key
     words: str
-    kind: Literal["mark", "stroke", "ring"]
-    look: str
 
 
 def sheets(figures: Sequence[Figure]) -> list[tuple[str, Canvas]]:
@@ -114,7 +115,19 @@ def _confusions(figures: Sequence[Confusion]) -> Canvas:
 
 def _marks(used: Iterable[Mark]) -> list[Entry]:
     there = set(used)
-    return [Entry(words, "mark", mark) for mark, words in MARKS.items() if mark in there]
+    return [Entry(_mark(mark), words) for mark, words in MARKS.items() if mark in there]
+
+
+def _mark(kind: Mark) -> Key:
+    return lambda canvas, x, y: canvas.mark(kind, x, y, 5.0)
+
+
+def _stroke(look: str) -> Key:
+    return lambda canvas, x, y: canvas.path([(x - 10, y), (x + 10, y)], look)
+
+
+def _ring(canvas: Canvas, x: float, y: float) -> None:
+    canvas.circle(x, y, 4.4, "best-point c-any")
 
 
 def _curve_entries(figure: Curves) -> list[Entry]:
@@ -122,15 +135,15 @@ def _curve_entries(figure: Curves) -> list[Entry]:
     lines = [(line, panel.is_faint(line)) for panel in figure.panels for line in panel.lines]
     there = {line.series for line, _ in lines}
     found = [
-        Entry(words, "stroke", f"curve {'c-published' if series == 'published' else 'c-any'} {series}")
+        Entry(_stroke(f"curve {'c-published' if series == 'published' else 'c-any'} {series}"), words)
         for series, words in SERIES.items()
         if series in there
     ]
     if any(line.best and not faint for line, faint in lines):
-        found.append(Entry("best point", "ring", "best-point c-any"))
+        found.append(Entry(_ring, "best point"))
     marks = {line.mark for line, _ in lines}
     coloured: tuple[Mark, ...] = ("recommended", "best")
-    return found + [Entry(MARKS[mark], "stroke", f"curve c-{mark}") for mark in coloured if mark in marks]
+    return found + [Entry(_stroke(f"curve c-{mark}"), MARKS[mark]) for mark in coloured if mark in marks]
 
 
 def _with_legend(canvas: Canvas, entries: Sequence[Entry]) -> Canvas:
@@ -146,7 +159,7 @@ def _with_legend(canvas: Canvas, entries: Sequence[Entry]) -> Canvas:
     for place, line in enumerate(lines):
         x, y = (room - _length(line)) / 2, canvas.height + 12 + KEY_LINE * (place + 0.5)
         for entry in line:
-            _key(whole, entry, x, y)
+            entry.key(whole, x + KEY / 2 - 3, y)
             whole.text(x + KEY, y + 4, entry.words, "value")
             x += KEY + width_of(entry.words) + KEY_GAP
     return whole
@@ -154,12 +167,3 @@ def _with_legend(canvas: Canvas, entries: Sequence[Entry]) -> Canvas:
 
 def _length(line: Sequence[Entry]) -> float:
     return sum(KEY + width_of(entry.words) + KEY_GAP for entry in line) - KEY_GAP
-
-
-def _key(canvas: Canvas, entry: Entry, x: float, y: float) -> None:
-    if entry.kind == "stroke":
-        canvas.path([(x, y), (x + KEY - 6, y)], entry.look)
-    elif entry.kind == "ring":
-        canvas.circle(x + KEY / 2 - 3, y, 4.4, entry.look)
-    else:
-        canvas.mark(next(mark for mark in MARKS if mark == entry.look), x + KEY / 2 - 3, y, 5.0)
