@@ -11,7 +11,7 @@ import typer
 
 from whichtune.cli import published
 from whichtune.cli.dry_run import print_dry_run
-from whichtune.cli.screen import console, debug_wanted, typed_command
+from whichtune.cli.screen import console, debug_wanted, remember_command, typed_command
 from whichtune.errors import WhichtuneError
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ def compare(
         str | None,
         typer.Option(help="Disk for states of frozen blocks, as 20GB [default: a quarter of the free]."),
     ] = None,
+    executor: Annotated[str | None, typer.Option(help="What makes the runs [default: local, this machine].")] = None,
 ) -> None:
     """Compare ways of fine-tuning a model on your data."""
     from whichtune.expansion.assemble import assemble_study, check_choice
@@ -104,7 +105,16 @@ def compare(
         print_dry_run(chosen, out)
         return
     _compare(
-        chosen, out, json_, logger or [], save=save, threads=threads, jobs=jobs, figures=figures, cache_limit=limit
+        chosen,
+        out,
+        json_,
+        logger or [],
+        save=save,
+        threads=threads,
+        jobs=jobs,
+        figures=figures,
+        cache_limit=limit,
+        executor=executor,
     )
 
 
@@ -140,6 +150,7 @@ def _compare(
     jobs: int | None,
     figures: bool,
     cache_limit: int | None,
+    executor: str | None,
 ) -> None:
     """Run a study with live progress, print its table, and exit with 1 where a run failed."""
     from whichtune.cli.progress import Progress
@@ -159,6 +170,7 @@ def _compare(
             jobs=jobs,
             figures=figures,
             cache_limit=cache_limit,
+            executor=executor,
             on_event=sender,
             command=command,
         )
@@ -319,11 +331,35 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks (allowed after a command, too).")] = False,
+    plugin: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--plugin", help="A module or .py file that adds methods and the like (allowed after a command, too)."
+        ),
+    ] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Options of every command."""
+
+
+def load_plugins(arguments: list[str]) -> None:
+    """Import every `--plugin PLACE` and take it out of the arguments: names that it adds are asked for by the rest."""
+    from whichtune.plugins import load_plugin
+
+    at = 1
+    while at < len(arguments):
+        option, equals, place = arguments[at].partition("=")
+        if option != "--plugin":
+            at += 1
+            continue
+        if not equals and at + 1 < len(arguments):
+            place = arguments.pop(at + 1)
+        arguments.pop(at)
+        if not place:
+            raise WhichtuneError("--plugin names nothing: give a module or a .py file.")
+        load_plugin(place)
 
 
 def _fail(text: str, code: int) -> NoReturn:
@@ -333,11 +369,13 @@ def _fail(text: str, code: int) -> NoReturn:
 
 def main() -> None:
     """Entry point: bad input is one sentence and exit code 2, a traceback only with --debug."""
+    remember_command()
     if "--debug" in sys.argv:
         sys.argv.remove("--debug")
         os.environ["WHICHTUNE_DEBUG"] = "1"
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
+        load_plugins(sys.argv)
         code = app(standalone_mode=False)
     except WhichtuneError as error:
         if debug_wanted():

@@ -23,6 +23,14 @@ def debug_wanted() -> bool:
     return os.environ.get("WHICHTUNE_DEBUG") == "1"
 
 
+_typed: list[str] = []
+
+
+def remember_command() -> None:
+    """Keep the command before any of its options is taken out."""
+    _typed[:] = sys.argv[1:]
+
+
 def typed_command() -> str:
     """The command as it was typed, for the report's reader."""
-    return shlex.join(["whichtune", *sys.argv[1:]])
+    return shlex.join(["whichtune", *(_typed or sys.argv[1:])])

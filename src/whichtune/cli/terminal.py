@@ -181,12 +181,17 @@ def print_methods(console: Console) -> None:
     from whichtune.methods import METHODS
 
     rows = [
-        [name, "" if m.card.learning_rate is None else f"{m.card.learning_rate:g}", m.card.summary]
+        [
+            name,
+            "" if m.card.learning_rate is None else f"{m.card.learning_rate:g}",
+            m.card.summary,
+            METHODS.origin(name).source,
+        ]
         for name, m in METHODS.items()
     ]
-    console.print(_table(["method", "learning rate", "what it does"], rows, left=3))
-    rows = [[name, baseline.card.summary] for name, baseline in BASELINES.items()]
-    console.print(_table(["baseline", "what it does"], rows, left=2))
+    console.print(_table(["method", "learning rate", "what it does", "from"], rows, left=4))
+    rows = [[name, baseline.card.summary, BASELINES.origin(name).source] for name, baseline in BASELINES.items()]
+    console.print(_table(["baseline", "what it does", "from"], rows, left=3))
     console.print("whichtune methods NAME shows a method's card and settings.", highlight=False)
 
 

@@ -11,6 +11,7 @@ from whichtune.baselines import BASELINES
 from whichtune.embedded import demo_path
 from whichtune.errors import SettingError, UnknownNameError
 from whichtune.methods import METHODS
+from whichtune.plugins import load_plugin
 from whichtune.registry import did_you_mean
 from whichtune.study.load import parse_assignment, parse_study, read_yaml
 from whichtune.study.spaces import parse_budget
@@ -53,6 +54,9 @@ def assemble_study(
     """
     value: Values = read_yaml(file) if file is not None else {"name": "study"}
     where = str(file) if file is not None else "The command"
+    named = value.get("plugins")
+    for place in named if isinstance(named, list) else []:  # before names are checked, which may be theirs
+        load_plugin(str(place))
     if task is not None:
         check_choice("--task", task, tuple(TASKS))
         value["task"] = task
