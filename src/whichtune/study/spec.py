@@ -177,6 +177,11 @@ class DataSettings(Frozen):
     target_column: str | None = Field(
         None, description="column of the target texts (text_to_text, summarisation); default: the first usual name"
     )
+    separator: str | None = Field(
+        None,
+        description="what stands between the columns of a CSV or TSV file, one character or `tab`; null: as the file's "
+        "name says, or what its header is separated by",
+    )
     split: Literal["auto", "given", "stratified", "reference"] = Field(
         "auto",
         description="`given` keeps the source's own splits, `stratified` draws them (class shares kept where there "
@@ -194,6 +199,14 @@ class DataSettings(Frozen):
     duplicates: Literal["keep", "drop"] = Field(
         "keep", description="`drop` leaves out validation and test texts that stand verbatim in train"
     )
+
+    @field_validator("separator")
+    @classmethod
+    def _one_character(cls, value: str | None) -> str | None:
+        value = {"tab": "\t", "\\t": "\t"}.get(value, value) if value else value
+        if value is not None and (len(value) != 1 or value in '"\r\n' or value.isalnum()):
+            raise ValueError("must be one character that is no letter, digit or quote, such as ';', or tab")
+        return value
 
     @model_validator(mode="after")
     def _leaves_training_data(self) -> DataSettings:
@@ -231,6 +244,8 @@ class RunSpec(Settings):
                 spec.pop(name)
         for place in ("source", "revision"):
             spec["data"].pop(place)
+        if self.data.separator is None:  # it came after the first release, as ADDED_SETTINGS did
+            spec["data"].pop("separator")
         if self.task == "classification":  # it was the only one once, and its runs keep their identity
             spec.pop("task_settings")
             spec["data"].pop("target_column")
