@@ -40,7 +40,7 @@ def _enough(frame: pd.DataFrame, split: str) -> None:
     counts = frame["label"].value_counts()
     if len(counts) and counts.min() < 2:
         rare = sorted(counts.index[counts < 2])
-        others = f" (and {len(rare) - 1:,} more classes)" if len(rare) > 1 else ""
+        others = f" (and {len(rare) - 1:,} more)" if len(rare) > 1 else ""
         raise DataError(
             f"The class '{shown(rare[0])}'{others} has 1 example, too few to split off {split}: a class needs two or "
             "more, so add examples, or remove the class."
@@ -55,7 +55,7 @@ def _split_off(frame: pd.DataFrame, size: int, split: str, seed: int) -> tuple[p
             f"{len(counts):,} classes of {len(frame):,} texts leave none to split off {split}: a class needs three."
         )
     drawn = positions(frame, size, seed, least=0, left=1)
-    taken = frame.index.isin([]) if frame.empty else _mask(len(frame), drawn)
+    taken = _mask(len(frame), drawn)
     return frame[~taken], frame[taken]
 
 
@@ -118,13 +118,12 @@ def limited(
     return (frame.loc[frame.index.isin(kept.index)] if frame.index.is_unique else kept), None
 
 
-def untested_note(parts: dict[str, pd.DataFrame], names: list[str], place: str) -> str | None:
+def untested_note(parts: dict[str, pd.DataFrame], names: list[str]) -> str | None:
     """Which classes no test text has."""
     present = set(parts["test"]["label"])
     absent = [name for name in names if name not in present]
     if not absent:
         return None
-    which = "class has" if len(absent) == 1 else "classes have"
-    return f"{len(absent):,} {which} no test text in {place}, so no score says how well it is found: " + (
-        f"{quoted(absent, MOST_TOLD)}."
-    )
+    which, each = ("class has", "it") if len(absent) == 1 else ("classes have", "each")
+    named = quoted(absent, MOST_TOLD)
+    return f"{len(absent):,} {which} no test text, so no score says how well {each} is found: {named}."

@@ -9,7 +9,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from whichtune.data.shown import shown
+from whichtune.data.shown import shown, shown_path
 from whichtune.errors import DataError
 
 LARGEST_FILE = 4 << 30  # bytes, decompressed
@@ -60,12 +60,12 @@ def exists(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     except PermissionError as error:
-        raise DataError(f"'{shown(path)}' may not be read: no permission on the way to it.") from error
+        raise DataError(f"'{shown_path(path)}' may not be read: no permission on the way to it.") from error
     except OSError as error:
         why = "its name is too long" if error.errno == errno.ENAMETOOLONG else str(error.strerror or error)
-        raise DataError(f"'{shown(path)}' cannot be opened ({why}): check the path.") from error
+        raise DataError(f"'{shown_path(path)}' cannot be opened ({why}): check the path.") from error
     except ValueError as error:
-        raise DataError(f"'{shown(path)}' is no path, since it holds a character that none can have.") from error
+        raise DataError(f"'{shown_path(path)}' is no path, since it holds a character that none can have.") from error
     return True
 
 
@@ -74,18 +74,18 @@ def expanded(text: str) -> Path:
     try:
         return Path(text).expanduser()
     except RuntimeError as error:
-        raise DataError(f"'{shown(text)}' names the home of a user that is not there: check the path.") from error
+        raise DataError(f"'{shown_path(text)}' names the home of a user that is not there: check the path.") from error
 
 
 def check_file(path: Path) -> None:
     """Raise DataError for what is no plain file, before it is opened: a pipe would be waited for without end."""
     if not exists(path):
-        raise DataError(f"There is no file '{shown(path)}': check the path.")
+        raise DataError(f"There is no file '{shown_path(path)}': check the path.")
     kind = path.stat().st_mode
     if stat.S_ISDIR(kind):
-        raise DataError(f"'{shown(path)}' is a folder: give a file.")
+        raise DataError(f"'{shown_path(path)}' is a folder: give a file.")
     if not stat.S_ISREG(kind):
-        raise DataError(f"'{shown(path)}' is a pipe, a socket or a device: give a file.")
+        raise DataError(f"'{shown_path(path)}' is a pipe, a socket or a device: give a file.")
     if path.stat().st_size > LARGEST_FILE:
         raise DataError(f"{shown(path.name)} is larger than {LARGEST_FILE >> 30} GiB: split it into smaller files.")
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from whichtune.data.columns import is_empty, label_text, what_is
 from whichtune.data.limits import check_file
-from whichtune.data.shown import shown
+from whichtune.data.shown import shown_path
 from whichtune.data.sources import (
     LABELLED,
     PAIRED,
@@ -87,7 +87,7 @@ class SmsSpam(NamedSet):
         if settings.separator is not None:
             raise DataError("data.separator is for tables of your own, not for sms_spam: leave it out.")
         if path.is_dir():
-            raise DataError(f"sms_spam={shown(path, 200)} is a folder: give the file SMSSpamCollection.tsv itself.")
+            raise DataError(f"sms_spam={shown_path(path)} is a folder: give the file SMSSpamCollection.tsv itself.")
         check_file(path)
         files = {"all": path}
         tables = {"all": self.parse(path)}
@@ -178,7 +178,7 @@ class SplitFolder(NamedSet):
         if place is None:
             return read_hub(settings.model_copy(update={"source": self.hub_id}), self.usual)
         if not place.is_dir():
-            raise DataError(f"{shown(place, 200)} is a file: give the folder of the train, validation and test files.")
+            raise DataError(f"{shown_path(place)} is a file: give the folder of the train, validation and test files.")
         files = split_files(place)
         read, notes = read_tables(files, settings)
         tables = {split: self._named(frame) for split, frame in read.items()}

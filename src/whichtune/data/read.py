@@ -6,7 +6,7 @@ from pathlib import Path
 
 from whichtune.data.limits import exists, expanded
 from whichtune.data.named import NAMED_SETS
-from whichtune.data.shown import LONGEST_NAME, shown
+from whichtune.data.shown import LONGEST_NAME, shown, shown_path
 from whichtune.data.sources import LABELLED, Source, Usual, make_source, read_hub, read_tables, split_files
 from whichtune.data.tables import SUFFIXES
 from whichtune.errors import DataError, UnknownNameError
@@ -28,7 +28,7 @@ def read_source(settings: DataSettings, usual: Usual = LABELLED) -> Source:
     if text in NAMED_SETS:
         return NAMED_SETS[text].read_for(usual, None, settings)
     if text.lower().endswith((*SUFFIXES, ".gz")) or (_looks_like_path(text) and (place or not _may_be_hub(text))):
-        raise DataError(f"There is no data file '{shown(text, 200)}': check the path.")
+        raise DataError(f"There is no data file '{shown_path(text)}': check the path.")
     if "/" in text:
         return read_hub(settings, usual)
     known = did_you_mean(text[:LONGEST_NAME], NAMED_SETS)
@@ -46,7 +46,7 @@ def _may_be_hub(text: str) -> bool:
 def _existing(place: str) -> Path:
     path = expanded(place)
     if not exists(path):
-        raise DataError(f"There is no data file '{shown(place, 200)}': check the path after the '='.")
+        raise DataError(f"There is no data file '{shown_path(place)}': check the path after the '='.")
     return path
 
 

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 
 LONGEST_NAME = 60
+LONGEST_PATH = 200
 MOST_NAMES = 10
 MOST_COMPARED = 1000  # names that are searched for a near one
 
@@ -18,6 +19,10 @@ def shown(name: object, longest: int = LONGEST_NAME) -> str:
         letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text[:longest]
     )
     return f"{text}..." if cut else text
+
+
+def shown_path(path: object) -> str:
+    return shown(path, LONGEST_PATH)
 
 
 def listed(names: Iterable[object], most: int = MOST_NAMES) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from whichtune.data.columns import choose_column, is_missing
 from whichtune.data.given import SPLIT_ALIASES, SPLITS, answered, by_split_column
-from whichtune.data.shown import listed, shown
+from whichtune.data.shown import listed, shown, shown_path
 from whichtune.data.tables import SUFFIXES, kind_of_file, read_file
 from whichtune.errors import DataError
 from whichtune.study.spec import DataSettings, sha256_file
@@ -69,18 +69,18 @@ def split_files(folder: Path) -> dict[str, Path]:
     try:
         files = sorted(folder.iterdir())
     except OSError as error:
-        raise DataError(f"The folder '{shown(folder)}' may not be read: {error.strerror or error}.") from error
+        raise DataError(f"The folder '{shown_path(folder)}' may not be read: {error.strerror or error}.") from error
     for file in files:
         stem = file.name.split(".")[0].lower()
         split = SPLIT_ALIASES.get(stem, stem)
         if split in SPLITS and kind_of_file(file):
             if split in found:
                 two = listed([found[split].name, file.name])
-                raise DataError(f"The folder {shown(folder, 200)} holds two files for {split}: {two}; keep one.")
+                raise DataError(f"The folder {shown_path(folder)} holds two files for {split}: {two}; keep one.")
             found[split] = file
     if "train" not in found:
         raise DataError(
-            f"The folder {shown(folder, 200)} holds no train file: name the files train, validation and test "
+            f"The folder {shown_path(folder)} holds no train file: name the files train, validation and test "
             f"with one of {', '.join(SUFFIXES)}."
         )
     return found

@@ -87,7 +87,7 @@ def load_dataset(settings: DataSettings) -> Dataset:
     for split, frame, repeated in with_repeats(parts, settings, place):
         labels = frame["label"].map(classes).to_numpy(dtype="int64")
         splits[split], kept[split] = Split(list(frame["id"]), list(frame["text"]), labels, repeated), frame
-    if note := untested_note(kept, names, place):
+    if note := untested_note(kept, names):
         notes.append(note)
     return Dataset(source.name, names, splits, source.fingerprint, rule, tuple(notes))
 
