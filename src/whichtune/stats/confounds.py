@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from whichtune.study.spec import ADDED_SETTINGS
+from whichtune.study.spec import ADDED_DATA_SETTINGS, ADDED_SETTINGS
 
 IGNORED = {
     "seed",
@@ -139,7 +139,7 @@ def _flat(spec: Mapping[str, Any], counts: Mapping[str, float | None]) -> dict[s
     flat = {k: v for k, v in spec.items() if k not in IGNORED and k not in ("method_settings", "data")}
     flat |= {f"method_settings.{k}": v for k, v in (spec.get("method_settings") or {}).items()}
     if spec.get("data") is not None:
-        flat["data"] = spec["data"]
+        flat["data"] = {**ADDED_DATA_SETTINGS, **spec["data"]}
     if spec.get("batch_size") is not None:
         flat["effective_batch"] = spec["batch_size"] * (spec.get("accumulation_steps") or 1)
     return flat | {k: v for k, v in counts.items() if v is not None}

@@ -36,6 +36,7 @@ ADDED_SETTINGS: dict[str, Any] = {
     "long_texts_keep": "head",
     "batching": "shuffled",
 }
+ADDED_DATA_SETTINGS: dict[str, None] = {"separator": None}  # the same of DataSettings
 
 
 class Frozen(BaseModel):
@@ -244,8 +245,9 @@ class RunSpec(Settings):
                 spec.pop(name)
         for place in ("source", "revision"):
             spec["data"].pop(place)
-        if self.data.separator is None:  # it came after the first release, as ADDED_SETTINGS did
-            spec["data"].pop("separator")
+        for name, default in ADDED_DATA_SETTINGS.items():
+            if spec["data"][name] == default:
+                spec["data"].pop(name)
         if self.task == "classification":  # it was the only one once, and its runs keep their identity
             spec.pop("task_settings")
             spec["data"].pop("target_column")
