@@ -14,9 +14,11 @@ import pytest
 
 from realdata import shared
 from whichtune.data import limits
+from whichtune.data.sources import read_hub
 from whichtune.data.splits import load_dataset
 from whichtune.data.texts import read_texts
 from whichtune.errors import DataError, WhichtuneError
+from whichtune.published.reproduce import local_copy
 from whichtune.study.spec import DataSettings
 
 TEXTS: dict[str, tuple[str, bytes, list[str]]] = {
@@ -184,3 +186,28 @@ def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "stat", refuse)
     with pytest.raises(DataError, match=r"may not be read: no permission on the way to it"):
         limits.exists(tmp_path / "a.csv")
+
+
+def test_the_folder_one_stands_in_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "mails"
+    folder.mkdir()
+    pd.DataFrame({"text": [f"t{row}" for row in range(40)], "label": ["a", "b"] * 20}).to_csv(folder / "train.csv")
+    monkeypatch.chdir(folder)
+    assert load_dataset(DataSettings(source=".")).name == "mails"
+
+
+@pytest.mark.parametrize("content", [b"PAR1 and no more", b""])
+def test_hub_data_that_cannot_be_read(tmp_path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "train.parquet").write_bytes(content)
+    with pytest.raises(DataError, match="cannot be had from the Hub: ") as caught:
+        read_hub(DataSettings(source=str(tmp_path / "x")))
+    assert str(caught.value).isprintable()
+    with pytest.raises(DataError, match=r"data\.separator is for CSV and TSV files"):
+        read_hub(DataSettings(source=str(tmp_path / "x"), separator=";"))
+
+
+@pytest.mark.parametrize("data", ["~nobody-here/a", "x" * 5000, "a\0"])
+def test_names_given_to_a_published_study(data: str) -> None:
+    assert local_copy(data) == data

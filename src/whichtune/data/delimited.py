@@ -20,7 +20,7 @@ from whichtune.errors import DataError
 SEPARATORS = (",", ";", "\t", "|")
 SEPARATOR_NAMES = {"\t": "tab", " ": "blank"}
 SAMPLE = 50  # rows by which a separator is judged
-FIRST_LINE = re.compile(r'^"?sep=(.)"?[\r\n]*$')  # as some spreadsheets write it
+FIRST_LINE = re.compile(r'^"?sep=([^"\w\r\n])"?[\r\n]*$')  # as some spreadsheets write it
 
 
 @dataclass(frozen=True)
@@ -225,14 +225,14 @@ def _counted(numbers: list[str]) -> bool:
 def _names(header: list[str], place: str, notes: list[str]) -> list[str]:
     """Distinct names: a second `text` is called `text.1`, and a column without one by its place."""
     names: list[str] = []
-    seen: set[str] = set()
+    seen, every = set[str](), set(header)
     twice: list[str] = []
     counts: dict[str, int] = {}
     for column, given in enumerate(header):
         name = given or f"Unnamed: {column}"
         if name in seen:
             twice.append(name)
-            while name in seen or name in header:
+            while name in seen or name in every:
                 counts[given] = counts.get(given, 0) + 1
                 name = f"{given}.{counts[given]}"
         seen.add(name)

@@ -40,6 +40,14 @@ def answered(
     return kept, tuple(notes)
 
 
+def same_columns(tables: dict[str, pd.DataFrame], wanted: tuple[str, ...], places: dict[str, str], first: str) -> None:
+    """Raise DataError for a table that lacks a column which the first one has."""
+    for table, frame in tables.items():
+        for column in wanted:
+            if column not in frame.columns:
+                raise DataError(f"{places.get(table, table)} has no column '{shown(column)}', which {first} has.")
+
+
 def by_split_column(
     tables: dict[str, pd.DataFrame], column: str, places: dict[str, str]
 ) -> tuple[dict[str, pd.DataFrame], dict[str, str]]:

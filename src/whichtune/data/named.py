@@ -10,7 +10,7 @@ import zipfile
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from whichtune.data.columns import is_empty, label_text, what_is
 from whichtune.data.limits import check_file
@@ -103,7 +103,7 @@ class SmsSpam(NamedSet):
         return os.path.isfile(path) and path.suffix.lower() in self.suffixes
 
     def differs(self, place: Path) -> str | None:
-        if place.is_file() and sha256_file(place) != self.sha256:
+        if os.path.isfile(place) and sha256_file(place) != self.sha256:
             return f"{place.name} is not the published file (its sha256 differs)"
         return None
 
@@ -164,7 +164,7 @@ class SplitFolder(NamedSet):
         return os.path.isdir(path)
 
     def differs(self, place: Path) -> str | None:
-        if self.examples is None or not place.is_dir():
+        if self.examples is None or not os.path.isdir(place):
             return None
         sizes = {split: len(read_table(file)) for split, file in split_files(place).items()}
         test = sizes.pop("test", 0)
@@ -188,7 +188,7 @@ class SplitFolder(NamedSet):
         import pandas as pd
 
         if "label" in frame.columns:
-            labels: list[Any] = [None if is_empty(value) else self._class(value) for value in frame["label"]]
+            labels: list[object] = [None if is_empty(value) else self._class(value) for value in frame["label"]]
             frame = frame.assign(label=pd.Series(labels, index=frame.index, dtype=object))
         return frame
 

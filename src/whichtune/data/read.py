@@ -53,4 +53,5 @@ def _existing(place: str) -> Path:
 def _read_path(path: Path, settings: DataSettings, usual: Usual) -> Source:
     files = split_files(path) if path.is_dir() else {"all": path}
     tables, notes = read_tables(files, settings)
-    return make_source(shown(path.name), tables, files, settings, usual=usual, notes=notes)
+    name = path.name or path.resolve().name  # of "." and ".."
+    return make_source(name, tables, files, settings, usual=usual, notes=notes)

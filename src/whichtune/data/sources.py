@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from whichtune.data.columns import choose_column, is_missing
-from whichtune.data.given import SPLIT_ALIASES, SPLITS, answered, by_split_column
+from whichtune.data.given import SPLIT_ALIASES, SPLITS, answered, by_split_column, same_columns
 from whichtune.data.shown import listed, shown, shown_path
 from whichtune.data.tables import SUFFIXES, kind_of_file, read_file
 from whichtune.errors import DataError
 from whichtune.study.spec import DataSettings, sha256_file
 
 if TYPE_CHECKING:
+    import datasets
     import pandas as pd
 
 TEXT_NAMES = ("text", "sentence", "message", "content", "review", "document")
@@ -113,12 +115,7 @@ def make_source(
     text_column = usual.text_column(settings, columns, places.get(first, name))
     label_column = usual.answer_column(settings, columns, places.get(first, name))
     tables, without = answered(tables, label_column, usual.answer, places, columns)
-    for table, frame in tables.items():
-        for column in (text_column, label_column):
-            if column not in frame.columns:
-                raise DataError(
-                    f"{places.get(table, table)} has no column '{shown(column)}', which {places[first]} has."
-                )
+    same_columns(tables, (text_column, label_column), places, places.get(first, name))
     if settings.split_column:
         tables, places = by_split_column(tables, settings.split_column, places)
         tables, unlabelled = answered(tables, label_column, usual.answer, places, columns)
@@ -141,14 +138,14 @@ def read_hub(settings: DataSettings, usual: Usual = LABELLED) -> Source:
     datasets.disable_progress_bars()
     name, _, configuration = settings.source.partition(":")
     try:
-        loaded: Any = datasets.load_dataset(name, configuration or None, revision=settings.revision)
+        loaded = datasets.load_dataset(name, configuration or None, revision=settings.revision)
     except (OSError, ValueError, RuntimeError, ImportError, datasets.exceptions.DatasetsError) as error:
         reason = shown((str(error).strip() or type(error).__name__).splitlines()[0], 200)
         raise DataError(f"The data set '{shown(settings.source)}' cannot be had from the Hub: {reason}") from error
     return from_datasets(loaded, settings, usual)
 
 
-def from_datasets(loaded: Any, settings: DataSettings, usual: Usual = LABELLED) -> Source:
+def from_datasets(loaded: Mapping[str, datasets.Dataset], settings: DataSettings, usual: Usual = LABELLED) -> Source:
     """Tables of a `datasets.DatasetDict`; class labels become their names."""
     tables, parts = {}, []
     for split, part in loaded.items():
@@ -163,7 +160,9 @@ def from_datasets(loaded: Any, settings: DataSettings, usual: Usual = LABELLED) 
     columns = [str(column) for column in tables["train"].columns]
     label_column = usual.answer_column(settings, columns, place)
     places = {table: f"{place} ({table})" for table in tables}
+    text_column = usual.text_column(settings, columns, place)
     tables, told = answered(tables, label_column, usual.answer, places, columns)
+    same_columns(tables, (text_column, label_column), places, places["train"])
     if settings.split_column:
         tables, places = by_split_column(tables, settings.split_column, places)
         tables, unlabelled = answered(tables, label_column, usual.answer, places, columns)
@@ -172,14 +171,14 @@ def from_datasets(loaded: Any, settings: DataSettings, usual: Usual = LABELLED) 
         name=settings.source,
         tables=tables,
         fingerprint=hashlib.sha256("\n".join(sorted(parts)).encode()).hexdigest(),
-        text_column=usual.text_column(settings, columns, place),
+        text_column=text_column,
         label_column=label_column,
         places=places,
         notes=told,
     )
 
 
-def _named_classes(part: Any) -> pd.DataFrame:
+def _named_classes(part: datasets.Dataset) -> pd.DataFrame:
     """A split as a table, class labels as their names; -1, as unlabelled rows have, and nothing are missing."""
     import datasets
 
@@ -210,7 +209,7 @@ def _fingerprint(frame: pd.DataFrame) -> str:
     return hashlib.sha256(hashes.to_numpy().tobytes()).hexdigest()
 
 
-def _written(value: Any) -> str:
+def _written(value: object) -> str:
     """A cell with all of its parts, arrays as lists."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key!r}: {_written(part)}" for key, part in value.items()) + "}"

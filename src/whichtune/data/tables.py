@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,7 +81,7 @@ def _parquet(content: bytes, place: str) -> pd.DataFrame:
                 f"{place} holds more than {MOST_ROWS:,} rows or {LARGEST_FILE >> 30} GiB: take part of them."
             )
         names = [str(name) for name in held.schema.to_arrow_schema().names]
-        if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1] if len(names) < 1000 else []:
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
             raise DataError(f"{place} names a column twice, {quoted(twice, 3)}: rename one.")
         frame: pd.DataFrame = pd.read_parquet(io.BytesIO(content))
     except (ValueError, OSError, TypeError, KeyError, RuntimeError, pyarrow.ArrowException) as error:
