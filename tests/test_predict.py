@@ -10,10 +10,11 @@ import pytest
 
 from whichtune.baselines import BASELINES
 from whichtune.compare import compare
+from whichtune.data.texts import read_texts
 from whichtune.errors import DataError, StoreError
 from whichtune.methods import METHODS
 from whichtune.records.store import StudyFolder
-from whichtune.runs.predict import find_run, predict_file, read_texts, saved_in, spec_of
+from whichtune.runs.predict import find_run, predict_file, saved_in, spec_of
 from whichtune.study.load import parse_study
 from whichtune.tasks.classification.predict import new_logits
 

@@ -27,3 +27,5 @@ def print_dry_run(study: Study, out: Path | None, lenient: bool = False) -> None
         print_search(search, estimate_search(search, dataset.without_test()), console())
     possible = [spec for spec in expansion.specs if spec.run_id not in expansion.missing]
     print_estimates(expansion, estimate_runs(possible, dataset), free_disk(folder), console())
+    for note in expansion.notes:
+        console().print(note, markup=False, highlight=False, soft_wrap=True)

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from whichtune.data.columns import is_empty, label_text, what_is
+from whichtune.data.limits import check_file
+from whichtune.data.shown import shown_path
 from whichtune.data.sources import (
     LABELLED,
     PAIRED,
@@ -20,6 +23,7 @@ from whichtune.data.sources import (
     make_source,
     read_hub,
     read_table,
+    read_tables,
     split_files,
 )
 from whichtune.errors import DataError
@@ -80,8 +84,11 @@ class SmsSpam(NamedSet):
 
     def read(self, place: Path | None, settings: DataSettings) -> Source:
         path = place or self.fetch()
+        if settings.separator is not None:
+            raise DataError("data.separator is for tables of your own, not for sms_spam: leave it out.")
         if path.is_dir():
-            raise DataError(f"sms_spam={place} is a folder: give the file SMSSpamCollection.tsv itself.")
+            raise DataError(f"sms_spam={shown_path(path)} is a folder: give the file SMSSpamCollection.tsv itself.")
+        check_file(path)
         files = {"all": path}
         tables = {"all": self.parse(path)}
         columns = settings.model_copy(
@@ -93,10 +100,10 @@ class SmsSpam(NamedSet):
         return make_source("sms_spam", tables, files, columns, split_rule="reference")
 
     def looks_like_copy(self, path: Path) -> bool:
-        return path.is_file() and path.suffix.lower() in self.suffixes
+        return os.path.isfile(path) and path.suffix.lower() in self.suffixes
 
     def differs(self, place: Path) -> str | None:
-        if place.is_file() and sha256_file(place) != self.sha256:
+        if os.path.isfile(place) and sha256_file(place) != self.sha256:
             return f"{place.name} is not the published file (its sha256 differs)"
         return None
 
@@ -154,10 +161,10 @@ class SplitFolder(NamedSet):
     examples: tuple[int, int] | None = None  # of the published set: to learn from (train, validation), and test
 
     def looks_like_copy(self, path: Path) -> bool:
-        return path.is_dir()
+        return os.path.isdir(path)
 
     def differs(self, place: Path) -> str | None:
-        if self.examples is None or not place.is_dir():
+        if self.examples is None or not os.path.isdir(place):
             return None
         sizes = {split: len(read_table(file)) for split, file in split_files(place).items()}
         test = sizes.pop("test", 0)
@@ -171,15 +178,23 @@ class SplitFolder(NamedSet):
         if place is None:
             return read_hub(settings.model_copy(update={"source": self.hub_id}), self.usual)
         if not place.is_dir():
-            raise DataError(f"{place} is a file: give the folder of the train, validation and test files.")
+            raise DataError(f"{shown_path(place)} is a file: give the folder of the train, validation and test files.")
         files = split_files(place)
-        tables = {split: self._named(read_table(file)) for split, file in files.items()}
-        return make_source(place.name, tables, files, settings, split_rule="given", usual=self.usual)
+        read, notes = read_tables(files, settings)
+        tables = {split: self._named(frame) for split, frame in read.items()}
+        return make_source(place.name, tables, files, settings, split_rule="given", usual=self.usual, notes=notes)
 
     def _named(self, frame: pd.DataFrame) -> pd.DataFrame:
+        import pandas as pd
+
         if "label" in frame.columns:
-            frame = frame.assign(label=[self.rename.get(str(v), str(v)) for v in frame["label"]])
+            labels: list[object] = [None if is_empty(value) else self._class(value) for value in frame["label"]]
+            frame = frame.assign(label=pd.Series(labels, index=frame.index, dtype=object))
         return frame
+
+    def _class(self, label: object) -> object:
+        """A class by its published name; what is no text or number stays as it is, to be refused with its row."""
+        return label if what_is(label) else self.rename.get(label_text(label), label_text(label))
 
 
 @dataclass
@@ -193,8 +208,8 @@ class Embedded(NamedSet):
         from whichtune.embedded import dataset_path
 
         files = split_files(place or dataset_path(self.folder))
-        tables = {split: read_table(file) for split, file in files.items()}
-        return make_source(self.folder, tables, files, settings, split_rule="given")
+        tables, notes = read_tables(files, settings)
+        return make_source(self.folder, tables, files, settings, split_rule="given", notes=notes)
 
 
 NAMED_SETS.register("sms_spam")(SmsSpam())

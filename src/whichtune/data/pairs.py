@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from whichtune.data.read import read_source
+from whichtune.data.shown import shown
 from whichtune.data.sources import PAIRED, SPLITS, Source, Usual
 from whichtune.data.splits import WithoutTest, split_rule, split_tables, text_table, with_repeats
 from whichtune.errors import DataError
@@ -31,7 +32,7 @@ class PairSplit:
 
 @dataclass(frozen=True)
 class PairDataset(WithoutTest):
-    """Three splits of texts with target texts. `notes` names each limit that was larger than its split."""
+    """Three splits of texts with target texts. `notes` is what was found in reading, large limits included."""
 
     name: str
     splits: dict[str, PairSplit]
@@ -53,15 +54,17 @@ def load_pairs(settings: DataSettings, columns: Usual = PAIRED) -> PairDataset:
     if rule == "reference":
         raise DataError("The reference split is for labels 'ham' and 'spam': use split given or stratified.")
     parts = split_tables(frames, rule, settings, _carve)
-    notes = []
+    notes = list(source.notes)
     for split in SPLITS:
         limit = getattr(settings, f"{split}_limit")
         if limit is not None and limit > len(parts[split]):
-            notes.append(f"{source.name} has {len(parts[split]):,} {split} examples, used whole (limit {limit:,}).")
+            notes.append(
+                f"{shown(source.name)} has {len(parts[split]):,} {split} examples, used whole (limit {limit:,})."
+            )
         parts[split] = _limit(parts[split], limit, settings.split_seed)
     splits = {
         split: PairSplit(list(frame["id"]), list(frame["text"]), list(frame["target"]), repeated)
-        for split, frame, repeated in with_repeats(parts, settings, source.name)
+        for split, frame, repeated in with_repeats(parts, settings, shown(source.name))
     }
     return PairDataset(source.name, splits, source.fingerprint, rule, tuple(notes))
 
@@ -69,8 +72,8 @@ def load_pairs(settings: DataSettings, columns: Usual = PAIRED) -> PairDataset:
 def _clean(source: Source, table: str, frame: pd.DataFrame) -> pd.DataFrame:
     """Columns id, text, target, all text. Row numbers in messages count from 1, as the file's data rows do."""
     if source.text_column == source.label_column:
-        place = source.places.get(table, source.name)
-        raise DataError(f"{place}: '{source.text_column}' cannot be both text and target: name another column.")
+        place = source.places.get(table, shown(source.name))
+        raise DataError(f"{place}: '{shown(source.text_column)}' cannot be both text and target: name another column.")
     return text_table(source, table, frame, {"target": (source.label_column, str)})
 
 
@@ -91,5 +94,5 @@ def _limit(frame: pd.DataFrame, limit: int | None, seed: int) -> pd.DataFrame:
     """At most `limit` rows, drawn at random, in the order they stand."""
     if limit is None or limit >= len(frame):
         return frame
-    kept = frame.sample(limit, random_state=seed)
-    return frame.loc[frame.index.isin(kept.index)]
+    kept = frame.reset_index(drop=True).sample(limit, random_state=seed)  # of several files, two rows have one number
+    return frame.iloc[sorted(kept.index)]

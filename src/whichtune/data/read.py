@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from whichtune.data.limits import exists, expanded
 from whichtune.data.named import NAMED_SETS
-from whichtune.data.sources import LABELLED, SUFFIXES, Source, Usual, make_source, read_hub, read_table, split_files
+from whichtune.data.shown import LONGEST_NAME, shown, shown_path
+from whichtune.data.sources import LABELLED, Source, Usual, make_source, read_hub, read_tables, split_files
+from whichtune.data.tables import SUFFIXES
 from whichtune.errors import DataError, UnknownNameError
 from whichtune.registry import did_you_mean
 from whichtune.study.spec import DataSettings
@@ -14,32 +17,41 @@ from whichtune.study.spec import DataSettings
 def read_source(settings: DataSettings, usual: Usual = LABELLED) -> Source:
     """Read what `settings.source` names. Raises DataError with one sentence for whatever is wrong with it."""
     text = settings.source
+    if not text.strip():
+        raise DataError("data.source is empty: name a file, a folder, a named data set or one of the Hub.")
+    path = expanded(text)
+    if exists(path):
+        return _read_path(path, settings, usual)
     name, _, place = text.partition("=")
-    if place and not Path(text).exists():
+    if place and not _looks_like_path(name):
         return NAMED_SETS[name].read_for(usual, _existing(place), settings)
-    if Path(text).expanduser().exists():
-        return _read_path(Path(text).expanduser(), settings, usual)
     if text in NAMED_SETS:
         return NAMED_SETS[text].read_for(usual, None, settings)
-    if text.endswith((*SUFFIXES, ".gz")) or text.startswith((".", "/", "~")):
-        raise DataError(f"There is no data file '{text}': check the path.")
+    if text.lower().endswith((*SUFFIXES, ".gz")) or (_looks_like_path(text) and (place or not _may_be_hub(text))):
+        raise DataError(f"There is no data file '{shown_path(text)}': check the path.")
     if "/" in text:
         return read_hub(settings, usual)
-    raise UnknownNameError(f"There is no file, folder or named data set '{text}': {did_you_mean(text, NAMED_SETS)}")
+    known = did_you_mean(text[:LONGEST_NAME], NAMED_SETS)
+    raise UnknownNameError(f"There is no file, folder or named data set '{shown(text)}': {known}")
+
+
+def _looks_like_path(text: str) -> bool:
+    return "/" in text or text.startswith((".", "~"))
+
+
+def _may_be_hub(text: str) -> bool:
+    return not text.startswith((".", "/", "~"))
 
 
 def _existing(place: str) -> Path:
-    path = Path(place).expanduser()
-    if not path.exists():
-        raise DataError(f"There is no data file '{place}': check the path after the '='.")
+    path = expanded(place)
+    if not exists(path):
+        raise DataError(f"There is no data file '{shown_path(place)}': check the path after the '='.")
     return path
 
 
 def _read_path(path: Path, settings: DataSettings, usual: Usual) -> Source:
-    if path.is_dir():
-        files = split_files(path)
-        tables = {split: read_table(file) for split, file in files.items()}
-    else:
-        files = {"all": path}
-        tables = {"all": read_table(path)}
-    return make_source(path.name, tables, files, settings, usual=usual)
+    files = split_files(path) if path.is_dir() else {"all": path}
+    tables, notes = read_tables(files, settings)
+    name = path.name or path.resolve().name  # of "." and ".."
+    return make_source(name, tables, files, settings, usual=usual, notes=notes)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from whichtune.data.columns import choose_column, is_missing
+from whichtune.data.given import SPLIT_ALIASES, SPLITS, answered, by_split_column, same_columns
+from whichtune.data.shown import listed, shown, shown_path
+from whichtune.data.tables import SUFFIXES, kind_of_file, read_file
 from whichtune.errors import DataError
-from whichtune.registry import did_you_mean
 from whichtune.study.spec import DataSettings, sha256_file
 
 if TYPE_CHECKING:
@@ -19,9 +23,6 @@ TEXT_NAMES = ("text", "sentence", "message", "content", "review", "document")
 LABEL_NAMES = ("label", "labels", "category", "class", "target", "sentiment")
 SOURCE_NAMES = ("document", "article", "text", "source", "input", "dialogue", "prompt", "content")
 TARGET_NAMES = ("summary", "highlights", "target", "output", "response", "answer", "completion")
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
-SPLITS = ("train", "validation", "test")
-SPLIT_ALIASES = {"dev": "validation", "val": "validation", "valid": "validation", "eval": "validation"}
 
 
 @dataclass(frozen=True)
@@ -61,53 +62,41 @@ class Source:
     label_column: str
     split_rule: str | None = None  # a named set's own
     places: dict[str, str] = field(default_factory=dict)  # table -> file name, for messages
+    notes: tuple[str, ...] = ()  # what was found in reading, a sentence each
 
 
 def split_files(folder: Path) -> dict[str, Path]:
     """`train.*`, `validation.*` (or dev, val, valid) and `test.*` of a folder."""
     found: dict[str, Path] = {}
-    for file in sorted(folder.iterdir()):
+    try:
+        files = sorted(folder.iterdir())
+    except OSError as error:
+        raise DataError(f"The folder '{shown_path(folder)}' may not be read: {error.strerror or error}.") from error
+    for file in files:
         stem = file.name.split(".")[0].lower()
         split = SPLIT_ALIASES.get(stem, stem)
         if split in SPLITS and kind_of_file(file):
             if split in found:
-                raise DataError(f"The folder {folder} holds two files for {split}: {found[split].name}, {file.name}.")
+                two = listed([found[split].name, file.name])
+                raise DataError(f"The folder {shown_path(folder)} holds two files for {split}: {two}; keep one.")
             found[split] = file
     if "train" not in found:
         raise DataError(
-            f"The folder {folder} holds no train file: name the files train, validation and test "
+            f"The folder {shown_path(folder)} holds no train file: name the files train, validation and test "
             f"with one of {', '.join(SUFFIXES)}."
         )
     return found
 
 
-def kind_of_file(path: Path) -> str | None:
-    """The suffix that tells the format, without .gz; None for a format that is not read."""
-    suffixes = [s.lower() for s in path.suffixes]
-    if suffixes and suffixes[-1] == ".gz":
-        suffixes.pop()
-    return suffixes[-1] if suffixes and suffixes[-1] in SUFFIXES else None
-
-
 def read_table(path: Path) -> pd.DataFrame:
     """A CSV, TSV, JSONL, JSON or Parquet file (also gzip). Text stays text: "NA" and "007" are kept."""
-    import pandas as pd
+    return read_file(path).frame
 
-    kind = kind_of_file(path)
-    if kind is None:
-        raise DataError(f"{path.name} is in no format that is read: use one of {', '.join(SUFFIXES)}, also .gz.")
-    try:
-        if kind in (".csv", ".tsv"):
-            separator = "," if kind == ".csv" else "\t"
-            return pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8")
-        if kind in (".jsonl", ".json"):
-            return pd.read_json(path, lines=kind == ".jsonl", dtype=False, convert_dates=False, encoding="utf-8")
-        return pd.read_parquet(path)
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path.name} is not UTF-8 (byte {error.start}): save it as UTF-8.") from error
-    except (ValueError, OSError, EOFError) as error:  # pandas' and pyarrow's parsing errors are ValueErrors
-        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else "it is empty"
-        raise DataError(f"{path.name} cannot be read as {kind[1:]}: {reason}") from error
+
+def read_tables(files: dict[str, Path], settings: DataSettings) -> tuple[dict[str, pd.DataFrame], tuple[str, ...]]:
+    """The files' tables, and what is to be told of them."""
+    read = {table: read_file(file, settings.separator) for table, file in files.items()}
+    return {table: each.frame for table, each in read.items()}, tuple(n for each in read.values() for n in each.notes)
 
 
 def make_source(
@@ -117,46 +106,24 @@ def make_source(
     settings: DataSettings,
     split_rule: str | None = None,
     usual: Usual = LABELLED,
+    notes: tuple[str, ...] = (),
 ) -> Source:
     """Choose the columns, split by `split_column` where one is set, and hash the files."""
-    places = {table: file.name for table, file in files.items()}
-    first = next(iter(tables))
+    places = {table: shown(file.name) for table, file in files.items()}
+    first = "train" if "train" in tables else next(iter(tables))
     columns = [str(column) for column in tables[first].columns]
     text_column = usual.text_column(settings, columns, places.get(first, name))
     label_column = usual.answer_column(settings, columns, places.get(first, name))
-    for table, frame in tables.items():
-        for column in (text_column, label_column):
-            if column not in frame.columns:
-                raise DataError(f"{places.get(table, table)} has no column '{column}', which {places[first]} has.")
+    tables, without = answered(tables, label_column, usual.answer, places, columns)
+    same_columns(tables, (text_column, label_column), places, places.get(first, name))
     if settings.split_column:
-        tables = _by_split_column(tables[first], settings.split_column, places.get(first, name))
-        places = dict.fromkeys(tables, places.get(first, name))
-    digest = hashlib.sha256("\n".join(f"{t}:{sha256_file(f)}" for t, f in sorted(files.items())).encode())
-    return Source(name, tables, digest.hexdigest(), text_column, label_column, split_rule, places)
-
-
-def choose_column(kind: str, wanted: str | None, usual: tuple[str, ...], columns: list[str], place: str) -> str:
-    """The wanted column, or the first with a usual name; raises DataError that lists what there is."""
-    if wanted is not None:
-        if wanted in columns:
-            return wanted
-        raise DataError(f"{place} has no column '{wanted}': {did_you_mean(wanted, columns)}")
-    for column in usual:
-        if column in columns:
-            return column
-    raise DataError(
-        f"{place} has no usual {kind} column (its columns: {', '.join(columns)}): name it with --{kind}-column."
-    )
-
-
-def _by_split_column(frame: pd.DataFrame, column: str, place: str) -> dict[str, pd.DataFrame]:
-    if column not in frame.columns:
-        raise DataError(f"{place} has no column '{column}': {did_you_mean(column, map(str, frame.columns))}")
-    names = frame[column].map(lambda value: SPLIT_ALIASES.get(str(value).lower(), str(value).lower()))
-    unknown = sorted(set(names) - set(SPLITS))
-    if unknown:
-        raise DataError(f"Column '{column}' of {place} names a split '{unknown[0]}': use train, validation and test.")
-    return {split: frame[names == split] for split in SPLITS if (names == split).any()}
+        tables, places = by_split_column(tables, settings.split_column, places)
+        tables, unlabelled = answered(tables, label_column, usual.answer, places, columns)
+        without = (*without, *unlabelled)
+    used = [f"{t}:{sha256_file(f)}" for t, f in sorted(files.items()) if settings.split_column or t in tables]
+    digest = hashlib.sha256("\n".join(used).encode())
+    told = (*notes, *without)
+    return Source(name, tables, digest.hexdigest(), text_column, label_column, split_rule, places, told)
 
 
 def read_hub(settings: DataSettings, usual: Usual = LABELLED) -> Source:
@@ -166,41 +133,86 @@ def read_hub(settings: DataSettings, usual: Usual = LABELLED) -> Source:
     """
     import datasets
 
+    if settings.separator is not None:
+        raise DataError(f"data.separator is for CSV and TSV files, not for '{shown(settings.source)}': leave it out.")
     datasets.disable_progress_bars()
     name, _, configuration = settings.source.partition(":")
     try:
         loaded = datasets.load_dataset(name, configuration or None, revision=settings.revision)
-    except (OSError, ValueError, RuntimeError) as error:  # hub, HTTP and format errors derive from these
-        reason = str(error).strip().splitlines()[0][:200]
-        raise DataError(f"The data set '{settings.source}' cannot be had from the Hub: {reason}") from error
+    except (OSError, ValueError, RuntimeError, ImportError, datasets.exceptions.DatasetsError) as error:
+        reason = shown((str(error).strip() or type(error).__name__).splitlines()[0], 200)
+        raise DataError(f"The data set '{shown(settings.source)}' cannot be had from the Hub: {reason}") from error
     return from_datasets(loaded, settings, usual)
 
 
-def from_datasets(loaded: datasets.DatasetDict, settings: DataSettings, usual: Usual = LABELLED) -> Source:
+def from_datasets(loaded: Mapping[str, datasets.Dataset], settings: DataSettings, usual: Usual = LABELLED) -> Source:
     """Tables of a `datasets.DatasetDict`; class labels become their names."""
-    import datasets
-    import pandas as pd
-
     tables, parts = {}, []
     for split, part in loaded.items():
         name = SPLIT_ALIASES.get(split, split)
         if name not in SPLITS:  # "unsupervised" and the like
             continue
-        frame = part.to_pandas()
-        for column, feature in part.features.items():
-            if isinstance(feature, datasets.ClassLabel):
-                frame[column] = [feature.int2str(int(v)) if int(v) >= 0 else "" for v in frame[column]]
-        tables[name] = frame
-        parts.append(f"{name}:{hashlib.sha256(pd.util.hash_pandas_object(frame).to_numpy().tobytes()).hexdigest()}")
+        tables[name] = _named_classes(part)
+        parts.append(f"{name}:{_fingerprint(tables[name])}")
+    place = shown(settings.source)
     if "train" not in tables:
-        raise DataError(f"The data set '{settings.source}' has no train split (it has: {', '.join(loaded)}).")
-    first = tables["train"]
-    columns = [str(column) for column in first.columns]
+        raise DataError(f"The data set '{place}' has no train split (it has: {listed(loaded)}).")
+    columns = [str(column) for column in tables["train"].columns]
+    label_column = usual.answer_column(settings, columns, place)
+    places = {table: f"{place} ({table})" for table in tables}
+    text_column = usual.text_column(settings, columns, place)
+    tables, told = answered(tables, label_column, usual.answer, places, columns)
+    same_columns(tables, (text_column, label_column), places, places["train"])
+    if settings.split_column:
+        tables, places = by_split_column(tables, settings.split_column, places)
+        tables, unlabelled = answered(tables, label_column, usual.answer, places, columns)
+        told = (*told, *unlabelled)
     return Source(
         name=settings.source,
         tables=tables,
         fingerprint=hashlib.sha256("\n".join(sorted(parts)).encode()).hexdigest(),
-        text_column=usual.text_column(settings, columns, settings.source),
-        label_column=usual.answer_column(settings, columns, settings.source),
-        places=dict.fromkeys(tables, settings.source),
+        text_column=text_column,
+        label_column=label_column,
+        places=places,
+        notes=told,
     )
+
+
+def _named_classes(part: datasets.Dataset) -> pd.DataFrame:
+    """A split as a table, class labels as their names; -1, as unlabelled rows have, and nothing are missing."""
+    import datasets
+
+    frame: pd.DataFrame = part.to_pandas()
+    for column, feature in part.features.items():
+        if isinstance(feature, datasets.ClassLabel):
+            known = [not is_missing(value) and int(value) >= 0 for value in frame[column]]
+            try:
+                names = [
+                    feature.int2str(int(value)) if is_known else ""
+                    for value, is_known in zip(frame[column], known, strict=True)
+                ]
+            except ValueError as error:
+                raise DataError(f"Column '{shown(column)}' holds a class that has no name: {error}.") from error
+            frame[column] = names
+    return frame.reset_index(drop=True)
+
+
+def _fingerprint(frame: pd.DataFrame) -> str:
+    """The sha256 of a table's cells; lists and objects, which pandas cannot hash, by how they are written."""
+    import pandas as pd
+
+    try:
+        hashes = pd.util.hash_pandas_object(frame)
+    except TypeError:
+        written = {c: [_written(v) for v in frame[c]] for c in frame.columns if frame[c].dtype == object}
+        hashes = pd.util.hash_pandas_object(frame.assign(**written))
+    return hashlib.sha256(hashes.to_numpy().tobytes()).hexdigest()
+
+
+def _written(value: object) -> str:
+    """A cell with all of its parts, arrays as lists."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key!r}: {_written(part)}" for key, part in value.items()) + "}"
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    return "[" + ", ".join(map(_written, value)) + "]" if isinstance(value, (list, tuple)) else repr(value)

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
+from whichtune.data.columns import cells_as_text, label_text
+from whichtune.data.draws import carve, limited, untested_note
+from whichtune.data.given import SPLITS, row_of
+from whichtune.data.labels import alike_note, class_order, equal_numbers, merged_note, plain_form
 from whichtune.data.read import read_source
-from whichtune.data.sources import LABELLED, SPLITS, Source, Usual
+from whichtune.data.shown import shown
+from whichtune.data.sources import LABELLED, Source, Usual
 from whichtune.errors import DataError
 from whichtune.study.spec import DataSettings
 
@@ -44,13 +50,14 @@ class WithoutTest:
 
 @dataclass(frozen=True)
 class Dataset(WithoutTest):
-    """Three splits with class names. `labels[i]` is the name of class i."""
+    """Three splits with class names. `labels[i]` is the name of class i. `notes` is what was found in reading."""
 
     name: str
     labels: list[str]
     splits: dict[str, Split]
     fingerprint: str
     split_rule: str
+    notes: tuple[str, ...] = ()
 
     @property
     def largest_class_share(self) -> float:
@@ -65,22 +72,29 @@ class Dataset(WithoutTest):
 def load_dataset(settings: DataSettings, columns: Usual = LABELLED) -> Dataset:
     """Read, check and split. Raises DataError for empty text, one class, or a label unseen in train."""
     source = read_source(settings, columns)
+    place = shown(source.name)
     frames = {table: _clean(source, table, frame) for table, frame in source.tables.items()}
+    frames, told = _classes(frames, place)
     rule = split_rule(settings, source)
-    parts = split_tables(frames, rule, settings, _carve)
-    names = _label_names(parts, source.name)
-    parts = {split: _limit(frame, getattr(settings, f"{split}_limit"), settings) for split, frame in parts.items()}
+    parts = split_tables(frames, rule, settings, carve)
+    names = _label_names(parts, place)
+    notes = [*source.notes, *told]
+    for split in SPLITS:
+        parts[split], note = limited(parts[split], getattr(settings, f"{split}_limit"), split, settings)
+        notes += [note] if note else []
     classes = {name: i for i, name in enumerate(names)}
-    splits = {}
-    for split, frame, repeated in with_repeats(parts, settings, source.name):
+    splits, kept = {}, {}
+    for split, frame, repeated in with_repeats(parts, settings, place):
         labels = frame["label"].map(classes).to_numpy(dtype="int64")
-        splits[split] = Split(list(frame["id"]), list(frame["text"]), labels, repeated)
-    return Dataset(source.name, names, splits, source.fingerprint, rule)
+        splits[split], kept[split] = Split(list(frame["id"]), list(frame["text"]), labels, repeated), frame
+    if note := untested_note(kept, names):
+        notes.append(note)
+    return Dataset(source.name, names, splits, source.fingerprint, rule, tuple(notes))
 
 
 def _clean(source: Source, table: str, frame: pd.DataFrame) -> pd.DataFrame:
     """Columns id, text, label, all text. Row numbers in messages count from 1, as the file's data rows do."""
-    return text_table(source, table, frame, {"label": (source.label_column, _label_text)})
+    return text_table(source, table, frame, {"label": (source.label_column, label_text)})
 
 
 def text_table(
@@ -88,41 +102,30 @@ def text_table(
 ) -> pd.DataFrame:
     """Columns id, text and `others`, each given by its name in the source and how a cell becomes text.
 
-    Raises DataError for the first empty cell.
+    Raises DataError for the first empty cell, and for one that holds no text or number.
     """
     import pandas as pd
 
     columns: dict[str, tuple[str, Callable[[object], str]]] = {"text": (source.text_column, str), **others}
     prefix = "" if table == "all" else f"{table}-"
+    place = source.places.get(table, shown(source.name))
     clean = pd.DataFrame({"id": [f"{prefix}{row}" for row in range(len(frame))]})
-    for column, (name, as_text) in columns.items():
-        clean[column] = ["" if is_missing(value) else as_text(value) for value in frame[name]]
-    names = {column: name for column, (name, _) in columns.items()}
-    refuse_empty(clean, names, source.places.get(table, source.name))
+    for kind, (name, as_text) in columns.items():
+        clean[kind] = cells_as_text(frame[name], kind, name, partial(row_of, frame, place), as_text)
     return clean
 
 
-def refuse_empty(frame: pd.DataFrame, columns: dict[str, str], place: str) -> None:
-    """Raise DataError for the first empty cell of `columns`, given with their names in the source."""
-    for column, name in columns.items():
-        empty = frame.index[frame[column].str.strip() == ""]
-        if len(empty):
-            many = f" (and {len(empty) - 1} more)" if len(empty) > 1 else ""
-            raise DataError(
-                f"Row {empty[0] + 1}{many} of {place} has an empty {column} (column '{name}'): fill or remove it."
-            )
-
-
-def is_missing(value: object) -> bool:
-    """Whether a cell is empty, as tables say it: None or NaN."""
-    return value is None or (isinstance(value, float) and value != value)
-
-
-def _label_text(value: object) -> str:
-    """The label as text: 1.0, as a column with gaps is read, is the label 1."""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)
+def _classes(frames: dict[str, pd.DataFrame], place: str) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    """The tables with labels that are equal numbers as one class, and what is to be told of the labels."""
+    names = {name for frame in frames.values() for name in frame["label"]}
+    merged = equal_numbers(names)
+    if merged:
+        frames = {
+            table: frame.assign(label=[merged.get(name, name) for name in frame["label"]])
+            for table, frame in frames.items()
+        }
+    notes = (merged_note(merged, place), alike_note(names, place))
+    return frames, [note for note in notes if note]
 
 
 def split_rule(settings: DataSettings, source: Source) -> str:
@@ -131,8 +134,8 @@ def split_rule(settings: DataSettings, source: Source) -> str:
         return source.split_rule or ("given" if "all" not in source.tables else "stratified")
     if settings.split == "given" and "all" in source.tables:
         raise DataError(
-            f"{source.name} gives no splits: set split_column, give a folder of train, validation and test files, "
-            "or use the stratified split."
+            f"{shown(source.name)} gives no splits: set split_column, give a folder of train, validation and test "
+            "files, or use the stratified split."
         )
     return settings.split
 
@@ -156,32 +159,6 @@ def split_tables(
     return {**frames, **carve(frames["train"], missing, settings)} if missing else dict(frames)
 
 
-def _carve(frame: pd.DataFrame, wanted: tuple[str, ...], settings: DataSettings) -> dict[str, pd.DataFrame]:
-    """Draw the wanted splits from `frame`, class shares kept; the fractions are of `frame`."""
-    from sklearn.model_selection import train_test_split
-
-    parts, rest, total = {}, frame, len(frame)
-    for split in wanted:
-        size = max(1, round(total * getattr(settings, f"{split}_fraction")))
-        _enough(rest, split)
-        try:
-            rest, parts[split] = train_test_split(
-                rest, test_size=size, stratify=rest["label"], random_state=settings.split_seed
-            )
-        except ValueError as error:
-            raise DataError(f"The data cannot be split for {split}: {str(error).splitlines()[0]}") from error
-    return {"train": rest, **parts}
-
-
-def _enough(frame: pd.DataFrame, split: str) -> None:
-    counts = frame["label"].value_counts()
-    if len(counts) and counts.min() < 2:
-        raise DataError(
-            f"The class '{counts.idxmin()}' has {counts.min()} example, too few to split off {split}: "
-            "add examples, or remove the class."
-        )
-
-
 def reference_split(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """The published SMS study's rule: spam kept, as many ham drawn, shuffled twice, 70 / 10 / rest, seed 123."""
     import pandas as pd
@@ -189,9 +166,16 @@ def reference_split(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
     if set(frame["label"]) != {"ham", "spam"}:
         raise DataError("The reference split is for labels 'ham' and 'spam': use split stratified for other data.")
     spam = frame[frame["label"] == "spam"]
+    if 2 * len(spam) > len(frame):
+        raise DataError(
+            f"The reference split draws as many ham as there are spam, and there are {len(spam):,} spam and only "
+            f"{len(frame) - len(spam):,} ham: use split stratified."
+        )
     ham = frame[frame["label"] == "ham"].sample(len(spam), random_state=123)
     both = pd.concat([ham, spam]).sample(frac=1, random_state=123).sample(frac=1, random_state=123)
     first, second = int(len(both) * 0.7), int(len(both) * 0.7) + int(len(both) * 0.1)
+    if first == second:
+        raise DataError(f"The reference split of {len(both)} texts leaves none for validation: use split stratified.")
     return {"train": both[:first], "validation": both[first:second], "test": both[second:]}
 
 
@@ -215,27 +199,16 @@ def with_repeats(
 
 
 def _label_names(parts: dict[str, pd.DataFrame], place: str) -> list[str]:
+    """The classes of train in their order. Raises DataError for one class, or a label that train lacks."""
     train = set(parts["train"]["label"])
     for split in ("validation", "test"):
         unseen = sorted(set(parts[split]["label"]) - train)
         if unseen:
-            raise DataError(f"The label '{unseen[0]}' occurs in {split} but not in train of {place}.")
+            like = [name for name in sorted(train) if plain_form(name) == plain_form(unseen[0])]
+            hint = f": '{shown(like[0])}' looks alike, so write them alike" if like else ""
+            raise DataError(f"The label '{shown(unseen[0])}' occurs in {split} but not in train of {place}{hint}.")
     if len(train) < 2:
-        raise DataError(f"The data of {place} have one class only ('{next(iter(train))}'): two or more are needed.")
-    return sorted(train, key=int) if all(_is_int(name) for name in train) else sorted(train)
-
-
-def _is_int(text: str) -> bool:
-    return text.lstrip("-").isdecimal()
-
-
-def _limit(frame: pd.DataFrame, limit: int | None, settings: DataSettings) -> pd.DataFrame:
-    """At most `limit` rows with the classes' shares kept, in the order they stand."""
-    if limit is None or limit >= len(frame):
-        return frame
-    if limit < frame["label"].nunique():
-        raise DataError(f"A limit of {limit} examples cannot hold {frame['label'].nunique()} classes: raise it.")
-    from sklearn.model_selection import train_test_split
-
-    kept, _ = train_test_split(frame, train_size=limit, stratify=frame["label"], random_state=settings.split_seed)
-    return frame.loc[frame.index.isin(kept.index)] if frame.index.is_unique else kept
+        raise DataError(
+            f"The data of {place} have one class only ('{shown(next(iter(train)))}'): two or more are needed."
+        )
+    return class_order(train)

@@ -6,6 +6,7 @@ other data or with other settings the same rows are an experiment of their own, 
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -100,7 +101,9 @@ def reproduce(
 
 def local_copy(data: str, named: str | None = "sms_spam") -> str:
     """`NAME=PATH` where a path looks like a copy of the study's named data set; else `data` as it is."""
-    is_copy = named is not None and named in NAMED_SETS and NAMED_SETS[named].looks_like_copy(Path(data).expanduser())
+    is_copy = (
+        named is not None and named in NAMED_SETS and NAMED_SETS[named].looks_like_copy(Path(os.path.expanduser(data)))
+    )
     return f"{named}={data}" if is_copy else data
 
 
@@ -153,7 +156,7 @@ def _data_differs(study: Study, named: str | None) -> str | None:
     name, _, place = study.data.source.partition("=")
     if name != named or name not in NAMED_SETS:
         return f"the data are '{study.data.source}'"
-    why = NAMED_SETS[name].differs(Path(place).expanduser()) if place else None
+    why = NAMED_SETS[name].differs(Path(os.path.expanduser(place))) if place else None
     limits = (study.data.train_limit, study.data.validation_limit, study.data.test_limit)
     return f"{why}, used whole" if why and "examples" in why and limits == (None, None, None) else why
 

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from whichtune.data.sources import TEXT_NAMES
-from whichtune.errors import DataError, StoreError
+from whichtune.data.texts import read_texts
+from whichtune.errors import StoreError
 from whichtune.records.record import RunRecord, RunStatus
 from whichtune.records.store import StudyFolder
 from whichtune.registry import did_you_mean
@@ -70,23 +70,3 @@ def saved_in(folder: StudyFolder, record: RunRecord) -> Path:
 def spec_of(record: RunRecord) -> RunSpec:
     """The spec that a record tells of."""
     return RunSpec.model_validate({**record.spec, "label": record.label, "fingerprints": record.fingerprints})
-
-
-def read_texts(file: Path, text_column: str | None, usual: tuple[str, ...] = TEXT_NAMES) -> list[str]:
-    """The texts of a .txt file (one a line) or of a table's text column; empty ones are an error."""
-    from whichtune.data.sources import choose_column, read_table
-
-    if not file.is_file():
-        raise DataError(f"There is no file '{file}': check the path.")
-    if file.suffix == ".txt":
-        texts = file.read_text(encoding="utf-8").splitlines()
-    else:
-        table = read_table(file)
-        column = choose_column("text", text_column, usual, [str(c) for c in table.columns], file.name)
-        texts = [str(value) for value in table[column]]
-    for row, text in enumerate(texts, start=1):
-        if not text.strip():
-            raise DataError(f"Row {row} of {file.name} has an empty text: fill or remove it.")
-    if not texts:
-        raise DataError(f"{file.name} holds no texts.")
-    return texts

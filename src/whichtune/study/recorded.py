@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from whichtune.study.spec import ADDED_SETTINGS
+from whichtune.study.spec import ADDED_DATA_SETTINGS, ADDED_SETTINGS
 
 APART = ("method_settings", "data", "learning_rate_source", "tuned")
 
@@ -30,7 +30,7 @@ class Recorded:
         return cls(
             settings={name: value for name, value in filled.items() if name not in APART},
             own=own if isinstance(own, dict) else {},
-            data=filled.get("data"),
+            data={**ADDED_DATA_SETTINGS, **data} if isinstance(data := filled.get("data"), dict) else data,
             learning_rate_source=_text(filled.get("learning_rate_source")),
             tuned=frozenset(str(name) for name in tuned) if isinstance(tuned, list) else frozenset(),
         )

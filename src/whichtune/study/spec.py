@@ -166,6 +166,11 @@ class DataSettings(Frozen):
     target_column: str | None = Field(
         None, description="column of the target texts (text_to_text, summarisation); default: the first usual name"
     )
+    separator: str | None = Field(
+        None,
+        description="what stands between the columns of a CSV or TSV file, one character or `tab`; null: as the file's "
+        "name says, or what its header is separated by",
+    )
     split: Literal["auto", "given", "stratified", "reference"] = Field(
         "auto",
         description="`given` keeps the source's own splits, `stratified` draws them (class shares kept where there "
@@ -184,11 +189,23 @@ class DataSettings(Frozen):
         "keep", description="`drop` leaves out validation and test texts that stand verbatim in train"
     )
 
+    @field_validator("separator")
+    @classmethod
+    def _one_character(cls, value: str | None) -> str | None:
+        value = {"tab": "\t", "\\t": "\t"}.get(value, value) if value else value
+        if value is not None and (len(value) != 1 or value in '"\r\n' or value.isalnum()):
+            raise ValueError("must be one character that is no letter, digit or quote, such as ';', or tab")
+        return value
+
     @model_validator(mode="after")
     def _leaves_training_data(self) -> DataSettings:
         if self.validation_fraction + self.test_fraction >= 1:
             raise ValueError("validation_fraction and test_fraction leave nothing to train on")
         return self
+
+
+# The same of where the examples come from.
+ADDED_DATA_SETTINGS = later_defaults("data", DataSettings)
 
 
 class RunSpec(Settings):

@@ -1,0 +1,242 @@
+"""Rows of CSV and TSV: the separator that a file has, its quotes, and rows that do not fit the header.
+
+No column is ever shifted: a row longer than the header is an error unless what it has more is empty.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from whichtune.data.limits import LARGEST_CELL
+from whichtune.data.shown import quoted
+from whichtune.errors import DataError
+
+SEPARATORS = (",", ";", "\t", "|")
+SEPARATOR_NAMES = {"\t": "tab", " ": "blank"}
+SAMPLE = 50  # rows by which a separator is judged
+FIRST_LINE = re.compile(r'^"?sep=([^"\w\r\n])"?[\r\n]*$')  # as some spreadsheets write it
+
+
+@dataclass(frozen=True)
+class Record:
+    """One row as it stands: its fields, and the lines of the file that it takes."""
+
+    fields: list[str]
+    first: int
+    after: int
+
+    @property
+    def lines(self) -> int:
+        return self.after - self.first
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Columns' names and as many fields in every row; None where a row is shorter than the header."""
+
+    names: list[str]
+    rows: list[list[str | None]]
+    notes: list[str] = field(default_factory=list)
+
+
+def read_rows(text: str, place: str, usual: str, separator: str | None = None) -> Rows:
+    """The rows of a CSV or TSV text. `usual` is the separator that its name promises.
+
+    `separator` is one that the user named; without it another than the usual is found by the header. Raises
+    DataError for an empty file, an open quote, or a row that does not fit.
+    """
+    lines = list(io.StringIO(text, newline=""))
+    notes: list[str] = []
+    given = FIRST_LINE.match(lines[0]) if lines else None
+    if given:
+        lines = lines[1:]
+    if not any(line.strip() for line in lines):
+        kind = "tsv" if usual == "\t" else "csv"
+        raise DataError(f"{place} cannot be read as {kind}: it is empty.")
+    chosen = separator or (given.group(1) if given else _separator(lines, usual))
+    if chosen != usual and separator is None:
+        name = SEPARATOR_NAMES.get(chosen, f"'{chosen}'")
+        notes.append(f"The columns of {place} are separated by {name}: set data.separator where that is wrong.")
+    records = _records(lines, chosen, place, notes)
+    if len(records) < 2:
+        raise DataError(f"{place} has no rows.")
+    header, body = records[0].fields, [record.fields for record in records[1:]]
+    rows = _fitted(body, len(header), place, chosen, notes)
+    return Rows(_names(header, place, notes), rows, notes)
+
+
+def _separator(lines: Sequence[str], usual: str) -> str:
+    """The usual one, unless the header has a single column by it and several by another that the rows have too."""
+    sample = lines[: 4 * SAMPLE]
+    with _large_fields():
+        if len(_first(sample, usual)) > 1:
+            return usual
+        best, columns = usual, 1
+        for other in SEPARATORS:
+            found = [fields for fields in csv.reader(sample, delimiter=other) if fields][:SAMPLE]
+            width = len(found[0]) if found else 0
+            fitting = sum(len(fields) == width for fields in found[1:])
+            if width > columns and (2 * fitting > len(found) - 1 or len(found) == 1):
+                best, columns = other, width
+    return best
+
+
+def _first(lines: Sequence[str], separator: str) -> list[str]:
+    return next((fields for fields in csv.reader(lines, delimiter=separator) if fields), [])
+
+
+def _records(lines: list[str], separator: str, place: str, notes: list[str]) -> list[Record]:
+    """The rows with quotes read; in a TSV whose quotes are unpaired, with quotes as they stand."""
+    records = list(_parsed(lines, separator))
+    open_row = _open_quote(records, lines, separator)
+    swallower = _swallower(records, lines, separator)
+    if separator == "\t" and (swallower is not None or _quote_fault(lines, separator)):
+        plain = list(_parsed(lines, separator, csv.QUOTE_NONE))
+        if all(len(record.fields) == len(plain[0].fields) for record in plain):
+            notes.append(f"{place} has quotes that are not closed: its quotes are read as they stand.")
+            return plain
+    if open_row is not None:
+        where = f"Row {open_row}" if open_row else "The header"
+        more = records[open_row].lines - 1
+        takes = f", so that {more:,} more lines are one text with it" if more else ""
+        raise DataError(
+            f"{where} of {place} opens a quote that is not closed there{takes}: remove the quote or double it."
+        )
+    if swallower:
+        notes.append(
+            f"Row {swallower} of {place} is a quoted text of {records[swallower].lines:,} lines that look like rows "
+            "themselves: remove its quotes where they are."
+        )
+    return records
+
+
+@contextmanager
+def _large_fields() -> Iterator[None]:
+    """The csv module refuses fields over a length that is set for the whole process."""
+    before = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
+def _parsed(lines: list[str], separator: str, quoting: int = csv.QUOTE_MINIMAL) -> Iterator[Record]:
+    """Every row that is not blank."""
+    with _large_fields():
+        reader, first = csv.reader(lines, delimiter=separator, quoting=quoting), 0  # type: ignore[arg-type]
+        for fields in reader:
+            after = reader.line_num
+            if after - first > 1 or not _is_blank(lines[first], separator):
+                yield Record(fields, first, after)
+            first = after
+
+
+def _is_blank(line: str, separator: str) -> bool:
+    return separator not in line and not line.strip(" \t\r\n")
+
+
+def _quote_fault(lines: list[str], separator: str) -> str | None:
+    """What is wrong with the quotes: one that opens a field does not close it, or is followed by more."""
+    with _large_fields():
+        try:
+            for _ in csv.reader(lines, delimiter=separator, strict=True):
+                pass
+        except csv.Error as error:
+            return str(error)
+    return None
+
+
+def _open_quote(records: list[Record], lines: list[str], separator: str) -> int | None:
+    """The first row whose quote runs on into other lines and ends in the middle of a field, or with the file."""
+    for row, record in enumerate(records):
+        last = row == len(records) - 1
+        if record.lines > 1 or last:
+            fault = _quote_fault(lines[record.first : record.after], separator)
+            if fault and (record.lines > 1 or "unexpected end" in fault):
+                return row
+    return None
+
+
+def _swallower(records: list[Record], lines: list[str], separator: str) -> int | None:
+    """The first row of several lines each of which is like a row: the columns' number, and a value that one has."""
+    long = [(row, record) for row, record in enumerate(records) if record.lines > 1]
+    values = _few_values(records) if long else []
+    for row, record in long:
+        if row and _like_rows(lines[record.first : record.after], separator, values):
+            return row
+    return None
+
+
+def _few_values(records: list[Record]) -> list[set[str] | None]:
+    """Each column's values in rows of one line; None for a column that has nearly as many values as rows."""
+    width = len(records[0].fields)
+    short = [record.fields for record in records[1:] if record.lines == 1 and len(record.fields) == width]
+    values = [{fields[column] for fields in short} - {""} for column in range(width if short else 0)]
+    return [found if 2 * len(found) <= len(short) else None for found in values]
+
+
+def _like_rows(lines: list[str], separator: str, values: list[set[str] | None]) -> bool:
+    fields = [line.rstrip("\r\n").split(separator) for line in lines]
+    if any(len(each) != len(values) for each in fields):
+        return False
+    return any(found and all(each[column] in found for each in fields) for column, found in enumerate(values))
+
+
+def _fitted(body: list[list[str]], width: int, place: str, separator: str, notes: list[str]) -> list[list[str | None]]:
+    """Every row with `width` fields: empty ones at its end are left out, missing ones are None."""
+    numbers = [fields[0].strip() for fields in body if len(fields) == width + 1]
+    if len(numbers) == len(body) and any(fields[-1].strip() for fields in body) and _counted(numbers):
+        notes.append(f"The rows of {place} begin with their number, which the header lacks: it is left out.")
+        body = [fields[1:] for fields in body]
+    extra, short = 0, []
+    for row, fields in enumerate(body, start=1):
+        if max(map(len, fields), default=0) > LARGEST_CELL:
+            raise DataError(f"Row {row} of {place} has a field of more than {LARGEST_CELL:,} characters: shorten it.")
+        if any(value.strip() for value in fields[width:]):
+            columns = "1 column" if width == 1 else f"{width:,} columns"
+            name = SEPARATOR_NAMES.get(separator, f"'{separator}'")
+            raise DataError(
+                f"Row {row} of {place} has {len(fields):,} fields, but the header has {columns}: put a text that holds "
+                f"a {name} in quotes."
+            )
+        extra += len(fields) > width
+        if len(fields) < width:
+            short.append(row)
+    if extra:
+        notes.append(f"Rows of {place} end with a separator that the header lacks: the empty column is left out.")
+    if short:
+        more = f" and {len(short) - 1:,} more" if len(short) > 1 else ""
+        notes.append(f"Row {short[0]}{more} of {place} has fewer fields than the header: those at its end are empty.")
+    return [[*fields[:width], *[None] * (width - len(fields))] for fields in body]
+
+
+def _counted(numbers: list[str]) -> bool:
+    """Whether these are 1, 2, 3 and so on, or begin with 0."""
+    first = numbers[0]
+    return first in ("0", "1") and numbers == [str(row) for row in range(int(first), int(first) + len(numbers))]
+
+
+def _names(header: list[str], place: str, notes: list[str]) -> list[str]:
+    """Distinct names: a second `text` is called `text.1`, and a column without one by its place."""
+    names: list[str] = []
+    seen, every = set[str](), set(header)
+    twice: list[str] = []
+    counts: dict[str, int] = {}
+    for column, given in enumerate(header):
+        name = given or f"Unnamed: {column}"
+        if name in seen:
+            twice.append(name)
+            while name in seen or name in every:
+                counts[given] = counts.get(given, 0) + 1
+                name = f"{given}.{counts[given]}"
+        seen.add(name)
+        names.append(name)
+    if twice:
+        notes.append(f"{place} names a column twice, {quoted(dict.fromkeys(twice), 3)}: the first of them is read.")
+    return names
