@@ -42,9 +42,9 @@ def share_of_length(written: Sequence[str], references: Sequence[str]) -> FloatA
 
 
 def entered(metric: Metric) -> Iterator[Metric]:
-    add_metric(metric)
-    yield metric
-    METRICS._items.pop(metric.name)
+    with METRICS.restored():
+        add_metric(metric)
+        yield metric
 
 
 @pytest.fixture

@@ -93,9 +93,14 @@ class Registry(Mapping[str, T], Generic[T]):
 
         return store
 
-    def remove(self, name: str) -> None:
-        """Take an object out again, for tests and notebooks."""
-        del self._items[name], self._origins[name]
+    @contextmanager
+    def restored(self) -> Iterator[None]:
+        """Within, objects may be added and taken away; after it all is as it was. For tests and notebooks."""
+        items, origins = dict(self._all), dict(self._origins)
+        try:
+            yield
+        finally:
+            self._items, self._origins = items, origins
 
     def origin(self, name: str) -> Origin:
         """Where the object of that name comes from. Raises UnknownNameError where there is none."""

@@ -24,17 +24,17 @@ from whichtune.study.recorded import Recorded
 @pytest.fixture
 def error_rate() -> Iterator[str]:
     """The share of wrong answers, in the table for the length of a test."""
-    add_metric(
-        Metric(
-            "error_rate",
-            "error rate",
-            "classes",
-            of_confusion=lambda counts: 1 - accuracy_of_confusion(counts),
-            higher_is_better=False,
+    with METRICS.restored():
+        add_metric(
+            Metric(
+                "error_rate",
+                "error rate",
+                "classes",
+                of_confusion=lambda counts: 1 - accuracy_of_confusion(counts),
+                higher_is_better=False,
+            )
         )
-    )
-    yield "error_rate"
-    del METRICS._items["error_rate"]
+        yield "error_rate"
 
 
 def judged(folder: Path, metric: str) -> Evidence:

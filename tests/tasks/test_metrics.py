@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,10 @@ from written_texts import spec_of
 
 
 @pytest.fixture
-def table(monkeypatch: pytest.MonkeyPatch) -> None:
+def table() -> Iterator[None]:
     """The table, as it will be again afterwards."""
-    monkeypatch.setattr(METRICS, "_items", dict(METRICS._all))
+    with METRICS.restored():
+        yield
 
 
 def recall_of_first(counts: np.ndarray) -> np.ndarray:

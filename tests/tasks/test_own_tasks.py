@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -46,8 +47,11 @@ class Alone(Tickets):
 
 
 @pytest.fixture(autouse=True)
-def own_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(TASKS, "_items", {**TASKS._all, "tickets": Tickets(), "alone": Alone()})
+def own_tasks() -> Iterator[None]:
+    with TASKS.restored():
+        TASKS.register("tickets")(Tickets())
+        TASKS.register("alone")(Alone())
+        yield
 
 
 @pytest.fixture

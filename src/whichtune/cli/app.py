@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from whichtune.cli import published
+from whichtune.cli.arguments import load_plugins, parse_bytes
 from whichtune.cli.dry_run import print_dry_run
 from whichtune.cli.screen import console, debug_wanted, remember_command, typed_command
 from whichtune.errors import WhichtuneError
@@ -123,20 +124,6 @@ def _tell_lines_that_keep(study: Study, assignments: list[str]) -> None:
 
     for sentence in lines_that_keep(study, assignments):
         console(stderr=True).print(sentence, highlight=False, markup=False, soft_wrap=True)
-
-
-def parse_bytes(option: str, text: str | None) -> int | None:
-    """`20GB`, `500 MB` or a number of bytes; raises SettingError for anything else."""
-    import re
-
-    from whichtune.errors import SettingError
-
-    if text is None:
-        return None
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)b?\s*", text.lower())
-    if found is None:
-        raise SettingError(f"{option} {text} is no size: write a number with kB, MB, GB or TB.")
-    return int(float(found[1]) * 1000 ** " kmgt".index(found[2] or " "))
 
 
 def _compare(
@@ -342,24 +329,6 @@ def options(
     ] = False,
 ) -> None:
     """Options of every command."""
-
-
-def load_plugins(arguments: list[str]) -> None:
-    """Import every `--plugin PLACE` and take it out of the arguments: names that it adds are asked for by the rest."""
-    from whichtune.plugins import load_plugin
-
-    at = 1
-    while at < len(arguments):
-        option, equals, place = arguments[at].partition("=")
-        if option != "--plugin":
-            at += 1
-            continue
-        if not equals and at + 1 < len(arguments):
-            place = arguments.pop(at + 1)
-        arguments.pop(at)
-        if not place:
-            raise WhichtuneError("--plugin names nothing: give a module or a .py file.")
-        load_plugin(place)
 
 
 def _fail(text: str, code: int) -> NoReturn:
