@@ -111,8 +111,8 @@ def test_making_a_draw_touches_nothing_of_the_test_split(
     draw = draws_of(expansion, dataset.without_test())["full"][0].spec
     real = splits.load_dataset
 
-    def guarded(settings):
-        loaded = real(settings)
+    def guarded(settings, *rest):
+        loaded = real(settings, *rest)
         forbidden = object.__new__(Forbidden)
         return splits.replace(loaded, splits={**loaded.splits, "test": forbidden})
 
