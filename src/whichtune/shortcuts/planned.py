@@ -63,6 +63,7 @@ class PlannedForward:
         self.plain = PlainForward(classifier, encoded, device, precision)
         self.notes: list[str] = []
         self.refused: list[str] = []  # shortcuts that do not apply to this model, with the reason
+        self._decided: list[Decision] = []
         self._take(route)
         self._flops = FlopModel(self._count, self._cells, encoded.context_length)
 
@@ -92,7 +93,7 @@ class PlannedForward:
 
     def as_decisions(self) -> list[Decision]:
         """What the check has decided beyond the plan."""
-        return [Decision("check", text.split(":")[0], text.partition(": ")[2]) for text in [*self.refused, *self.notes]]
+        return list(self._decided)
 
     # -- operations -------------------------------------------------------------------------------
 
@@ -156,6 +157,7 @@ class PlannedForward:
             self.classifier.train(training)
 
     def _say(self, left_out: str, reason: _Reason) -> None:
+        self._decided.append(Decision("check", left_out, reason.text))
         if reason.expected:
             self.refused.append(f"{left_out}: {reason.text}")
         else:
