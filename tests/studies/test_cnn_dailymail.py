@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from command import inside
 from studies.conftest import small_copy
+from whichtune.cli.terminal import print_reproduction
 from whichtune.compare import prepare
 from whichtune.published.claims import load_published
 from whichtune.published.presets import load_preset, row_in_full
-from whichtune.published.reproduce import reproduction_study
+from whichtune.published.reproduce import reproduce, reproduction_study
 
 SHEET = Path(__file__).resolve().parents[3] / "shared" / "published" / "cnn-dailymail-gpt-neo.md"
 HEAD, PROMPT, LORA, LORA_ALL = (
@@ -121,19 +124,15 @@ def test_what_is_a_reproduction(articles: Path) -> None:
 
 
 def test_another_model_is_made_and_called_no_reproduction(articles: Path, tmp_path: Path) -> None:
-    words = ["reproduce", "cnn-dailymail", "--rows", "2,3", "--model", "embedded", "--device", "cpu", "--threads", "1"]
-    words += ["--data", str(articles), "--out", str(tmp_path / "out")]
-    words += [
-        "--set",
-        "epochs=1",
-        "--set",
-        "context_length=32",
-        "--set",
-        "max_target_tokens=8",
-        "--set",
-        "max_new_tokens=2",
-    ]
-    said = inside(*words).stdout
+    quick = ["epochs=1", "context_length=32", "max_target_tokens=8", "max_new_tokens=2"]
+    study = reproduction_study(
+        "cnn-dailymail", rows=[2, 3], model="embedded", data=str(articles), assignments=quick, device="cpu"
+    )
+    few = study.model_copy(update={"baselines": ["lead_3"]})
+    result = reproduce(few, tmp_path / "out", threads=1)
+    console = Console(file=io.StringIO(), width=250)
+    print_reproduction(result.summary, console)
+    said = console.file.getvalue()  # type: ignore[attr-defined]
     assert "This is not a reproduction of the published figures: " in said
     assert "the model is 'embedded'" in said
     assert "test ROUGE-2 %" in said  # the usual table, since no figure was published
