@@ -18,6 +18,7 @@ from whichtune.published.claims import check_published, load_published
 from whichtune.published.presets import load_preset, row_in_full, rows_of
 from whichtune.published.reproduce import reproduce, reproduction_study
 from whichtune.records.store import StudyFolder
+from whichtune.report.drawing.kinds import Curves
 from whichtune.report.figures import all_figures
 from whichtune.report.reproduction import heading, reproduction_rows, reproduction_table
 from whichtune.report.write import load_view
@@ -133,13 +134,14 @@ def test_a_small_copy_runs_and_is_no_reproduction(made: Result) -> None:
 
 
 def test_the_losses_stand_beside_the_published_curve(made: Result) -> None:
-    figures = {figure["name"]: figure for figure in all_figures(load_view(StudyFolder(made.folder)))}
+    figures = {figure.name: figure for figure in all_figures(load_view(StudyFolder(made.folder)))}
     figure = figures["published-loss"]
-    assert [panel["title"] for panel in figure["panels"]] == ROWS
-    measured, published = figure["panels"][1]["lines"]
-    assert published["points"] == [[300, 0.6949], [600, 0.2642], [900, 0.2135]]
-    assert [step for step, _ in measured["points"]] == [1, 2, 3, 4, 5]
-    assert figure["table"]["rows"][0] == [ROWS[0], "100", "1.0874", "–"]
+    assert isinstance(figure, Curves)
+    assert [panel.title for panel in figure.panels] == ROWS
+    measured, published = figure.panels[1].lines
+    assert published.points == [(300, 0.6949), (600, 0.2642), (900, 0.2135)]
+    assert [step for step, _ in measured.points] == [1, 2, 3, 4, 5]
+    assert figure.data.rows[0] == [ROWS[0], "100", "1.0874", "–"]
     page = (made.folder / "report.html").read_text(encoding="utf-8")
     assert "Training loss beside the published one" in page
     assert 'class="curve c-' in page
