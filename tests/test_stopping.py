@@ -302,10 +302,10 @@ def test_a_study_says_where_it_stopped_and_a_lost_run_is_made_again_the_same(
         assert "Warm-up takes 7 of 30 steps (23 %)" in text
     # The ring in the curves is the point whose weights were kept.
     view = load_view(StudyFolder(tmp_path / "out"))
-    lines = [line for figure in curve_figures(view) for line in figure["panels"][0]["lines"]]
+    lines = [line for figure in curve_figures(view) for line in figure.panels[0].lines]
     kept = [record.stopping.best_epoch for record in first.records if record.stopping]
-    assert [line["best"][0] for line in lines if line["series"] == "validation"] == kept * 2
-    assert all(line["best"] is None for line in lines if line["series"] == "train")
+    assert [line.best and line.best[0] for line in lines if line.series == "validation"] == kept * 2
+    assert all(line.best is None for line in lines if line.series == "train")
     # As after a kill: one run's folder is gone, and is made again to the same figures.
     lost = first.records[0]
     StudyFolder(tmp_path / "out").discard(lost.run_id)
