@@ -122,6 +122,29 @@ def test_a_pair_that_could_not_be_tested_costs_the_others_nothing(tmp_path: Path
     assert first.p_adjusted == first.p
 
 
+def test_two_claims_about_one_pair_are_one_question(tmp_path: Path) -> None:
+    """By another metric it is another question; the other way round it is the same."""
+    claims = [
+        {"a": "good", "b": "bad", "claim": "better"},
+        {"a": "good", "b": "bad", "claim": "faster", "published": {"direction": None}},
+        {"a": "bad", "b": "good", "claim": "worse"},
+        {"a": "good", "b": "bad", "metric": "f1_macro"},
+        {"a": "good", "b": "fair"},
+    ]
+    study = study_on_disk(tmp_path, pairs=claims)
+    rng = np.random.default_rng(5)
+    for label, errors in (("good", 0.08), ("fair", 0.09), ("bad", 0.12)):
+        study.add(label, seeds_of(rng, errors))
+    found = evidence(study).comparisons[: len(claims)]
+    assert {comparison.family for comparison in found} == {3}
+    first, again, turned = found[:3]
+    assert first.p_adjusted == again.p_adjusted == turned.p_adjusted
+    assert (first.claim, again.claim, turned.claim) == ("better", "faster", "worse")
+    study.study["pairs"] = [claims[0], *claims[3:]]
+    once = evidence(study).comparisons
+    assert [one.p_adjusted for one in once[:3]] == [found[i].p_adjusted for i in (0, 3, 4)]
+
+
 def test_no_run_at_all_has_a_verdict_that_says_so(study: StudyOnDisk) -> None:
     study.add_failed("good", RunStatus.FAILED, "no")
     study.add_failed("bad", RunStatus.INTERRUPTED, "no")

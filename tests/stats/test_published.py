@@ -29,6 +29,8 @@ def test_counts_are_the_printed_percentages_of_300() -> None:
     for name in published_names():
         facts = load_published(name)
         for row in facts.rows:
+            if row.test is None:  # claims alone were published
+                continue
             assert 100 * facts.right(row.row) / facts.test_examples == pytest.approx(row.test, abs=0.0051)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -55,3 +56,22 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("data") / "collection.tsv"
     path.write_text("".join(lines), encoding="utf-8")
     return path
+
+
+def small_copy(named: str, collection: Path, folder: Path) -> Path | None:
+    """A few generated texts in the layout of a named data set; None for those that the package holds."""
+    if named == "sms_spam":
+        return collection
+    if named not in ("imdb", "cnn_dailymail"):
+        return None
+    texts = [line.partition("\t")[2] for line in collection.read_text(encoding="utf-8").splitlines()]
+    place = folder / named
+    place.mkdir()
+    for i, split in enumerate(("train", "validation", "test")):
+        part = texts[16 * i : 16 * i + 16]
+        if named == "imdb":
+            rows = [{"text": text, "label": j % 2} for j, text in enumerate(part)]
+        else:
+            rows = [{"article": f"{text} And so on.", "highlights": " ".join(text.split()[:5])} for text in part]
+        (place / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    return place

@@ -18,6 +18,7 @@ from whichtune.published.claims import check_published, load_published
 from whichtune.published.presets import load_preset, row_in_full, rows_of
 from whichtune.published.reproduce import reproduce, reproduction_study
 from whichtune.records.store import StudyFolder
+from whichtune.report.drawing.kinds import Curves
 from whichtune.report.figures import all_figures
 from whichtune.report.reproduction import heading, reproduction_rows, reproduction_table
 from whichtune.report.write import load_view
@@ -133,13 +134,14 @@ def test_a_small_copy_runs_and_is_no_reproduction(made: Result) -> None:
 
 
 def test_the_losses_stand_beside_the_published_curve(made: Result) -> None:
-    figures = {figure["name"]: figure for figure in all_figures(load_view(StudyFolder(made.folder)))}
+    figures = {figure.name: figure for figure in all_figures(load_view(StudyFolder(made.folder)))}
     figure = figures["published-loss"]
-    assert [panel["title"] for panel in figure["panels"]] == ROWS
-    measured, published = figure["panels"][1]["lines"]
-    assert published["points"] == [[300, 0.6949], [600, 0.2642], [900, 0.2135]]
-    assert [step for step, _ in measured["points"]] == [1, 2, 3, 4, 5]
-    assert figure["table"]["rows"][0] == [ROWS[0], "100", "1.0874", "–"]
+    assert isinstance(figure, Curves)
+    assert [panel.title for panel in figure.panels] == ROWS
+    measured, published = figure.panels[1].lines
+    assert published.points == [(300, 0.6949), (600, 0.2642), (900, 0.2135)]
+    assert [step for step, _ in measured.points] == [1, 2, 3, 4, 5]
+    assert figure.data.rows[0] == [ROWS[0], "100", "1.0874", "–"]
     page = (made.folder / "report.html").read_text(encoding="utf-8")
     assert "Training loss beside the published one" in page
     assert 'class="curve c-' in page
@@ -261,19 +263,33 @@ def tuned(reviews: Path, model: Path | str, **changes: Any) -> Study:
 
 
 def test_what_the_author_wanted(reviews: Path) -> None:
-    """Rank 16, attention among the targets, early stopping on validation, a short warm-up; rates alone are searched."""
+    """Rank 16, attention among the targets, early stopping on the validation accuracy, a short warm-up; rates alone are
+    searched, and a step has as many texts as the published one."""
     from whichtune.tuning.search import searched_lines
 
     study = tuned(reviews, "embedded")
     specs = [spec for spec in prepare(study)[0].specs if spec.role == "run"]
-    assert [spec.method for spec in specs[::3]] == ["head_only", "lora", "lora", "last_block", "full"]
+    assert [spec.method for spec in specs[::3]] == ["head_only", "lora", "lora", "last_block", "full", "lora"]
     assert {spec.seed for spec in specs} == {0, 1, 2}
-    assert {(spec.early_stopping, spec.warmup_ratio, spec.warmup_steps) for spec in specs} == {("loss", 0.06, None)}
+    stopping = {(spec.early_stopping, spec.warmup_ratio, spec.warmup_steps) for spec in specs}
+    assert stopping == {("accuracy", 0.06, None)}
     ranks = {(s.method_settings["lora_rank"], s.method_settings["lora_targets"]) for s in specs if s.method == "lora"}
-    assert ranks == {(16, "mlp"), (16, "all_linear")}
+    assert ranks == {(16, "mlp"), (16, "all_linear"), (8, "all_linear")}
+    assert [spec.batch_size * spec.accumulation_steps for spec in specs[::3]] == [64, 128, 128, 64, 128, 128]
     assert study.tuning is not None
     assert study.tuning.draws == 6
-    assert [set(line.spaces) for line in searched_lines(study)] == [{"learning_rate"}] * 5
+    assert [set(line.spaces) for line in searched_lines(study)] == [{"learning_rate"}] * 6
+
+
+def test_the_higher_rank_is_a_pair_in_which_nothing_else_differs(reviews: Path) -> None:
+    study = tuned(reviews, "embedded", seeds="0")
+    (pair,) = [pair for pair in study.pairs if pair.factor == "lora_rank"]
+    assert (pair.claim, pair.published and pair.published.direction) == ("a higher rank would be better", "better")
+    specs = {spec.label: spec for spec in prepare(study)[0].specs}
+    higher, lower = (specs[label].model_dump(exclude={"label"}) for label in (pair.a, pair.b))
+    assert higher["method_settings"].pop("lora_rank") == 16
+    assert lower["method_settings"].pop("lora_rank") == 8
+    assert higher == lower
 
 
 def test_it_runs_on_an_encoder_and_says_what_a_study_says(reviews: Path, tiny_bert: Path, tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def reproduce(
 ) -> None:
     """Run a published study again, or our answer to one, and print measured beside published."""
     from whichtune.cli.progress import Progress
-    from whichtune.cli.terminal import print_reproduction, print_summary
+    from whichtune.cli.terminal import print_reproduction
     from whichtune.expansion.assemble import check_choice
     from whichtune.published.reproduce import reproduce as run_study
     from whichtune.published.reproduce import reproduction_study
@@ -79,8 +79,7 @@ def reproduce(
             on_event=progress,
             command=typed_command(),
         )
-    show = print_summary if chosen.published is None else print_reproduction
-    show(result.summary, screen)
+    print_reproduction(result.summary, screen)
     screen.print(f"{result.started} runs made. Everything is in {result.folder}", highlight=False, soft_wrap=True)
     if any(run.status is not RunStatus.COMPLETED for run in result.records):
         raise typer.Exit(1)
@@ -116,7 +115,9 @@ def experiment(
     disable_causal_mask: Annotated[
         bool, typer.Option("--disable_causal_mask", help="Let tokens see later ones.")
     ] = False,
-    ignore_index: Annotated[int, typer.Option("--ignore_index", help="Label without a loss.")] = -100,
+    ignore_index: Annotated[
+        int, typer.Option("--ignore_index", help="Taken, and without effect, as in the script.")
+    ] = -100,
     model: Annotated[str | None, typer.Option(help="A folder or Hub id instead of --model_size.")] = None,
     data: Annotated[str, typer.Option(help="A local copy of the data, or other data.")] = "sms_spam",
     seed: Annotated[int, typer.Option(help="The published seed is 123.")] = 123,
@@ -126,7 +127,7 @@ def experiment(
 ) -> None:
     """Make one run by the published script's flags."""
     from whichtune.compare import compare
-    from whichtune.published.experiment import Flags, experiment_study, final_lines, loss_line
+    from whichtune.published.experiment import NO_LABEL, Flags, experiment_study, final_lines, loss_line
 
     flags = Flags(
         model_size=model_size,
@@ -148,6 +149,9 @@ def experiment(
         seed=seed,
     )
     screen = console()
+    if ignore_index != NO_LABEL:
+        said = f"--ignore_index {ignore_index} changes nothing: the published script never passes it to its training."
+        screen.print(said, markup=False, highlight=False, soft_wrap=True)
 
     def tell(event: Event) -> None:
         line = loss_line(event)
@@ -207,23 +211,25 @@ def _study_line(study: Study) -> list[str]:
 
 def _print_study(study: Study, screen: Console) -> None:
     from whichtune.cli.terminal import print_lines
-    from whichtune.published.presets import rows_of
+    from whichtune.published.presets import pair_line, rows_of
     from whichtune.report.published import read_published
 
     published = read_published(study.published, MAIN)
+    keys = (*(f"{split}_{MAIN}" for split in SPLITS), "train_minutes")
     rows = []
     for number, entry in rows_of(study).items():
         own = ", ".join(f"{key}={value}" for key, value in entry.settings.items())
         facts = published.rows.get(str(entry.label)) if published is not None else None
         figures = facts.figures if facts is not None else {}
-        keys = (*(f"{split}_{MAIN}" for split in SPLITS), "train_minutes")
         shown = [f"{figures[key]:.2f}" if key in figures else "" for key in keys]
         rows.append([str(number), str(entry.label), entry.method, own, *shown])
+    printed = any(any(row[4:]) for row in rows)
     header = ["row", "label", "method", "own settings", "train %", "validation %", "test %", "minutes"]
-    print_lines(header, rows, screen, left=4)
+    wanted = len(header) if printed else 4
+    print_lines(header[:wanted], [row[:wanted] for row in rows], screen, left=4)
     shared = ", ".join(f"{key}={value}" for key, value in study.settings.items())
     lines = [f"All rows: model {study.model}, data {study.data.source}, {shared}"]
-    lines += [f"{pair.a} against {pair.b}: {pair.claim}" for pair in study.pairs]
+    lines += [pair_line(pair) for pair in study.pairs]
     for line in lines:
         screen.print(line, markup=False, highlight=False, soft_wrap=True)
 

@@ -118,13 +118,19 @@ def fitting_columns(header: list[str], rows: list[list[str]], width: int, import
 
 
 def print_reproduction(summary: Summary, console: Console) -> None:
-    """Measured beside published, with what the table is and what it is not."""
+    """Measured beside published, with what the table is and what it is not; the usual table where claims were published
+    without figures."""
+    for line in reproduction.heading(summary):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if not reproduction.printed_figures(summary):
+        print_summary(summary, console)
+        for note in reproduction.published_notes(summary):
+            console.print(note, markup=False, highlight=False, soft_wrap=True)
+        return
     view = View(summary)
     header, rows = reproduction.reproduction_table(summary)
     if not console.is_terminal:
-        console.width = max(console.width, 250)
-    for line in reproduction.heading(summary):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.width = max(console.width, FILE_WIDTH)
     console.print(_table(header, rows))
     for note in [*reproduction.footnotes(summary), *stopping_notes(view), *run_notes(view)]:
         console.print(note, markup=False, highlight=False, soft_wrap=True)

@@ -220,7 +220,11 @@ NAMED_SETS.register("imdb")(
 )
 NAMED_SETS.register("cnn_dailymail")(
     SplitFolder(
-        "CNN/DailyMail 3.0.0 (Hermann et al. 2015, See et al. 2017)", "abisee/cnn_dailymail:3.0.0", {}, usual=PAIRED
+        "CNN/DailyMail 3.0.0 (Hermann et al. 2015, See et al. 2017)",
+        "abisee/cnn_dailymail:3.0.0",
+        {},
+        usual=PAIRED,
+        examples=(300_481, 11_490),
     )
 )
 NAMED_SETS.register("messages")(Embedded("generated messages, spam or not", "messages"))

@@ -114,13 +114,22 @@ def find_baseline(study: ResolvedStudy, rows: Mapping[str, Row]) -> str | None:
 
 
 def _corrected(tested: Sequence[Tested], others: int) -> list[Comparison]:
-    """All claims of a family together, then each pair's verdict and paragraph."""
+    """All claims of a family together, then each pair's verdict and paragraph.
+
+    Rows that are compared by one metric for several claims, either way round, are one question and counted once.
+    """
+    questions = {_question(one): one.comparison for one in tested}
     differences, equivalences = holm_with_equivalence(
-        [t.comparison.p for t in tested], [t.comparison.p_equivalence for t in tested], others
+        [each.p for each in questions.values()], [each.p_equivalence for each in questions.values()], others
     )
-    family = sum(1 for t in tested if t.comparison.p is not None) + others
+    corrected = dict(zip(questions, zip(differences, equivalences, strict=True), strict=True))
+    family = sum(1 for each in questions.values() if each.p is not None) + others
     finished = []
-    for one, p, p_equivalence in zip(tested, differences, equivalences, strict=True):
-        result = comparing.decide(one, p, p_equivalence, family)
+    for one in tested:
+        result = comparing.decide(one, *corrected[_question(one)], family)
         finished.append(result.model_copy(update={"sentence": sentences.comparison_paragraph(result, ALPHA)}))
     return finished
+
+
+def _question(tested: Tested) -> tuple[frozenset[str], str]:
+    return frozenset((tested.comparison.a, tested.comparison.b)), tested.comparison.metric

@@ -14,7 +14,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from whichtune.errors import UnknownNameError
+from whichtune.errors import SettingError, UnknownNameError
 from whichtune.registry import did_you_mean
 
 FOLDER = Path(__file__).parent
@@ -32,7 +32,8 @@ class _Facts(BaseModel):
 
 
 class PublishedRow(_Facts):
-    """One row as printed: accuracies and F1 in percent, training time in minutes; None where nothing was printed.
+    """One row as printed: accuracies and F1 in percent, training time in minutes; None where nothing was printed, or
+    where it means nothing for the task.
 
     `training_loss` is the curve that was published: the mean loss since the step before, by optimiser step.
     """
@@ -40,12 +41,12 @@ class PublishedRow(_Facts):
     row: int
     model: str
     weights: str
-    token_position: str
+    token_position: str | None = None
     trains: str
     context: str
     train: float | None = None
     validation: float | None = None
-    test: float
+    test: float | None = None
     minutes: float | None = None
     f1_macro: float | None = None
     steps: int | None = None
@@ -53,13 +54,15 @@ class PublishedRow(_Facts):
 
 
 class PublishedPair(_Facts):
-    """Row `a` against row `b`; `direction` is what is claimed of a, null where only its time is."""
+    """Row `a` against row `b`, or against a baseline by its name. `direction` is what is claimed of a, null where the
+    claim is about something else, such as its time. `metric` where it is about another than the study's."""
 
     a: int
-    b: int
+    b: int | str
     direction: Direction | None
     factor: str
     time_ratio: float | None = None
+    metric: str | None = None
 
 
 class PublishedClaim(_Facts):
@@ -77,7 +80,7 @@ class PublishedStudy(_Facts):
     unit: str = Field("message", description="what an example is called")
     seeds: int
     test_examples: int
-    baseline_row: int
+    baseline_row: int | None = Field(None, description="null: the best of the task's baselines")
     notes: list[str]
     rows: list[PublishedRow]
     claims: list[PublishedClaim]
@@ -85,12 +88,20 @@ class PublishedStudy(_Facts):
     def row(self, number: int) -> PublishedRow:
         return next(row for row in self.rows if row.row == number)
 
+    def test(self, number: int) -> float:
+        """A row's printed test accuracy, in percent. Raises SettingError where none was printed."""
+        if (printed := self.row(number).test) is None:
+            raise SettingError(f"No figure was printed of row {number} of '{self.source}': there is nothing to check.")
+        return printed
+
     def right(self, number: int) -> int:
         """Test messages answered rightly: the printed percentage as a count."""
-        return round(self.row(number).test / 100 * self.test_examples)
+        return round(self.test(number) / 100 * self.test_examples)
 
     def time_ratio(self, pair: PublishedPair) -> float | None:
         """Training time of row a divided by that of row b, as printed; without times what was claimed of it."""
+        if isinstance(pair.b, str):
+            return pair.time_ratio
         a, b = self.row(pair.a).minutes, self.row(pair.b).minutes
         return pair.time_ratio if a is None or b is None else a / b
 
@@ -198,15 +209,21 @@ def load_published(study: str) -> PublishedStudy:
 def check_published(study: str) -> PublishedCheck:
     """Test the published counts of a study, unpaired, Holm-corrected within each of the two tables.
 
-    Raises UnknownNameError where the package holds no published figures of that name.
+    Raises UnknownNameError where the package holds no published figures of that name, and SettingError where what it
+    holds are claims without printed counts.
     """
     facts = load_published(study)
-    rows = _check_rows(facts)
+    if facts.baseline_row is None or any(row.test is None for row in facts.rows):
+        raise SettingError(
+            f"--check: '{study}' was published without counts, so they show nothing by themselves: "
+            f"whichtune studies {study} has its claims."
+        )
+    rows = _check_rows(facts, facts.baseline_row)
     return PublishedCheck(
         study=study,
         source=facts.source,
         url=facts.url,
-        summary=_summary(facts, rows),
+        summary=_summary(facts, rows, facts.baseline_row),
         rows=rows,
         claims=_check_claims(facts),
         notes=facts.notes,
@@ -220,23 +237,30 @@ def declared_pairs(study: str, labels: Mapping[int, str]) -> list[dict[str, obje
     """
     facts = load_published(study)
     return [
-        {
-            "a": labels[pair.a],
-            "b": labels[pair.b],
-            "factor": pair.factor,
-            "claim": f"point {claim.point}, {claim.text}",
-            "published": {
-                "rows": [pair.a, pair.b],
-                "a": facts.row(pair.a).test,
-                "b": facts.row(pair.b).test,
-                "direction": pair.direction,
-                "time_ratio": None if (times := facts.time_ratio(pair)) is None else round(times, 3),
-            },
-        }
+        _declared(facts, claim, pair, labels)
         for claim in facts.claims
         for pair in claim.comparisons
-        if pair.a in labels and pair.b in labels
+        if pair.a in labels and (isinstance(pair.b, str) or pair.b in labels)
     ]
+
+
+def _declared(
+    facts: PublishedStudy, claim: PublishedClaim, pair: PublishedPair, labels: Mapping[int, str]
+) -> dict[str, object]:
+    return {
+        "a": labels[pair.a],
+        "b": labels[pair.b] if isinstance(pair.b, int) else pair.b,
+        "factor": pair.factor,
+        "claim": f"point {claim.point}, {claim.text}",
+        "metric": pair.metric,
+        "published": {
+            "rows": [pair.a, pair.b] if isinstance(pair.b, int) else [pair.a],
+            "a": facts.row(pair.a).test,
+            "b": facts.row(pair.b).test if isinstance(pair.b, int) else None,
+            "direction": pair.direction,
+            "time_ratio": None if (times := facts.time_ratio(pair)) is None else round(times, 3),
+        },
+    }
 
 
 def _p(value: float) -> str:
@@ -250,17 +274,16 @@ def _unpaired(facts: PublishedStudy, a: int, b: int) -> float:
     return unpaired_p(facts.right(a), facts.right(b), n, n)
 
 
-def _check_rows(facts: PublishedStudy) -> list[CheckedRow]:
+def _check_rows(facts: PublishedStudy, base: int) -> list[CheckedRow]:
     from whichtune.stats import holm
 
-    base = facts.row(facts.baseline_row)
-    others = [row for row in facts.rows if row.row != base.row]
-    p = [_unpaired(facts, row.row, base.row) for row in others]
+    others = [row.row for row in facts.rows if row.row != base]
+    p = [_unpaired(facts, row, base) for row in others]
     return [
         CheckedRow(
-            row=row.row,
-            test=row.test,
-            difference=round(row.test - base.test, 2),
+            row=row,
+            test=facts.test(row),
+            difference=round(facts.test(row) - facts.test(base), 2),
             p=raw,
             p_adjusted=adjusted,
             differs=adjusted <= ALPHA,
@@ -272,22 +295,23 @@ def _check_rows(facts: PublishedStudy) -> list[CheckedRow]:
 def _check_claims(facts: PublishedStudy) -> list[CheckedClaim]:
     from whichtune.stats import holm
 
-    pairs = [(claim, pair) for claim in facts.claims for pair in claim.comparisons]
-    p = [_unpaired(facts, pair.a, pair.b) for _, pair in pairs]
+    pairs = [(claim, pair, pair.b) for claim in facts.claims for pair in claim.comparisons if isinstance(pair.b, int)]
+    p = [_unpaired(facts, pair.a, other) for _, pair, other in pairs]
     checked = []
-    for (claim, pair), raw, adjusted in zip(pairs, p, holm(p), strict=True):
-        a, b = facts.row(pair.a), facts.row(pair.b)
+    for (claim, pair, other), raw, adjusted in zip(pairs, p, holm(p), strict=True):
+        a, b = facts.row(pair.a), facts.row(other)
+        difference = facts.test(pair.a) - facts.test(other)
         checked.append(
             CheckedClaim(
                 point=claim.point,
                 text=claim.text,
                 a=pair.a,
-                b=pair.b,
-                difference=round(a.test - b.test, 2),
+                b=other,
+                difference=round(difference, 2),
                 p=raw,
                 p_adjusted=adjusted,
                 claimed=pair.direction,
-                answer=_answer(pair.direction, a.test - b.test, adjusted),
+                answer=_answer(pair.direction, difference, adjusted),
                 time_ratio=a.minutes / b.minutes if a.minutes is not None and b.minutes is not None else None,
                 claimed_time_ratio=pair.time_ratio,
             )
@@ -306,7 +330,7 @@ def _answer(direction: Direction | None, difference: float, p: float) -> Answer:
     return "shown" if p <= ALPHA else "not shown"
 
 
-def _summary(facts: PublishedStudy, rows: list[CheckedRow]) -> str:
+def _summary(facts: PublishedStudy, rows: list[CheckedRow], base: int) -> str:
     from whichtune.wording import listing, plural
 
     differing = [str(row.row) for row in rows if row.differs]
@@ -317,6 +341,6 @@ def _summary(facts: PublishedStudy, rows: list[CheckedRow]) -> str:
     return (
         f"From the published counts alone ({plural(facts.test_examples, f'test {facts.unit}')}, "
         f"{plural(facts.seeds, 'seed')}, unpaired, Holm-corrected over {plural(len(rows), 'row')}): against row "
-        f"{facts.baseline_row}, {found}. Predictions were not published, so the pairing is lost; with it, smaller "
+        f"{base}, {found}. Predictions were not published, so the pairing is lost; with it, smaller "
         "differences might show. One seed says nothing about how much another would change."
     )

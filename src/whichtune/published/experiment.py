@@ -56,7 +56,10 @@ class Flags:
 
 
 def experiment_study(flags: Flags) -> Study:
-    """A study of one run. Raises SettingError for a value that the script does not know."""
+    """A study of one run. Raises SettingError for a value that the script does not know.
+
+    `ignore_index` is left out whatever its value: the script never passes it to its training loss.
+    """
     preset = read_preset("sms-spam")
     method = _choose("--trainable_layers", flags.trainable_layers, TRAINABLE_LAYERS)
     own: dict[str, object] = {
@@ -68,8 +71,6 @@ def experiment_study(flags: Flags) -> Study:
         "batch_size": flags.batch_size,
         "accumulation_steps": flags.accumulation_steps,
     }
-    if flags.ignore_index != NO_LABEL:
-        own["ignore_index"] = flags.ignore_index
     if flags.no_padding:
         if flags.batch_size != 1:
             raise SettingError("--no_padding needs --batch_size 1: texts of different lengths make no batch.")

@@ -67,7 +67,8 @@ def reproduction_study(
         if chosen is not None:
             value[key] = chosen
     value = with_assignments(value, assignments or [], name)
-    study = only_rows(with_claims(parse_study(value, name), name), rows)
+    asked = [parse_assignment(text)[0] for text in assignments or []]
+    study = only_rows(with_claims(parse_study(value, name), name), rows, given=asked)
     runs = [_on_other_model(_without_set(entry, assignments or []), model, weights) for entry in study.runs]
     if any(entry.settings.get("precision") == "fp16" for entry in runs) and choose_device(study.device) != "cuda":
         runs = [_in_float32(entry) for entry in runs]

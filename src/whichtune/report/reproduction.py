@@ -30,6 +30,7 @@ HEADER = [
     "published time",
 ]
 STEPS = "optimiser_steps"
+NUMBER = "row"  # of a published row: where it stands, and no figure
 TIMES = ("train_seconds", "curve_seconds", "cache_seconds")
 
 
@@ -127,16 +128,24 @@ def _device(run: RunRecord) -> str | None:
 def reproduction_table(summary: Summary) -> tuple[list[str], list[list[str]]]:
     """Header and cells. Published figures stand in parentheses, but the main metric's on test, which have a column.
 
-    Other metrics and optimiser steps have columns where they were published.
+    Other metrics and optimiser steps have columns where they were published, and where no figure was.
     """
     view = View(summary)
     published = published_of(view)
     rows = reproduction_rows(summary)
     titles = {**{f"test_{metric.name}": f"{metric.title} %" for metric in _others(view)}, STEPS: "optimiser steps"}
-    more = [key for key in titles if any(row.published and key in row.published.figures for row in rows)]
+    known = {key for row in rows if row.published for key in row.published.figures}
+    more = [key for key in titles if key in known or not printed_figures(summary)]
     device = None if published is None else published.device
     cells = [[*_cells(row, view.main.name, device), *(_beside(row, key) for key in more)] for row in rows]
     return [*HEADER, *(titles[key] for key in more)], cells
+
+
+def printed_figures(summary: Summary) -> bool:
+    """Whether figures were published that a measured one can stand beside, and not claims alone."""
+    published = published_of(View(summary))
+    rows = () if published is None else published.rows.values()
+    return any(row.figures.keys() - {NUMBER} or row.training_loss for row in rows)
 
 
 def _cells(row: ReproductionRow, main: str, published_device: str | None) -> list[str]:
@@ -226,10 +235,16 @@ def footnotes(summary: Summary) -> list[str]:
         f"Without repeats: test {view.main.title} on the {unit}s that do not stand in train too.",
         "Times are of training with its evaluations, as published, on the device named.",
     ]
+    return [*failed, *(means if printed_figures(summary) else []), *published_notes(summary)]
+
+
+def published_notes(summary: Summary) -> list[str]:
+    """What is known of the published table and wrong with it, and where it stands."""
+    published = published_of(View(summary))
     if published is None:
-        return [*failed, *means]
+        return []
     where = ", ".join(filter(None, (published.source, published.url)))
-    return [*failed, *means, *(f"Published table: {note}" for note in published.notes), f"Published: {where}"]
+    return [*(f"Published table: {note}" for note in published.notes), f"Published: {where}"]
 
 
 def reproduction_markdown(summary: Summary) -> str:
