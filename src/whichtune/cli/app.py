@@ -228,13 +228,16 @@ def predict(
     file: Annotated[Path, typer.Argument(help="Texts: .txt with one a line, or a table.")],
     text_column: Annotated[str | None, typer.Option(help="Column of the texts.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write CSV here instead of printing it.")] = None,
+    remote_code: Annotated[
+        bool, typer.Option("--remote-code", help="Let the model's own Python code run; only if you trust it.")
+    ] = False,
 ) -> None:
     """Classify a file of texts with a saved run."""
     from whichtune.records.store import StudyFolder
     from whichtune.runs.predict import find_run, predict_file
 
     place = StudyFolder(folder)
-    table = predict_file(place, find_run(place, run), file, text_column)
+    table = predict_file(place, find_run(place, run), file, text_column, remote_code)
     text = table.to_csv(index=False, lineterminator="\n")
     if out is None:
         print(text, end="")
