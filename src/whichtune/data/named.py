@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import tempfile
 import urllib.error
 import urllib.request
 import zipfile
@@ -67,7 +68,12 @@ def user_cache() -> Path:
     """Where downloads and caches go: WHICHTUNE_CACHE, or whichtune in the user's cache directory."""
     if chosen := os.environ.get("WHICHTUNE_CACHE"):
         return Path(chosen).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "whichtune"
+    if chosen := os.environ.get("XDG_CACHE_HOME"):
+        return Path(chosen) / "whichtune"
+    try:
+        return Path.home() / ".cache" / "whichtune"
+    except RuntimeError:  # no HOME, and a user without a name: a container's
+        return Path(tempfile.gettempdir()) / f"whichtune-{os.getuid()}"
 
 
 class SmsSpam(NamedSet):
