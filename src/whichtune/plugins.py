@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +51,7 @@ def load_plugin(place: str, beside: Path | None = None) -> None:
 def _import_of(place: str, beside: Path | None) -> Import:
     if not place.endswith(".py"):
         return Import(place)
-    file = ((beside or Path()) / Path(place).expanduser()).resolve()
+    file = ((beside or Path()) / Path(os.path.expanduser(place))).resolve()
     if not file.is_file():
         raise PluginError(f"There is no plugin file '{place}': check the path.")
     return Import(f"whichtune_plugin_{file.stem}", file=str(file))

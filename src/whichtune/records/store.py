@@ -52,7 +52,7 @@ class StudyFolder:
     """Reads and writes one study's files. Raises StoreError where the folder cannot be used."""
 
     def __init__(self, path: Path | str, create: bool = False) -> None:
-        self.path = Path(path).expanduser()
+        self.path = Path(os.path.expanduser(path))
         self.runs = self.path / "runs"
         if create:
             self._create()
