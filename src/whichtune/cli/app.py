@@ -13,6 +13,7 @@ import typer
 from whichtune.cli import published
 from whichtune.cli.dry_run import print_dry_run
 from whichtune.cli.screen import console, debug_wanted, remember_command, safe_json, say, typed_command, write_data
+from whichtune.cli.sizes import parse_bytes
 from whichtune.errors import WhichtuneError
 
 if TYPE_CHECKING:
@@ -124,20 +125,6 @@ def _tell_lines_that_keep(study: Study, assignments: list[str]) -> None:
 
     for sentence in lines_that_keep(study, assignments):
         console(stderr=True).print(sentence, highlight=False, markup=False, soft_wrap=True)
-
-
-def parse_bytes(option: str, text: str | None) -> int | None:
-    """`20GB`, `500 MB` or a number of bytes; raises SettingError for anything else."""
-    import re
-
-    from whichtune.errors import SettingError
-
-    if text is None:
-        return None
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)b?\s*", text.lower())
-    if found is None:
-        raise SettingError(f"{option} {text} is no size: write a number with kB, MB, GB or TB.")
-    return int(float(found[1]) * 1000 ** " kmgt".index(found[2] or " "))
 
 
 def _compare(
