@@ -11,6 +11,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -109,14 +110,15 @@ def test_usual_names_are_folders() -> None:
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become a user without a name")
-def test_a_user_without_name_and_home_has_a_cache(tmp_path: Path) -> None:
+def test_a_user_without_name_and_home_has_a_cache() -> None:
+    place = tempfile.mkdtemp()
+    os.chown(place, 54321, 54321)
     lines = ["import os, sys", "from whichtune.data.named import user_cache", "os.setuid(54321)", "print(user_cache())"]
-    env = {"PYTHONPATH": str(Path(__file__).parents[1] / "src"), "TMPDIR": str(tmp_path)}
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o777)
+    env = {"PYTHONPATH": str(Path(__file__).parents[1] / "src"), "TMPDIR": place}
     command = [sys.executable, "-c", "\n".join(lines)]
     done = subprocess.run(command, env=env, cwd="/", capture_output=True, text=True, check=True)
-    assert Path(done.stdout.strip()).is_dir()
+    assert Path(done.stdout.strip()) == Path(place) / "whichtune-54321"
+    shutil.rmtree(place)
 
 
 # -- saved runs ------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from whichtune.data.sources import PAIRED
-from whichtune.errors import SettingError
+from whichtune.errors import SettingError, StoreError
 from whichtune.study.roles import Role
 from whichtune.study.spec import DataSettings, RunSpec
 from whichtune.study.spec import Settings as RunSettings
@@ -203,5 +203,6 @@ def _written(spec: RunSpec, record: RunRecord, folder: Path, texts: list[str]) -
     from whichtune.data.pair_encoding import Room
     from whichtune.tasks.text.predict import write_new
 
-    assert record.room is not None  # every completed run of such a task has one
+    if record.room is None:
+        raise StoreError(f"The record of '{record.label}' does not say how its context was shared: make it again.")
     return write_new(spec, Room.of(record.room), folder / "weights.safetensors", texts)
