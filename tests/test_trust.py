@@ -388,6 +388,23 @@ def test_a_folder_leads_nowhere_else(study: StudyFolder, tmp_path: Path) -> None
         assert "which is no id" in inside(command, str(study.path), code=2).stderr
 
 
+def test_what_a_link_leads_to_is_not_removed(study: StudyFolder, tmp_path: Path) -> None:
+    folder = study.run_folder(run_of(study, "majority").run_id)
+    folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(tmp_path / "elsewhere")
+    study.discard(folder.name)
+    assert not folder.exists()
+    assert run_fault((tmp_path / "elsewhere").rename(tmp_path / folder.name)) is None
+
+
+@pytest.mark.parametrize("name", ["run.json", CHECKSUMS, "predictions.parquet", "summary.json"])
+def test_pipes_are_not_waited_for(study: StudyFolder, name: str) -> None:
+    folder = study.path if name == "summary.json" else study.run_folder(run_of(study, "majority").run_id)
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    assert inside("show", str(study.path), "majority", code=2).stderr.count("\n") == 1
+
+
 def test_a_folder_lets_no_code_run(study: StudyFolder, made: Place, tiny_gpt2: Path, tmp_path: Path) -> None:
     """Neither its plugins, nor the Python code of a model that a record says may run."""
     mark, model = tmp_path / "was-run", shutil.copytree(tiny_gpt2, tmp_path / "model")

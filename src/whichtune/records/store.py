@@ -148,8 +148,8 @@ class StudyFolder:
     ) -> None:
         """Write a run's folder beside its place, then move it there in one step.
 
-        `save` writes the weights, after all else: where it fails, the run is kept without them and says so. Raises
-        StoreError where the run itself cannot be written.
+        `save` writes the weights: where it fails, what it wrote goes, so that there is room for the rest, and the run
+        is kept without them and says so. Raises StoreError where the run itself cannot be written.
         """
         target = self.run_folder(record.run_id)
         partial = self.runs / f".{record.run_id}.{os.getpid()}"
@@ -160,9 +160,9 @@ class StudyFolder:
             (partial / "curves.jsonl").write_text(lines, encoding="utf-8")
             if predictions is not None:
                 predictions.to_parquet(partial / PREDICTIONS, index=False)
-            _write_record(record, partial)
             if save is not None and (note := _unsaved(save, partial)):
-                _write_record(record.model_copy(update={"notes": [*record.notes, note]}), partial)
+                record = record.model_copy(update={"notes": [*record.notes, note]})
+            (partial / RECORD).write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
             write_checksums(partial)
             if target.exists():  # an earlier attempt
                 self.discard(record.run_id)
@@ -175,8 +175,12 @@ class StudyFolder:
 
     def discard(self, run_id: str) -> None:
         """Remove a run's folder, record first, so that it never looks complete while it goes."""
-        (self.run_folder(run_id) / "run.json").unlink(missing_ok=True)
-        shutil.rmtree(self.run_folder(run_id), ignore_errors=True)
+        folder = self.run_folder(run_id)
+        if folder.is_symlink():
+            folder.unlink()  # what it leads to is somebody else's
+            return
+        (folder / RECORD).unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
     def sweep(self) -> None:
         """Remove what processes that are gone have left half-written."""
@@ -238,10 +242,6 @@ class StudyFolder:
             yield True
         finally:
             lock.release()
-
-
-def _write_record(record: RunRecord, folder: Path) -> None:
-    (folder / RECORD).write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
 def _unsaved(save: Callable[[Path], object], folder: Path) -> str | None:

@@ -63,6 +63,8 @@ def strict_record(file: Path) -> RunRecord:
     """A record of this version, every value of its type and finite. Raises StoreError, whose text is the end of a
     sentence."""
     try:
+        if not file.is_file():
+            raise OSError  # a pipe would be waited for without end
         text = file.read_text(encoding="utf-8")
         plain = json.loads(text, parse_constant=_refuse_constant)
     except (OSError, ValueError, RecursionError) as error:
@@ -120,7 +122,7 @@ def _checksums(file: Path) -> dict[str, str] | None:
     if not file.exists():
         return None
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
     except (OSError, ValueError, RecursionError) as error:
         raise StoreError(f"its {CHECKSUMS} cannot be read") from error
     if not isinstance(found, dict) or not all(_is_plain_name(name) for name in found):
