@@ -120,7 +120,8 @@ def test_the_kept_part_is_a_factor_counted_and_told(tiny_gpt2: Path, mail: Path,
         assert note in result.table
     # A saved run reads new texts the same way.
     from whichtune.records.store import StudyFolder
-    from whichtune.runs.predict import saved_in, spec_of
+    from whichtune.records.verify import spec_of
+    from whichtune.runs.predict import saved_in
     from whichtune.tasks.classification.predict import new_logits
 
     kept = StudyFolder(tmp_path / "out")

@@ -14,7 +14,8 @@ from whichtune.data.texts import read_texts
 from whichtune.errors import DataError, StoreError
 from whichtune.methods import METHODS
 from whichtune.records.store import StudyFolder
-from whichtune.runs.predict import find_run, predict_file, saved_in, spec_of
+from whichtune.records.verify import spec_of
+from whichtune.runs.predict import find_run, predict_file, saved_in
 from whichtune.study.load import parse_study
 from whichtune.tasks.classification.predict import new_logits
 

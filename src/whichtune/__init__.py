@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from whichtune.version import VERSION
+
+TYPE_CHECKING = False  # typing's own: with `python -m` this is read while the working directory is still looked into
 
 __version__ = VERSION
 __all__ = [
@@ -20,6 +20,8 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from whichtune.compare import Comparison, Result, compare
     from whichtune.errors import WhichtuneError
     from whichtune.records.record import RunRecord

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import sys
+
+if __name__ == "__main__" and not sys.flags.safe_path and sys.path[:1] in ([""], [os.getcwd()]):
+    # `python -m` looks into the working directory first: a random.py beside the data is none of the library.
+    del sys.path[0]
+
+import atexit
 
 from whichtune.cli.app import main
 

@@ -6,12 +6,14 @@ folder, so that any of them can be done again alone.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from whichtune.errors import ModelError, SettingError
 from whichtune.evidence.judge import judge
+from whichtune.evidence.stored import named
 from whichtune.evidence.summary import Summary, build_summary
 from whichtune.executors.base import Executor, ExecutorOptions, executor_of
 from whichtune.expansion.expand import Expansion, ModelKey, check_names, expand, model_keys, with_baselines
@@ -19,11 +21,11 @@ from whichtune.metrics import METRICS
 from whichtune.plugins import load_plugin, refuse_in_run_process
 from whichtune.records.events import Event, Listener
 from whichtune.records.record import RunRecord, RunStatus
-from whichtune.records.store import StudyFolder
+from whichtune.records.store import EXAMPLES, StudyFolder, default_folder
 from whichtune.report.write import write_report
 from whichtune.study.resolved import ResolvedRun, ResolvedStudy, ResolvedTuning, SearchedRow
 from whichtune.study.roles import Role
-from whichtune.study.spec import RunSpec, Study
+from whichtune.study.spec import RunSpec, Study, sha256_file
 from whichtune.tasks import task_of
 from whichtune.tuning.search import has_spaces_of_lines, searched_lines
 from whichtune.tuning.trials import SearchPlan, make_draws, plan_search, search_figures, settle, waiting
@@ -89,13 +91,14 @@ def compare(
         engine.warm_up()
         expansion, dataset = prepare(study, lenient)
         search = plan_search(expansion, dataset.without_test())
-        folder = StudyFolder(out or f"whichtune-{study.name}", create=True)
+        folder = StudyFolder(out or default_folder(study.name), create=True)
         folder.write_json(
             "study.json", resolved(expansion, command, search.described() if search else None).model_dump(mode="json")
         )
         started = 0
         try:
             if search is not None:
+                _set_aside(folder, [draw.spec for draw in search.draws], on_event)
                 settled, expansion = expansion, waiting(expansion, search)
                 started = make_draws(search, folder, engine.execute, on_event)
                 found = search_figures(search, folder)
@@ -113,6 +116,7 @@ def compare(
 
 def _make_runs(expansion: Expansion, folder: StudyFolder, executor: Executor, save: Save, tell: Listener) -> int:
     """Make the study's runs that the folder does not hold yet; gives how many were made now."""
+    _set_aside(folder, expansion.specs, tell)
     if save == "all":
         _forget_unsaved(folder, expansion.specs)
     tell(
@@ -132,6 +136,18 @@ def _make_runs(expansion: Expansion, folder: StudyFolder, executor: Executor, sa
         tell(event)
 
     return executor.execute(_record_missing(folder, expansion), folder, save != "none", listen)
+
+
+def _set_aside(folder: StudyFolder, specs: Iterable[RunSpec], tell: Listener) -> None:
+    """Runs that are not as they were written are moved out of the way, named, and made again."""
+    for spec in specs:
+        if folder.fault(spec.run_id) is None:
+            continue
+        with folder.claim(spec.run_id) as mine:
+            fault = folder.fault(spec.run_id) if mine else None  # else another process makes it just now
+            if fault is not None:
+                place = folder.set_aside(spec.run_id)
+                tell({"event": "note", "text": f"Made again: {named(spec)}, since {fault}; it is kept in {place}."})
 
 
 def load_plugins(study: Study) -> None:
@@ -230,6 +246,8 @@ def write_summary(
     study = resolved(expansion, command, search.described(tuning) if search else None)
     evidence = judge(study, records, folder.predictions, tuning)
     summary = build_summary(study, records, evidence)
+    if (folder.path / EXAMPLES).is_file():
+        summary = summary.model_copy(update={"examples_checksum": sha256_file(folder.path / EXAMPLES)})
     folder.write_json("summary.json", summary.to_json())
     return summary
 

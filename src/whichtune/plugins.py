@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +51,7 @@ def load_plugin(place: str, beside: Path | None = None) -> None:
 def _import_of(place: str, beside: Path | None) -> Import:
     if not place.endswith(".py"):
         return Import(place)
-    file = ((beside or Path()) / Path(place).expanduser()).resolve()
+    file = ((beside or Path()) / Path(os.path.expanduser(place))).resolve()
     if not file.is_file():
         raise PluginError(f"There is no plugin file '{place}': check the path.")
     return Import(f"whichtune_plugin_{file.stem}", file=str(file))
@@ -85,7 +86,7 @@ def _load_file(name: str, file: str) -> ModuleType:
 def for_other_processes() -> list[Import]:
     """What the processes that make runs must import: plugins that were named, and the calling program's modules that
     have registered something. Raises PluginError where that was done in no file."""
-    found = list(_named.values())
+    found = [_with_folder(wanted) for wanted in _named.values()]
     for registry in REGISTRIES:
         for name, origin in registry.origins.items():
             if origin.source == PROGRAM and (wanted := _program(origin.module, registry.kind, name)) not in found:
@@ -100,11 +101,21 @@ def _program(module: str, kind: str, name: str) -> Import:
             f"The {kind} '{name}' was registered in an interactive session, which the processes that make runs cannot "
             "import: write it into a file and name that in the study's plugins."
         )
-    path = Path(file).resolve()
     if module == "__main__":
-        return Import(MAIN_ELSEWHERE, file=str(path))
-    depth = module.count(".") + (path.name == "__init__.py")
-    return Import(module, folder=str(path.parents[depth]))
+        return Import(MAIN_ELSEWHERE, file=str(Path(file).resolve()))
+    return Import(module, folder=_folder_of(module, file))
+
+
+def _with_folder(wanted: Import) -> Import:
+    """A module that was named, with the folder that it was found in: other processes have not this one's path."""
+    file = getattr(sys.modules.get(wanted.name), "__file__", None)
+    return wanted if wanted.file is not None or file is None else Import(wanted.name, _folder_of(wanted.name, file))
+
+
+def _folder_of(module: str, file: str) -> str:
+    """The folder on the path from which a module was imported."""
+    path = Path(file).resolve()
+    return str(path.parents[module.count(".") + (path.name == "__init__.py")])
 
 
 def load_for_runs(imports: list[Import]) -> None:

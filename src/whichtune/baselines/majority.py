@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from whichtune.baselines.base import Baseline, BaselineCard, Fitted, register
+from whichtune.models.saving import load_arrays, save_arrays
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,9 +28,7 @@ class FittedMajority(Fitted):
         return len(self.log_shares)
 
     def save(self, folder: Path) -> None:
-        from safetensors.numpy import save_file
-
-        save_file({"log_shares": self.log_shares}, folder / "baseline.safetensors")
+        save_arrays({"log_shares": self.log_shares}, folder / "baseline.safetensors")
 
 
 @register
@@ -45,6 +45,5 @@ class Majority(Baseline):
         return FittedMajority(np.log(np.bincount(labels, minlength=classes) / len(labels)))
 
     def load(self, folder: Path) -> FittedMajority:
-        from safetensors.numpy import load_file
-
-        return FittedMajority(load_file(folder / "baseline.safetensors")["log_shares"])
+        found = load_arrays(folder / "baseline.safetensors", {"log_shares": 1}, least=-math.inf)
+        return FittedMajority(found["log_shares"])

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, TypedDict
 
 from whichtune.baselines.base import Baseline, BaselineCard, Fitted, register
+from whichtune.errors import StoreError
+from whichtune.models.saving import load_arrays, save_arrays
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,10 +42,9 @@ class FittedTfidf(Fitted):
         return int(self.weight.size + self.bias.size)
 
     def save(self, folder: Path) -> None:
-        from safetensors.numpy import save_file
-
-        tensors = {"weight": self.weight, "bias": self.bias, "idf": self.vectoriser.idf_}
-        save_file(tensors, folder / "baseline.safetensors")
+        save_arrays(
+            {"weight": self.weight, "bias": self.bias, "idf": self.vectoriser.idf_}, folder / "baseline.safetensors"
+        )
         vocabulary = {term: int(column) for term, column in self.vectoriser.vocabulary_.items()}
         text = json.dumps(vocabulary, ensure_ascii=False)
         (folder / "vocabulary.json").write_text(text, encoding="utf-8")
@@ -66,13 +67,25 @@ class _Tfidf(Baseline):
         return FittedTfidf(vectoriser, model.coef_, model.intercept_)
 
     def load(self, folder: Path) -> FittedTfidf:
-        from safetensors.numpy import load_file
-
-        tensors = load_file(folder / "baseline.safetensors")
-        vocabulary = json.loads((folder / "vocabulary.json").read_text(encoding="utf-8"))
+        tensors = load_arrays(folder / "baseline.safetensors", {"weight": 2, "bias": 1, "idf": 1})
+        vocabulary = _read_vocabulary(folder / "vocabulary.json")
+        rows, columns = tensors["weight"].shape
+        if (len(tensors["bias"]), len(tensors["idf"]), len(vocabulary)) != (rows, columns, columns):
+            raise StoreError(f"What was saved of the baseline in {folder.name} does not fit together.")
         vectoriser = self._vectoriser(vocabulary)
         vectoriser.idf_ = tensors["idf"]
         return FittedTfidf(vectoriser, tensors["weight"], tensors["bias"])
+
+
+def _read_vocabulary(file: Path) -> dict[str, int]:
+    """The column of each term. Raises StoreError unless every column is there once."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise StoreError(f"'{file}' cannot be read, so the baseline cannot be had back.") from error
+    if not isinstance(found, dict) or sorted(map(repr, found.values())) != sorted(map(repr, range(len(found)))):
+        raise StoreError(f"'{file}' is no vocabulary: each of its terms must have a column of its own.")
+    return found
 
 
 @register

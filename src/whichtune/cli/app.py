@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import typer
 from whichtune.cli import published
 from whichtune.cli.arguments import load_plugins, parse_bytes
 from whichtune.cli.dry_run import print_dry_run
-from whichtune.cli.screen import console, debug_wanted, remember_command, typed_command
+from whichtune.cli.screen import console, debug_wanted, remember_command, safe_json, say, typed_command, write_data
 from whichtune.errors import WhichtuneError
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def _compare(
         )
         sender.finish()
     if as_json:
-        print((result.folder / "summary.json").read_text(encoding="utf-8"))
+        print(safe_json((result.folder / "summary.json").read_text(encoding="utf-8")))
     else:
         print_summary(result.summary, screen)
         where = f"{result.started} runs made. Everything is in {result.folder}; open report.html there."
@@ -203,7 +204,7 @@ def cache(
 
     place = ActivationCache(default_root())
     if clear:
-        print(f"{place.clear() / 1e6:.1f} MB freed in {place.root}")
+        say(f"{place.clear() / 1e6:.1f} MB freed in {place.root}")
     else:
         print_cache(place.entries(), place.root, place.limit, console())
 
@@ -215,21 +216,18 @@ def predict(
     file: Annotated[Path, typer.Argument(help="Texts: .txt with one a line, or a table.")],
     text_column: Annotated[str | None, typer.Option(help="Column of the texts.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write CSV here instead of printing it.")] = None,
+    remote_code: Annotated[
+        bool, typer.Option("--remote-code", help="Let the model's own Python code run; only if you trust it.")
+    ] = False,
 ) -> None:
     """Classify a file of texts with a saved run."""
     from whichtune.records.store import StudyFolder
+    from whichtune.report.cells import as_csv
     from whichtune.runs.predict import find_run, predict_file
 
     place = StudyFolder(folder)
-    table = predict_file(place, find_run(place, run), file, text_column)
-    text = table.to_csv(index=False, lineterminator="\n")
-    if out is None:
-        print(text, end="")
-        return
-    try:
-        out.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise WhichtuneError(f"'{out}' cannot be written: {error.strerror}.") from error
+    table = predict_file(place, find_run(place, run), file, text_column, remote_code)
+    write_data(as_csv(table), out)
 
 
 @app.command()
@@ -253,21 +251,24 @@ def show(
     import json
 
     from whichtune.cli.terminal import print_run, print_summary
+    from whichtune.evidence.stored import SUMMARY, doubts, read_summary
     from whichtune.records.store import StudyFolder
     from whichtune.report.write import load_summary
     from whichtune.runs.predict import find_run
 
     place = StudyFolder(folder)
     if run is None and json_:
-        print(json.dumps(place.read_json("summary.json"), indent=1, ensure_ascii=False))
+        text = json.dumps(place.read_json(SUMMARY), indent=1, ensure_ascii=False)
+        for doubt in doubts(place, read_summary(place)):
+            say(doubt, stderr=True)
+        print(safe_json(text))
         return
-    summary = load_summary(place)
     if run is None:
-        print_summary(summary, console())
+        print_summary(load_summary(place), console())
         return
     record = find_run(place, run)
     if json_:
-        print(record.model_dump_json(indent=1))
+        print(safe_json(record.model_dump_json(indent=1)))
     else:
         print_run(record, place.curves(record.run_id), console())
 
@@ -288,7 +289,7 @@ def report(
     if json_:
         import json
 
-        print(json.dumps(written.paths(), indent=1, ensure_ascii=False))
+        print(safe_json(json.dumps(written.paths(), indent=1, ensure_ascii=False)))
         return
     screen = console()
     print_summary(load_summary(place), screen)
@@ -302,7 +303,7 @@ def doctor() -> None:
 
     checks = examine()
     for check in checks:
-        print(f"{'ok     ' if check.ok else 'PROBLEM'}  {check.name:9}  {check.text}")
+        say(f"{'ok     ' if check.ok else 'PROBLEM'}  {check.name:9}  {check.text}")
     if not all(check.ok for check in checks):
         raise typer.Exit(1)
 
@@ -332,7 +333,7 @@ def options(
 
 
 def _fail(text: str, code: int) -> NoReturn:
-    print(text, file=sys.stderr)
+    say(text, stderr=True)
     raise SystemExit(code)
 
 
@@ -357,7 +358,8 @@ def main() -> None:
         raise SystemExit(1) from None
     except Exception as error:
         if hasattr(error, "show"):  # the parser's own errors know how to print themselves
-            error.show()
+            error.show(shown := io.StringIO())
+            say(shown.getvalue().removesuffix("\n"), stderr=True)
             raise SystemExit(error.exit_code) from None  # type: ignore[attr-defined]
         if debug_wanted():
             raise

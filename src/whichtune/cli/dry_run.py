@@ -16,12 +16,13 @@ def print_dry_run(study: Study, out: Path | None, lenient: bool = False) -> None
     from whichtune.cli.terminal import print_estimates
     from whichtune.cli.terminal_tuning import print_search
     from whichtune.compare import prepare
+    from whichtune.records.store import default_folder
     from whichtune.runs.estimate import estimate_runs, free_disk
     from whichtune.tuning.estimate import estimate_search
     from whichtune.tuning.trials import plan_search
 
     expansion, dataset = prepare(study, lenient)
-    folder = out or Path(f"whichtune-{study.name}")
+    folder = out or default_folder(study.name)
     search = plan_search(expansion, dataset.without_test())
     if search is not None:
         print_search(search, estimate_search(search, dataset.without_test()), console())

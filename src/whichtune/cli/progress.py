@@ -134,6 +134,9 @@ class Progress:
         reason = f": {event['error']}" if event["error"] else ""
         self._print(f"{run.title}  {event['status']} in {_clock(took)}{reason}")
 
+    def _on_note(self, event: Event) -> None:
+        self._print(event["text"])
+
     def _on_traceback(self, event: Event) -> None:
         if self.debug:
             self._print(event["text"])

@@ -80,7 +80,9 @@ def reproduce(
             command=typed_command(),
         )
     print_reproduction(result.summary, screen)
-    screen.print(f"{result.started} runs made. Everything is in {result.folder}", highlight=False, soft_wrap=True)
+    screen.print(
+        f"{result.started} runs made. Everything is in {result.folder}", markup=False, highlight=False, soft_wrap=True
+    )
     if any(run.status is not RunStatus.COMPLETED for run in result.records):
         raise typer.Exit(1)
 

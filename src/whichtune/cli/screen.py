@@ -1,21 +1,68 @@
-"""Where commands print, and whether their tracebacks are wanted."""
+"""Where commands print, what may reach a terminal, and whether tracebacks are wanted."""
 
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from whichtune.errors import WhichtuneError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+# What moves a terminal's cursor, gives it commands or turns text around; lone surrogates cannot be written at all.
+UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def safe(text: str) -> str:
+    """Text that a terminal shows and does not obey: signs that it would are written as their escapes."""
+    return UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def safe_json(text: str) -> str:
+    """The same of JSON, where an escape is the sign: nothing changes for who reads it."""
+    return UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def say(text: str, stderr: bool = False) -> None:
+    """Print a line of plain text."""
+    print(safe(text), file=sys.stderr if stderr else sys.stdout)
+
+
+def write_data(text: str, out: Path | None) -> None:
+    """Write data for other programs as they are, into a file or to standard output; to a terminal safely."""
+    if out is None:
+        sys.stdout.write(safe(text) if sys.stdout.isatty() else text)
+        return
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise WhichtuneError(f"'{out}' cannot be written: {error.strerror}.") from error
+
 
 def console(stderr: bool = False) -> Console:
-    """A rich console; plain where the output is no terminal."""
-    from rich.console import Console
+    """A rich console that prints nothing unsafe; plain where the output is no terminal."""
+    return _safe_console()(stderr=stderr)
 
-    return Console(stderr=stderr)
+
+def _safe_console() -> type[Console]:
+    """The class, made when it is first asked for: rich takes its time to import."""
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.segment import Segment
+
+    class SafeConsole(Console):
+        """Every text on its way to the output passes `render`, tables and live lines among them."""
+
+        def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+            for segment in super().render(renderable, options):
+                yield segment if segment.control else segment._replace(text=safe(segment.text))
+
+    return SafeConsole
 
 
 def debug_wanted() -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from whichtune.cli.screen import safe
 from whichtune.metrics import METRICS
 from whichtune.records.record import SPLITS, AnyMetrics, CurvePoint, Metrics, RunRecord
 from whichtune.report import reproduction, tables, words
@@ -36,9 +37,9 @@ def _table(header: list[str], rows: list[list[str]], left: int = 1) -> Table:
 
     table = Table(box=box.SIMPLE, pad_edge=False, header_style="bold")
     for i, name in enumerate(header):
-        table.add_column(Text(name), justify="left" if i < left else "right", overflow="fold", vertical="top")
+        table.add_column(Text(safe(name)), justify="left" if i < left else "right", overflow="fold", vertical="top")
     for row in rows:
-        table.add_row(*[Text(cell) for cell in row])
+        table.add_row(*[Text(safe(cell)) for cell in row])  # here too, so that columns are as wide as what is shown
     return table
 
 
@@ -290,6 +291,7 @@ def print_cache(entries: Sequence[Entry], root: Path, limit: int, console: Conso
     total = sum(entry.bytes for entry in entries)
     console.print(
         f"{len(entries)} entries, {total / 1e6:,.1f} MB of at most {limit / 1e6:,.0f} MB, in {root}",
+        markup=False,
         highlight=False,
         soft_wrap=True,
     )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import os
+import tempfile
 import urllib.error
 import urllib.request
 import zipfile
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,8 +68,22 @@ NAMED_SETS: Registry[NamedSet] = Registry("named data set", group="whichtune.dat
 def user_cache() -> Path:
     """Where downloads and caches go: WHICHTUNE_CACHE, or whichtune in the user's cache directory."""
     if chosen := os.environ.get("WHICHTUNE_CACHE"):
-        return Path(chosen).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "whichtune"
+        return Path(os.path.expanduser(chosen))
+    if chosen := os.environ.get("XDG_CACHE_HOME"):
+        return Path(chosen) / "whichtune"
+    try:
+        return Path.home() / ".cache" / "whichtune"
+    except RuntimeError:  # no HOME, and a user without a name: a container's
+        return _temporary_cache()
+
+
+@cache
+def _temporary_cache() -> Path:
+    """A folder of this user alone, the same for every process unless somebody else has taken its name."""
+    place = Path(tempfile.gettempdir()) / f"whichtune-{os.getuid()}"
+    place.mkdir(mode=0o700, exist_ok=True)
+    ours = not place.is_symlink() and place.stat().st_uid == os.getuid()
+    return place if ours else Path(tempfile.mkdtemp(prefix="whichtune-"))
 
 
 class SmsSpam(NamedSet):

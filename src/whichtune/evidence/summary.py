@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from whichtune.records.record import RunRecord
 from whichtune.stats.results import Comparison, Evidence, MethodFigures, RunFigures, Verdict
@@ -36,10 +38,21 @@ class Summary(_Stored):
     verdict: Verdict | None = None
     intervals: Intervals = Intervals()
     tuning: TuningFigures | None = None
+    examples_checksum: str | None = Field(None, description="sha256 of examples.parquet")
+    checksum: str | None = Field(
+        None, description="sha256 of the summary without this, as JSON with sorted keys and without spaces"
+    )
 
     def to_json(self) -> dict[str, Any]:
         """Plain values as they are written; a study without a search has no key for one."""
-        return self.model_dump(mode="json", exclude=set() if self.tuning is not None else {"tuning"})
+        plain = self.model_dump(mode="json", exclude=set() if self.tuning is not None else {"tuning"})
+        return {**plain, "checksum": checksum_of(plain)}
+
+
+def checksum_of(summary: Mapping[str, object]) -> str:
+    """What `checksum` must be for a summary's plain values."""
+    plain = {key: value for key, value in summary.items() if key != "checksum"}
+    return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def build_summary(study: ResolvedStudy, records: Iterable[RunRecord], evidence: Evidence) -> Summary:

@@ -146,7 +146,8 @@ def _launch(fork: bool, log: IO[bytes], others: int = 0) -> list[_Connection]:
     """Connections to a new process and to the `others` that it will fork, who get their pipes through it."""
     pipes = [(os.pipe(), os.pipe()) for _ in range(others)]
     theirs = [(requests[0], events[1]) for requests, events in pipes]
-    command = [sys.executable, "-m", "whichtune.executors.worker", *([] if fork else ["--no-fork"])]
+    # -P: else the working directory would come first, and a random.py beside the data in the library's place.
+    command = [sys.executable, "-P", "-m", "whichtune.executors.worker", *([] if fork else ["--no-fork"])]
     process = subprocess.Popen(
         [*command, *(f"{requests},{events}" for requests, events in theirs)],
         stdin=subprocess.PIPE,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,11 @@ TOKENIZER_FILES = (
     "added_tokens.json",
 )
 
+OWN_IMPLEMENTATIONS = {
+    "_attn_implementation": (None, "eager", "sdpa"),
+    "_experts_implementation": (None, "eager", "batched_mm", "grouped_mm"),
+}
+
 
 @dataclass(frozen=True)
 class ModelInfo:
@@ -49,7 +55,7 @@ def locate(model: str, revision: str | None, weights: str) -> Path:
         from whichtune.embedded import model_path
 
         return model_path()
-    folder = Path(model).expanduser()
+    folder = Path(os.path.expanduser(model))
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise ModelError(
@@ -119,10 +125,20 @@ def load_config(path: Path, remote_code: bool = False) -> PretrainedConfig:
     logging.set_verbosity_error()  # its remarks on configurations and loading are not for users of whichtune
     logging.disable_progress_bar()
     try:
-        return AutoConfig.from_pretrained(path, trust_remote_code=remote_code, local_files_only=True)
+        config = AutoConfig.from_pretrained(path, trust_remote_code=remote_code, local_files_only=True)
     except (ValueError, OSError, KeyError) as error:
         reason = str(error).strip().splitlines()[0][:200]
         raise ModelError(f"The configuration in {path.name} cannot be used: {reason}") from error
+    _forget_kernels(config)
+    return config
+
+
+def _forget_kernels(config: PretrainedConfig) -> None:
+    """A model's file may name kernels of the Hub, which are code, to compute with: only transformers' own are used."""
+    for part in (config, *(getattr(config, name, None) for name in config.sub_configs)):
+        for key, known in OWN_IMPLEMENTATIONS.items():
+            if part is not None and getattr(part, key, None) not in known:
+                setattr(part, key, None)
 
 
 def kind_of(config: PretrainedConfig, name: str) -> Kind:

@@ -10,11 +10,11 @@ class Event(TypedDict, total=False):
     """One thing that happened; `event` says what, and with it which of the other keys are there.
 
     `study` and `search` come before their runs; of a run come `start`, then `phase`, `step` and `point`, or
-    `traceback`, then `end`. `exit` is told between a run's process and its server. Every other key of a `point`
-    is a figure.
+    `traceback`, then `end`. `exit` is told between a run's process and its server, `note` is a sentence for whoever
+    watches. Every other key of a `point` is a figure.
     """
 
-    event: Required[Literal["study", "search", "start", "phase", "step", "point", "traceback", "end", "exit"]]
+    event: Required[Literal["study", "search", "start", "phase", "step", "point", "traceback", "end", "exit", "note"]]
     # of a study and a search: runs, or draws (None: until the budget is spent), and how many of them are complete
     name: str
     folder: str

@@ -142,7 +142,10 @@ def texts_of_test(folder: StudyFolder) -> dict[str, str]:
     path = folder.path / "examples.parquet"
     if not path.is_file():
         return {}
-    table = pyarrow.parquet.ParquetFile(path).read(columns=["split", "example_id", "text"])
+    try:
+        table = pyarrow.parquet.ParquetFile(path).read(columns=["split", "example_id", "text"])
+    except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
+        raise StoreError(f"'{path}' cannot be read: {error}.") from error
     columns = (table[key].to_pylist() for key in ("split", "example_id", "text"))
     return {str(example): str(text) for split, example, text in zip(*columns, strict=True) if split == "test"}
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from whichtune.evidence.summary import Summary
 from whichtune.metrics import Metric
 from whichtune.records.record import SPLITS, RunRecord
+from whichtune.report.cells import written_cell
 from whichtune.report.published import Published, PublishedRow, published_of
 from whichtune.report.rows import TableRow
 from whichtune.report.view import View
@@ -261,6 +262,5 @@ def reproduction_csv(summary: Summary) -> str:
     header, rows = reproduction_table(summary)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
+    writer.writerows([written_cell(text) for text in line] for line in [header, *rows])
     return text.getvalue()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from whichtune.metrics import metric_title
 from whichtune.records.record import SPLITS
 from whichtune.report import words
+from whichtune.report.cells import cell
 from whichtune.report.columns import COSTS, EPOCHS, LATENCY, Column, has_stopping, score_columns
 from whichtune.report.rows import TableRow
 from whichtune.report.run_notes import run_notes, stopping_notes
@@ -234,7 +235,7 @@ def runs_csv(view: View) -> str:
                 line |= {f"{split}_{name}": value for name, value in metrics if not isinstance(value, list)}
         line |= dict(run.cost)
         line["error"] = run.error
-        lines.append(line)
+        lines.append({key: cell(value) for key, value in line.items()})
     names = list(dict.fromkeys(key for line in lines for key in line))
     out = io.StringIO()
     writer = csv.DictWriter(out, names, lineterminator="\n")

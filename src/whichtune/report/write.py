@@ -5,15 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from whichtune.errors import StoreError
+from whichtune.evidence.stored import doubts, read_summary
 from whichtune.evidence.summary import Summary
 from whichtune.records.store import StudyFolder
 from whichtune.report import tables, tuning
 from whichtune.report.figures import all_figures
 from whichtune.report.view import View
-from whichtune.study.roles import SCHEMA_VERSION
 
 
 @dataclass(frozen=True)
@@ -61,34 +58,21 @@ def whole_table(view: View) -> str:
 def load_view(folder: StudyFolder) -> View:
     """The study's summary with the curves of its runs. Raises StoreError where it is no study's summary."""
     summary = load_summary(folder)
-    curves = {}
-    for run in summary.runs:
-        try:
-            curve = folder.curves(run.run_id)
-        except ValueError as error:
-            path = folder.run_folder(run.run_id) / "curves.jsonl"
-            raise StoreError(f"'{path}' cannot be read: {error}.") from error
-        if curve:
-            curves[run.run_id] = curve
+    curves = {run.run_id: curve for run in summary.runs if (curve := folder.curves(run.run_id))}
     return View(summary, curves)
 
 
 def load_summary(folder: StudyFolder) -> Summary:
-    """summary.json as a typed value. Raises StoreError where it is no study's summary."""
-    path = folder.path / "summary.json"
-    found = folder.read_json("summary.json")
-    if not isinstance(found, dict) or not isinstance(found.get("runs"), list) or "study" not in found:
-        raise StoreError(f"'{path}' is no summary of a study: run the study again.")
-    if found.get("schema_version") != SCHEMA_VERSION:
-        raise StoreError(
-            f"'{path}' has schema version {found.get('schema_version')}, and this whichtune reads version "
-            f"{SCHEMA_VERSION}: use the version that wrote it."
-        )
-    try:
-        return Summary.model_validate({key: value for key, value in found.items() if value is not None})
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise StoreError(
-            f"'{path}' is no summary that this whichtune can read ('{place}': {first['msg']}): run the study again."
-        ) from error
+    """summary.json as a typed value; what of it is not to be believed stands before its verdict.
+
+    Raises StoreError where it is no study's summary.
+    """
+    stored = read_summary(folder)
+    summary, told = stored.summary, doubts(folder, stored)
+    if not told:
+        return summary
+    if summary.verdict is None:
+        study = summary.study.model_copy(update={"notes": [*told, *summary.study.notes]})
+        return summary.model_copy(update={"study": study})
+    verdict = summary.verdict.model_copy(update={"warnings": [*told, *summary.verdict.warnings]})
+    return summary.model_copy(update={"verdict": verdict})

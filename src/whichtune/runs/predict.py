@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 from whichtune.data.texts import read_texts
 from whichtune.errors import StoreError
+from whichtune.evidence.stored import SUMMARY, read_summary, run_doubt
 from whichtune.records.record import RunRecord, RunStatus
 from whichtune.records.store import StudyFolder
+from whichtune.records.verify import spec_of
 from whichtune.registry import did_you_mean
-from whichtune.study.spec import RunSpec
+from whichtune.runs.proof import Known, known_answers, predict_proven
 from whichtune.tasks import task_of
 
 if TYPE_CHECKING:
@@ -23,9 +25,25 @@ RUN_ID = re.compile("[0-9a-f]{16}")
 def find_run(folder: StudyFolder, wanted: str) -> RunRecord:
     """A run by its id, the id's beginning, its label, or LABEL:SEED; with a bare label the run that is saved.
 
-    Raises StoreError where none or several fit.
+    Raises StoreError where none or several fit, and where what is stored of it is not to be believed.
     """
-    records = [RunRecord.model_validate(run) for run in folder.read_json("summary.json")["runs"]]
+    stored = read_summary(folder)
+    if stored.changed:
+        raise StoreError(f"'{folder.path / SUMMARY}' was changed after it was written: run the study again.")
+    record = _named(folder, wanted, stored.summary.runs)
+    refuse_doubtful(folder, record)
+    return record
+
+
+def refuse_doubtful(folder: StudyFolder, record: RunRecord, weights: bool = False) -> None:
+    """Raise StoreError where what is stored of a run is not to be believed."""
+    doubt = run_doubt(folder, record, weights)
+    if doubt is not None:
+        raise StoreError(f"The run '{record.label}' in '{folder.path}' is refused, since {doubt}: make it again.")
+
+
+def _named(folder: StudyFolder, wanted: str, records: list[RunRecord]) -> RunRecord:
+    """The run that is meant. Raises StoreError where none or several fit."""
     label, _, seed = wanted.rpartition(":")
     by_id = [r for r in records if len(wanted) >= 4 and r.run_id.startswith(wanted)]
     by_seed = [r for r in records if r.label == label and str(r.seed) == seed]
@@ -45,28 +63,46 @@ def find_run(folder: StudyFolder, wanted: str) -> RunRecord:
     return found[0]
 
 
-def predict_file(folder: StudyFolder, record: RunRecord, file: Path, text_column: str | None) -> pd.DataFrame:
+def predict_file(
+    folder: StudyFolder, record: RunRecord, file: Path, text_column: str | None, remote_code: bool = False
+) -> pd.DataFrame:
     """What the run's task makes of each row of a file: columns text and prediction, and what else it has to say.
 
-    A .txt file holds one text a line. Raises StoreError where the run was not saved, DataError for the file.
+    A .txt file holds one text a line. `remote_code` lets the model's own Python code run: that the run's record allows
+    it is no word of the caller's. Raises StoreError where the run was not saved or is not what it was, DataError for
+    the file.
     """
     spec = spec_of(record)
+    if spec.remote_code and not remote_code:
+        raise StoreError(
+            f"The run '{record.label}' was made with Python code of its model '{spec.model}': if you trust that code, "
+            "let it run with --remote-code."
+        )
+    place = saved_in(folder, record)
     task = task_of(spec)
     texts = read_texts(file, text_column or spec.data.text_column, task.columns.texts)
-    return task.predict(spec, record, saved_in(folder, record), texts)
+    return predict_proven(spec, record, place, texts, _known(folder, record))
+
+
+def _known(folder: StudyFolder, record: RunRecord) -> Known | None:
+    """A few recorded answers to test texts; None where the run was not tested."""
+    if record.metrics.test is None:
+        return None
+    examples = folder.examples()
+    if not {"split", "example_id", "text"} <= set(examples):
+        raise StoreError(f"'{folder.path}' has an examples.parquet without ids and texts: run the study again.")
+    test = examples[examples["split"] == "test"]
+    texts = {str(example): str(text) for example, text in zip(test["example_id"], test["text"], strict=True)}
+    return known_answers(folder.predictions(record.run_id), texts)
 
 
 def saved_in(folder: StudyFolder, record: RunRecord) -> Path:
-    """Where a run's trained state lies. Raises StoreError where it was not saved."""
+    """Where a run's trained state lies. Raises StoreError where it was not saved, or is not as it was written."""
     if record.status is not RunStatus.COMPLETED:
         raise StoreError(f"The run '{record.label}' did not complete ({record.error}): choose another.")
     if not folder.weight_files(record.run_id):
         raise StoreError(
             f"The weights of '{record.label}', seed {record.seed}, were not saved: run the study again with --save all."
         )
+    refuse_doubtful(folder, record, weights=True)
     return folder.run_folder(record.run_id)
-
-
-def spec_of(record: RunRecord) -> RunSpec:
-    """The spec that a record tells of."""
-    return RunSpec.model_validate({**record.spec, "label": record.label, "fingerprints": record.fingerprints})

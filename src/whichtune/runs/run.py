@@ -94,7 +94,26 @@ def run_one(
             "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
         }
     )
+    if spec.role is not Role.DRAW and result.save is not None:
+        result.save = _proven(spec, dataset, result, result.save)
     return result
+
+
+def _proven(
+    spec: RunSpec, dataset: AnyDataset, result: RunResult, save: Callable[[Path], None]
+) -> Callable[[Path], None]:
+    """`save` that has what it wrote answer a few test texts as the run did. Raises StoreError where it does not."""
+    from whichtune.runs.proof import known_answers, predict_proven
+
+    test = dataset.splits["test"]
+    known = known_answers(result.predictions, dict(zip(test.ids, test.texts, strict=True)))
+
+    def save_proven(folder: Path) -> None:
+        save(folder)
+        if known is not None:
+            predict_proven(spec, result.record, folder, [], known)
+
+    return save_proven
 
 
 def base_record(spec: RunSpec, status: RunStatus, **fields: Unpack[RecordFields]) -> RunRecord:

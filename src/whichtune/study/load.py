@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ def _beside(file: Path, value: dict[str, Any]) -> dict[str, Any]:
 
 def read_yaml(path: Path | str) -> dict[str, Any]:
     """A YAML file that holds a mapping; an empty `name` is filled from the file's name."""
-    file = Path(path).expanduser()
+    file = Path(os.path.expanduser(path))
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError as error:

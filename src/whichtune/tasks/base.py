@@ -240,6 +240,15 @@ class Task(ABC, Generic[DatasetT, ModelT, EncodedT, ForwardT]):
         """What a completed run, a baseline among them, makes of new texts: a table with column `text`, then
         `prediction`. The run's `folder` has what it saved."""
 
+    def gives_again(self, spec: RunSpec, record: RunRecord, again: pd.DataFrame, recorded: pd.DataFrame) -> bool:
+        """Whether `predict`'s table of a few test texts is what was recorded of them, rounding apart.
+
+        Recorded numbers are places among the run's labels, if it has any.
+        """
+        numbers = record.labels and recorded["prediction"].dtype.kind == "i"
+        names = [record.labels[place] if numbers else str(place) for place in recorded["prediction"]]
+        return [str(answer) for answer in again["prediction"]] == names
+
 
 class FittedBaseline(ABC):
     """A baseline of a run, ready to be judged."""

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from scipy.special import softmax
 
 from whichtune.baselines import fitted_baseline
 from whichtune.data.encoding import make_batch, pad_id_of, resolve_context, tokenise
+from whichtune.errors import StoreError
 from whichtune.methods import METHODS
 from whichtune.models.loading import max_length_of
 from whichtune.models.saving import load_trained_state
@@ -22,15 +24,33 @@ from whichtune.training.batching import by_length
 from whichtune.training.forward import autocast
 
 if TYPE_CHECKING:
+    import pandas as pd
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
     from whichtune.models.heads import Classifier
 
 
+# How much a probability may differ when a text is computed again in another batch.
+PROBABILITY_TOLERANCE = {"float32": 0.005, "bf16": 0.1, "fp16": 0.1}
+
+
+def same_answers(spec: RunSpec, labels: list[str], again: pd.DataFrame, recorded: pd.DataFrame) -> bool:
+    """Whether new predictions of recorded texts are the recorded ones."""
+    columns = [f"probability of {name}" for name in labels]
+    if "logits" not in recorded or not set(columns) <= set(again):
+        return list(again["prediction"]) == [labels[place] for place in recorded["prediction"]]
+    shares = softmax(np.stack([np.asarray(row, dtype=np.float64) for row in recorded["logits"]]), axis=1)
+    found = again[columns].to_numpy(dtype=np.float64)
+    return found.shape == shares.shape and bool((np.abs(found - shares) <= PROBABILITY_TOLERANCE[spec.precision]).all())
+
+
 def new_logits(spec: RunSpec, record: RunRecord, folder: Path, texts: list[str]) -> np.ndarray:
     """Logits (n, C) of texts, from a run rebuilt from its spec and from what it saved in `folder`."""
     if record.role is Role.BASELINE:
-        return fitted_baseline(record.method).load(folder).logits(texts)
+        logits = fitted_baseline(record.method).load(folder).logits(texts)
+        if logits.shape != (len(texts), len(record.labels)):
+            raise StoreError(f"What was saved in {folder.name} knows other classes than the run: make it again.")
+        return logits
     classifier, tokenizer = build_classifier(spec, len(record.labels))
     load_trained_state(classifier, folder / "weights.safetensors")
     classifier.to(spec.device).eval()

@@ -165,6 +165,12 @@ class Classification(Task["Dataset", "Classifier", "Encoded", "Forward"]):
             table[f"probability of {name}"] = shares[:, i]
         return table
 
+    def gives_again(self, spec: RunSpec, record: RunRecord, again: pd.DataFrame, recorded: pd.DataFrame) -> bool:
+        """By every class's probability; by the names alone where a task of this kind gives none."""
+        from whichtune.tasks.classification.predict import same_answers
+
+        return same_answers(spec, record.labels, again, recorded)
+
 
 class FittedClassifierBaseline(FittedBaseline):
     """A model-free classifier."""

@@ -159,6 +159,6 @@ class ExtractiveBaseline(FittedBaseline):
 
     def save(self, folder: Path) -> None:
         """Nothing was fitted: an empty file says that it can be had back."""
-        from safetensors.numpy import save_file
+        from whichtune.models.saving import save_arrays
 
-        save_file({}, folder / "baseline.safetensors")
+        save_arrays({}, folder / "baseline.safetensors")
