@@ -121,7 +121,7 @@ def test_an_installed_package_adds_a_method_a_metric_and_an_executor(
     assert "whichtune-embeddings 1.0" in next(
         line for line in listed.splitlines() if line.strip().startswith("embeddings")
     )
-    assert "built in" in next(line for line in listed.splitlines() if line.strip().startswith("head_only"))
+    assert "built in" in next(line for line in lines if line.startswith("head_only"))
 
 
 BROKEN = {
