@@ -205,11 +205,16 @@ def expand(
         specs,
         metric,
         dataset.labels,
-        notes=list(getattr(dataset, "notes", ())),
+        notes=[*getattr(dataset, "notes", ()), *_notes_of(models)],
         missing=missing,
         models=models,
         device=device,
     )
+
+
+def _notes_of(models: Mapping[ModelKey, ModelInfo | str]) -> list[str]:
+    known = [info for info in models.values() if not isinstance(info, str)]
+    return list(dict.fromkeys(note for info in known for note in info.notes))
 
 
 def _seeds(study: Study, entry: RunEntry, merged: dict[str, JsonValue]) -> Sequence[int | None]:

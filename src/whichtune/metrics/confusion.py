@@ -61,7 +61,7 @@ def f1_macro_of_confusion(counts: NDArray[np.int64]) -> FloatArray:
     As in scikit-learn's `f1_score(average="macro")`: a class of which a split says nothing does not count.
     """
     counts = np.asarray(counts, dtype=np.float64)
-    right = np.diagonal(counts, axis1=-2, axis2=-1)
+    right: FloatArray = np.diagonal(counts, axis1=-2, axis2=-1)
     return _mean_f1(right, counts.sum(axis=-1) + counts.sum(axis=-2))
 
 

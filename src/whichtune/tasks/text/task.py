@@ -48,6 +48,7 @@ class TextToText(Task["PairDataset", "LanguageModel", "EncodedPairs", "TextForwa
     columns = PAIRED
     answers = "texts"
     Settings = TextToTextSettings
+    own_head = True
     unused = (
         "token_position",
         "padding",
