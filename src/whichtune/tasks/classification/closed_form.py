@@ -10,6 +10,7 @@ import torch
 from whichtune.measure.cost import Timers
 from whichtune.tasks.classification.evaluate import EVALUATION_BATCH
 from whichtune.training.batching import by_length
+from whichtune.training.finite import finite_rows
 from whichtune.training.trainer import Training
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def solve(classifier: Classifier, forward: Forward, timers: Timers) -> Training:
             features[rows] = forward.logits("train", rows).cpu()
             training.flops += forward.training_flops(rows)
         classifier.head = head
-        fit_closed_form(classifier, features.numpy(), split.labels)
+        fit_closed_form(classifier, finite_rows(features.numpy(), "train", "features"), split.labels)
     training.epoch_seconds = [timers.seconds["train"]]
     return training
 

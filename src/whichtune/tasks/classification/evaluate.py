@@ -23,11 +23,14 @@ EVALUATION_BATCH = 32
 def predict_split(
     classifier: Classifier, forward: Forward, split: str, rows: Sequence[int] | None = None
 ) -> np.ndarray:
-    """Logits (n, C) float32 in the data set's order, computed in length-bucketed batches without gradients."""
+    """Logits (n, C) float32 in the data set's order, computed in length-bucketed batches without gradients.
+
+    Raises NotFiniteError where some are no numbers."""
     import numpy as np
     import torch
 
     from whichtune.training.batching import by_length
+    from whichtune.training.finite import finite_rows
 
     tokens = forward.encoded.splits[split].tokens
     rows = range(len(tokens)) if rows is None else rows
@@ -40,7 +43,7 @@ def predict_split(
             for row, logits in zip(bucket, forward.logits(split, chosen).cpu().numpy(), strict=True):
                 parts[row] = logits
     classifier.train(training)
-    return np.stack([parts[i] for i in range(len(rows))])
+    return finite_rows(np.stack([parts[i] for i in range(len(rows))]), split)
 
 
 def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
