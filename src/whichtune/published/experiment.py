@@ -68,7 +68,7 @@ def experiment_study(flags: Flags) -> Study:
         "batch_size": flags.batch_size,
         "accumulation_steps": flags.accumulation_steps,
     }
-    if flags.ignore_index != NO_LABEL:
+    if flags.ignore_index != NO_LABEL:  # kept in the record; as there, it never reaches the loss
         own["ignore_index"] = flags.ignore_index
     if flags.no_padding:
         if flags.batch_size != 1:

@@ -139,7 +139,14 @@ def _run_baseline(
         inference_ms_batch_32=latency_ms(lambda i: fitted.answer(list(range(32))), device, 5) / 32,
         examples_seen=len(dataset.splits["train"]),
     )
-    record = base_record(spec, RunStatus.COMPLETED, metrics=judged.metrics, cost=cost, environment=environment("cpu"))
+    record = base_record(
+        spec,
+        RunStatus.COMPLETED,
+        metrics=judged.metrics,
+        cost=cost,
+        environment=environment("cpu"),
+        notes=judged.notes,
+    )
     return RunResult(record, predictions=judged.predictions, save=fitted.save)
 
 

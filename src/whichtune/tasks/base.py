@@ -158,6 +158,9 @@ class Task(ABC, Generic[DatasetT, ModelT, EncodedT, ForwardT]):
     def resolve(self, settings: RunSettings, info: ModelInfo | None, where: str) -> Mapping[str, str | bool | None]:
         """Settings of a run whose defaults depend on the model. Raises SettingError for contradictions."""
 
+    def check(self, spec: RunSpec, dataset: DatasetT, where: str) -> None:
+        """Raise SettingError for a run that these data cannot make; `where` begins its sentence."""
+
     @abstractmethod
     def estimate(self, spec: RunSpec, dataset: DatasetT, speed: float) -> Estimate:
         """What one run would take at `speed` operations a second, told without its weights."""

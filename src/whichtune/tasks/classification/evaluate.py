@@ -61,7 +61,6 @@ def measure(
     *,
     duplicate_of_train: np.ndarray | None = None,
     truncated: int = 0,
-    ignore_index: int | None = None,
 ) -> Metrics:
     """Every metric of classes, the loss and the confusion matrix, from logits (n, C) and labels (n,)."""
     import numpy as np
@@ -69,13 +68,11 @@ def measure(
     from whichtune.metrics.confusion import confusion
 
     predictions, classes = logits.argmax(axis=1), logits.shape[1]
-    counted = labels != ignore_index if ignore_index is not None else np.ones(len(labels), dtype=bool)
-    losses = cross_entropy(logits, labels)
     repeated = np.zeros(len(labels), dtype=bool) if duplicate_of_train is None else duplicate_of_train
     fresh = ~repeated
     return Metrics(
         **{metric.name: metric.of_classes(labels, predictions, classes) for metric in metrics_of("classes")},
-        loss=float(losses[counted].mean()) if counted.any() else None,
+        loss=float(cross_entropy(logits, labels).mean()),
         n=len(labels),
         confusion_matrix=confusion(labels, predictions, classes).tolist(),
         truncated=truncated,
