@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from whichtune.errors import SettingError
 from whichtune.registry import did_you_mean
+from whichtune.wording import plural
 
 if TYPE_CHECKING:
     from whichtune.models.loading import ModelInfo
     from whichtune.study.spec import RunSpec, Settings, Study
+    from whichtune.tasks.base import AnyDataset, AnyTask
 
 
 def check_consistent(settings: Settings, info: ModelInfo | None, where: str, device: str, reserved: int) -> None:
@@ -33,6 +35,17 @@ def check_consistent(settings: Settings, info: ModelInfo | None, where: str, dev
         raise SettingError(
             f"{where}: context_length {length}{with_them} is more than the {info.max_length} tokens of "
             f"'{info.name}': set fewer."
+        )
+
+
+def check_data(spec: RunSpec, task: AnyTask, dataset: AnyDataset, where: str) -> None:
+    """Raise SettingError for a run that these data cannot make."""
+    task.check(spec, dataset, where)
+    texts = len(task.counted(spec, dataset).splits["train"])
+    if spec.drop_last and spec.batch_size > texts:
+        raise SettingError(
+            f"{where}: drop_last leaves out every batch that is not full, and {plural(texts, 'training text')} make no "
+            f"batch of {spec.batch_size:,}: set a smaller batch_size, or drop_last=false."
         )
 
 

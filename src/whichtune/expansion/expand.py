@@ -11,7 +11,7 @@ from pydantic import BaseModel, JsonValue, ValidationError
 
 from whichtune.baselines import BASELINES
 from whichtune.errors import SettingError
-from whichtune.expansion.checks import check_consistent, check_pairs, one_ignored_label, refuse_twins
+from whichtune.expansion.checks import check_consistent, check_data, check_pairs, one_ignored_label, refuse_twins
 from whichtune.methods import METHODS
 from whichtune.methods.base import AnyMethod
 from whichtune.metrics import metrics_of
@@ -78,15 +78,13 @@ def with_baselines(study: Study) -> Study:
 def entries(study: Study) -> list[tuple[RunEntry, dict[str, JsonValue]]]:
     """Methods crossed with factors, then explicit runs, each with its own settings and a distinct label."""
     crossed = []
-    keys = list(study.factors)
     for entry in study.methods:
-        for values in itertools.product(*study.factors.values()):
-            factor = dict(zip(keys, values, strict=True))
-            own = {k: v for k, v in factor.items() if _applies(study, k, entry.method)}
+        factors = _factors_of(study, entry.method)
+        for values in itertools.product(*factors.values()):
+            own = dict(zip(factors, values, strict=True))
             suffix = ", ".join(f"{k}={v}" for k, v in own.items())
             label = entry.label or entry.method
             crossed.append((entry.model_copy(update={"label": f"{label}, {suffix}" if suffix else label}), own))
-    unique = {entry.label: (entry, own) for entry, own in crossed}
     explicit: list[tuple[RunEntry, dict[str, JsonValue]]] = [
         (entry.model_copy(update={"label": entry.label or entry.method}), {}) for entry in study.runs
     ]
@@ -95,13 +93,23 @@ def entries(study: Study) -> list[tuple[RunEntry, dict[str, JsonValue]]]:
         for name in baselines_of(study)
         if name in METHODS and name not in {entry.label for entry, _ in explicit}
     ]
-    listed = [*(unique.values() if study.factors else crossed), *explicit, *as_it_is]
+    listed = [*crossed, *explicit, *as_it_is]
     seen: set[str | None] = {name for name in baselines_of(study) if name not in METHODS}
     for entry, _ in listed:
         if entry.label in seen:
             raise SettingError(f"The label '{entry.label}' is used twice: give each line of the study its own.")
         seen.add(entry.label)
     return listed
+
+
+def _factors_of(study: Study, method: str) -> dict[str, list[JsonValue]]:
+    """The factors that a method has, by the names of its settings: those of other methods leave its rows alone.
+
+    `METHOD.key` is for one method, and goes before `key`."""
+    prefix = f"{method}."
+    shared = {k: values for k, values in study.factors.items() if "." not in k and _applies(study, k, method)}
+    own = {k.removeprefix(prefix): values for k, values in study.factors.items() if k.startswith(prefix)}
+    return shared | own
 
 
 def _applies(study: Study, key: str, method: str) -> bool:
@@ -194,7 +202,7 @@ def expand(
         info = None if isinstance(found, str) else found
         for seed in _seeds(study, entry, merged):
             spec = _with_fingerprints(_resolve(study, entry, merged, seed, key, info, device, metric), dataset, info)
-            task.check(spec, dataset, f"Settings of '{entry.label}'")
+            check_data(spec, task, dataset, f"Settings of '{entry.label}'")
             specs.append(spec)
             if isinstance(found, str):
                 missing[spec.run_id] = found

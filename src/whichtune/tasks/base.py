@@ -161,6 +161,10 @@ class Task(ABC, Generic[DatasetT, ModelT, EncodedT, ForwardT]):
     def check(self, spec: RunSpec, dataset: DatasetT, where: str) -> None:
         """Raise SettingError for a run that these data cannot make; `where` begins its sentence."""
 
+    def counted(self, spec: RunSpec, dataset: DatasetT) -> DatasetT:
+        """The data without what the run's settings leave out."""
+        return dataset
+
     @abstractmethod
     def estimate(self, spec: RunSpec, dataset: DatasetT, speed: float) -> Estimate:
         """What one run would take at `speed` operations a second, told without its weights."""

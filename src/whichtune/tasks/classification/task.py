@@ -74,6 +74,11 @@ class Classification(Task["Dataset", "Classifier", "Encoded", "Forward"]):
 
         check_ignored(spec, dataset, where)
 
+    def counted(self, spec: RunSpec, dataset: Dataset) -> Dataset:
+        from whichtune.tasks.classification.ignored import counted
+
+        return counted(spec, dataset)
+
     def estimate(self, spec: RunSpec, dataset: Dataset, speed: float) -> Estimate:
         from whichtune.tasks.classification.estimate import estimate_run
 
