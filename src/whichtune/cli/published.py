@@ -116,7 +116,10 @@ def experiment(
     disable_causal_mask: Annotated[
         bool, typer.Option("--disable_causal_mask", help="Let tokens see later ones.")
     ] = False,
-    ignore_index: Annotated[int, typer.Option("--ignore_index", help="Taken and without effect, as there.")] = -100,
+    ignore_index: Annotated[
+        int,
+        typer.Option("--ignore_index", help="Taken, without effect: the published script never passes it to training."),
+    ] = -100,
     model: Annotated[str | None, typer.Option(help="A folder or Hub id instead of --model_size.")] = None,
     data: Annotated[str, typer.Option(help="A local copy of the data, or other data.")] = "sms_spam",
     seed: Annotated[int, typer.Option(help="The published seed is 123.")] = 123,
