@@ -187,7 +187,7 @@ def run(
         settings_ = cache_settings or CacheSettings(cache)
         prepared = prepare_forward(spec, classifier, encoded, place, timers, settings_)
         forward = prepared.forward
-    training = Trainer(classifier, forward, spec, timers, ClassificationObjective(classifier, forward, spec)).train()
+    training = Trainer(classifier, forward, spec, timers, ClassificationObjective(classifier, forward)).train()
     logits = {name: predict_split(classifier, forward, name) for name in encoded.splits}
     losses = [point["train_loss"] for point in training.curves]
     return Outcome(losses, logits, prepared, training.flops, timers)

@@ -17,7 +17,13 @@ from report.made_texts import made_texts
 from whichtune.cli.terminal import print_run, print_summary
 from whichtune.expansion.assemble import assemble_study
 from whichtune.metrics import METRICS, Metric, add_metric
-from whichtune.metrics.confusion import confusion, f1_influence, f1_macro_of_confusion, jackknife_influence
+from whichtune.metrics.confusion import (
+    confusion,
+    f1_influence,
+    f1_macro_of_confusion,
+    jackknife_influence,
+    occupied_cells,
+)
 from whichtune.records.record import Metrics, RunRecord, TextMetrics
 from whichtune.records.store import StudyFolder
 from whichtune.report.loggers import figures, scalars
@@ -97,6 +103,25 @@ def test_accuracy_and_f1_are_those_of_scikit_learn(classes: int) -> None:
     f1 = f1_score(truth, said, labels=range(classes), average="macro", zero_division=0)
     assert METRICS["accuracy"].of_classes(truth, said, classes) == pytest.approx(accuracy_score(truth, said))
     assert METRICS["f1_macro"].of_classes(truth, said, classes) == pytest.approx(f1)
+
+
+def test_a_class_that_a_split_does_not_have_counts_in_no_mean() -> None:
+    """Two of three classes, all right: 100 %, as scikit-learn has it."""
+    from sklearn.metrics import f1_score
+
+    f1 = METRICS["f1_macro"]
+    truth = np.array([0, 1, 1, 0])
+    assert f1.of_classes(truth, truth, 3) == 1.0
+    random = np.random.default_rng(2)
+    truth, said = random.integers(0, 3, 60), random.integers(2, 5, 60)
+    assert f1.of_classes(truth, said, 9) == pytest.approx(f1_score(truth, said, average="macro"))
+    counts = confusion(truth, said, 9)
+    influence = f1.influence_of(counts)
+    assert (influence * counts).sum() == pytest.approx(0, abs=1e-9)
+    present = counts[:5, :5]
+    np.testing.assert_allclose(influence[:5, :5], f1.influence_of(present))
+    cells = occupied_cells(truth, said, 9)
+    assert f1.counted_in(cells, cells.counts) == pytest.approx(f1.of_classes(truth, said, 9))
 
 
 def test_leaving_one_example_out_agrees_with_the_derivative_of_f1() -> None:

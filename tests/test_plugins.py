@@ -118,9 +118,8 @@ def test_an_installed_package_adds_a_method_a_metric_and_an_executor(
     (tmp_path / "new.csv").write_text("text\ncall now\n", encoding="utf-8")
     assert whichtune("predict", "made", "embeddings", "new.csv", at=tmp_path, path=installed).returncode == 0
     listed = whichtune("methods", at=tmp_path, path=installed).stdout
-    assert "whichtune-embeddings 1.0" in next(
-        line for line in listed.splitlines() if line.strip().startswith("embeddings")
-    )
+    lines = [line.strip() for line in listed.splitlines()]
+    assert "whichtune-embeddings 1.0" in next(line for line in lines if line.startswith("embeddings"))
     assert "built in" in next(line for line in lines if line.startswith("head_only"))
 
 

@@ -140,7 +140,7 @@ def _trained_for(model: Path, data: Path, plan: str, epochs: int) -> dict[str, t
     encoded = encode_for(spec, dataset, tokenizer, classifier.backbone.config)
     device = torch.device("cpu")
     forward = prepare_forward(spec, classifier, encoded, device, Timers(device), CacheSettings()).forward
-    trainer = Trainer(classifier, forward, spec, Timers(device), ClassificationObjective(classifier, forward, spec))
+    trainer = Trainer(classifier, forward, spec, Timers(device), ClassificationObjective(classifier, forward))
     trainer.streams.begin_training()
     classifier.train()
     for _ in range(epochs):

@@ -179,12 +179,14 @@ def _inspect_models(study: Study, lenient: bool) -> dict[ModelKey, ModelInfo | s
     keys = model_keys(study)
     if not keys:
         return {}
-    from whichtune.models.loading import inspect_model
+    from whichtune.models.loading import examined, inspect_model
 
+    own_head = task_of(study).own_head
     found: dict[ModelKey, ModelInfo | str] = {}
     for key in keys:
         try:
-            found[key] = inspect_model(key.model, key.revision, key.weights, study.remote_code)
+            info = inspect_model(key.model, key.revision, key.weights, study.remote_code)
+            found[key] = examined(info, key.weights, study.remote_code, own_head)
         except ModelError as error:
             if not lenient:
                 raise

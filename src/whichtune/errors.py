@@ -31,6 +31,14 @@ class ModelError(WhichtuneError):
     """The model cannot be used: not there, wrong kind, no padding token, context too long."""
 
 
+class NotFiniteError(WhichtuneError):
+    """Numbers of a run that are NaN or infinite, so that nothing can be told from them."""
+
+
+class DivergedError(WhichtuneError):
+    """A run that ends because its numbers are no longer finite: the reason of a failed row."""
+
+
 class StoreError(WhichtuneError):
     """The study folder cannot be read or written."""
 

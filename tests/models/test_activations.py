@@ -16,15 +16,11 @@ import pytest
 import torch
 from filelock import FileLock, Timeout
 
-from whichtune.shortcuts.cache import (
-    ActivationCache,
-    CacheUnavailable,
-    Description,
-    Writer,
-    digest,
-    key_of,
-    stored_bytes,
-)
+from whichtune.compare import prepare
+from whichtune.runs.run import run_one
+from whichtune.shortcuts.cache import ActivationCache, CacheUnavailable, digest, key_of
+from whichtune.shortcuts.entry import Description, Writer, stored_bytes
+from whichtune.study.spec import Study
 
 LENGTHS = torch.tensor([3, 1, 4, 2])
 WIDTH = 8
@@ -104,6 +100,76 @@ def test_a_cut_entry_is_made_again(tmp_path: Path) -> None:
     assert cache.get("a") is None
     assert _make(cache, "a")
     assert cache.get("a") is not None
+
+
+@pytest.mark.parametrize("file", ["states.bin", "lengths.npy", "entry.json"])
+def test_one_flipped_bit_makes_an_entry_anew(tmp_path: Path, file: str) -> None:
+    cache = ActivationCache(tmp_path)
+    place = tmp_path / "a" / file
+    _make(cache, "a")
+    size = place.stat().st_size
+    for position in {0, size // 3, size // 2, size - 1}:
+        whole = bytearray(place.read_bytes())
+        whole[position] ^= 4
+        place.write_bytes(whole)
+        cache.damaged.clear()
+        assert cache.get("a") is None
+        assert cache.damaged == {"a"}
+        assert _make(cache, "a")
+    states = cache.get("a")
+    assert states is not None
+    assert torch.equal(states.padded([2])[0], _states(0)[2])
+
+
+def test_a_bit_or_a_page_in_a_large_entry_is_noticed(tmp_path: Path) -> None:
+    """Larger than what is summed together, with an end that is no whole sum."""
+    cache, rows = ActivationCache(tmp_path), 70_001
+
+    def fill(writers: Mapping[str, Writer]) -> dict[str, Description]:
+        writers["a"].put(0, torch.arange(rows * 3, dtype=torch.float32).reshape(rows, 3))
+        return {"a": ABOUT}
+
+    def damaged(change: bytearray) -> bool:
+        (tmp_path / "a" / "states.bin").write_bytes(change)
+        return cache.get("a") is None
+
+    cache.get_or_make({"a": (torch.tensor([rows]), 3, torch.float32)}, fill)
+    whole = (tmp_path / "a" / "states.bin").read_bytes()
+    assert not damaged(bytearray(whole))
+    for byte in (1, 65_536, len(whole) // 2, len(whole) - 1):
+        flipped = bytearray(whole)
+        flipped[byte] ^= 1
+        assert damaged(flipped)
+    zeroed, swapped = bytearray(whole), bytearray(whole)
+    zeroed[8192:12288] = bytes(4096)
+    swapped[:65_536], swapped[65_536:131_072] = whole[65_536:131_072], whole[:65_536]
+    assert damaged(zeroed)
+    assert damaged(swapped)
+
+
+def test_a_run_with_a_damaged_entry_is_the_run_without_one(tmp_path: Path) -> None:
+    rows = [f"{'good fine' if i % 2 else 'bad awful'} thing number {i},{i % 2}" for i in range(30)]
+    (tmp_path / "d.csv").write_text("text,label\n" + "\n".join(rows), encoding="utf-8")
+    study = Study(
+        data={"source": str(tmp_path / "d.csv")},
+        methods=[{"method": "head_only"}],
+        baselines=[],
+        seeds=[0],
+        device="cpu",
+        settings={"epochs": 1, "context_length": 16},
+    )
+    spec, cache = prepare(study)[0].specs[0], {"folder": tmp_path / "states"}
+    first = run_one(spec, cache=cache)
+    for file in (tmp_path / "states").glob("*/states.bin"):
+        whole = bytearray(file.read_bytes())
+        whole[len(whole) // 2 + 3] ^= 64  # an exponent
+        file.write_bytes(whole)
+    again = run_one(spec, cache=cache)
+    assert again.record.metrics == first.record.metrics
+    assert first.record.notes == []
+    (note,) = again.record.notes
+    assert note == "3 entries of the cache did not hold what had been written to them: they were made anew."
+    assert run_one(spec, cache=cache).record.notes == []
 
 
 def test_the_least_recently_used_goes_first(tmp_path: Path) -> None:

@@ -23,10 +23,14 @@ def print_dry_run(study: Study, out: Path | None, lenient: bool = False) -> None
 
     expansion, dataset = prepare(study, lenient)
     folder = out or default_folder(study.name)
+    faults: dict[str, str] = {}
     search = plan_search(expansion, dataset.without_test())
     if search is not None:
-        print_search(search, estimate_search(search, dataset.without_test()), console())
+        print_search(search, estimate_search(search, dataset.without_test(), faults), console())
     possible = [spec for spec in expansion.specs if spec.run_id not in expansion.missing]
-    print_estimates(expansion, estimate_runs(possible, dataset), free_disk(folder), console())
+    print_estimates(expansion, estimate_runs(possible, dataset, faults), free_disk(folder), console())
+    for label, reason in faults.items():
+        text = f"'{label}' cannot be estimated, and would fail: {reason}."
+        console().print(text, markup=False, highlight=False, soft_wrap=True)
     for note in expansion.notes:
         console().print(note, markup=False, highlight=False, soft_wrap=True)

@@ -13,6 +13,7 @@ from whichtune.report.run_notes import run_notes, stopping_notes
 from whichtune.report.sections import page_of
 from whichtune.report.tuning import tuning_lines
 from whichtune.report.view import View
+from whichtune.study.roles import Role
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -156,7 +157,8 @@ def print_estimates(expansion: Expansion, estimates: Mapping[str, Estimate], fre
             rows.append([spec.label, seed, *[words.NOTHING] * 4])
             continue
         if guess is None:
-            rows.append([spec.label, seed, words.NOTHING, "a few", "little", "little"])
+            guessed = ["a few", "little", "little"] if spec.role is Role.BASELINE else [words.NOTHING] * 3
+            rows.append([spec.label, seed, words.NOTHING, *guessed])
             continue
         rows.append(
             [

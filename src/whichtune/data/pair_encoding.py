@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from whichtune.data.truncation import Kept, cut_tokens
-from whichtune.errors import ModelError, SettingError
+from whichtune.errors import DataError, ModelError, SettingError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -148,8 +148,18 @@ class PairEncoder:
         return [[*ids, self.end_id] for ids in self.ids([self.gap + self.clean(text) for text in texts])]
 
     def prompt(self, source: list[int], room: int) -> list[int]:
-        """The template with as much of the text as fits into `room` tokens."""
-        return [*self.before, *self.cut(source, room - len(self.before) - len(self.after)), *self.after]
+        """The template with as much of the text as fits into `room` tokens. Raises DataError where that is nothing."""
+        found = [*self.before, *self.cut(source, room - len(self.before) - len(self.after)), *self.after]
+        if not found:
+            raise DataError(
+                "A text of which nothing is left, read by a template without words of its own, gives the model nothing "
+                "to begin with: put words into the template, or leave the text out."
+            )
+        return found
+
+    def reads_nothing(self, text: str) -> bool:
+        """Whether a text gives the model nothing to begin with."""
+        return not (self.before or self.after or self.sources([text])[0])
 
     def cut(self, source: list[int], room: int | None) -> list[int]:
         """At most `room` tokens of a text."""

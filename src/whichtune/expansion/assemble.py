@@ -21,7 +21,7 @@ from whichtune.tasks import TASKS
 Values = dict[str, JsonValue]  # a study as its file has it
 
 # Keys of a study that --set can change; all others are settings of runs.
-STUDY_KEYS = ("baseline", "baselines", "margin", "name", "primary_metric", "revision", "selection_cost")
+STUDY_KEYS = ("baseline", "baselines", "margin", "name", "primary_metric", "remote_code", "revision", "selection_cost")
 TUNING_KEYS = ("draws", "budget", "seed")
 
 

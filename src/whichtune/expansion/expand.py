@@ -11,6 +11,7 @@ from pydantic import BaseModel, JsonValue, ValidationError
 
 from whichtune.baselines import BASELINES
 from whichtune.errors import SettingError
+from whichtune.expansion.checks import check_consistent, check_data, check_pairs, one_ignored_label, refuse_twins
 from whichtune.methods import METHODS
 from whichtune.methods.base import AnyMethod
 from whichtune.metrics import metrics_of
@@ -77,15 +78,13 @@ def with_baselines(study: Study) -> Study:
 def entries(study: Study) -> list[tuple[RunEntry, dict[str, JsonValue]]]:
     """Methods crossed with factors, then explicit runs, each with its own settings and a distinct label."""
     crossed = []
-    keys = list(study.factors)
     for entry in study.methods:
-        for values in itertools.product(*study.factors.values()):
-            factor = dict(zip(keys, values, strict=True))
-            own = {k: v for k, v in factor.items() if _applies(study, k, entry.method)}
+        factors = _factors_of(study, entry.method)
+        for values in itertools.product(*factors.values()):
+            own = dict(zip(factors, values, strict=True))
             suffix = ", ".join(f"{k}={v}" for k, v in own.items())
             label = entry.label or entry.method
             crossed.append((entry.model_copy(update={"label": f"{label}, {suffix}" if suffix else label}), own))
-    unique = {entry.label: (entry, own) for entry, own in crossed}
     explicit: list[tuple[RunEntry, dict[str, JsonValue]]] = [
         (entry.model_copy(update={"label": entry.label or entry.method}), {}) for entry in study.runs
     ]
@@ -94,13 +93,23 @@ def entries(study: Study) -> list[tuple[RunEntry, dict[str, JsonValue]]]:
         for name in baselines_of(study)
         if name in METHODS and name not in {entry.label for entry, _ in explicit}
     ]
-    listed = [*(unique.values() if study.factors else crossed), *explicit, *as_it_is]
+    listed = [*crossed, *explicit, *as_it_is]
     seen: set[str | None] = {name for name in baselines_of(study) if name not in METHODS}
     for entry, _ in listed:
         if entry.label in seen:
             raise SettingError(f"The label '{entry.label}' is used twice: give each line of the study its own.")
         seen.add(entry.label)
     return listed
+
+
+def _factors_of(study: Study, method: str) -> dict[str, list[JsonValue]]:
+    """The factors that a method has, by the names of its settings: those of other methods leave its rows alone.
+
+    `METHOD.key` is for one method, and goes before `key`."""
+    prefix = f"{method}."
+    shared = {k: values for k, values in study.factors.items() if "." not in k and _applies(study, k, method)}
+    own = {k.removeprefix(prefix): values for k, values in study.factors.items() if k.startswith(prefix)}
+    return shared | own
 
 
 def _applies(study: Study, key: str, method: str) -> bool:
@@ -183,7 +192,7 @@ def expand(
     """
     check_names(study)
     study = with_baselines(study)
-    metric = primary_metric(study, dataset)
+    metric, task = primary_metric(study, dataset), task_of(study)
     specs: list[RunSpec] = []
     missing: dict[str, str] = {}
     for entry, factor in entries(study):
@@ -193,23 +202,33 @@ def expand(
         info = None if isinstance(found, str) else found
         for seed in _seeds(study, entry, merged):
             spec = _with_fingerprints(_resolve(study, entry, merged, seed, key, info, device, metric), dataset, info)
+            check_data(spec, task, dataset, f"Settings of '{entry.label}'")
             specs.append(spec)
             if isinstance(found, str):
                 missing[spec.run_id] = found
-    specs += [_baseline(study, name, dataset) for name in baselines_of(study) if name not in METHODS]
+    ignored = one_ignored_label(study, specs)
+    for name in baselines_of(study):
+        if name not in METHODS:
+            specs.append(_baseline(study, name, dataset, ignored))
+            task.check(specs[-1], dataset, f"Settings of '{name}'")
     if not allow_twins:
-        _refuse_twins(specs)
-    _check_pairs(study, specs)
+        refuse_twins(specs)
+    check_pairs(study, specs)
     return Expansion(
         study,
         specs,
         metric,
         dataset.labels,
-        notes=list(getattr(dataset, "notes", ())),
+        notes=[*getattr(dataset, "notes", ()), *_notes_of(models)],
         missing=missing,
         models=models,
         device=device,
     )
+
+
+def _notes_of(models: Mapping[ModelKey, ModelInfo | str]) -> list[str]:
+    known = [info for info in models.values() if not isinstance(info, str)]
+    return list(dict.fromkeys(note for info in known for note in info.notes))
 
 
 def _seeds(study: Study, entry: RunEntry, merged: dict[str, JsonValue]) -> Sequence[int | None]:
@@ -251,7 +270,7 @@ def _resolve(
         raise SettingError(f"{where}: {entry.method} has no setting '{foreign[0]}': {did_you_mean(foreign[0], known)}")
     settings = _validate(Settings, merged, where)
     chosen = _validate(method.Settings, own, where)
-    _check_consistent(settings, info, where, device, method.reserved_tokens(chosen))
+    check_consistent(settings, info, where, device, method.reserved_tokens(chosen))
     conflict = method.conflict(chosen, settings, info)
     if conflict:
         raise SettingError(f"{where}: {conflict}.")
@@ -306,37 +325,13 @@ def _rate_source(method: AnyMethod, rate: float | None) -> Literal["card", "set"
     return "card" if method.card.learning_rate is not None else None
 
 
-def _check_consistent(settings: Settings, info: ModelInfo | None, where: str, device: str, reserved: int) -> None:
-    """Raise SettingError for settings that contradict the model or the device; the task checks the rest.
-    `reserved` positions of the model are not for texts."""
-    if settings.early_stopping != "none" and settings.random_streams == "reference":
-        raise SettingError(
-            f"{where}: early_stopping does not go with random_streams=reference, in which evaluations decide what is "
-            "drawn next: use random_streams=named."
-        )
-    if settings.batching == "bucketed" and settings.random_streams == "reference":
-        raise SettingError(
-            f"{where}: batching=bucketed does not go with random_streams=reference, whose batches are the published "
-            "script's: use batching=shuffled."
-        )
-    if settings.precision == "fp16" and device != "cuda":
-        raise SettingError(f"{where}: precision fp16 needs CUDA: use bf16 or float32 on a CPU.")
-    length = settings.context_length
-    if isinstance(length, int) and info is not None and info.max_length and length + reserved > info.max_length:
-        with_them = f" with {reserved} virtual tokens" if reserved else ""
-        raise SettingError(
-            f"{where}: context_length {length}{with_them} is more than the {info.max_length} tokens of "
-            f"'{info.name}': set fewer."
-        )
-
-
 def _with_fingerprints(spec: RunSpec, dataset: AnyDataset, info: ModelInfo | None) -> RunSpec:
     known = info.fingerprints if info else {"weights": f"not to be had: {spec.model}"}
     prints = {"data": dataset.fingerprint, **known}
     return spec.model_copy(update={"fingerprints": prints})
 
 
-def _baseline(study: Study, name: str, dataset: AnyDataset) -> RunSpec:
+def _baseline(study: Study, name: str, dataset: AnyDataset, ignored: str | None) -> RunSpec:
     own = task_of(study).Settings
     shared = {key: value for key, value in study.settings.items() if key in own.model_fields}
     return RunSpec(
@@ -348,21 +343,6 @@ def _baseline(study: Study, name: str, dataset: AnyDataset) -> RunSpec:
         model="",
         method=name,
         seed=None,
+        ignore_index=ignored,
         fingerprints={"data": dataset.fingerprint},
     )
-
-
-def _refuse_twins(specs: list[RunSpec]) -> None:
-    labels: dict[str, str] = {}
-    for spec in specs:
-        twin = labels.setdefault(spec.run_id, spec.label)
-        if twin != spec.label:
-            raise SettingError(f"'{twin}' and '{spec.label}' have the same settings: change or remove one.")
-
-
-def _check_pairs(study: Study, specs: list[RunSpec]) -> None:
-    labels = {spec.label for spec in specs}
-    named = [label for pair in study.pairs for label in (pair.a, pair.b)]
-    for label in [*named, *([study.baseline] if study.baseline else [])]:
-        if label not in labels:
-            raise SettingError(f"The study compares '{label}', which is no line of it: {did_you_mean(label, labels)}")

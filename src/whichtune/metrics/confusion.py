@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,32 @@ def confusion(labels: NDArray[np.int64], predictions: NDArray[np.int64], classes
     return np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
 
 
+@dataclass(frozen=True)
+class Cells:
+    """The cells of a confusion matrix that examples stand in: labels, predictions and counts, `(K,)` each.
+
+    With many classes almost all of its cells are empty.
+    """
+
+    labels: NDArray[np.int64]
+    predictions: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    classes: int
+
+    def matrices(self, counts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Confusion matrices `(..., C, C)` of other counts `(..., K)` in these cells."""
+        whole = np.zeros((*counts.shape[:-1], self.classes, self.classes), dtype=counts.dtype)
+        whole[..., self.labels, self.predictions] = counts
+        return whole
+
+
+def occupied_cells(labels: NDArray[np.int64], predictions: NDArray[np.int64], classes: int) -> Cells:
+    """The cells of labels and predictions `(n,)`, in the order of the matrix."""
+    cells = np.asarray(labels, dtype=np.int64) * classes + np.asarray(predictions, dtype=np.int64)
+    found, counts = np.unique(cells, return_counts=True)
+    return Cells(found // classes, found % classes, counts, classes)
+
+
 def accuracy_of_confusion(counts: NDArray[np.int64]) -> FloatArray:
     """The share of right answers `(...)`."""
     counts = np.asarray(counts, dtype=np.float64)
@@ -28,24 +55,42 @@ def accuracy_of_confusion(counts: NDArray[np.int64]) -> FloatArray:
 
 
 def f1_macro_of_confusion(counts: NDArray[np.int64]) -> FloatArray:
-    """Macro F1 of confusion matrices `(..., C, C)`: the mean over all C classes.
+    """Macro F1 of confusion matrices `(..., C, C)`: the mean over the classes that occur in each, as label or as
+    prediction.
 
-    A class that occurs neither as label nor as prediction counts 0, as in scikit-learn's
-    `f1_score(labels=range(C), average="macro", zero_division=0)`.
+    As in scikit-learn's `f1_score(average="macro")`: a class of which a split says nothing does not count.
     """
     counts = np.asarray(counts, dtype=np.float64)
-    right = np.diagonal(counts, axis1=-2, axis2=-1)
-    size = counts.sum(axis=-1) + counts.sum(axis=-2)
+    right: FloatArray = np.diagonal(counts, axis1=-2, axis2=-1)
+    return _mean_f1(right, counts.sum(axis=-1) + counts.sum(axis=-2))
+
+
+def f1_macro_of_cells(cells: Cells, counts: NDArray[np.int64]) -> FloatArray:
+    """The same of counts `(..., K)` in `cells`, without the matrices."""
+    from scipy.sparse import csr_array
+
+    places, ones = np.arange(len(cells.labels)), np.ones(len(cells.labels))
+    shape = (len(places), cells.classes)
+    of_labels = csr_array((ones, (places, cells.labels)), shape=shape)
+    of_predictions = csr_array((ones, (places, cells.predictions)), shape=shape)
+    flat = np.asarray(counts, dtype=np.float64).reshape(-1, len(places))
+    right = (flat * (cells.labels == cells.predictions)) @ of_labels
+    mean: FloatArray = _mean_f1(right, flat @ (of_labels + of_predictions)).reshape(counts.shape[:-1])
+    return mean
+
+
+def _mean_f1(right: FloatArray, size: FloatArray) -> FloatArray:
+    """From right answers and mentions, `(..., C)` each; a class without a mention is left out."""
     f1 = np.divide(2 * right, size, out=np.zeros_like(right), where=size > 0)
-    mean: FloatArray = f1.mean(axis=-1)
+    mean: FloatArray = f1.sum(axis=-1) / np.maximum(1, (size > 0).sum(axis=-1))
     return mean
 
 
 def f1_influence(counts: NDArray[np.int64]) -> FloatArray:
     """Influence `(C, C)` on macro F1 of one example with that label (row) and prediction (column).
 
-    The derivative of macro F1 with respect to the share of examples in a cell. Weighted by the counts
-    it sums to zero.
+    The derivative of macro F1 with respect to the share of examples in a cell; zero for a class that does not occur.
+    Weighted by the counts it sums to zero.
     """
     counts = np.asarray(counts, dtype=np.float64)
     classes, n = len(counts), counts.sum()
@@ -55,7 +100,7 @@ def f1_influence(counts: NDArray[np.int64]) -> FloatArray:
     per_mention = np.where(present, -2 * right / safe**2, 0.0)
     influence = per_mention[:, None] + per_mention[None, :]
     influence[np.diag_indices(classes)] += np.where(present, 2 / safe, 0.0)
-    found: NDArray[np.float64] = influence * n / classes
+    found: NDArray[np.float64] = influence * n / max(1, int(present.sum()))
     return found
 
 

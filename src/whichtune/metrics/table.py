@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from whichtune.metrics.confusion import Cells
+
     FloatArray = NDArray[np.float64]
 
 Answers = Literal["classes", "texts", "loss"]
@@ -26,6 +28,10 @@ Split = Literal["train", "validation", "test"]
 Resampling = Literal["proportion", "mean", "confusion", "ratio"]
 
 
+# Numbers of the confusion matrices that are held at a time.
+MATRIX_NUMBERS = 4_000_000
+
+
 @dataclass(frozen=True)
 class Metric:
     """One metric.
@@ -33,7 +39,8 @@ class Metric:
     `name` is its key in records, study files and `--set primary_metric`; `title` what it is called in text. `answers`
     are what it is computed from, by `of_confusion` (counts `(..., C, C)` to `(...)`) or `of_texts` (written texts and
     references, n each, to `(n,)`, whose mean it is). `influence` is the derivative of `of_confusion` where it is known
-    in closed form. `splits` are those that have a column in tables.
+    in closed form; `of_cells` is `of_confusion` from counts `(..., K)` in the cells that occur, where that is quicker
+    with many classes. `splits` are those that have a column in tables.
     """
 
     name: str
@@ -45,6 +52,7 @@ class Metric:
     resampling: Resampling = "confusion"
     higher_is_better: bool = True
     splits: tuple[Split, ...] = ("test",)
+    of_cells: Callable[[Cells, NDArray[np.int64]], FloatArray] | None = None
 
     @property
     def unit(self) -> Unit:
@@ -73,6 +81,18 @@ class Metric:
 
         assert self.of_confusion is not None
         return self.influence(counts) if self.influence else jackknife_influence(self.of_confusion, counts)
+
+    def counted_in(self, cells: Cells, counts: NDArray[np.int64]) -> FloatArray:
+        """The metric of each of the counts `(R, K)`, or `(K,)`, in the cells that occur."""
+        import numpy as np
+
+        if self.of_cells is not None:
+            return self.of_cells(cells, counts)
+        assert self.of_confusion is not None
+        rows = counts.reshape(-1, counts.shape[-1])
+        room = max(1, MATRIX_NUMBERS // cells.classes**2)
+        parts = [self.of_confusion(cells.matrices(rows[at : at + room])) for at in range(0, len(rows), room)]
+        return np.concatenate(parts).reshape(counts.shape[:-1])
 
 
 METRICS: Registry[Metric] = Registry("metric", group="whichtune.metrics")
@@ -114,6 +134,12 @@ def _f1_influence(counts: NDArray[np.int64]) -> FloatArray:
     return f1_influence(counts)
 
 
+def _f1_macro_in(cells: Cells, counts: NDArray[np.int64]) -> FloatArray:
+    from whichtune.metrics.confusion import f1_macro_of_cells
+
+    return f1_macro_of_cells(cells, counts)
+
+
 def _rouge(kind: str) -> Callable[[Sequence[str], Sequence[str]], FloatArray]:
     def of_texts(written: Sequence[str], references: Sequence[str]) -> FloatArray:
         from whichtune.metrics.rouge import scores_of
@@ -133,7 +159,16 @@ add_metric(
         splits=("test", "validation", "train"),
     )
 )
-add_metric(Metric("f1_macro", "macro F1", "classes", of_confusion=_f1_macro, influence=_f1_influence))
+add_metric(
+    Metric(
+        "f1_macro",
+        "macro F1",
+        "classes",
+        of_confusion=_f1_macro,
+        influence=_f1_influence,
+        of_cells=_f1_macro_in,
+    )
+)
 add_metric(Metric("rouge1", "ROUGE-1", "texts", of_texts=_rouge("rouge1"), resampling="mean"))
 add_metric(Metric("rouge2", "ROUGE-2", "texts", of_texts=_rouge("rouge2"), resampling="mean"))
 add_metric(

@@ -18,6 +18,7 @@ from whichtune.models.adaptable import Adaptable
 from whichtune.models.layers import weight_of
 from whichtune.models.loading import load_config, set_dropout
 from whichtune.models.tying import input_embeddings, is_tied
+from whichtune.models.weights import load_whole
 from whichtune.study.spec import RunSpec
 
 if TYPE_CHECKING:
@@ -66,14 +67,11 @@ def load_language_model(spec: RunSpec, path: Path, seed_weights: Callable[[], No
     config = load_config(path, spec.remote_code)
     if spec.dropout != "model":
         set_dropout(config, float(spec.dropout))
-    common = {"trust_remote_code": spec.remote_code, "dtype": torch.float32}
     if spec.weights == "random":
         seed_weights()
-        causal = AutoModelForCausalLM.from_config(config, **common)
+        causal = AutoModelForCausalLM.from_config(config, trust_remote_code=spec.remote_code, dtype=torch.float32)
     else:
-        causal = AutoModelForCausalLM.from_pretrained(
-            path, config=config, use_safetensors=True, local_files_only=True, **common
-        )
+        causal = load_whole(path, spec.model, config, spec.remote_code, with_head=True).model
     check_head(causal, spec.model)
     return causal
 

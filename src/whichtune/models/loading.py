@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from whichtune.errors import ModelError
+from whichtune.models.weights import check_files, check_model, first_line, load_whole
 from whichtune.study.spec import EMBEDDED, RunSpec, sha256_file
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class ModelInfo:
     model_type: str
     max_length: int | None
     fingerprints: dict[str, str]  # sha256 of "tokenizer" and of "weights"
+    notes: tuple[str, ...] = ()  # what a study's reader must know of it
 
 
 def locate(model: str, revision: str | None, weights: str) -> Path:
@@ -57,6 +59,7 @@ def locate(model: str, revision: str | None, weights: str) -> Path:
         return model_path()
     folder = Path(os.path.expanduser(model))
     if folder.is_dir():
+        _refuse_adapter(folder, model)
         if not (folder / "config.json").is_file():
             raise ModelError(
                 f"The folder {folder} holds no config.json: give a folder that save_pretrained wrote, or a Hub id."
@@ -66,12 +69,21 @@ def locate(model: str, revision: str | None, weights: str) -> Path:
         raise ModelError(f"There is no model folder '{model}': check the path, or give a Hub id such as gpt2.")
     else:
         found = _download(model, revision, weights)
+        _refuse_adapter(found, model)
     if weights == "pretrained" and not list(found.glob("*.safetensors")):
         raise ModelError(
             f"The model '{model}' has no safetensors file: convert it with save_pretrained, "
             "or use its configuration alone with --set weights=random."
         )
     return found
+
+
+def _refuse_adapter(folder: Path, name: str) -> None:
+    if (folder / "adapter_config.json").is_file():
+        raise ModelError(
+            f"'{name}' is an adapter of PEFT and no model: give the model that it belongs to, or merge the two "
+            "(merge_and_unload) and save the result with save_pretrained."
+        )
 
 
 def _download(model: str, revision: str | None, weights: str) -> Path:
@@ -95,6 +107,8 @@ def inspect_model(model: str, revision: str | None, weights: str, remote_code: b
     """Find a model, tell decoder from encoder, and hash what a run's result depends on."""
     path = locate(model, revision, weights)
     config = load_config(path, remote_code)
+    if weights == "pretrained":
+        check_files(path, model)
     return ModelInfo(
         name=model,
         path=path,
@@ -106,6 +120,19 @@ def inspect_model(model: str, revision: str | None, weights: str, remote_code: b
             "weights": _hash_weights(path, weights),
         },
     )
+
+
+def examined(info: ModelInfo, weights: str, remote_code: bool, own_head: bool) -> ModelInfo:
+    """The same with its notes, once it is known that runs can load it: its tokenizer, and every weight that they read,
+    which the model's own output layer is where a task wants it (`own_head`). Raises ModelError."""
+    if info.name == EMBEDDED:
+        return info
+    tokenizer = load_tokenizer(info.path, remote_code)
+    if not tokenizer.vocab_size:
+        raise ModelError(f"The folder {info.path.name} holds no tokenizer: save it beside the model.")
+    config = load_config(info.path, remote_code)
+    notes = check_model(info.path, info.name, config, weights, remote_code, own_head)
+    return replace(info, notes=tuple(notes))
 
 
 def inspect_unchanged(spec: RunSpec) -> ModelInfo:
@@ -126,9 +153,8 @@ def load_config(path: Path, remote_code: bool = False) -> PretrainedConfig:
     logging.disable_progress_bar()
     try:
         config = AutoConfig.from_pretrained(path, trust_remote_code=remote_code, local_files_only=True)
-    except (ValueError, OSError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0][:200]
-        raise ModelError(f"The configuration in {path.name} cannot be used: {reason}") from error
+    except Exception as error:  # of what the file says, and of a model's own code
+        raise ModelError(f"The configuration in {path.name} cannot be used: {first_line(error)}.") from error
     _forget_kernels(config)
     return config
 
@@ -175,9 +201,10 @@ def load_tokenizer(path: Path, remote_code: bool = False) -> PreTrainedTokenizer
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=remote_code, local_files_only=True)
-    except (ValueError, OSError, KeyError, ImportError) as error:
-        reason = str(error).strip().splitlines()[0][:200]
-        raise ModelError(f"The folder {path.name} holds no tokenizer that can be loaded: {reason}") from error
+    except Exception as error:  # of whatever its files say
+        raise ModelError(
+            f"The folder {path.name} holds no tokenizer that can be loaded: {first_line(error)}."
+        ) from error
     if tokenizer.pad_token_id is None and tokenizer.eos_token_id is not None:
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "right"
@@ -200,15 +227,14 @@ def load_backbone(spec: RunSpec, path: Path, seed_weights: Callable[[], None]) -
         set_dropout(config, float(spec.dropout))
     if hasattr(config, "use_cache"):
         config.use_cache = False
-    common = {"trust_remote_code": spec.remote_code, "dtype": torch.float32}
     if spec.weights == "random":
         seed_weights()
-        backbone = AutoModel.from_config(config, **common)
+        backbone = AutoModel.from_config(config, trust_remote_code=spec.remote_code, dtype=torch.float32)
         if spec.initialisation == "reference":
             seed_weights()
             draw_pytorch_defaults(backbone)
     else:
-        backbone = AutoModel.from_pretrained(path, config=config, use_safetensors=True, local_files_only=True, **common)
+        backbone = load_whole(path, spec.model, config, spec.remote_code, with_head=False).model
     if getattr(backbone, "pooler", None) is not None:
         backbone.pooler = None  # never read here, so neither counted nor trained
     if not spec.causal_mask and kind_of(config, spec.model) != "encoder":  # which has none to remove

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from whichtune.errors import WhichtuneError
 from whichtune.study.roles import Role
 from whichtune.study.spec import RunSpec
 from whichtune.tasks import task_of
@@ -20,18 +21,36 @@ if TYPE_CHECKING:
     from whichtune.tasks.estimates import Estimate
 
 
-def estimate_runs(specs: Sequence[RunSpec], dataset: AnyDataset) -> dict[str, Estimate]:
-    """An estimate for each run id; baselines are left out (they take seconds). Seeds cost the same."""
+def estimate_runs(
+    specs: Sequence[RunSpec], dataset: AnyDataset, faults: dict[str, str] | None = None
+) -> dict[str, Estimate]:
+    """An estimate for each run id; baselines are left out (they take seconds). Seeds cost the same.
+
+    What a row cannot be estimated for goes into `faults` under its label; without them it is raised.
+    """
     speed = machine_speed(specs[0].device if specs else "cpu")
     known: dict[str, Estimate] = {}
     estimates = {}
     for spec in specs:
         if spec.role is Role.BASELINE:
             continue
+        if faults is not None and spec.label in faults:
+            continue
         if spec.label not in known:
-            known[spec.label] = task_of(spec).estimate(spec, dataset, speed)
+            try:
+                known[spec.label] = task_of(spec).estimate(spec, dataset, speed)
+            except Exception as error:  # of a model's own code, or a method's: the run would meet it too
+                if faults is None:
+                    raise
+                faults[spec.label] = _reason(error)
+                continue
         estimates[spec.run_id] = known[spec.label]
     return estimates
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split())[:400].rstrip(".")
+    return text if isinstance(error, WhichtuneError) else f"{type(error).__name__}: {text}"
 
 
 def machine_speed(device: str) -> float:

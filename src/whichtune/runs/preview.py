@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from whichtune.errors import ModelError, WhichtuneError
 from whichtune.study.roles import Role
 from whichtune.study.spec import RunSpec
 from whichtune.tasks import task_of
@@ -25,4 +26,10 @@ def preview_study(specs: Sequence[RunSpec], dataset: AnyDataset) -> list[Preview
 
 def preview_run(spec: RunSpec, dataset: AnyDataset) -> Preview:
     """The plan of one run with its predicted operations and cache size."""
-    return task_of(spec).preview(spec, dataset)
+    try:
+        return task_of(spec).preview(spec, dataset)
+    except (WhichtuneError, MemoryError):
+        raise
+    except Exception as error:  # of a model's own code, or a method's: the run would meet it too
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:400].rstrip('.')}"
+        raise ModelError(f"'{spec.label}' cannot be planned, and would fail: {reason}.") from error

@@ -158,7 +158,14 @@ def _run_baseline(
         inference_ms_batch_32=latency_ms(lambda i: fitted.answer(list(range(32))), device, 5) / 32,
         examples_seen=len(dataset.splits["train"]),
     )
-    record = base_record(spec, RunStatus.COMPLETED, metrics=judged.metrics, cost=cost, environment=environment("cpu"))
+    record = base_record(
+        spec,
+        RunStatus.COMPLETED,
+        metrics=judged.metrics,
+        cost=cost,
+        environment=environment("cpu"),
+        notes=judged.notes,
+    )
     return RunResult(record, predictions=judged.predictions, save=fitted.save)
 
 
@@ -177,6 +184,7 @@ def _run_method(
     from whichtune.measure.environment import environment
     from whichtune.models.saving import trained_state
     from whichtune.shortcuts.prepared import CacheSettings
+    from whichtune.training.finite import told_with_step
     from whichtune.training.streams import streams_of
     from whichtune.training.trainer import Trainer, Training
 
@@ -193,7 +201,8 @@ def _run_method(
         prepared = task.prepare(spec, model, encoded, device, timers, CacheSettings(**cache))
         forward: ForwardT = prepared.forward
         if _is_closed_form(spec):
-            training = task.solve(model, forward, timers)
+            with told_with_step(spec, 0):
+                training = task.solve(model, forward, timers)
         elif trainable:
             streams = streams_of(spec)
             objective = task.objective(spec, model, forward)
@@ -203,7 +212,8 @@ def _run_method(
             training = Training()  # the model as it is
     on_event({"event": "phase", "phase": "evaluate"})
     gc.collect()
-    judged = task.evaluate(spec, model, forward, training, tokenizer, timers)
+    with told_with_step(spec, training.steps):
+        judged = task.evaluate(spec, model, forward, training, tokenizer, timers)
     state = trained_state(model)
     cost = _cost(training, timers.seconds, trainable, total).model_copy(
         update={

@@ -1,10 +1,12 @@
 """The cache of lower blocks' hidden states: on disk, memory-mapped, shared by runs and processes.
 
 An entry holds, for every text, the states of its tokens, one text after another without padding. Its
-name is a hash of everything the states depend on, so an entry is never wrong, only present or not:
+name is a hash of everything the states depend on, and a checksum of what was written is kept with it, so an entry is
+never wrong, only present or not:
 
 - it is written in a folder of another name, forced to disk and then renamed, so a crash leaves nothing
   that can be read;
+- the checksum is compared when the entry is opened; one that does not fit is as good as none, and is made anew;
 - a file lock for each name lets one process write while others wait for it;
 - the least recently used entries go when the size limit is reached, and what does not fit is not written.
 
@@ -22,39 +24,20 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
 
 from whichtune.data.named import user_cache
-
-FORMAT = 1
-_STATES, _LENGTHS, _ENTRY = "states.bin", "lengths.npy", "entry.json"
-_NUMPY: dict[torch.dtype, type[np.generic]] = {
-    torch.float32: np.float32,
-    torch.float16: np.float16,
-    torch.bfloat16: np.int16,  # the same bits: numpy has no bfloat16
-}
+from whichtune.shortcuts.entry import ENTRY, FORMAT, Damaged, Description, States, Writer, stored_bytes
 
 
 class CacheUnavailable(Exception):  # noqa: N818 - it is an answer, not a mistake
     """The cache cannot hold these states; the message says why. Compute without it."""
-
-
-@dataclass(frozen=True)
-class Description:
-    """What `whichtune cache` shows of an entry, and what making it alone takes."""
-
-    model: str
-    depth: int
-    texts: str
-    seconds: float = 0.0
-    flops: int = 0
 
 
 @dataclass(frozen=True)
@@ -67,127 +50,12 @@ class Entry:
     description: Description
 
 
-class States:
-    """States of N texts: of each, `lengths[n]` rows of `width` numbers, read from a memory-mapped file."""
-
-    def __init__(self, folder: Path) -> None:
-        with open(folder / _ENTRY, encoding="utf-8") as file:
-            entry = json.load(file)
-        self.width: int = entry["width"]
-        self.dtype: torch.dtype = getattr(torch, entry["dtype"])
-        self.description = Description(**entry["description"])
-        self.lengths = torch.from_numpy(np.load(folder / _LENGTHS))
-        self._offsets = np.concatenate([[0], np.cumsum(self.lengths.numpy())])
-        shape = (int(self._offsets[-1]), self.width)
-        self._flat = np.memmap(folder / _STATES, dtype=_NUMPY[self.dtype], mode="r", shape=shape)
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    def padded(self, texts: Sequence[int] | Tensor, tokens: int | None = None) -> Tensor:
-        """States (B, T, D) of `texts`, zero beyond each one's end; T is `tokens` or the longest's length."""
-        numbers = [int(text) for text in texts]
-        longest = max(int(self.lengths[number]) for number in numbers)
-        out = self._empty(len(numbers), longest if tokens is None else tokens)
-        raw = self._raw(out)
-        for row, number in enumerate(numbers):
-            begin, end = self._offsets[number], self._offsets[number + 1]
-            raw[row, : end - begin] = self._flat[begin:end]
-        return out
-
-    def packed(self, texts: Sequence[int] | Tensor, row: Tensor, start: Tensor, shape: tuple[int, int]) -> Tensor:
-        """States (R, W, D) of `texts` in packed rows of `shape` (see `packing.Packing`)."""
-        out = self._empty(*shape)
-        raw = self._raw(out)
-        for text, r, s in zip(texts, row.tolist(), start.tolist(), strict=True):
-            begin, end = self._offsets[int(text)], self._offsets[int(text) + 1]
-            raw[r, s : s + end - begin] = self._flat[begin:end]
-        return out
-
-    def single(self, texts: Sequence[int] | Tensor) -> Tensor:
-        """The first row (B, D) of each of `texts`: all there is where an entry holds one row a text."""
-        begin = self._offsets[np.asarray(texts)]
-        raw = torch.from_numpy(self._flat[begin])
-        return raw.view(torch.bfloat16) if self.dtype == torch.bfloat16 else raw
-
-    def _empty(self, *shape: int) -> Tensor:
-        return torch.zeros(*shape, self.width, dtype=self.dtype)
-
-    def _raw(self, tensor: Tensor) -> np.ndarray:
-        return (tensor.view(torch.int16) if self.dtype == torch.bfloat16 else tensor).numpy()
-
-
-class Writer:
-    """Takes the states of one entry, text by text in any order; `finish` makes it complete on disk."""
-
-    def __init__(self, folder: Path, lengths: Tensor, width: int, dtype: torch.dtype) -> None:
-        self.folder, self.lengths, self.width, self.dtype = folder, lengths, width, dtype
-        self._row_bytes = width * torch.empty(0, dtype=dtype).element_size()
-        self._offsets = torch.cumsum(lengths, 0) - lengths
-        self._written = torch.zeros(len(lengths), dtype=torch.bool)
-        folder.mkdir(parents=True)
-        self._file = open(folder / _STATES, "wb")
-        try:
-            np.save(folder / _LENGTHS, lengths.numpy())
-            self._ask_for_room()
-        except BaseException:
-            self.abandon()
-            raise
-
-    def _ask_for_room(self) -> None:
-        """Take the whole room at once: a full disk shows before anything is computed."""
-        if not (hasattr(os, "posix_fallocate") and self.bytes):
-            return
-        try:
-            os.posix_fallocate(self._file.fileno(), 0, self.bytes)
-        except OSError as error:
-            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # this file system cannot reserve
-                raise
-
-    @property
-    def bytes(self) -> int:
-        return int(self.lengths.sum()) * self._row_bytes
-
-    def put(self, text: int, states: Tensor) -> None:
-        """States (length, D) of one text."""
-        expected = (int(self.lengths[text]), self.width)
-        if tuple(states.shape) != expected:
-            raise ValueError(f"text {text} has states of shape {tuple(states.shape)}, not {expected}")
-        flat = states.detach().to(device="cpu", dtype=self.dtype).contiguous()
-        raw = (flat.view(torch.int16) if self.dtype == torch.bfloat16 else flat).numpy()
-        self._file.seek(int(self._offsets[text]) * self._row_bytes)
-        self._file.write(raw.tobytes())
-        self._written[text] = True
-
-    def finish(self, description: Description) -> None:
-        """Force everything to disk and write the entry's description last."""
-        if not bool(self._written.all()):
-            raise RuntimeError(f"{int((~self._written).sum())} texts have no states")
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-        entry = {
-            "format": FORMAT,
-            "width": self.width,
-            "dtype": str(self.dtype).removeprefix("torch."),
-            "bytes": self.bytes,
-            "description": asdict(description),
-        }
-        with open(self.folder / _ENTRY, "w", encoding="utf-8") as file:
-            json.dump(entry, file)
-            file.flush()
-            os.fsync(file.fileno())
-
-    def abandon(self) -> None:
-        self._file.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-
 class ActivationCache:
     """Entries under `root`, at most `limit` bytes of them (default: a quarter of the disk left free)."""
 
     def __init__(self, root: Path, limit: int | None = None) -> None:
         self.root = root
+        self.damaged: set[str] = set()  # keys of entries that were not what had been written
         self._limit = limit
 
     @property
@@ -201,7 +69,7 @@ class ActivationCache:
     def entries(self) -> list[Entry]:
         """What is there, most recently used first."""
         found = []
-        for file in self.root.glob(f"*/{_ENTRY}"):
+        for file in self.root.glob(f"*/{ENTRY}"):
             try:
                 data = json.loads(file.read_text(encoding="utf-8"))
                 size, used = int(data["bytes"]), file.stat().st_mtime
@@ -221,11 +89,15 @@ class ActivationCache:
     def get(self, key: str) -> States | None:
         """The states of `key`, or None. Marks them as used now."""
         folder = self.root / key
+        if not (folder / ENTRY).is_file():
+            return None
         try:
             states = States(folder)
-            os.utime(folder / _ENTRY)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return None  # not there, or removed meanwhile, or cut short by something else than this program
+        except (Damaged, OSError, ValueError, KeyError, TypeError, AttributeError):
+            self.damaged.add(key)  # changed or cut short by something else than this program
+            return None
+        with suppress(OSError):  # of a cache that can be read and not written
+            os.utime(folder / ENTRY)
         return states
 
     def get_or_make(
@@ -333,11 +205,6 @@ class ActivationCache:
             if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
                 raise CacheUnavailable(f"its folder cannot be written ({error.strerror})") from error
             raise
-
-
-def stored_bytes(lengths: Tensor, width: int, dtype: torch.dtype) -> int:
-    """Bytes that states of these lengths take on disk."""
-    return int(lengths.sum()) * width * torch.empty(0, dtype=dtype).element_size()
 
 
 def default_root() -> Path:

@@ -21,7 +21,8 @@ from whichtune.measure.cost import count_flops
 from whichtune.measure.flops import FlopModel, padded_cells
 from whichtune.models.partition import Partition
 from whichtune.models.temporary import evaluating
-from whichtune.shortcuts.cache import ActivationCache, CacheUnavailable, Description, States, Writer, digest, key_of
+from whichtune.shortcuts.cache import ActivationCache, CacheUnavailable, digest, key_of
+from whichtune.shortcuts.entry import Description, States, Writer
 from whichtune.shortcuts.features import Twins, keyword_inputs
 from whichtune.shortcuts.packing import Packing, within_tokens
 

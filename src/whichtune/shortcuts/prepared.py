@@ -192,7 +192,14 @@ def fill_splits(
             timers.seconds[phase] -= lower.counting_seconds - counting
     except CacheUnavailable as error:
         notes.append(f"The cache is not used: {error}; lower blocks are computed at every step.")
-        return {}
+        states = {}
+    if lower.cache.damaged:
+        one = len(lower.cache.damaged) == 1
+        which, they = ("An entry", "it was") if one else (f"{len(lower.cache.damaged)} entries", "they were")
+        what = "made anew" if states else "not used"
+        notes.append(
+            f"{which} of the cache did not hold what had been written to {'it' if one else 'them'}: {they} {what}."
+        )
     return states
 
 

@@ -56,13 +56,17 @@ def _one_model(row: Row, seed: int | None, test: TestSet, metric: Metric) -> Int
 
 
 def _confusion_interval(row: Row, seed: int | None, test: TestSet, metric: Metric) -> Interval | None:
-    """BCa; above 3,000 examples, where it would take seconds, the linearised normal interval it tends to."""
+    """BCa; the linearised normal interval that it tends to above 3,000 examples, where it would take seconds, and
+    where resamples lose so many classes that it says nothing. None where no answer is wrong."""
     predictions = row.answers[seed].predictions
+    if np.array_equal(test.labels, predictions):
+        return None
     if test.n <= MOST_RESAMPLED:
-        assert metric.of_confusion is not None
-        return confusion_interval(metric.of_confusion, test.labels, predictions, test.classes)
-    values = row.scores(metric.name, test, [seed]).values[0]
-    return _normal(values) if not np.array_equal(test.labels, predictions) else None
+        found = confusion_interval(metric.counted_in, test.labels, predictions, test.classes)
+        if found is not None:
+            return found
+    low, high = _normal(row.scores(metric.name, test, [seed]).values[0])
+    return max(low, 0.0), min(high, 1.0)
 
 
 def _mean_interval(losses: FloatArray) -> Interval | None:

@@ -87,8 +87,10 @@ def canonical(run: BaseModel, data: BaseModel) -> dict[str, JsonValue]:
             spec.pop("task_settings")
     spec["data"] = of_data
     if role == Role.BASELINE:  # a baseline reads no model
-        keep = ("task", "task_settings", "data", "method", "method_settings", "seed")
+        keep: tuple[str, ...] = ("task", "task_settings", "data", "method", "method_settings", "seed")
         prints = spec["fingerprints"]
+        if spec.get("ignore_index") is not None:  # a setting of all runs that its fit knows, too
+            keep = (*keep, "ignore_index")
         spec = {key: spec[key] for key in keep if key in spec}
         spec["fingerprints"] = {"data": prints.get("data", "") if isinstance(prints, dict) else ""}
     if role == Role.DRAW:  # it is not tested, so it never stands for the run with the same settings

@@ -82,7 +82,10 @@ class Settings(Frozen):
     warmup_steps: int | None = Field(None, ge=0, description="steps of linear warm-up; null: by `warmup_ratio`")
     warmup_ratio: float = Field(0.06, ge=0, le=1, description="share of the steps that is warm-up")
     gradient_clip: float | None = Field(1.0, gt=0, description="largest gradient norm; null: no clipping")
-    ignore_index: int | None = Field(None, description="label whose examples give no loss")
+    ignore_index: int | str | None = Field(
+        None,
+        description="a label, as the data have it, whose texts are left out: of training, fits, scores and predictions",
+    )
     evaluation_interval: int | Literal["epoch"] = Field(
         "epoch", description="optimiser steps between two points of the curves"
     )
@@ -228,6 +231,12 @@ class RunSpec(Settings):
     plan: Literal["auto", "off"] = "auto"
     seed: int | None = None
     fingerprints: dict[str, str] = {}
+
+    @property
+    def ignored_label(self) -> str | None:
+        """The label whose texts are left out. The published script, whose streams `reference` repeats, takes the
+        setting and never passes it to training."""
+        return None if self.ignore_index is None or self.random_streams == "reference" else str(self.ignore_index)
 
     @property
     def run_id(self) -> str:

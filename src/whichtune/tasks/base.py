@@ -94,7 +94,8 @@ class Task(ABC, Generic[DatasetT, ModelT, EncodedT, ForwardT]):
 
     `like` names a task whose methods and baselines are for this one, too. `columns` are those that are read of the
     data. `answers` are what is judged, by every metric of the table that is computed from such answers. `unused` are
-    settings of runs that mean nothing here: setting one is an error. `default_methods` are compared where a study
+    settings of runs that mean nothing here: setting one is an error. `own_head` says that runs read the model's own
+    output layer, which its files must have then. `default_methods` are compared where a study
     names none, `default_baselines` stand beside them.
     """
 
@@ -105,6 +106,7 @@ class Task(ABC, Generic[DatasetT, ModelT, EncodedT, ForwardT]):
     answers: ClassVar[Answers]
     Settings: ClassVar[type[BaseModel]] = NoTaskSettings
     unused: ClassVar[tuple[str, ...]] = ()
+    own_head: ClassVar[bool] = False
     default_methods: ClassVar[tuple[str, ...]] = ()
     default_baselines: ClassVar[tuple[str, ...]] = ()
 
@@ -155,6 +157,13 @@ class Task(ABC, Generic[DatasetT, ModelT, EncodedT, ForwardT]):
     @abstractmethod
     def resolve(self, settings: RunSettings, info: ModelInfo | None, where: str) -> Mapping[str, str | bool | None]:
         """Settings of a run whose defaults depend on the model. Raises SettingError for contradictions."""
+
+    def check(self, spec: RunSpec, dataset: DatasetT, where: str) -> None:
+        """Raise SettingError for a run that these data cannot make; `where` begins its sentence."""
+
+    def counted(self, spec: RunSpec, dataset: DatasetT) -> DatasetT:
+        """The data without what the run's settings leave out."""
+        return dataset
 
     @abstractmethod
     def estimate(self, spec: RunSpec, dataset: DatasetT, speed: float) -> Estimate:

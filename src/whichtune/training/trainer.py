@@ -14,6 +14,7 @@ from whichtune.measure.cost import Timers
 from whichtune.records.events import Event, Listener
 from whichtune.records.record import CurvePoint
 from whichtune.study.spec import RunSpec
+from whichtune.training.finite import STEPS_AT_A_TIME, LossWatch, check_weights, told_with_step
 from whichtune.training.objective import CurveWatcher, Objective, TrainingForward
 from whichtune.training.stopping import EarlyStopping
 from whichtune.training.streams import Streams, streams_of
@@ -138,12 +139,14 @@ class Trainer:
         )
         self.result = Training(planned_steps=self.total, warmup_steps=self.warmup)
         self.window = _Window()
+        self.losses = LossWatch(spec)
         self.seconds_of_epoch = 0.0
 
     def train(self) -> Training:
         """All epochs, or `max_steps` steps, or until early stopping ends it.
 
-        The curves get a point at every evaluation interval and at the end.
+        The curves get a point at every evaluation interval and at the end. Raises DivergedError where a loss, the
+        validation logits or the weights are not finite.
         """
         spec, result = self.spec, self.result
         self.streams.begin_training()
@@ -161,9 +164,12 @@ class Trainer:
             result.epoch_seconds.append(self.seconds_of_epoch)
             if self._is_over:
                 break
+        self.losses.check()
         if self.stopping is not None:
             planned = self.total / max(1, steps_of_epoch(len(self.split), spec))
             result.stopping = self.stopping.finish(result.steps, result.epochs, self.total, round(planned, 6))
+        with told_with_step(spec, result.steps):
+            check_weights(self.classifier)
         result.final_train_rows = self.streams.final_train_rows(len(self.split))
         return result
 
@@ -199,6 +205,7 @@ class Trainer:
         self.scaler.update()
         self.optimiser.zero_grad(set_to_none=True)
         self.window.loss.append(torch.stack(losses).sum())
+        self.losses.see(self.result.steps + 1, self.window.loss[-1])
         self.window.examples += len(rows_of_group)
         seconds = self.timers.now() - begin - (self.result.curve_seconds - evaluating)
         self.seconds_of_epoch += seconds
@@ -229,6 +236,8 @@ class Trainer:
         interval = spec.evaluation_interval
         at_end = end_of_epoch and (interval == "epoch" or spec.evaluation_at_epoch_ends)
         due = at_end or (interval != "epoch" and steps % int(interval) == 0)
+        if due or self.forward.device.type == "cpu" or steps % STEPS_AT_A_TIME == 0:
+            self.losses.check()
         event: Event = {"event": "step", "step": steps, "steps": self.total, "epoch": self.result.epochs}
         if self.watcher is not None:
             self._watched_point(self.watcher.after_batch)
@@ -257,7 +266,7 @@ class Trainer:
 
     def _watched_point(self, evaluate: Callable[[], CurvePoint | None]) -> None:
         """Add what `evaluate` finds to the curves, if it finds a point to be due."""
-        with self._evaluation():
+        with self._evaluation(), told_with_step(self.spec, self.result.steps):
             found = evaluate()
         if found is None:
             return
@@ -274,7 +283,7 @@ class Trainer:
         part = self.forward.encoded.splits["validation"]
         limit = None if spec.evaluation_batches is None else spec.evaluation_batches * spec.batch_size
         rows = range(min(len(part), limit or len(part)))
-        with self._evaluation():
+        with self._evaluation(), told_with_step(spec, self.result.steps):
             validation = self.objective.point(rows)
         return {
             "step": self.result.steps,

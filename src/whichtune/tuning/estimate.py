@@ -24,14 +24,19 @@ class SearchEstimate:
     flops: int | None
 
 
-def estimate_search(plan: SearchPlan, dataset: AnyDataset) -> list[SearchEstimate]:
-    """An estimate for each line that is searched. `dataset` has no test split."""
+def estimate_search(
+    plan: SearchPlan, dataset: AnyDataset, faults: dict[str, str] | None = None
+) -> list[SearchEstimate]:
+    """An estimate for each line that is searched. `dataset` has no test split. Lines that cannot be estimated are left
+    out where there are `faults` to take the reasons."""
     first = [line.draws[0].spec for line in plan.lines if line.draws]
-    one = _by_label(first, dataset)
+    one = _by_label(first, dataset, faults)
     found = []
     for line in plan.lines:
         if not line.draws:
             found.append(SearchEstimate(line.label, 0, 0.0, None))
+            continue
+        if line.label not in one:
             continue
         draws, seconds = len(line.draws), one[line.label]
         if plan.unit == "seconds" and plan.amount is not None:
@@ -42,7 +47,7 @@ def estimate_search(plan: SearchPlan, dataset: AnyDataset) -> list[SearchEstimat
     return found
 
 
-def _by_label(specs: Sequence[RunSpec], dataset: AnyDataset) -> dict[str, float]:
+def _by_label(specs: Sequence[RunSpec], dataset: AnyDataset, faults: dict[str, str] | None) -> dict[str, float]:
     """Seconds of one run of each row."""
-    estimates = estimate_runs(specs, dataset)
-    return {spec.label: estimates[spec.run_id].seconds for spec in specs}
+    estimates = estimate_runs(specs, dataset, faults)
+    return {spec.label: estimates[spec.run_id].seconds for spec in specs if spec.run_id in estimates}

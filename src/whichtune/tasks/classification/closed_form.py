@@ -9,7 +9,9 @@ import torch
 
 from whichtune.measure.cost import Timers
 from whichtune.tasks.classification.evaluate import EVALUATION_BATCH
+from whichtune.tasks.classification.ignored import for_all_classes
 from whichtune.training.batching import by_length
+from whichtune.training.finite import finite_rows
 from whichtune.training.trainer import Training
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ def solve(classifier: Classifier, forward: Forward, timers: Timers) -> Training:
             features[rows] = forward.logits("train", rows).cpu()
             training.flops += forward.training_flops(rows)
         classifier.head = head
-        fit_closed_form(classifier, features.numpy(), split.labels)
+        fit_closed_form(classifier, finite_rows(features.numpy(), "train", "features"), split.labels)
     training.epoch_seconds = [timers.seconds["train"]]
     return training
 
@@ -40,16 +42,14 @@ def fit_closed_form(classifier: Classifier, features: np.ndarray, labels: np.nda
     """Solve for the head: linear discriminant analysis with Ledoit-Wolf shrinkage of the covariance.
 
     `features` (n, D), `labels` (n,). The discriminant is linear, so it is written into the linear head;
-    with two classes the second logit is the discriminant and the first is zero.
+    with two classes the second logit is the discriminant and the first is zero. A class that no text has is never said.
     """
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
     model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
     model.fit(features.astype(np.float64), labels)
-    weight, bias = model.coef_, model.intercept_
-    if weight.shape[0] == 1:
-        weight, bias = np.concatenate([0 * weight, weight]), np.concatenate([0 * bias, bias])
     head = cast("torch.nn.Linear", classifier.head)
+    weight, bias = for_all_classes(model.coef_, model.intercept_, model.classes_.tolist(), head.out_features)
     with torch.no_grad():
         head.weight.copy_(torch.as_tensor(weight))
         head.bias.copy_(torch.as_tensor(bias))

@@ -19,7 +19,8 @@ from whichtune.models.heads import Classifier
 from whichtune.models.loading import load_config, load_tokenizer, locate, set_dropout
 from whichtune.models.partition import without_values
 from whichtune.shortcuts.boundary import make_plan, texts_of
-from whichtune.shortcuts.cache import ActivationCache, default_root, stored_bytes
+from whichtune.shortcuts.cache import ActivationCache, default_root
+from whichtune.shortcuts.entry import stored_bytes
 from whichtune.shortcuts.frozen_blocks import TextIndex, Want
 from whichtune.shortcuts.planned import PlanFailedError, PlannedForward
 from whichtune.shortcuts.prepared import lower_pass

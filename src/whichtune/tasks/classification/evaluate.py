@@ -23,11 +23,14 @@ EVALUATION_BATCH = 32
 def predict_split(
     classifier: Classifier, forward: Forward, split: str, rows: Sequence[int] | None = None
 ) -> np.ndarray:
-    """Logits (n, C) float32 in the data set's order, computed in length-bucketed batches without gradients."""
+    """Logits (n, C) float32 in the data set's order, computed in length-bucketed batches without gradients.
+
+    Raises NotFiniteError where some are no numbers."""
     import numpy as np
     import torch
 
     from whichtune.training.batching import by_length
+    from whichtune.training.finite import finite_rows
 
     tokens = forward.encoded.splits[split].tokens
     rows = range(len(tokens)) if rows is None else rows
@@ -40,7 +43,7 @@ def predict_split(
             for row, logits in zip(bucket, forward.logits(split, chosen).cpu().numpy(), strict=True):
                 parts[row] = logits
     classifier.train(training)
-    return np.stack([parts[i] for i in range(len(rows))])
+    return finite_rows(np.stack([parts[i] for i in range(len(rows))]), split)
 
 
 def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -58,7 +61,6 @@ def measure(
     *,
     duplicate_of_train: np.ndarray | None = None,
     truncated: int = 0,
-    ignore_index: int | None = None,
 ) -> Metrics:
     """Every metric of classes, the loss and the confusion matrix, from logits (n, C) and labels (n,)."""
     import numpy as np
@@ -66,13 +68,11 @@ def measure(
     from whichtune.metrics.confusion import confusion
 
     predictions, classes = logits.argmax(axis=1), logits.shape[1]
-    counted = labels != ignore_index if ignore_index is not None else np.ones(len(labels), dtype=bool)
-    losses = cross_entropy(logits, labels)
     repeated = np.zeros(len(labels), dtype=bool) if duplicate_of_train is None else duplicate_of_train
     fresh = ~repeated
     return Metrics(
         **{metric.name: metric.of_classes(labels, predictions, classes) for metric in metrics_of("classes")},
-        loss=float(losses[counted].mean()) if counted.any() else None,
+        loss=float(cross_entropy(logits, labels).mean()),
         n=len(labels),
         confusion_matrix=confusion(labels, predictions, classes).tolist(),
         truncated=truncated,

@@ -39,15 +39,16 @@ def build_classifier(spec: RunSpec, classes: int) -> tuple[Classifier, PreTraine
 def encode_for(
     spec: RunSpec, dataset: Dataset, tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig
 ) -> Encoded:
-    """The data set as tokens, with the spec's context and padding."""
+    """The data set as tokens, with the spec's context and padding, and without texts whose label is ignored."""
     from whichtune.data.encoding import encode
     from whichtune.methods import METHODS
     from whichtune.models.loading import max_length_of
+    from whichtune.tasks.classification.ignored import counted
 
     assert spec.padding is not None
     method = METHODS[spec.method]
     return encode(
-        dataset,
+        counted(spec, dataset),
         tokenizer,
         context_length=spec.context_length,
         max_length=max_length_of(config),

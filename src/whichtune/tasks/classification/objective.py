@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from whichtune.records.record import CurvePoint
-from whichtune.study.spec import RunSpec
 from whichtune.tasks.classification.evaluate import measure, predict_split, validation_point
 
 if TYPE_CHECKING:
@@ -20,19 +19,17 @@ if TYPE_CHECKING:
 class ClassificationObjective:
     """Cross-entropy of the label, an example each."""
 
-    def __init__(self, classifier: Classifier, forward: Forward, spec: RunSpec) -> None:
-        self.classifier, self.forward, self.spec = classifier, forward, spec
+    def __init__(self, classifier: Classifier, forward: Forward) -> None:
+        self.classifier, self.forward = classifier, forward
         self.labels = torch.tensor(forward.encoded.splits["train"].labels, device=forward.device)
 
     def weight(self, rows: Sequence[int]) -> int:
-        ignored = self.spec.ignore_index
-        return len(rows) if ignored is None else int((self.labels[list(rows)] != ignored).sum())
+        return len(rows)
 
     def loss(self, rows: Sequence[int]) -> tuple[Tensor, Tensor | None]:
         labels = self.labels[list(rows)]
         logits = self.forward.logits("train", rows)
-        ignored = -100 if self.spec.ignore_index is None else self.spec.ignore_index
-        summed = nn.functional.cross_entropy(logits, labels, reduction="sum", ignore_index=ignored)
+        summed = nn.functional.cross_entropy(logits, labels, reduction="sum")
         return summed, (logits.detach().argmax(1) == labels).sum()
 
     def point(self, rows: range) -> CurvePoint:

@@ -19,6 +19,7 @@ from whichtune.records.record import RunRecord
 from whichtune.study.roles import Role
 from whichtune.study.spec import RunSpec
 from whichtune.tasks.classification.evaluate import EVALUATION_BATCH
+from whichtune.tasks.classification.ignored import fitted_classes, logits_of_all
 from whichtune.tasks.classification.model import build_classifier
 from whichtune.training.batching import by_length
 from whichtune.training.forward import autocast
@@ -48,9 +49,10 @@ def new_logits(spec: RunSpec, record: RunRecord, folder: Path, texts: list[str])
     """Logits (n, C) of texts, from a run rebuilt from its spec and from what it saved in `folder`."""
     if record.role is Role.BASELINE:
         logits = fitted_baseline(record.method).load(folder).logits(texts)
-        if logits.shape != (len(texts), len(record.labels)):
+        fitted = fitted_classes(spec, record.labels)
+        if logits.shape != (len(texts), len(fitted)):
             raise StoreError(f"What was saved in {folder.name} knows other classes than the run: make it again.")
-        return logits
+        return logits_of_all(logits, fitted, len(record.labels))
     classifier, tokenizer = build_classifier(spec, len(record.labels))
     load_trained_state(classifier, folder / "weights.safetensors")
     classifier.to(spec.device).eval()

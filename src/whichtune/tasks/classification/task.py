@@ -13,6 +13,7 @@ from whichtune.study.roles import Role
 from whichtune.study.spec import DataSettings, RunSpec, Settings
 from whichtune.tasks.base import FittedBaseline, Judged, Task, register
 from whichtune.tasks.classification.model import build_classifier, encode_for
+from whichtune.wording import plural
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,6 +69,16 @@ class Classification(Task["Dataset", "Classifier", "Encoded", "Forward"]):
             "causal_mask": settings.causal_mask and (info is None or info.kind != "encoder"),
         }
 
+    def check(self, spec: RunSpec, dataset: Dataset, where: str) -> None:
+        from whichtune.tasks.classification.ignored import check_ignored
+
+        check_ignored(spec, dataset, where)
+
+    def counted(self, spec: RunSpec, dataset: Dataset) -> Dataset:
+        from whichtune.tasks.classification.ignored import counted
+
+        return counted(spec, dataset)
+
     def estimate(self, spec: RunSpec, dataset: Dataset, speed: float) -> Estimate:
         from whichtune.tasks.classification.estimate import estimate_run
 
@@ -102,7 +113,7 @@ class Classification(Task["Dataset", "Classifier", "Encoded", "Forward"]):
     def objective(self, spec: RunSpec, model: Classifier, forward: Forward) -> ClassificationObjective:
         from whichtune.tasks.classification.objective import ClassificationObjective
 
-        return ClassificationObjective(model, forward, spec)
+        return ClassificationObjective(model, forward)
 
     def watcher(self, spec: RunSpec, model: Classifier, forward: Forward, streams: Streams) -> CurveWatcher | None:
         """The published script's evaluations, where its random streams are asked for."""
@@ -126,6 +137,7 @@ class Classification(Task["Dataset", "Classifier", "Encoded", "Forward"]):
         timers: Timers,
     ) -> Judged:
         from whichtune.tasks.classification.evaluate import predict_split
+        from whichtune.tasks.classification.ignored import ignored_notes
         from whichtune.tasks.classification.precision import changed_predictions
 
         encoded = forward.encoded
@@ -133,7 +145,8 @@ class Classification(Task["Dataset", "Classifier", "Encoded", "Forward"]):
             judged = _judged(spec, encoded, training)
             logits = {name: predict_split(model, forward, name, rows) for name, rows in judged.items()}
         splits = {name: encoded.splits[name].take(rows) for name, rows in judged.items()}
-        found = figures_of(logits, splits, spec.ignore_index)
+        found = figures_of(logits, splits)
+        found.notes.extend(ignored_notes(spec))
         found.notes.extend(changed_predictions(model, encoded, forward.device, logits, spec.precision))
         return found
 
@@ -176,16 +189,29 @@ class FittedClassifierBaseline(FittedBaseline):
     """A model-free classifier."""
 
     def __init__(self, spec: RunSpec, dataset: Dataset) -> None:
-        from whichtune.baselines import fitted_baseline
+        import numpy as np
 
-        self.dataset = dataset
-        train = dataset.splits["train"]
-        self.fitted = fitted_baseline(spec.method).fit(train.texts, train.labels, len(dataset.labels))
+        from whichtune.baselines import fitted_baseline
+        from whichtune.tasks.classification.ignored import counted, fitted_classes
+
+        self.spec, self.dataset = spec, counted(spec, dataset)
+        self.classes = fitted_classes(spec, dataset.labels)
+        train = self.dataset.splits["train"]
+        labels = np.searchsorted(self.classes, train.labels)
+        self.fitted = fitted_baseline(spec.method).fit(train.texts, labels, len(self.classes))
         self.parameters = self.fitted.parameters
 
     def evaluate(self) -> Judged:
-        logits = {name: self.fitted.logits(split.texts) for name, split in self.dataset.splits.items()}
-        return figures_of(logits, self.dataset.splits, None)
+        from whichtune.tasks.classification.ignored import ignored_notes, logits_of_all
+
+        classes = len(self.dataset.labels)
+        logits = {
+            name: logits_of_all(self.fitted.logits(split.texts), self.classes, classes)
+            for name, split in self.dataset.splits.items()
+        }
+        judged = figures_of(logits, self.dataset.splits)
+        judged.notes.extend(ignored_notes(self.spec))
+        return judged
 
     def answer(self, rows: list[int]) -> None:
         texts = self.dataset.splits["test"].texts
@@ -237,15 +263,14 @@ def _judged(spec: RunSpec, encoded: Encoded, training: Training) -> dict[str, Se
     return rows
 
 
-def figures_of(
-    logits: Mapping[str, np.ndarray], splits: Mapping[str, Split] | Mapping[str, EncodedSplit], ignore_index: int | None
-) -> Judged:
+def figures_of(logits: Mapping[str, np.ndarray], splits: Mapping[str, Split] | Mapping[str, EncodedSplit]) -> Judged:
     """Metrics and prediction rows of every split that logits are given for."""
     import pandas as pd
 
     from whichtune.tasks.classification.evaluate import measure, prediction_table
 
     metrics: dict[str, Metrics] = {}
+    notes: list[str] = []
     tables = []
     for name, scores in logits.items():
         part = splits[name]
@@ -254,10 +279,19 @@ def figures_of(
             part.labels,
             duplicate_of_train=part.duplicate_of_train,
             truncated=getattr(part, "truncated", 0),
-            ignore_index=ignore_index,
         )
         tables.append(prediction_table(name, part, scores))
-    return Judged(MetricsBySplit(**metrics), pd.concat(tables, ignore_index=True))
+        if name == "test":
+            notes.extend(_absent_note(part.labels, scores.shape[1]))
+    return Judged(MetricsBySplit(**metrics), pd.concat(tables, ignore_index=True), notes)
+
+
+def _absent_note(labels: np.ndarray, classes: int) -> list[str]:
+    absent = classes - len(set(labels.tolist()))
+    if not absent:
+        return []
+    which = f"{absent:,} of {plural(classes, 'class', 'classes')} {'has' if absent == 1 else 'have'} no test text"
+    return [f"{which}: macro F1 is the mean over the classes that occur."]
 
 
 def _latencies(spec: RunSpec, classifier: Classifier, forward: Forward) -> dict[str, float]:

@@ -11,7 +11,7 @@ import torch
 
 from whichtune.measure.cost import count_parameters
 from whichtune.models.loading import load_config, load_tokenizer, locate
-from whichtune.shortcuts.cache import stored_bytes
+from whichtune.shortcuts.entry import stored_bytes
 from whichtune.shortcuts.frozen_blocks import TextIndex
 from whichtune.shortcuts.prepared import CacheSettings
 from whichtune.study.spec import RunSpec

@@ -21,6 +21,7 @@ from whichtune.models.language import LanguageModel
 from whichtune.models.partition import without_values
 from whichtune.records.record import CurvePoint
 from whichtune.training.batching import by_length
+from whichtune.training.finite import finite_rows
 from whichtune.training.forward import autocast
 
 EVALUATION_BATCH = 16
@@ -121,7 +122,7 @@ def summed_loss(model: LanguageModel, states: Tensor, labels: Tensor) -> Tensor:
 
 def row_losses(forward: TextForward, split: str, rows: Sequence[int] | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Each row's summed loss in nats (n,) float64 and its tokens with a loss (n,), without gradients, in the order of
-    `rows`; computed in batches of similar length."""
+    `rows`; computed in batches of similar length. Raises NotFiniteError where some are no numbers."""
     encoded, model = forward.encoded, forward.model
     tokens = encoded.splits[split].tokens
     rows = range(len(tokens)) if rows is None else rows
@@ -139,7 +140,7 @@ def row_losses(forward: TextForward, split: str, rows: Sequence[int] | None = No
             losses[bucket] = np.bincount(owner, weights=each.double().cpu().numpy(), minlength=len(bucket))
             counts[bucket] = np.bincount(owner, minlength=len(bucket))
     model.train(training)
-    return losses, counts
+    return finite_rows(losses, split, "losses"), counts
 
 
 class TextObjective:

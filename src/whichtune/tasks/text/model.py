@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from whichtune.errors import SettingError
 from whichtune.study.spec import RunSpec
 from whichtune.tasks.base import TASKS
-from whichtune.tasks.text.settings import TextToTextSettings
+from whichtune.tasks.text.settings import PLACE, TextToTextSettings
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -87,6 +88,26 @@ def encoder_of(spec: RunSpec, tokenizer: PreTrainedTokenizerBase) -> PairEncoder
 
     own = settings_of(spec)
     return PairEncoder(tokenizer, own.template, own.lower_case, own.remove_punctuation, spec.long_texts_keep)
+
+
+def check_texts(spec: RunSpec, dataset: PairDataset, where: str) -> None:
+    """Raise SettingError for the first text that gives the model nothing to begin with, which no loss can follow."""
+    from whichtune.data.pair_encoding import clean_text
+    from whichtune.models.loading import load_tokenizer, locate
+
+    own = settings_of(spec)
+    if own.template != PLACE or not spec.model:
+        return
+    for name, split in dataset.splits.items():
+        for place, text in zip(split.ids, split.texts, strict=True):
+            if clean_text(text, own.lower_case, own.remove_punctuation).strip():
+                continue
+            path = locate(spec.model, spec.revision, spec.weights)
+            if encoder_of(spec, load_tokenizer(path, spec.remote_code)).reads_nothing(text):
+                raise SettingError(
+                    f"{where}: nothing is left of the {name} text {place} as it is read, and the template has no words "
+                    "of its own for the model to begin with: leave the text out, or put words into the template."
+                )
 
 
 def encode_for(

@@ -13,6 +13,7 @@ from whichtune.tasks.base import FittedBaseline, Judged, Task, register
 from whichtune.tasks.text.answers import ExtractiveBaseline, SplitAnswers, extract, judge_texts
 from whichtune.tasks.text.model import (
     build_language_model,
+    check_texts,
     decode,
     encode_for,
     write_texts,
@@ -49,6 +50,7 @@ class TextToText(Task["PairDataset", "LanguageModel", "EncodedPairs", "TextForwa
     columns = PAIRED
     answers = "texts"
     Settings = TextToTextSettings
+    own_head = True
     unused = (
         "token_position",
         "padding",
@@ -76,6 +78,9 @@ class TextToText(Task["PairDataset", "LanguageModel", "EncodedPairs", "TextForwa
                 f"{where}: {self.name} needs a decoder, which '{info.name}' is not: choose another model."
             )
         return {"token_position": None, "padding": "dynamic"}
+
+    def check(self, spec: RunSpec, dataset: PairDataset, where: str) -> None:
+        check_texts(spec, dataset, where)
 
     def estimate(self, spec: RunSpec, dataset: PairDataset, speed: float) -> Estimate:
         from whichtune.tasks.text.estimate import estimate_run
