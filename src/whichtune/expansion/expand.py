@@ -17,8 +17,10 @@ from whichtune.metrics import metrics_of
 from whichtune.records.record import RunStatus
 from whichtune.registry import did_you_mean
 from whichtune.study import identity
+from whichtune.study.explain import explain_validation
+from whichtune.study.numbers import check_numbers
 from whichtune.study.roles import Role
-from whichtune.study.spec import RunEntry, RunSpec, Settings, Study, explain_validation
+from whichtune.study.spec import RunEntry, RunSpec, Settings, Study
 from whichtune.tasks import TASKS, task_of
 
 if TYPE_CHECKING:
@@ -294,6 +296,7 @@ def merged_settings(study: Study, entry: RunEntry, factor: dict[str, JsonValue] 
 
 
 def _validate(model: type[Model], values: dict[str, JsonValue], where: str) -> Model:
+    check_numbers(model, values, where)
     try:
         return model(**values)
     except ValidationError as error:

@@ -1,0 +1,85 @@
+"""What pydantic says of a value, as a sentence about the key that a user wrote."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from whichtune.errors import SettingError
+from whichtune.wording import listing, shown
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+# Where a setting may be one of several kinds, pydantic's place ends with the kind's name.
+_KINDS = ("int", "float", "str", "bool", "literal", "list", "dict", "constrained", "function", "nullable", "json")
+_KIND_WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "string": "a text",
+    "list": "a list",
+    "dict": "a mapping of names to values",
+    "model": "a mapping of names to values",
+    "mapping": "a mapping of names to values",
+}
+_OTHERS = {
+    "missing": "it is missing",
+    "extra_forbidden": "there is no such key",
+    "finite_number": "it must be a finite number",
+    "int_from_float": "it must be a whole number",
+    "int_parsing_size": "it is too large",
+    "invalid_key": "a name must be a text",
+    "none_required": "it must be null",
+    "recursion_loop": "it holds itself",
+}
+
+
+def explain_validation(error: ValidationError, where: str) -> SettingError:
+    """Turn the first of pydantic's errors into one sentence; of a value that may be of several kinds, name them all."""
+    errors = error.errors()
+    key = _key(errors[0])
+    wanted = list(dict.fromkeys(_words(each) for each in errors if _key(each) == key))
+    given = errors[0].get("input")
+    told = f" (given: {shown(repr(given) if isinstance(given, str) else given)})" if _is_short(given) else ""
+    place = f"'{shown(key)}' is wrong{told}" if key else f"it is wrong{told}"
+    return SettingError(f"{where}: {place}: {_joined(wanted)}.")
+
+
+def _is_short(value: object) -> bool:
+    return isinstance(value, (str, float, bool)) or (isinstance(value, int) and value.bit_length() < 1000)
+
+
+def _joined(wanted: list[str]) -> str:
+    """Several kinds in one phrase: `must be a whole number, 'longest' or 'model'`."""
+    choices = [words.removeprefix("must be ") for words in wanted if words.startswith("must be ")]
+    return wanted[0] if len(choices) < 2 else f"must be {listing(choices, last='or')}"
+
+
+def _key(error: ErrorDetails) -> str:
+    parts = [str(part) for part in error["loc"]]
+    while len(parts) > 1 and _is_kind(parts[-1]):
+        parts.pop()
+    return ".".join(parts)
+
+
+def _is_kind(part: str) -> bool:
+    return part == "[key]" or part.startswith(tuple(f"{kind}[" for kind in _KINDS)) or part in _KINDS
+
+
+def _words(error: ErrorDetails) -> str:
+    kind, context = error["type"], error.get("ctx") or {}
+    if kind in _OTHERS:
+        return _OTHERS[kind]
+    if kind == "literal_error":
+        return f"must be {context.get('expected', 'another value')}"
+    if kind.endswith(("_type", "_parsing")) and (words := _KIND_WORDS.get(kind.rpartition("_")[0])):
+        return f"must be {words}"
+    message = error["msg"].removeprefix("Value error, ").removeprefix("Input should ")
+    for theirs, ours in (("be ", "must be "), ("have ", "must have "), ("match ", "must match ")):
+        if message.startswith(theirs):
+            message = ours + message.removeprefix(theirs)
+    if kind in ("too_short", "string_too_short"):
+        return "must not be empty"
+    return f"{message[:1].lower()}{message[1:]}".rstrip(".")
