@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from whichtune.cli import published
+from whichtune.cli.asked import check_folder, is_parser_error, parse_bytes, parser_sentence
 from whichtune.cli.dry_run import print_dry_run
 from whichtune.cli.screen import console, debug_wanted, remember_command, typed_command
 from whichtune.errors import WhichtuneError
+from whichtune.study.numbers import MOST_JOBS, MOST_THREADS
 
 if TYPE_CHECKING:
     from whichtune.study.spec import Study
@@ -70,9 +72,12 @@ def compare(
     ] = None,
     figures: Annotated[bool, typer.Option(help="Write the report's figures as PNG and SVG files, too.")] = True,
     json_: Annotated[bool, typer.Option("--json", help="Print summary.json instead of the table.")] = False,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of a run [default: torch's choice].")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=MOST_THREADS, help="CPU threads of a run [default: torch's choice].")
+    ] = None,
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Runs made at a time; their times are then those of a shared machine.")
+        int | None,
+        typer.Option(min=1, max=MOST_JOBS, help="Runs made at a time; their times are then those of a shared machine."),
     ] = None,
     cache_limit: Annotated[
         str | None,
@@ -100,6 +105,7 @@ def compare(
         target_column,
     )
     limit = parse_bytes("--cache-limit", cache_limit)
+    check_folder(chosen, out)
     _tell_lines_that_keep(chosen, set_ or [])
     if dry_run:
         print_dry_run(chosen, out)
@@ -123,20 +129,6 @@ def _tell_lines_that_keep(study: Study, assignments: list[str]) -> None:
 
     for sentence in lines_that_keep(study, assignments):
         console(stderr=True).print(sentence, highlight=False, markup=False, soft_wrap=True)
-
-
-def parse_bytes(option: str, text: str | None) -> int | None:
-    """`20GB`, `500 MB` or a number of bytes; raises SettingError for anything else."""
-    import re
-
-    from whichtune.errors import SettingError
-
-    if text is None:
-        return None
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)b?\s*", text.lower())
-    if found is None:
-        raise SettingError(f"{option} {text} is no size: write a number with kB, MB, GB or TB.")
-    return int(float(found[1]) * 1000 ** " kmgt".index(found[2] or " "))
 
 
 def _compare(
@@ -387,9 +379,11 @@ def main() -> None:
         sys.stderr.close()  # the reader of our output has gone; nothing is left to say
         raise SystemExit(1) from None
     except Exception as error:
-        if hasattr(error, "show"):  # the parser's own errors know how to print themselves
+        if is_parser_error(error):
+            if (sentence := parser_sentence(error, sys.argv[1:])) is not None:
+                _fail(sentence, error.exit_code)
             error.show()
-            raise SystemExit(error.exit_code) from None  # type: ignore[attr-defined]
+            raise SystemExit(error.exit_code) from None
         if debug_wanted():
             raise
         _fail(f"whichtune failed: {type(error).__name__}: {error} (--debug shows where).", 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from whichtune.errors import SettingError, UnknownNameError
 from whichtune.published.claims import SUFFIX, declared_pairs, load_published, published_names
 from whichtune.registry import did_you_mean
 from whichtune.study.load import parse_study, read_yaml
-from whichtune.study.spec import RunEntry, Settings, Study
+from whichtune.study.spec import Pair, RunEntry, Settings, Study
+from whichtune.wording import listed
 
 FOLDER = Path(__file__).parent
 ROW = re.compile(r"row (\d+)\b")
@@ -67,6 +69,11 @@ def with_claims(study: Study, name: str) -> Study:
     )
 
 
+def _check_row(study: Study, known: Mapping[int, RunEntry], number: int, option: str) -> None:
+    if number not in known:
+        raise SettingError(f"{option} {number}: '{study.name}' has the rows {listed(known, len(known))}.")
+
+
 def only_rows(study: Study, numbers: list[int] | None) -> Study:
     """The study with only some of its lines, in the study's order. Raises SettingError for an unknown number.
 
@@ -76,8 +83,7 @@ def only_rows(study: Study, numbers: list[int] | None) -> Study:
         return study
     known = rows_of(study)
     for number in numbers:
-        if number not in known:
-            raise SettingError(f"--rows {number}: '{study.name}' has the rows {min(known)} to {max(known)}.")
+        _check_row(study, known, number, "--rows")
     from whichtune.expansion.expand import baselines_of
 
     baselines = baselines_of(study)
@@ -95,15 +101,28 @@ def only_rows(study: Study, numbers: list[int] | None) -> Study:
     )
 
 
+def claim_lines(pairs: Sequence[Pair]) -> list[str]:
+    """The pairs that something was claimed of, a line each; a pair may be declared without a claim."""
+    return [f"{pair.a} against {pair.b}: {pair.claim}" for pair in pairs if pair.claim]
+
+
 def row_in_full(study: Study, number: int) -> dict[str, object]:
-    """Every setting of one line, defaults filled in, with its published figures and the claims about it."""
+    """Every setting of one line, defaults filled in, with its published figures and the claims about it.
+
+    Raises SettingError for an unknown number.
+    """
     from whichtune.expansion.expand import merged_settings
     from whichtune.methods import METHODS
+    from whichtune.tasks import task_of
 
-    entry = rows_of(only_rows(study, [number]))[number]
+    known = rows_of(study)
+    _check_row(study, known, number, "--row")
+    entry = known[number]
     merged = merged_settings(study, entry)
     method = METHODS[entry.method]
     own = {key: merged.pop(key) for key in list(merged) if key in method.Settings.model_fields}
+    task = task_of(study)
+    of_task = {key: merged.pop(key) for key in list(merged) if key in task.Settings.model_fields}
     model = merged.pop("model", study.model)
     settings = Settings(**merged).model_dump(mode="json")
     shown: dict[str, object] = {
@@ -115,6 +134,8 @@ def row_in_full(study: Study, number: int) -> dict[str, object]:
         "seeds": study.seeds,
         "settings": settings,
     }
+    if of_task or task.Settings.model_fields:
+        shown |= {"task": task.name, "task_settings": task.Settings(**of_task).model_dump(mode="json")}
     published = (study.published or {}).get("rows", {}).get(entry.label)
-    claims = [f"{pair.a} against {pair.b}: {pair.claim}" for pair in study.pairs if entry.label in (pair.a, pair.b)]
+    claims = claim_lines([pair for pair in study.pairs if entry.label in (pair.a, pair.b)])
     return shown | ({"published": published} if published else {}) | ({"claims": claims} if claims else {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ from whichtune.study.spaces import Tuning
 from whichtune.study.spec import DataSettings, Study
 from whichtune.wording import path_problem, shown, shown_path
 
+UNWRITABLE = re.compile("[\0\ud800-\udfff]")
 LARGEST = 4 << 20  # bytes of a study file
 
 
@@ -87,6 +89,7 @@ def _text_of(file: Path, place: str) -> str:
 def parse_study(value: Mapping[str, object], where: str) -> Study:
     """A study from plain values. Raises SettingError that names the key, with the nearest known one."""
     _known_keys(value, Study.model_fields, where)
+    _check_texts(value, where)
     data = value.get("data")
     if isinstance(data, str):
         value = {**value, "data": {"source": data}}
@@ -101,6 +104,19 @@ def parse_study(value: Mapping[str, object], where: str) -> Study:
     if min(study.seeds) < 0:  # what is stored may have such a seed, and is read all the same
         raise SettingError(f"{where}: 'seeds' is wrong (given: {min(study.seeds)}): a seed is 0 or more.")
     return study
+
+
+def _check_texts(value: object, where: str, key: str = "") -> None:
+    """Raise SettingError for a text that no file can hold: with a null byte, or bytes that are no text."""
+    if isinstance(value, Mapping):
+        for name, each in value.items():
+            _check_texts(name, where, f"{key}.{name}".lstrip("."))
+            _check_texts(each, where, f"{key}.{name}".lstrip("."))
+    elif isinstance(value, list):
+        for each in value:
+            _check_texts(each, where, key)
+    elif isinstance(value, str) and UNWRITABLE.search(value):
+        raise SettingError(f"{where}: '{shown(key)}' holds a character that no text can hold: '{shown(value)}'.")
 
 
 def _known_keys(value: Mapping[str, object], known: Iterable[str], where: str) -> None:

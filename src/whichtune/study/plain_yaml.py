@@ -74,7 +74,7 @@ class _Loader(yaml.SafeLoader):
         self.level = self.values = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        mark = self.peek_event().start_mark
+        mark = self.get_mark()
         self.level += 1
         self.values += 1
         if self.level > DEEPEST:
@@ -107,8 +107,12 @@ class _Loader(yaml.SafeLoader):
         return found
 
 
+def _as_written(loader: _Loader, node: yaml.ScalarNode) -> str:
+    return str(node.value)
+
+
 for _kind in ("timestamp", "value"):
-    _Loader.add_constructor(f"{_TAG}{_kind}", yaml.SafeLoader.construct_yaml_str)
+    _Loader.add_constructor(f"{_TAG}{_kind}", _as_written)
 
 
 def _check_keys(node: yaml.MappingNode) -> None:
