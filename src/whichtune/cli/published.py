@@ -217,7 +217,7 @@ def _study_line(study: Study) -> list[str]:
 
 def _print_study(study: Study, screen: Console) -> None:
     from whichtune.cli.terminal import print_lines
-    from whichtune.published.presets import claim_lines, rows_of
+    from whichtune.published.presets import pair_line, rows_of
     from whichtune.report.published import read_published
 
     published = read_published(study.published, MAIN)
@@ -233,7 +233,7 @@ def _print_study(study: Study, screen: Console) -> None:
     print_lines(header, rows, screen, left=4)
     shared = ", ".join(f"{key}={value}" for key, value in study.settings.items())
     lines = [f"All rows: model {study.model}, data {study.data.source}, {shared}"]
-    lines += claim_lines(study.pairs)
+    lines += [pair_line(pair) for pair in study.pairs]
     for line in lines:
         screen.print(line, markup=False, highlight=False, soft_wrap=True)
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from whichtune.embedded import demo_path
 from whichtune.errors import SettingError, UnknownNameError
+from whichtune.metrics import metric_title
 from whichtune.published.claims import SUFFIX, declared_pairs, load_published, published_names
 from whichtune.registry import did_you_mean
 from whichtune.study.load import parse_study, read_yaml
 from whichtune.study.spec import Pair, RunEntry, Settings, Study
-from whichtune.wording import listed
 
 FOLDER = Path(__file__).parent
 ROW = re.compile(r"row (\d+)\b")
@@ -64,35 +64,37 @@ def with_claims(study: Study, name: str) -> Study:
             **study.model_dump(),
             "pairs": declared_pairs(name, labels),
             "published": published,
-            "baseline": labels.get(facts.baseline_row),
+            "baseline": None if facts.baseline_row is None else labels.get(facts.baseline_row),
         }
     )
 
 
-def _check_row(study: Study, known: Mapping[int, RunEntry], number: int, option: str) -> None:
-    if number not in known:
-        raise SettingError(f"{option} {number}: '{study.name}' has the rows {listed(known, len(known))}.")
-
-
-def only_rows(study: Study, numbers: list[int] | None) -> Study:
+def only_rows(study: Study, numbers: list[int] | None, given: Collection[str] = ()) -> Study:
     """The study with only some of its lines, in the study's order. Raises SettingError for an unknown number.
 
-    Pairs, and the baseline, are kept where their lines are.
+    Pairs, the baseline, and shared settings of one method (`METHOD.key`) are kept where their lines are. `given` are
+    settings that were asked for with the rows: they stay, to be refused where no line has them.
     """
     if numbers is None:
         return study
     known = rows_of(study)
     for number in numbers:
-        _check_row(study, known, number, "--rows")
+        _row(study, number, "--rows")
     from whichtune.expansion.expand import baselines_of
 
     baselines = baselines_of(study)
     runs = [entry for number, entry in known.items() if number in numbers]
     labels = {entry.label for entry in runs} | set(baselines)
-    lines = labels | {entry.method for entry in runs}
+    methods = {entry.method for entry in runs}
+    lines = labels | methods
     return study.model_copy(
         update={
             "runs": runs,
+            "settings": {
+                key: value
+                for key, value in study.settings.items()
+                if key in given or "." not in key or key.rpartition(".")[0] in methods
+            },
             "baselines": baselines,
             "pairs": [pair for pair in study.pairs if {pair.a, pair.b} <= labels],
             "baseline": study.baseline if study.baseline in labels else None,
@@ -101,41 +103,57 @@ def only_rows(study: Study, numbers: list[int] | None) -> Study:
     )
 
 
-def claim_lines(pairs: Sequence[Pair]) -> list[str]:
-    """The pairs that something was claimed of, a line each; a pair may be declared without a claim."""
-    return [f"{pair.a} against {pair.b}: {pair.claim}" for pair in pairs if pair.claim]
+def _row(study: Study, number: int, option: str) -> RunEntry:
+    """The line of that number. Raises SettingError, which names the option that asked for it."""
+    known = rows_of(study)
+    if number not in known:
+        raise SettingError(f"{option} {number}: '{study.name}' has the rows {min(known)} to {max(known)}.")
+    return known[number]
 
 
 def row_in_full(study: Study, number: int) -> dict[str, object]:
     """Every setting of one line, defaults filled in, with its published figures and the claims about it.
 
-    Raises SettingError for an unknown number.
+    Raises SettingError for a row that the study does not have.
     """
-    from whichtune.expansion.expand import merged_settings
+    from whichtune.expansion.expand import MODEL_KEYS, merged_settings
     from whichtune.methods import METHODS
     from whichtune.tasks import task_of
+    from whichtune.tuning.search import searched_lines
 
-    known = rows_of(study)
-    _check_row(study, known, number, "--row")
-    entry = known[number]
+    entry = _row(study, number, "--row")
     merged = merged_settings(study, entry)
-    method = METHODS[entry.method]
-    own = {key: merged.pop(key) for key in list(merged) if key in method.Settings.model_fields}
-    task = task_of(study)
-    of_task = {key: merged.pop(key) for key in list(merged) if key in task.Settings.model_fields}
-    model = merged.pop("model", study.model)
-    settings = Settings(**merged).model_dump(mode="json")
+    method, task = METHODS[entry.method], task_of(study)
+
+    def taken(names: Collection[str]) -> dict[str, Any]:
+        return {key: merged.pop(key) for key in list(merged) if key in names}
+
+    place = {"model": study.model, **taken(MODEL_KEYS)}
+    own = method.Settings(**taken(method.Settings.model_fields))
+    of_task = task.Settings(**taken(task.Settings.model_fields))
+    rate = merged.pop("learning_rate", None) or method.card.learning_rate
+    settings = Settings(**merged, learning_rate=rate)
+    searched = {line.label: line.spaces for line in searched_lines(study)}.get(str(entry.label), {})
+    published = (study.published or {}).get("rows", {}).get(entry.label)
+    claims = [pair_line(pair) for pair in study.pairs if pair.claim and entry.label in (pair.a, pair.b)]
     shown: dict[str, object] = {
         "label": entry.label,
         "method": entry.method,
-        "method_settings": method.Settings(**own).model_dump(mode="json"),
-        "model": model,
+        "method_settings": own.model_dump(mode="json"),
+        "task": study.task,
+        "task_settings": of_task.model_dump(mode="json"),
+        **place,
         "data": study.data.model_dump(mode="json", exclude_none=True),
         "seeds": study.seeds,
-        "settings": settings,
+        "settings": settings.model_dump(mode="json"),
+        "searched": {name: space.words() for name, space in searched.items()},
+        "published": published,
+        "claims": claims,
     }
-    if of_task or task.Settings.model_fields:
-        shown |= {"task": task.name, "task_settings": task.Settings(**of_task).model_dump(mode="json")}
-    published = (study.published or {}).get("rows", {}).get(entry.label)
-    claims = claim_lines([pair for pair in study.pairs if entry.label in (pair.a, pair.b)])
-    return shown | ({"published": published} if published else {}) | ({"claims": claims} if claims else {})
+    return {key: value for key, value in shown.items() if value or key == "method_settings"}
+
+
+def pair_line(pair: Pair) -> str:
+    """A declared pair in a line, with what was claimed of it."""
+    about = f", {metric_title(pair.metric)}" if pair.metric else ""
+    return f"{pair.a} against {pair.b}{about}" + (f": {pair.claim}" if pair.claim else "")
