@@ -10,12 +10,13 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args, get_origin
 
 from fuzz.harness import Case
 from whichtune.expansion.expand import setting_names
 from whichtune.methods import METHODS
 from whichtune.study.spaces import Tuning
-from whichtune.study.spec import DataSettings, Study
+from whichtune.study.spec import DataSettings, Settings, Study
 
 ODD_TEXTS = [
     "",
@@ -93,6 +94,18 @@ def _odd(rng: random.Random) -> str:
     return rng.choice(rng.choice([ODD_TEXTS, ODD_NUMBERS, ODD_YAML]))
 
 
+def _value(rng: random.Random, annotation: object) -> str:
+    """As often one that its kind allows, so that what comes after its check is reached, too."""
+    if rng.random() < 0.5:
+        return _odd(rng)
+    choices = [str(choice).lower() for part in (annotation, *get_args(annotation)) for choice in _choices(part)]
+    return rng.choice([*choices, "1", "2", "3", "0.1", "0.5", "true", "false", "100000"])
+
+
+def _choices(annotation: object) -> tuple[object, ...]:
+    return get_args(annotation) if get_origin(annotation) is Literal else ()
+
+
 def _base(bases: Bases) -> list[str]:
     return ["compare", "--data", str(bases.data), "--model", str(bases.model), "--dry-run"]
 
@@ -104,7 +117,8 @@ def _settings(rng: random.Random, bases: Bases) -> Case:
     words = []
     for _ in range(rng.randint(1, 3)):
         key = rng.choice(known) if rng.random() < 0.9 else rng.choice(ODD_TEXTS)
-        words += ["--set", f"{key}={_odd(rng)}"]
+        field = Settings.model_fields.get(key) or DataSettings.model_fields.get(key.removeprefix("data."))
+        words += ["--set", f"{key}={_value(rng, field.annotation if field else None)}"]
     return Case((*_base(bases), "--methods", rng.choice([*METHODS, "lora,full"]), *_without_nulls(words)))
 
 
@@ -161,7 +175,8 @@ def _study_files(rng: random.Random, bases: Bases) -> Case:
     lines = {"data": str(bases.data), "model": str(bases.model), "methods": "[head_only, lora]", "seeds": "[0]"}
     for _ in range(rng.randint(1, 3)):
         key = rng.choice([*Study.model_fields, rng.choice(ODD_TEXTS)])
-        lines[key] = _odd(rng)
+        field = Study.model_fields.get(key)
+        lines[key] = _value(rng, field.annotation if field else None)
         if rng.random() < 0.4:
             inner = rng.choice([*Tuning.model_fields, *DataSettings.model_fields, "epochs", "head_only", "a", "method"])
             lines[key] = f"{{{inner}: {lines[key]}}}"

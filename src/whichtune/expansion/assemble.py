@@ -76,7 +76,8 @@ def assemble_study(
         demo = read_yaml(demo_path())
         if file is None and data is None and model is None:
             value["name"] = demo["name"]
-        value = {**{k: demo[k] for k in ("runs", "pairs")}, **value}
+        own = {key: given for key, given in value.items() if given or key != "runs"}  # the demo's pairs are of its runs
+        value = {**{k: demo[k] for k in ("runs", "pairs")}, **own}
         if (model or value.get("model") or EMBEDDED) == EMBEDDED:  # rates and jobs are for that model
             value.setdefault("jobs", demo["jobs"])
             value["settings"] = {**demo["settings"], **_mapping(value.get("settings"))}

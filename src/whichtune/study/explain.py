@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 # Where a setting may be one of several kinds, pydantic's place ends with the kind's name.
 _KINDS = ("int", "float", "str", "bool", "literal", "list", "dict", "constrained", "function", "nullable", "json")
+MOST_BITS = 1000  # of a whole number that is shown
 _KIND_WORDS = {
     "int": "a whole number",
     "float": "a number",
@@ -27,11 +28,10 @@ _KIND_WORDS = {
 _OTHERS = {
     "missing": "it is missing",
     "extra_forbidden": "there is no such key",
-    "finite_number": "it must be a finite number",
-    "int_from_float": "it must be a whole number",
+    "finite_number": "must be a finite number",
+    "int_from_float": "must be a whole number",
     "int_parsing_size": "it is too large",
-    "invalid_key": "a name must be a text",
-    "none_required": "it must be null",
+    "none_required": "must be null",
     "recursion_loop": "it holds itself",
 }
 
@@ -41,14 +41,20 @@ def explain_validation(error: ValidationError, where: str) -> SettingError:
     errors = error.errors()
     key = _key(errors[0])
     wanted = list(dict.fromkeys(_words(each) for each in errors if _key(each) == key))
-    given = errors[0].get("input")
-    told = f" (given: {shown(repr(given) if isinstance(given, str) else given)})" if _is_short(given) else ""
+    told = _given(errors[0].get("input"))
     place = f"'{shown(key)}' is wrong{told}" if key else f"it is wrong{told}"
     return SettingError(f"{where}: {place}: {_joined(wanted)}.")
 
 
-def _is_short(value: object) -> bool:
-    return isinstance(value, (str, float, bool)) or (isinstance(value, int) and value.bit_length() < 1000)
+def _given(value: object) -> str:
+    """The value as a study file has it, where it is one word or number."""
+    if value is None or isinstance(value, bool):
+        return f" (given: {str(value).lower() if value is not None else 'null'})"
+    if isinstance(value, int) and value.bit_length() > MOST_BITS:  # Python refuses to write it out
+        return ""
+    if not isinstance(value, (str, int, float)):
+        return ""
+    return f" (given: {shown(repr(value) if isinstance(value, str) else value)})"
 
 
 def _joined(wanted: list[str]) -> str:
@@ -70,6 +76,8 @@ def _is_kind(part: str) -> bool:
 
 def _words(error: ErrorDetails) -> str:
     kind, context = error["type"], error.get("ctx") or {}
+    if error["loc"] and error["loc"][-1] == "[key]":
+        return "a name must be a text"
     if kind in _OTHERS:
         return _OTHERS[kind]
     if kind == "literal_error":

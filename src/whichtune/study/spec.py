@@ -260,6 +260,8 @@ class RunEntry(Frozen):
         if isinstance(value, dict) and "settings" not in value:
             rest = {k: v for k, v in value.items() if k not in ("method", "label")}
             return {**{k: value[k] for k in ("method", "label") if k in value}, "settings": rest}
+        if not isinstance(value, (dict, RunEntry)):
+            raise ValueError("must be a method's name, or a mapping with `method: NAME` and its settings")
         return value
 
 
