@@ -140,7 +140,10 @@ VALUES: dict[str, tuple[dict[str, object], str]] = {
     "no seeds": ({"seeds": []}, "'seeds' is wrong: must not be empty"),
     "a null byte": ({"name": "a\0"}, "'name' holds a character that no text can hold"),
     "a lone surrogate": ({"settings": {"a": ["\ud800"]}}, "'settings.a' holds a character"),
-    "published nan": ({"published": {"rows": {"a": {"test": float("nan")}}}}, "'published' is wrong: must hold finite"),
+    "published nan": (
+        {"published": {"rows": {"a": {"test": float("nan")}}}},
+        "'published' is wrong: must be finite, not",
+    ),
     "a key that is no text": ({"settings": {5: 6}}, "a name must be a text"),
     "a fraction": ({"data": {"test_fraction": float("nan")}}, "'data.test_fraction' is wrong .given: nan.: must be a"),
     "split seed": ({"data": {"split_seed": -1}}, "'data.split_seed' is wrong .given: -1.: must be greater than or eq"),

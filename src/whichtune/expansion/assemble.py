@@ -60,7 +60,8 @@ def assemble_study(
     where = str(file) if file is not None else "The command"
     named = value.get("plugins")
     for place in named if isinstance(named, list) else []:  # before names are checked, which may be theirs
-        load_plugin(str(place))
+        if isinstance(place, str):  # what is no text is left to its check
+            load_plugin(place)
     if task is not None:
         check_choice("--task", task, tuple(TASKS))
         value["task"] = task

@@ -41,12 +41,12 @@ def explain_validation(error: ValidationError, where: str) -> SettingError:
     errors = error.errors()
     key = _key(errors[0])
     wanted = list(dict.fromkeys(_words(each) for each in errors if _key(each) == key))
-    told = _given(errors[0].get("input"))
-    place = f"'{shown(key)}' is wrong{told}" if key else f"it is wrong{told}"
-    return SettingError(f"{where}: {place}: {_joined(wanted)}.")
+    told = given_words(errors[0].get("input"))
+    place = f"'{shown(key)}' is wrong{told}: " if key else ""
+    return SettingError(f"{where}: {place}{_joined(wanted)}.")
 
 
-def _given(value: object) -> str:
+def given_words(value: object) -> str:
     """The value as a study file has it, where it is one word or number."""
     if value is None or isinstance(value, bool):
         return f" (given: {str(value).lower() if value is not None else 'null'})"
@@ -59,8 +59,9 @@ def _given(value: object) -> str:
 
 def _joined(wanted: list[str]) -> str:
     """Several kinds in one phrase: `must be a whole number, 'longest' or 'model'`."""
-    choices = [words.removeprefix("must be ") for words in wanted if words.startswith("must be ")]
-    return wanted[0] if len(choices) < 2 else f"must be {listing(choices, last='or')}"
+    kinds = [words.removeprefix("must be ") for words in wanted if words.startswith("must be ")]
+    choices = [choice for words in kinds for choice in words.replace("' or '", "', '").split(", ")]
+    return wanted[0] if len(kinds) < 2 else f"must be {listing(choices, last='or')}"
 
 
 def _key(error: ErrorDetails) -> str:

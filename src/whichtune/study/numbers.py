@@ -10,7 +10,7 @@ from typing import Annotated, get_args, get_origin
 from pydantic import BaseModel
 
 from whichtune.errors import SettingError
-from whichtune.wording import shown
+from whichtune.study.explain import given_words
 
 LARGEST = 2**32 - 1  # a seed of every library that draws, and more than anything is counted here
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
@@ -51,7 +51,7 @@ def check_numbers(model: type[BaseModel], values: Mapping[str, object], where: s
         try:
             check_number(field.annotation, value)
         except ValueError as error:
-            raise SettingError(f"{where}: '{name}' is wrong (given: {shown(value)}): {error}.") from error
+            raise SettingError(f"{where}: '{name}' is wrong{given_words(value)}: {error}.") from error
 
 
 def _kinds(annotation: object) -> set[object]:

@@ -20,7 +20,7 @@ def plain(value: object) -> object:
     if isinstance(value, (date, PurePath)):
         return str(value)
     if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"must hold finite numbers, and {value} is none")
+        raise ValueError(f"must be finite, not {value}")
     return value
 
 
