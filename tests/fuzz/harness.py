@@ -89,6 +89,7 @@ def faults(case: Case, found: Answer) -> list[str]:
         wrong.append(f"a library's warning: {found.stderr[:300]!r}")
     if found.code == 2:
         wrong += _no_sentence(found.stderr)
+        wrong += _library_words(found.stderr) if case.kind not in BY_PROGRAMS else []
         wrong += [f"left behind: {', '.join(found.left[:5])}"] if found.left else []
     if found.seconds > SECONDS:
         wrong.append(f"{found.seconds:.0f} s")
@@ -105,10 +106,14 @@ def _no_sentence(text: str) -> list[str]:
     wrong = [] if line.startswith("Error: ") and line.endswith((".", "?")) else [f"no sentence: {line[:300]!r}"]
     if len(line) > LONGEST:
         wrong.append(f"{len(line)} characters: {line[:100]!r}")
-    wrong += [f"says {word}: {line[:300]!r}" for word in LIBRARY_WORDS if word in line]
     return wrong
 
 
+def _library_words(text: str) -> list[str]:
+    return [f"says {word}: {text[:300]!r}" for word in LIBRARY_WORDS if word in text]
+
+
+BY_PROGRAMS = ("model folders", "study folders")  # their files are the libraries' own, and so are the reasons
 # What a library says of itself, and no user can act on.
 LIBRARY_WORDS = ("pydantic", "Input should be", "validation error", "Errno", "<class", "object at 0x", "NoneType")
 

@@ -10,7 +10,7 @@ import pytest
 from fuzz.harness import answer, faults
 from fuzz.inputs import KINDS, Bases, cases
 
-FEW = dict.fromkeys(KINDS, 10)
+FEW = dict.fromkeys(KINDS, 9)
 MANY = {"settings": 150, "flags": 100, "commands": 80, "study files": 150, "data files": 100}
 MANY |= {"model folders": 60, "study folders": 60}
 

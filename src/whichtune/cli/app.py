@@ -372,7 +372,7 @@ def main() -> None:
     except WhichtuneError as error:
         if debug_wanted():
             raise
-        _fail(f"Error: {error}", 2)
+        _fail(f"Error: {' '.join(str(error).split())}", 2)  # one line, whatever a library's reason has in it
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except BrokenPipeError:
