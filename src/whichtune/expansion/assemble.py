@@ -19,7 +19,7 @@ from whichtune.study.load import parse_assignment, parse_study, read_yaml
 from whichtune.study.spaces import parse_budget
 from whichtune.study.spec import DEFAULT_TASK, EMBEDDED, DataSettings, Study
 from whichtune.tasks import TASKS
-from whichtune.wording import MOST_NAMES, listing, shown
+from whichtune.wording import listed, shown
 
 Values = dict[str, JsonValue]  # a study as its file has it
 
@@ -220,8 +220,7 @@ def lines_that_keep(study: Study, assignments: list[str]) -> list[str]:
         if key in study.factors:
             sentences.append(f"--set {shown(text)} changes nothing where the study varies {key} as a factor.")
         elif own:
-            lines = listing([shown(label) for label in own], most=MOST_NAMES)
-            sentences.append(f"--set {shown(text)} leaves out lines with a {key} of their own: {lines}.")
+            sentences.append(f"--set {shown(text)} leaves out lines with a {key} of their own: {listed(own)}.")
     return sentences
 
 
