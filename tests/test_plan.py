@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from planned_runs import Cell, made_up_texts, make_classifier, make_spec, run
 from whichtune.cli.app import app
-from whichtune.cli.arguments import parse_bytes
+from whichtune.cli.asked import parse_bytes
 from whichtune.errors import ModelError, SettingError
 from whichtune.executors.order import siblings
 from whichtune.models.heads import Classifier

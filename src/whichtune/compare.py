@@ -126,6 +126,8 @@ def _make_runs(expansion: Expansion, folder: StudyFolder, executor: Executor, sa
             "folder": str(folder.path),
             "runs": len(expansion.specs),
             "complete": _complete(folder, expansion),
+            "waiting": [spec.label for spec in expansion.specs if not folder.is_complete(spec.run_id)],
+            "baselines": [spec.label for spec in expansion.specs if spec.role is Role.BASELINE],
         }
     )
     keeper = _BestKeeper(folder, expansion) if save == "best" else None

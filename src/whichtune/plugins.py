@@ -17,6 +17,7 @@ from types import ModuleType
 
 from whichtune.errors import PluginError
 from whichtune.registry import PROGRAM, REGISTRIES, import_plugin, registering
+from whichtune.wording import path_problem, shown_path
 
 # What a program's own module is called where it is imported by a process that makes runs: its `if __name__ ==
 # "__main__"` part does not run there.
@@ -51,9 +52,13 @@ def load_plugin(place: str, beside: Path | None = None) -> None:
 def _import_of(place: str, beside: Path | None) -> Import:
     if not place.endswith(".py"):
         return Import(place)
-    file = ((beside or Path()) / Path(os.path.expanduser(place))).resolve()
-    if not file.is_file():
-        raise PluginError(f"There is no plugin file '{place}': check the path.")
+    try:
+        file = ((beside or Path()) / Path(os.path.expanduser(place))).resolve()
+        there = file.is_file()
+    except (OSError, ValueError, RuntimeError) as error:  # too long; a null byte
+        raise PluginError(f"The plugin file '{shown_path(place)}' cannot be read ({path_problem(error)}).") from error
+    if not there:
+        raise PluginError(f"There is no plugin file '{shown_path(place)}': check the path.")
     return Import(f"whichtune_plugin_{file.stem}", file=str(file))
 
 

@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import Any, Generic, TypeVar
 
 from whichtune.errors import PluginError, UnknownNameError
+from whichtune.wording import LONGEST_NAME, listed, shown
 
 T = TypeVar("T")
 
@@ -26,10 +27,10 @@ _source: ContextVar[str | None] = ContextVar("source", default=None)
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A question with the nearest known name, or the list of names when none is near."""
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(name[:LONGEST_NAME], names, n=1, cutoff=0.6)
     if near:
-        return f"did you mean '{near[0]}'?"
-    return f"known are: {', '.join(names)}."
+        return f"did you mean '{shown(near[0])}'?"
+    return f"known are: {listed(names)}." if names else "none is known."
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,9 @@ class Registry(Mapping[str, T], Generic[T]):
         try:
             return self._all[name]
         except KeyError:
-            raise UnknownNameError(f"There is no {self.kind} '{name}': {did_you_mean(name, self._all)}") from None
+            raise UnknownNameError(
+                f"There is no {self.kind} '{shown(name)}': {did_you_mean(name, self._all)}"
+            ) from None
 
     def __contains__(self, name: object) -> bool:
         return name in self._all

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import errno
+from collections.abc import Iterable, Sequence
+
+LONGEST_NAME = 60
+LONGEST_PATH = 200
+MOST_NAMES = 10
 
 
 def plural(n: int, noun: str, many: str | None = None) -> str:
@@ -23,3 +28,35 @@ def number(value: float, digits: int = 1) -> str:
     """Rounded, without a minus before zero."""
     text = f"{value:.{digits}f}"
     return text.lstrip("-") if float(text) == 0 else text
+
+
+def shown(name: object, longest: int = LONGEST_NAME) -> str:
+    """A name with its control characters, odd blanks and lone surrogates escaped, cut where it is long."""
+    text = str(name)
+    cut = len(text) > longest
+    text = "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text[:longest]
+    )
+    return f"{text}..." if cut else text
+
+
+def shown_path(path: object) -> str:
+    return shown(path, LONGEST_PATH)
+
+
+def listed(names: Iterable[object], most: int = MOST_NAMES) -> str:
+    """The names with commas between; of many the first ones and how many more there are."""
+    every = list(names)
+    text = ", ".join(shown(name) for name in every[:most])
+    return f"{text} and {len(every) - most:,} more" if len(every) > most else text
+
+
+def path_problem(error: Exception) -> str:
+    """Why something cannot be at a path, or cannot be read there, without the path and a system's number."""
+    if isinstance(error, RuntimeError):
+        return "it names the home of a user that is not there"
+    if isinstance(error, ValueError):
+        return "it holds a character that no path can have"
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return "its name is too long"
+    return str(getattr(error, "strerror", None) or error)

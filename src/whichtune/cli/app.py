@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from whichtune.cli import published
-from whichtune.cli.arguments import load_plugins, parse_bytes
+from whichtune.cli.arguments import load_plugins
+from whichtune.cli.asked import check_folder, is_parser_error, parse_bytes, parser_sentence
 from whichtune.cli.dry_run import print_dry_run
 from whichtune.cli.screen import console, debug_wanted, remember_command, safe_json, say, typed_command, write_data
 from whichtune.errors import WhichtuneError
+from whichtune.study.numbers import MOST_JOBS, MOST_THREADS
 
 if TYPE_CHECKING:
     from whichtune.study.spec import Study
@@ -72,9 +74,12 @@ def compare(
     ] = None,
     figures: Annotated[bool, typer.Option(help="Write the report's figures as PNG and SVG files, too.")] = True,
     json_: Annotated[bool, typer.Option("--json", help="Print summary.json instead of the table.")] = False,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of a run [default: torch's choice].")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=MOST_THREADS, help="CPU threads of a run [default: torch's choice].")
+    ] = None,
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Runs made at a time; their times are then those of a shared machine.")
+        int | None,
+        typer.Option(min=1, max=MOST_JOBS, help="Runs made at a time; their times are then those of a shared machine."),
     ] = None,
     cache_limit: Annotated[
         str | None,
@@ -102,6 +107,7 @@ def compare(
         target_column,
     )
     limit = parse_bytes("--cache-limit", cache_limit)
+    check_folder(chosen, out)
     _tell_lines_that_keep(chosen, set_ or [])
     if dry_run:
         print_dry_run(chosen, out)
@@ -350,17 +356,19 @@ def main() -> None:
     except WhichtuneError as error:
         if debug_wanted():
             raise
-        _fail(f"Error: {error}", 2)
+        _fail(f"Error: {' '.join(str(error).split())}", 2)  # one line, whatever a library's reason has in it
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone; nothing is left to say
         raise SystemExit(1) from None
     except Exception as error:
-        if hasattr(error, "show"):  # the parser's own errors know how to print themselves
-            error.show(shown := io.StringIO())
+        if is_parser_error(error):
+            if (sentence := parser_sentence(error, sys.argv[1:])) is not None:
+                _fail(sentence, error.exit_code)
+            error.show(shown := io.StringIO())  # the parser's own errors know how to print themselves
             say(shown.getvalue().removesuffix("\n"), stderr=True)
-            raise SystemExit(error.exit_code) from None  # type: ignore[attr-defined]
+            raise SystemExit(error.exit_code) from None
         if debug_wanted():
             raise
         _fail(f"whichtune failed: {type(error).__name__}: {error} (--debug shows where).", 1)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from whichtune.cli.pace import Pace
 from whichtune.metrics import METRICS
 
 if TYPE_CHECKING:
@@ -21,11 +22,12 @@ PLAIN_SECONDS = 15.0  # between two plain lines of one run
 class _Current:
     """A run under way."""
 
-    def __init__(self, title: str) -> None:
-        self.title = title
+    def __init__(self, title: str, label: str = "") -> None:
+        self.title, self.label = title, label
         self.began = self.last_line = time.monotonic()
         self.first_step: tuple[int, float] | None = None  # and when it was done
         self.task: TaskID | None = None
+        self.expected: float | None = None  # seconds from its beginning to its end
 
     def seconds_left(self, step: int, steps: int) -> float | None:
         """By the pace since the first step, before which lower blocks may have been computed; None at that step."""
@@ -34,7 +36,9 @@ class _Current:
             self.first_step = (step, now)
             return None
         first, then = self.first_step
-        return (now - then) / (step - first) * (steps - step)
+        left = (now - then) / (step - first) * (steps - step)
+        self.expected = now - self.began + left
+        return left
 
 
 class Progress:
@@ -43,9 +47,8 @@ class Progress:
     def __init__(self, console: Console, debug: bool = False) -> None:
         self.console, self.debug = console, debug
         self.runs = self.done = self.complete = 0
-        self.began = time.monotonic()
         self.started = 0
-        self.spent: list[float] = []
+        self.pace = Pace(0)
         self.current: dict[str, _Current] = {}
         self.live: Live | None = None
 
@@ -75,11 +78,13 @@ class Progress:
     def _on_study(self, event: Event) -> None:
         self._begin(event["runs"], event["complete"])
         left = self.runs - self.done
+        self.pace = Pace(left, event.get("waiting", ()), event.get("baselines", ()))
         kept = f"; {self.done} complete, kept" if self.done else ""
         self.console.print(f"{self.runs} runs{kept}; {left} to make.", highlight=False)
 
     def _begin(self, runs: int, complete: int) -> None:
-        self.runs, self.done, self.complete, self.started, self.spent = runs, complete, complete, 0, []
+        self.runs, self.done, self.complete, self.started = runs, complete, complete, 0
+        self.pace = Pace(runs - complete)
 
     def _on_search(self, event: Event) -> None:
         """A search's draws come before the study; with a budget in seconds nobody knows how many."""
@@ -94,7 +99,8 @@ class Progress:
         self.started += 1
         number = self.complete + self.started
         title = f"[{number}{f'/{self.runs}' if self.runs else ''}] {event['label']}{draw or seed}"
-        self.current[event["run_id"]] = run = _Current(title)
+        self.current[event["run_id"]] = run = _Current(title, event["label"])
+        self.pace.begin(run.label)
         if self.live is not None:
             run.task = self.live.add_task("starting", total=None, detail="")
         self._show(run, "loading", None, None)
@@ -113,16 +119,14 @@ class Progress:
             parts.append(f"validation {score:.2f} %")
         left = run.seconds_left(event["step"], event["steps"])
         if left is not None:
-            parts.append(f"{_clock(left)} left of this run{self._rest()}")
+            parts.append(f"{_clock(left)} left of this run{self._rest(left)}")
         self._show(run, ", ".join(parts), event["step"], event["steps"])
 
-    def _rest(self) -> str:
-        """Time for the runs that follow, once one is done."""
-        waiting = self.runs - self.done - len(self.current)
-        if not self.spent or waiting < 1:
-            return ""
-        each = sum(self.spent) / len(self.spent) / max(1, len(self.current))
-        return f", about {_clock(waiting * each)} for the rest"
+    def _rest(self, own_left: float) -> str:
+        """Time for the runs that have not begun."""
+        under_way = {run.label: run.expected for run in self.current.values() if run.expected is not None}
+        rest = self.pace.rest(under_way, own_left, len(self.current))
+        return "" if rest is None else f", about {_clock(rest)} for the rest"
 
     def _on_end(self, event: Event) -> None:
         self.done += 1
@@ -130,7 +134,7 @@ class Progress:
         if self.live is not None and run.task is not None:
             self.live.remove_task(run.task)
         took = time.monotonic() - run.began
-        self.spent.append(took)
+        self.pace.end(run.label, took)
         reason = f": {event['error']}" if event["error"] else ""
         self._print(f"{run.title}  {event['status']} in {_clock(took)}{reason}")
 

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from whichtune.cli.asked import check_folder
 from whichtune.cli.dry_run import print_dry_run
 from whichtune.cli.screen import console, debug_wanted, typed_command
 from whichtune.errors import SettingError
 from whichtune.metrics import metrics_of
 from whichtune.records.events import Event
 from whichtune.records.record import SPLITS, RunStatus
+from whichtune.study.numbers import MOST_JOBS, MOST_THREADS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,22 +43,25 @@ def reproduce(
     save: Annotated[str, typer.Option(help="Trained weights to keep: none, best or all.")] = "none",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the runs with predicted cost; run none.")] = False,
     out: Annotated[Path | None, typer.Option(help="The study's folder [default: whichtune-NAME].")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of a run [default: torch's choice].")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=MOST_THREADS, help="CPU threads of a run [default: torch's choice].")
+    ] = None,
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Runs made at a time; their times are then those of a shared machine.")
+        int | None,
+        typer.Option(min=1, max=MOST_JOBS, help="Runs made at a time; their times are then those of a shared machine."),
     ] = None,
 ) -> None:
     """Run a published study again, or our answer to one, and print measured beside published."""
     from whichtune.cli.progress import Progress
     from whichtune.cli.terminal import print_reproduction
-    from whichtune.expansion.assemble import check_choice
+    from whichtune.expansion.assemble import check_choice, whole_numbers
     from whichtune.published.reproduce import reproduce as run_study
     from whichtune.published.reproduce import reproduction_study
 
     check_choice("--save", save, ("none", "best", "all"))
     chosen = reproduction_study(
         study,
-        rows=None if rows is None else _numbers(rows),
+        rows=None if rows is None else whole_numbers("--rows", rows, "1,2,10"),
         seeds=seeds,
         data=data,
         model=model,
@@ -65,6 +70,7 @@ def reproduce(
         plan=plan,
         device=device,
     )
+    check_folder(chosen, out)
     if dry_run:
         print_dry_run(chosen, out, lenient=True)
         return
@@ -125,7 +131,9 @@ def experiment(
     seed: Annotated[int, typer.Option(help="The published seed is 123.")] = 123,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     out: Annotated[Path | None, typer.Option(help="The run's folder [default: whichtune-experiment].")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads [default: torch's choice].")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=MOST_THREADS, help="CPU threads [default: torch's choice].")
+    ] = None,
 ) -> None:
     """Make one run by the published script's flags."""
     from whichtune.compare import compare
@@ -149,6 +157,7 @@ def experiment(
         model=model,
         data=data,
         seed=seed,
+        device=device,
     )
     screen = console()
     if ignore_index != NO_LABEL:
@@ -162,7 +171,8 @@ def experiment(
         elif event["event"] == "traceback" and debug_wanted():
             screen.print(event["text"], markup=False, highlight=False, soft_wrap=True)
 
-    study = experiment_study(flags).model_copy(update={"device": device})
+    study = experiment_study(flags)
+    check_folder(study, out)
     result = compare(study, out, save="none", threads=threads, on_event=tell, command=typed_command())
     run = result.records[0]
     if run.status is not RunStatus.COMPLETED:
@@ -245,13 +255,6 @@ def _print_check(name: str, screen: Console) -> None:
     print_lines(*found.claim_table(), screen)
     for line in [found.summary, *found.notes, f"Published: {', '.join(filter(None, (found.source, found.url)))}"]:
         screen.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def _numbers(text: str) -> list[int]:
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError as error:
-        raise SettingError(f"--rows {text}: write numbers separated by commas, such as 1,2,10.") from error
 
 
 def add_to(app: typer.Typer) -> None:

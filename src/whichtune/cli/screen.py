@@ -80,4 +80,5 @@ def remember_command() -> None:
 
 def typed_command() -> str:
     """The command as it was typed, for the report's reader."""
-    return shlex.join(["whichtune", *(_typed or sys.argv[1:])])
+    typed = shlex.join(["whichtune", *(_typed or sys.argv[1:])])
+    return typed.encode("utf-8", "backslashreplace").decode()  # a file's name may be bytes that are no text

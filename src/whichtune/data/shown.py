@@ -5,31 +5,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 
-LONGEST_NAME = 60
-LONGEST_PATH = 200
-MOST_NAMES = 10
+from whichtune.wording import LONGEST_NAME, MOST_NAMES, listed, shown, shown_path
+
+__all__ = ["LONGEST_NAME", "listed", "nearest", "quoted", "shown", "shown_path"]
+
 MOST_COMPARED = 1000  # names that are searched for a near one
-
-
-def shown(name: object, longest: int = LONGEST_NAME) -> str:
-    """A name with its control characters, odd blanks and lone surrogates escaped, cut where it is long."""
-    text = str(name)
-    cut = len(text) > longest
-    text = "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text[:longest]
-    )
-    return f"{text}..." if cut else text
-
-
-def shown_path(path: object) -> str:
-    return shown(path, LONGEST_PATH)
-
-
-def listed(names: Iterable[object], most: int = MOST_NAMES) -> str:
-    """The names with commas between; of many the first ones and how many more there are."""
-    every = list(names)
-    text = ", ".join(shown(name) for name in every[:most])
-    return f"{text} and {len(every) - most:,} more" if len(every) > most else text
 
 
 def quoted(names: Iterable[object], most: int = MOST_NAMES) -> str:

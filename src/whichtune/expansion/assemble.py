@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from pathlib import Path
 from typing import TypedDict
 
@@ -17,11 +19,13 @@ from whichtune.study.load import parse_assignment, parse_study, read_yaml
 from whichtune.study.spaces import parse_budget
 from whichtune.study.spec import DEFAULT_TASK, EMBEDDED, DataSettings, Study
 from whichtune.tasks import TASKS
+from whichtune.wording import listed, shown
 
 Values = dict[str, JsonValue]  # a study as its file has it
 
 # Keys of a study that --set can change; all others are settings of runs.
 STUDY_KEYS = ("baseline", "baselines", "margin", "name", "primary_metric", "remote_code", "revision", "selection_cost")
+WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 TUNING_KEYS = ("draws", "budget", "seed")
 
 
@@ -56,7 +60,8 @@ def assemble_study(
     where = str(file) if file is not None else "The command"
     named = value.get("plugins")
     for place in named if isinstance(named, list) else []:  # before names are checked, which may be theirs
-        load_plugin(str(place))
+        if isinstance(place, str):  # what is no text is left to its check
+            load_plugin(place)
     if task is not None:
         check_choice("--task", task, tuple(TASKS))
         value["task"] = task
@@ -72,7 +77,8 @@ def assemble_study(
         demo = read_yaml(demo_path())
         if file is None and data is None and model is None:
             value["name"] = demo["name"]
-        value = {**{k: demo[k] for k in ("runs", "pairs")}, **value}
+        own = {key: given for key, given in value.items() if given or key != "runs"}  # the demo's pairs are of its runs
+        value = {**{k: demo[k] for k in ("runs", "pairs")}, **own}
         if (model or value.get("model") or EMBEDDED) == EMBEDDED:  # rates and jobs are for that model
             value.setdefault("jobs", demo["jobs"])
             value["settings"] = {**demo["settings"], **_mapping(value.get("settings"))}
@@ -90,7 +96,7 @@ def assemble_study(
 def _mapping(value: JsonValue) -> Values:
     """A part of a study that its file may leave empty; what is no mapping is left to its check."""
     if value and not isinstance(value, dict):
-        raise SettingError(f"A study's settings, data and tuning are mappings of names to values, not {value!r}.")
+        raise SettingError(f"A study's settings, data and tuning are mappings of names to values, not {shown(value)}.")
     return dict(value) if isinstance(value, dict) else {}
 
 
@@ -136,7 +142,7 @@ def _with_search(value: Values, draws: int | None = None, budget: str | None = N
         try:
             parse_budget(budget)
         except ValueError as error:
-            raise SettingError(f"--tune-budget {budget} is no budget: {error}.") from error
+            raise SettingError(f"--tune-budget {shown(budget)} is no budget: {error}.") from error
     return {**value, "tuning": _tuning_with(value.get("tuning"), given)}
 
 
@@ -152,7 +158,7 @@ def _split_methods(text: str) -> Values:
         raise SettingError("--methods is empty: name one or more, separated by commas.")
     for name in names:
         if name not in METHODS and name not in BASELINES:
-            raise UnknownNameError(f"There is no method '{name}': {did_you_mean(name, [*METHODS, *BASELINES])}")
+            raise UnknownNameError(f"There is no method '{shown(name)}': {did_you_mean(name, [*METHODS, *BASELINES])}")
         if names.count(name) > 1:
             raise SettingError(f"--methods names '{name}' twice: remove one.")
     chosen: Values = {"methods": [name for name in names if name in METHODS]}
@@ -162,10 +168,19 @@ def _split_methods(text: str) -> Values:
 
 def parse_seeds(text: str) -> list[int]:
     """`0,1,2` as numbers."""
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError as error:
-        raise SettingError(f"--seeds {text}: write whole numbers separated by commas, such as 0,1,2.") from error
+    return whole_numbers("--seeds", text, "0,1,2")
+
+
+def whole_numbers(option: str, text: str, example: str) -> list[int]:
+    """Whole numbers between commas. Raises SettingError for anything else, and for one that stands twice."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(WHOLE.fullmatch(part) for part in parts):
+        raise SettingError(f"{option} {shown(text)}: write whole numbers separated by commas, such as {example}.")
+    numbers = [int(part) for part in parts]
+    twice = next((each for each, times in Counter(numbers).items() if times > 1), None)
+    if twice is not None:
+        raise SettingError(f"{option} names {twice} twice: remove one.")
+    return numbers
 
 
 def with_assignments(value: Values, assignments: list[str], where: str) -> Values:
@@ -177,9 +192,11 @@ def with_assignments(value: Values, assignments: list[str], where: str) -> Value
         if head == "data" and name in DataSettings.model_fields:
             data[name] = chosen
         elif head == "data":
-            raise UnknownNameError(f"--set {key}: {did_you_mean(name, list(DataSettings.model_fields))}")
+            raise UnknownNameError(f"--set {shown(key)}: {did_you_mean(name, list(DataSettings.model_fields))}")
         elif head == "tuning" and name not in TUNING_KEYS:
-            raise UnknownNameError(f"--set {key}: {did_you_mean(name, TUNING_KEYS)} Ranges are set in a study file.")
+            raise UnknownNameError(
+                f"--set {shown(key)}: {did_you_mean(name, TUNING_KEYS)} Ranges are set in a study file."
+            )
         elif head == "tuning":
             value = {**value, "tuning": _tuning_with(value.get("tuning"), {name: chosen})}
         elif key in STUDY_KEYS:
@@ -201,13 +218,13 @@ def lines_that_keep(study: Study, assignments: list[str]) -> list[str]:
             if key in entry.settings or f"{entry.method}.{key}" in study.settings.keys() - given
         ]
         if key in study.factors:
-            sentences.append(f"--set {text} changes nothing where the study varies {key} as a factor.")
+            sentences.append(f"--set {shown(text)} changes nothing where the study varies {key} as a factor.")
         elif own:
-            sentences.append(f"--set {text} leaves out lines with a {key} of their own: {', '.join(own)}.")
+            sentences.append(f"--set {shown(text)} leaves out lines with a {key} of their own: {listed(own)}.")
     return sentences
 
 
 def check_choice(option: str, value: str, allowed: tuple[str, ...]) -> None:
     """Raise SettingError where an option has none of its values."""
     if value not in allowed:
-        raise SettingError(f"{option} {value}: {did_you_mean(value, allowed)}")
+        raise SettingError(f"{option} {shown(value)}: {did_you_mean(value, allowed)}")

@@ -18,14 +18,19 @@ from whichtune.metrics import metrics_of
 from whichtune.records.record import RunStatus
 from whichtune.registry import did_you_mean
 from whichtune.study import identity
+from whichtune.study.explain import explain_validation, given_words
+from whichtune.study.numbers import check_numbers
 from whichtune.study.roles import Role
-from whichtune.study.spec import RunEntry, RunSpec, Settings, Study, explain_validation
+from whichtune.study.spec import RunEntry, RunSpec, Settings, Study
 from whichtune.tasks import TASKS, task_of
+from whichtune.wording import shown
 
 if TYPE_CHECKING:
     from whichtune.models.loading import ModelInfo
     from whichtune.tasks.base import AnyDataset, AnyTask
 
+LONGEST_NAME = 255  # bytes of a folder's name
+LONGEST_NAME = 255  # bytes of a folder's name
 Model = TypeVar("Model", bound=BaseModel)
 # A line of a study may name a model of its own beside its settings.
 MODEL_KEYS = ("model", "revision")
@@ -172,8 +177,13 @@ def model_keys(study: Study) -> list[ModelKey]:
 
 
 def _model_key(study: Study, merged: dict[str, JsonValue]) -> ModelKey:
-    model = str(merged.get("model") or study.model)
-    own = merged.get("revision")
+    model, own = merged.get("model") or study.model, merged.get("revision")
+    for name, given in (("model", model), ("revision", own)):
+        if not isinstance(given, str | None):
+            raise SettingError(f"A line's {name} is wrong{given_words(given)}: must be a text.")
+    if any(len(part.encode()) > LONGEST_NAME for part in str(model).split("/")):
+        raise SettingError(f"There is no model '{shown(model)}', whose name is longer than any: check it.")
+    model = str(model)
     revision = str(own) if own else study.revision if model == study.model else None
     return ModelKey(model, revision, str(merged.get("weights") or "pretrained"))
 
@@ -313,6 +323,7 @@ def merged_settings(study: Study, entry: RunEntry, factor: dict[str, JsonValue] 
 
 
 def _validate(model: type[Model], values: dict[str, JsonValue], where: str) -> Model:
+    check_numbers(model, values, where)
     try:
         return model(**values)
     except ValidationError as error:

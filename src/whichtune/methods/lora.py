@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from whichtune.errors import SettingError
 from whichtune.methods.base import Card, Method, register
@@ -39,6 +39,13 @@ class LoraSettings(BaseModel):
         "peft", description="A uniform in +-1/sqrt(width) as PEFT does, or in +-1/sqrt(rank)"
     )
     lora_head: bool = Field(False, description="adapt the head too; it trains in full either way")
+
+    @field_validator("lora_targets")
+    @classmethod
+    def _some_layer(cls, value: str | list[str]) -> str | list[str]:
+        if not value:
+            raise ValueError("must name a layer or more")
+        return value
 
 
 @register

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from whichtune.errors import SettingError
@@ -12,6 +13,7 @@ from whichtune.records.record import SPLITS, Metrics, RunRecord
 from whichtune.registry import did_you_mean
 from whichtune.study.load import parse_study
 from whichtune.study.spec import Study
+from whichtune.wording import shown
 
 MODEL_SIZES = {
     "gpt2-small (124M)": "openai-community/gpt2",
@@ -53,6 +55,7 @@ class Flags:
     model: str | None = None
     data: str = "sms_spam"
     seed: int = 123
+    device: str = "auto"
 
 
 def experiment_study(flags: Flags) -> Study:
@@ -83,6 +86,7 @@ def experiment_study(flags: Flags) -> Study:
         "data": local_copy(flags.data),
         "model": flags.model or _model_of(flags.model_size),
         "seeds": [flags.seed],
+        "device": flags.device,
         "baselines": [],
         "primary_metric": "accuracy",
         "settings": preset["settings"],
@@ -93,7 +97,7 @@ def experiment_study(flags: Flags) -> Study:
 
 def _choose(flag: str, value: str, allowed: dict[str, str]) -> str:
     if value not in allowed:
-        raise SettingError(f"{flag} {value}: {did_you_mean(value, allowed)}")
+        raise SettingError(f"{flag} {shown(value)}: {did_you_mean(value, allowed)}")
     return allowed[value]
 
 
@@ -104,7 +108,7 @@ def _token_position(flags: Flags) -> str:
 
 
 def _context_length(value: str) -> str | int:
-    if value.isdecimal():
+    if re.fullmatch(r"\d{1,9}", value, re.ASCII):
         return int(value)
     return _choose("--context_length", value, CONTEXT_LENGTHS)
 

@@ -18,6 +18,7 @@ from whichtune.published.presets import only_rows, read_preset, with_claims
 from whichtune.report.reproduction import reproduction_csv, reproduction_markdown
 from whichtune.study.load import parse_assignment, parse_study
 from whichtune.study.spec import RunEntry, Study
+from whichtune.wording import shown
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -127,7 +128,7 @@ def _on_other_model(entry: RunEntry, model: str | None, weights: str | None) -> 
     settings = {key: value for key, value in entry.settings.items() if key != "model" or model is None}
     if weights is not None:
         if weights not in ("pretrained", "random"):
-            raise SettingError(f"--weights {weights}: choose pretrained or random.")
+            raise SettingError(f"--weights {shown(weights)}: choose pretrained or random.")
         settings = {**settings, "weights": settings.get("weights", weights)}
     return entry.model_copy(update={"settings": settings})
 

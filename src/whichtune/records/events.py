@@ -19,6 +19,8 @@ class Event(TypedDict, total=False):
     name: str
     folder: str
     runs: int
+    waiting: list[str]  # the label of every run to make
+    baselines: list[str]  # labels of rows that are no trained model
     draws: int | None
     complete: int
     # of a run

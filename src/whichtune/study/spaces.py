@@ -13,7 +13,9 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
 
+from whichtune.study.numbers import LARGEST, number_of
 from whichtune.study.plain import Plain
+from whichtune.wording import shown
 
 USUAL_DRAWS = 6
 MOST_DRAWS = 100  # of a line, where a budget alone says how many
@@ -33,6 +35,8 @@ class _Range(_Frozen):
     def _ordered(self) -> _Range:
         if not (math.isfinite(self.low) and math.isfinite(self.high)):
             raise ValueError("low and high must be finite numbers")
+        if max(abs(self.low), abs(self.high)) > LARGEST:
+            raise ValueError(f"low and high must be within {LARGEST}")
         if self.low >= self.high:
             raise ValueError(f"low ({self.low:g}) must be below high ({self.high:g})")
         return self
@@ -166,13 +170,17 @@ def read_space(value: object) -> Space:
     if not isinstance(value, Mapping):
         raise ValueError("is no space: write {low: ..., high: ..., scale: log}, or a list of choices")
     scale = value.get("scale", "choice" if "choices" in value else "linear")
-    if scale not in KINDS:
-        raise ValueError(f"has no scale '{scale}': choose {', '.join(KINDS)}")
+    if not isinstance(scale, str) or scale not in KINDS:
+        raise ValueError(f"has no scale '{shown(scale)}': choose {', '.join(KINDS)}")
     kind = KINDS[scale]
     known = {name for name in kind.model_fields if name != "scale"}
     unknown, missing = set(value) - known - {"scale"}, known - set(value)
     if unknown or missing:
-        problem = f"has no '{min(unknown)}'" if unknown else f"needs {' and '.join(sorted(missing, reverse=True))}"
+        problem = (
+            f"has no '{shown(min(map(str, unknown)))}'"
+            if unknown
+            else f"needs {' and '.join(sorted(missing, reverse=True))}"
+        )
         raise ValueError(f"{problem} on the scale {scale}")
     try:
         given = {key: [_number(v) for v in x] if isinstance(x, list) else x for key, x in value.items()}
@@ -193,12 +201,7 @@ def _reason(error: ValueError) -> str:
 
 def _number(value: object) -> object:
     """YAML 1.1 takes 5e-4 for text, because it has no point."""
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
+    return number_of(value) if isinstance(value, str) else value
 
 
 def _rounded(value: float) -> float:
@@ -245,7 +248,7 @@ class Tuning(_Frozen):
         "median line), `2e15flops`, or measured training time (`90s`, `10min`, `1.5h`); draws are taken in order "
         "until it is spent, at least one",
     )
-    seed: int = Field(0, description="seed of the draws; they train with the study's first seed")
+    seed: int = Field(0, ge=0, le=LARGEST, description="seed of the draws; they train with the study's first seed")
     spaces: dict[str, dict[str, Space | None]] = Field(
         {},
         description="ranges by method or by a line's label: `{full: {learning_rate: {low: 1.0e-5, high: 1.0e-3, "

@@ -9,11 +9,11 @@ import hashlib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationInfo, field_validator, model_validator
 
-from whichtune.errors import SettingError
 from whichtune.study.identity import canonical, later_defaults, run_id
-from whichtune.study.plain import Plain
+from whichtune.study.numbers import MOST_JOBS, check_number
+from whichtune.study.plain import Plain, plain
 from whichtune.study.published import Published
 from whichtune.study.roles import Role
 from whichtune.study.spaces import Tuning
@@ -24,7 +24,12 @@ DEFAULT_TASK = "classification"
 
 
 class Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _sensible_number(cls, value: object, info: ValidationInfo) -> object:
+        return check_number(cls.model_fields[info.field_name or ""].annotation, value)
 
 
 class Settings(Frozen):
@@ -182,7 +187,7 @@ class DataSettings(Frozen):
         "else stratified",
     )
     split_column: str | None = Field(None, description="column that names each row's split")
-    split_seed: int = Field(0, description="seed of the stratified split; never changed by `--seeds`")
+    split_seed: int = Field(0, ge=0, description="seed of the stratified split; never changed by `--seeds`")
     validation_fraction: float = Field(0.1, gt=0, lt=1, description="share of the rows for validation")
     test_fraction: float = Field(0.2, gt=0, lt=1, description="share of the rows for test")
     train_limit: int | None = Field(None, ge=2, description="use only so many training examples, class shares kept")
@@ -264,6 +269,8 @@ class RunEntry(Frozen):
         if isinstance(value, dict) and "settings" not in value:
             rest = {k: v for k, v in value.items() if k not in ("method", "label")}
             return {**{k: value[k] for k in ("method", "label") if k in value}, "settings": rest}
+        if not isinstance(value, (dict, RunEntry)):
+            raise ValueError("must be a method's name, or a mapping with `method: NAME` and its settings")
         return value
 
 
@@ -316,7 +323,9 @@ class Study(Frozen):
     )
     plan: Literal["auto", "off"] = Field("auto", description="`auto` computes only what is needed; `off` everything")
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    jobs: int = Field(1, ge=1, description="runs made at a time; above 1 their times are those of a shared machine")
+    jobs: int = Field(
+        1, ge=1, le=MOST_JOBS, description="runs made at a time; above 1 their times are those of a shared machine"
+    )
     plugins: list[str] = Field(
         [],
         description="modules, or .py files beside the study, that register methods, tasks, metrics and the like; they "
@@ -337,8 +346,13 @@ class Study(Frozen):
     @classmethod
     def _distinct(cls, value: list[int]) -> list[int]:
         if len(set(value)) != len(value):
-            raise ValueError("a seed is given twice")
+            raise ValueError("a seed is given twice: remove one")
         return value
+
+    @field_validator("published", mode="before")
+    @classmethod
+    def _plain_figures(cls, value: object) -> object:
+        return plain(value)
 
 
 def sha256_file(path: Path) -> str:
@@ -348,13 +362,3 @@ def sha256_file(path: Path) -> str:
         while piece := handle.read(1 << 20):
             digest.update(piece)
     return digest.hexdigest()
-
-
-def explain_validation(error: ValidationError, where: str) -> SettingError:
-    """Turn the first of pydantic's errors into one sentence."""
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("int", "literal", "float")))
-    message = first["msg"].removeprefix("Value error, ")
-    given = first.get("input")
-    shown = f" (given: {given!r})" if isinstance(given, (str, int, float, bool)) else ""
-    return SettingError(f"{where}: '{key}' is wrong{shown}: {message[:1].lower()}{message[1:]}.")
