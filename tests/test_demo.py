@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.slow  # both cores for a minute; that its study expands is asked of every preset
 
 
 @pytest.fixture(scope="module")

@@ -93,6 +93,7 @@ def test_what_a_listener_raises_ends_all_jobs(tiny_gpt2: Path, mail: Path, tmp_p
     with pytest.raises(RuntimeError, match="enough"):
         compare(study_of(mail, tiny_gpt2), tmp_path / "s", threads=1, jobs=2, on_event=refuse)
     assert set(psutil.Process().children(recursive=True)) <= before
+    assert not list((tmp_path / "s" / "runs").glob(".*"))
     records = [StudyFolder(tmp_path / "s").read_run(path.name) for path in (tmp_path / "s" / "runs").iterdir()]
     assert all(record is None or record.status is RunStatus.COMPLETED for record in records)
 

@@ -8,6 +8,7 @@ pair of a family's values meets; the whole table for GPT-2 and BERT is slow, as 
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import torch
 
 from models.tiny_families import FAMILIES
 from planned_runs import ARRANGEMENTS, METHOD_NAMES, POSITIONS, Cell, cells, make_classifier, run
+from whichtune.shortcuts.entry import checksum_of
 from whichtune.shortcuts.self_check import STRICT, ShortcutError
 
 MAIN = ("gpt2", "bert")
@@ -177,11 +179,15 @@ def test_dropout_means_the_plain_way(tmp_path: Path) -> None:
 
 
 def test_a_wrong_state_in_the_cache_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The check before the first step reads the cache: damage that keeps the size shows, and is said."""
+    """The check before the first step reads the cache: states that are wrong but whole show, and are said."""
     cell = Cell("gpt2", "last_block", "last_nonpad", "dynamic", False)
     run(cell, "auto", tmp_path)
     for file in tmp_path.glob("*/states.bin"):
         file.write_bytes(bytes(file.stat().st_size))
+        entry = json.loads((file.parent / "entry.json").read_text(encoding="utf-8"))
+        entry.pop("checksum")
+        entry["checksum"] = checksum_of(file.parent, entry)  # as if they had been computed so
+        (file.parent / "entry.json").write_text(json.dumps(entry), encoding="utf-8")
     with pytest.raises(ShortcutError, match="logits differ"):  # as all tests are run
         run(cell, "auto", tmp_path)
     monkeypatch.delenv(STRICT)

@@ -12,7 +12,6 @@ from whichtune.baselines import BASELINES
 from whichtune.compare import compare
 from whichtune.data.texts import read_texts
 from whichtune.errors import DataError, StoreError
-from whichtune.methods import METHODS
 from whichtune.records.store import StudyFolder
 from whichtune.records.verify import spec_of
 from whichtune.runs.predict import find_run, predict_file, saved_in
@@ -20,13 +19,9 @@ from whichtune.study.load import parse_study
 from whichtune.tasks.classification.predict import new_logits
 
 SETTINGS = {"epochs": 2, "context_length": 30, "learning_rate": 3e-3}
+# Each method as it is: `comes_back_from_its_weights` of tests/test_contracts.py.
 RUNS = [
-    *[
-        {"method": name, "label": name}
-        for name, method in METHODS.items()
-        if "classification" in method.tasks and name != "last_blocks"
-    ],
-    {"method": "last_blocks", "label": "last_blocks", "blocks": 3},
+    {"method": "full", "label": "full"},
     {"method": "last_block", "label": "padded last", "token_position": "last"},
     {"method": "last_block", "label": "random", "weights": "random"},
     {"method": "lora", "label": "no mask, adapted head", "causal_mask": False, "lora_head": True},
@@ -72,7 +67,7 @@ def test_recorded_predictions_come_back(folder: StudyFolder, label: str, tmp_pat
 
 def test_the_folder_and_the_weights_are_small(folder: StudyFolder) -> None:
     """Only what trained is kept: a head, not a model."""
-    (file,) = folder.weight_files(find_run(folder, "head_only").run_id)
+    (file,) = folder.weight_files(find_run(folder, "full").run_id)
     assert file.stat().st_size < 2000
 
 

@@ -102,6 +102,7 @@ class LocalExecutor:
             return self._side_by_side(queue, save, on_event)
         except BaseException:
             self._close()  # nothing goes on behind the caller's back
+            folder.sweep()  # nor does what it was writing stay
             raise
         finally:
             if not self._kept:
