@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from whichtune.errors import PluginError, UnknownNameError
@@ -31,6 +32,16 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     if near:
         return f"did you mean '{shown(near[0])}'?"
     return f"known are: {listed(names)}." if names else "none is known."
+
+
+def modules_of_folders(package: str, module: str) -> list[str]:
+    """The modules of that name in the folders of a package, so that a folder is all that a new one of its kind is."""
+    from importlib.util import find_spec
+
+    found = find_spec(package)
+    places = [Path(place) for place in (found.submodule_search_locations or [])] if found else []
+    folders = sorted(file.parent.name for place in places for file in place.glob(f"*/{module}.py"))
+    return [f"{package}.{folder}.{module}" for folder in folders]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from whichtune.records.record import AnyMetrics
 from whichtune.records.store import StudyFolder
-from whichtune.registry import Registry
+from whichtune.registry import Registry, modules_of_folders
 from whichtune.report.columns import Column
 from whichtune.report.drawing.kinds import Figure
 from whichtune.report.templates import Section
@@ -42,7 +42,7 @@ class TaskPage:
     sections: Callable[[View, StudyFolder, Sequence[Figure]], list[Section]] = _no_sections
 
 
-PAGES: Registry[TaskPage] = Registry("page", ["whichtune.tasks.classification.page", "whichtune.tasks.text.page"])
+PAGES: Registry[TaskPage] = Registry("page", modules_of_folders("whichtune.tasks", "page"))
 
 
 def page_of(view: View) -> TaskPage:

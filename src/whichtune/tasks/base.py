@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVa
 from pydantic import BaseModel, ConfigDict
 
 from whichtune.metrics import metrics_of
-from whichtune.registry import Registry
+from whichtune.registry import Registry, modules_of_folders
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -278,9 +278,7 @@ class FittedBaseline(ABC):
 
 
 AnyTask = Task[Any, Any, Any, Any]  # a task whose own kinds of data and model are not known
-TASKS: Registry[AnyTask] = Registry(
-    "task", ["whichtune.tasks.classification.task", "whichtune.tasks.text.task"], group="whichtune.tasks"
-)
+TASKS: Registry[AnyTask] = Registry("task", modules_of_folders("whichtune.tasks", "task"), group="whichtune.tasks")
 RegisteredT = TypeVar("RegisteredT", bound=AnyTask)
 
 
