@@ -30,8 +30,15 @@ METHOD_CASES = {
 }
 
 
+# One of each kind on every run of the suite: a head on features, trained blocks, adapters, virtual tokens. The others,
+# whose losses and plans tests/test_oracle.py and tests/test_plan_exactness.py ask for too, by `make test-slow`.
+EVERY_TIME = ("head_only", "last_two_blocks", "lora", "soft_prompt")
+
+
 @pytest.mark.parametrize("check", METHOD_CHECKS)
-@pytest.mark.parametrize("method", METHOD_CASES)
+@pytest.mark.parametrize(
+    "method", [name if name in EVERY_TIME else pytest.param(name, marks=pytest.mark.slow) for name in METHOD_CASES]
+)
 def test_methods(method: str, check: str, tmp_path: Path) -> None:
     METHOD_CHECKS[check](METHOD_CASES[method], tmp_path)
 
