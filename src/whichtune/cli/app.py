@@ -88,6 +88,7 @@ def compare(
     executor: Annotated[str | None, typer.Option(help="What makes the runs [default: local, this machine].")] = None,
 ) -> None:
     """Compare ways of fine-tuning a model on your data."""
+    from whichtune.executors.base import EXECUTORS
     from whichtune.expansion.assemble import assemble_study, check_choice
 
     check_choice("--save", save, ("none", "best", "all"))
@@ -109,6 +110,8 @@ def compare(
     limit = parse_bytes("--cache-limit", cache_limit)
     check_folder(chosen, out)
     _tell_lines_that_keep(chosen, set_ or [])
+    if executor is not None:
+        EXECUTORS[executor]  # refused before data and model are read, and in a dry run, too
     if dry_run:
         print_dry_run(chosen, out)
         return
