@@ -21,7 +21,7 @@ from whichtune.tasks.classification.predict import new_logits
 SETTINGS = {"epochs": 2, "context_length": 30, "learning_rate": 3e-3}
 # Each method as it is: `comes_back_from_its_weights` of tests/test_contracts.py.
 RUNS = [
-    {"method": "full", "label": "full"},
+    *({"method": name, "label": name} for name in ("head_only", "lora", "full")),
     {"method": "last_block", "label": "padded last", "token_position": "last"},
     {"method": "last_block", "label": "random", "weights": "random"},
     {"method": "lora", "label": "no mask, adapted head", "causal_mask": False, "lora_head": True},
