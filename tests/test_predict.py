@@ -67,7 +67,7 @@ def test_recorded_predictions_come_back(folder: StudyFolder, label: str, tmp_pat
 
 def test_the_folder_and_the_weights_are_small(folder: StudyFolder) -> None:
     """Only what trained is kept: a head, not a model."""
-    (file,) = folder.weight_files(find_run(folder, "full").run_id)
+    (file,) = folder.weight_files(find_run(folder, "head_only").run_id)
     assert file.stat().st_size < 2000
 
 
