@@ -11,6 +11,8 @@ import pytest
 from whichtune.compare import prepare
 from whichtune.data.sources import Usual
 from whichtune.errors import SettingError
+from whichtune.methods import METHODS
+from whichtune.methods.linear_probe import LinearProbe
 from whichtune.runs.estimate import estimate_runs
 from whichtune.runs.predict import predict_file
 from whichtune.runs.preview import preview_run
@@ -97,3 +99,18 @@ def test_a_task_without_its_own_ways_is_none() -> None:
 
     with pytest.raises(TypeError, match=r"abstract.*estimate.*predict.*preview"):
         Unfinished()
+
+
+class EverywhereProbe(LinearProbe):
+    """A method in closed form that claims every task."""
+
+    name = "everywhere_probe"
+    tasks = ("classification", "text_to_text", "summarisation")
+
+
+def test_a_method_in_closed_form_is_refused_where_a_task_solves_nothing(notes: Path, tiny_gpt2: Path) -> None:
+    with METHODS.restored():
+        METHODS.register("everywhere_probe")(EverywhereProbe())
+        value = {"task": "summarisation", "data": str(notes), "model": str(tiny_gpt2), "methods": ["everywhere_probe"]}
+        with pytest.raises(SettingError, match="is fitted in closed form, which summarisation cannot be"):
+            prepare(parse_study(value, "test"))

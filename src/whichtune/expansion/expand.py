@@ -127,6 +127,10 @@ def check_names(study: Study) -> None:
     task = task_of(study)
     for entry in [*study.methods, *study.runs]:
         _check_task("method", entry.method, METHODS[entry.method].tasks, task)
+        if METHODS[entry.method].closed_form and not task.solves:
+            raise SettingError(
+                f"The method '{entry.method}' is fitted in closed form, which {task.name} cannot be: leave it out."
+            )
     for name in baselines_of(study):
         _check_task("baseline", name, (METHODS[name] if name in METHODS else BASELINES[name]).tasks, task)
     _check_metrics(study, task)

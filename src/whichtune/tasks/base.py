@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVa
 
 from pydantic import BaseModel, ConfigDict
 
+from whichtune.errors import SettingError
 from whichtune.metrics import metrics_of
 from whichtune.registry import Registry, modules_of_folders
 
@@ -106,6 +107,7 @@ class Task(ABC, Generic[DatasetT, ModelT, EncodedT, ForwardT]):
     answers: ClassVar[Answers]
     Settings: ClassVar[type[BaseModel]] = NoTaskSettings
     unused: ClassVar[tuple[str, ...]] = ()
+    solves: ClassVar[bool] = False  # whether what trains can be fitted in closed form
     own_head: ClassVar[bool] = False
     default_methods: ClassVar[tuple[str, ...]] = ()
     default_baselines: ClassVar[tuple[str, ...]] = ()
@@ -207,8 +209,8 @@ class Task(ABC, Generic[DatasetT, ModelT, EncodedT, ForwardT]):
         return None
 
     def solve(self, model: ModelT, forward: ForwardT, timers: Timers) -> Training:
-        """Fit what trains in closed form, for methods that are in `closed_form` and list this task among theirs."""
-        raise NotImplementedError(f"{self.name} has nothing to fit in closed form")
+        """Fit what trains in closed form, where the task `solves`. Raises SettingError where it does not."""
+        raise SettingError(f"Nothing is fitted in closed form for {self.name}: choose another method.")
 
     @abstractmethod
     def evaluate(

@@ -44,6 +44,7 @@ READS_PADDING = ("last", "mean")
 class Classification(Task["Dataset", "Classifier", "Encoded", "Forward"]):
     name = "classification"
     title = "one label for each text"
+    solves = True
     columns = LABELLED
     answers = "classes"
     default_baselines = ("majority", "tfidf_char", "tfidf_word")
