@@ -398,7 +398,6 @@ def test_the_command_reads_them_too(tmp_path: Path, source: str, code: int) -> N
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
         check=False,
     )
     assert done.returncode == code, done.stderr

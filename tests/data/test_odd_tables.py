@@ -8,51 +8,17 @@ import json
 import os
 import time
 import zipfile
-from collections.abc import Callable
-from datetime import date
-from decimal import Decimal
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
+from data.odd import COUNT, LABELS, OBJECTS, ROWS, TEXTS, examples, lines_of, load, table
 from realdata import shared
 from whichtune.data import limits
-from whichtune.data.sources import from_datasets, read_table
-from whichtune.data.splits import Dataset, load_dataset
+from whichtune.data.sources import read_table
 from whichtune.errors import DataError
 from whichtune.study.spec import DataSettings
-
-COUNT = 40
-TEXTS = [f"message {row}" for row in range(COUNT)]
-LABELS = ["ham", "spam"] * (COUNT // 2)
-ROWS = list(zip(TEXTS, LABELS, strict=True))
-OBJECTS = [{"text": text, "label": label} for text, label in ROWS]
-
-
-def load(source: object, **keys: object) -> Dataset:
-    return load_dataset(DataSettings(source=str(source), **keys))
-
-
-def examples(dataset: Dataset) -> list[tuple[str, str]]:
-    """All texts with their labels in the order of the source."""
-    found = [
-        (int(row.rpartition("-")[2]), text, dataset.labels[label])
-        for part in dataset.splits.values()
-        for row, text, label in zip(part.ids, part.texts, part.labels, strict=True)
-    ]
-    return [(text, label) for _, text, label in sorted(found)]
-
-
-def table(separator: str = ",", header: str = "text,label", row: str = "{t},{l}", end: str = "\n") -> str:
-    lines = [header, *(row.format(t=text, l=label, n=number) for number, (text, label) in enumerate(ROWS, start=1))]
-    return "".join(line.replace(",", separator) + end for line in lines)
-
-
-def lines_of(objects: list[dict[str, object]]) -> str:
-    return "".join(json.dumps(each) + "\n" for each in objects)
-
 
 # name: file, content, what its notes must say ("" for none)
 READ_RIGHT: dict[str, tuple[str, str | bytes, str]] = {
@@ -243,112 +209,13 @@ REFUSED: dict[str, tuple[str, str | bytes, str]] = {
 def test_refused_in_one_sentence(tmp_path: Path, case: str) -> None:
     name, content, sentence = REFUSED[case]
     (tmp_path / name).write_bytes(content.encode() if isinstance(content, str) else content)
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(DataError, match=sentence) as caught:
         load(tmp_path / name)
     said = str(caught.value)
     assert said.isprintable()
     assert len(said) < 400
-    assert time.monotonic() - start < 20
-
-
-NOT_PLAIN: dict[str, tuple[Callable[[int], object], str]] = {
-    "a list": (lambda row: ["a", "b"], "Row 1 of .* has a list for a {kind}"),
-    "an array": (lambda row: np.array([0, 1, 1]), "Row 1 of .* has a list for a {kind}"),
-    "an object": (lambda row: {"a": 1}, "Row 1 of .* has an object for a {kind}"),
-    "objects": (lambda row: [{"role": "user"}], "Row 1 of .* has a list for a {kind}"),
-    "bytes": (lambda row: b"abc", "Row 1 of .* has bytes for a {kind} .*: decode them to text"),
-    "a date": (lambda row: date(2024, 1, 1 + row % 9), "Row 1 of .* has a date or time for a {kind}"),
-    "a time": (lambda row: pd.Timestamp("2024-01-01"), "Row 1 of .* has a date or time for a {kind}"),
-    "a span": (lambda row: pd.Timedelta("1s"), "Row 1 of .* has a date or time for a {kind}"),
-    "a late list": (lambda row: ["a"] if row > 30 else None, "Row 32 of .* has a list for a {kind}"),
-}
-
-
-@pytest.mark.parametrize("kind", ["text", "label"])
-@pytest.mark.parametrize("case", NOT_PLAIN)
-def test_cells_that_are_no_text(tmp_path: Path, case: str, kind: str) -> None:
-    cell, sentence = NOT_PLAIN[case]
-    frame = pd.DataFrame(OBJECTS).assign(**{kind: [cell(row) for row in range(COUNT)]})
-    frame.to_parquet(tmp_path / "a.parquet")
-    with pytest.raises(DataError, match=sentence.format(kind=kind)):
-        load(tmp_path / "a.parquet")
-
-
-@pytest.mark.parametrize("labels", [[0, 1, 1], [1, 0, 0]])
-def test_several_labels_for_a_text_are_named(tmp_path: Path, labels: list[int]) -> None:
-    (tmp_path / "a.jsonl").write_text(lines_of([{"text": t, "labels": labels} for t in TEXTS]), encoding="utf-8")
-    with pytest.raises(DataError, match=r"3 zeros and ones are several labels for one text \(multi-label\)"):
-        load(tmp_path / "a.jsonl")
-    frame = pd.DataFrame({"text": TEXTS, "labels": [["a"], ["b", "c"]] * (COUNT // 2)})
-    frame.to_parquet(tmp_path / "a.parquet")
-    with pytest.raises(DataError, match="multi-label"):
-        load(tmp_path / "a.parquet")
-
-
-MISSING: dict[str, pd.Series] = {
-    "Int64": pd.Series([1, None, 2] * 10, dtype="Int64"),
-    "boolean": pd.Series([True, None, False] * 10, dtype="boolean"),
-    "float": pd.Series([1.0, np.nan, 2.0] * 10),
-    "string": pd.Series(["a", None, "b"] * 10, dtype="string"),
-    "category": pd.Series(["a", None, "b"] * 10, dtype="category"),
-    "object": pd.Series(["a", None, "b"] * 10, dtype=object),
-    "blank": pd.Series(["a", " \t", "b"] * 10),
-    "decimal": pd.Series([Decimal(1), None, Decimal(2)] * 10, dtype=object),
-}
-
-
-@pytest.mark.parametrize("kind", MISSING)
-@pytest.mark.parametrize("form", ["parquet", "jsonl"])
-def test_missing_labels_of_every_kind(tmp_path: Path, kind: str, form: str) -> None:
-    frame = pd.DataFrame({"text": TEXTS[:30], "label": MISSING[kind]})
-    if form == "parquet":
-        frame.to_parquet(tmp_path / "a.parquet")
-    else:
-        frame.to_json(tmp_path / "a.jsonl", orient="records", lines=True)
-    with pytest.raises(DataError, match=r"Row 2 \(and 9 more\) of a\..* has an empty label \(column 'label'\)"):
-        load(tmp_path / f"a.{form}")
-
-
-def test_missing_dates_are_missing(tmp_path: Path) -> None:
-    frame = pd.DataFrame({"text": TEXTS, "label": pd.Series([pd.NaT] * COUNT)})
-    frame.to_parquet(tmp_path / "a.parquet")
-    with pytest.raises(DataError, match=r"Row 1 \(and 39 more\) of a.parquet has an empty label"):
-        load(tmp_path / "a.parquet")
-
-
-WRITTEN: dict[str, tuple[object, list[str]]] = {
-    "Int64": (pd.array([2, 10] * 20, dtype="Int64"), ["2", "10"]),
-    "boolean": (pd.array([True, False] * 20, dtype="boolean"), ["False", "True"]),
-    "float": ([1.0, 2.0] * 20, ["1", "2"]),
-    "half": ([0.5, 1.0] * 20, ["0.5", "1"]),
-    "decimal": ([Decimal("1.0"), Decimal("2.50")] * 20, ["1", "2.50"]),
-    "category": (pd.Categorical(["b", "a"] * 20), ["a", "b"]),
-    "int8": (np.array([0, 1] * 20, dtype="int8"), ["0", "1"]),
-    "float16": (np.array([0, 1] * 20, dtype="float16"), ["0", "1"]),
-}
-
-
-@pytest.mark.parametrize("kind", WRITTEN)
-def test_labels_of_every_kind(tmp_path: Path, kind: str) -> None:
-    values, names = WRITTEN[kind]
-    pd.DataFrame({"text": TEXTS, "label": values}).to_parquet(tmp_path / "a.parquet")
-    assert load(tmp_path / "a.parquet").labels == names
-
-
-def test_columns_that_were_saved_as_row_names(tmp_path: Path) -> None:
-    pd.DataFrame(OBJECTS).set_index("text").to_parquet(tmp_path / "a.parquet")
-    assert examples(load(tmp_path / "a.parquet")) == ROWS
-    pd.DataFrame(OBJECTS, index=range(5, 45)).assign(label=[None, *LABELS[1:]]).to_parquet(tmp_path / "b.parquet")
-    with pytest.raises(DataError, match=r"Row 1 of b\.parquet"):
-        load(tmp_path / "b.parquet")
-
-
-def test_whole_numbers_beyond_a_float_stay_whole(tmp_path: Path) -> None:
-    numbers = [2**63 + 1, 2**63 + 3]
-    rows = [{"text": text, "label": numbers[row % 2]} for row, text in enumerate(TEXTS)]
-    (tmp_path / "a.jsonl").write_text(lines_of(rows), encoding="utf-8")
-    assert load(tmp_path / "a.jsonl").labels == [str(number) for number in numbers]
+    assert time.process_time() - start < 20
 
 
 def test_a_named_separator_is_kept_to(tmp_path: Path) -> None:
@@ -427,33 +294,6 @@ def test_large_cells_and_many_columns_are_read(tmp_path: Path) -> None:
     assert examples(load(tmp_path / "b.csv")) == ROWS
     with pytest.raises(DataError, match="did you mean 'label'"):
         load(tmp_path / "b.csv", label_column="labl")
-
-
-def test_hub_data_with_lists_bytes_and_missing_classes() -> None:
-    """Columns that are not read may hold anything; classes may be missing; an unlabelled test split is left out."""
-    import datasets
-
-    names = datasets.ClassLabel(names=["neg", "pos"])
-    features = datasets.Features(
-        {"text": datasets.Value("string"), "label": names, "tags": datasets.Sequence(datasets.Value("string"))}
-    )
-    rows = {"text": TEXTS, "label": [0, 1] * 20, "tags": [["a", "b"]] * COUNT}
-    part = datasets.Dataset.from_dict(rows, features=features)
-    blind = datasets.Dataset.from_dict({**rows, "label": [-1] * COUNT}, features=features)
-    gaps = datasets.Dataset.from_dict({**rows, "label": [None, *rows["label"][1:]]}, features=features)
-    found = from_datasets(datasets.DatasetDict({"train": part, "test": blind}), DataSettings(source="x/y"))
-    assert list(found.tables) == ["train"]
-    assert found.notes == (
-        "The test rows of x/y (test) have no labels, so they are left for predict: the test split is drawn from train.",
-    )
-    other = datasets.Dataset.from_dict({**rows, "tags": [["a", "c"]] * COUNT}, features=features)
-    again = from_datasets(datasets.DatasetDict({"train": other}), DataSettings(source="x/y"))
-    assert (
-        again.fingerprint
-        != from_datasets(datasets.DatasetDict({"train": part}), DataSettings(source="x/y")).fingerprint
-    )
-    kept = from_datasets(datasets.DatasetDict({"train": gaps}), DataSettings(source="x/y"))
-    assert list(kept.tables["train"]["label"][:2]) == ["", "pos"]
 
 
 # the same kinds as they were first seen
