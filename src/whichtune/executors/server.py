@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import IO
 
 from whichtune.executors.base import RunRequest
@@ -33,6 +33,7 @@ class _Connection:
     requests: IO[str]
     events: IO[str]
     process: subprocess.Popen[str] | None
+    reading: threading.Lock = field(default_factory=threading.Lock)  # held while a run's events are read
 
     @property
     def is_known_dead(self) -> bool:
@@ -57,6 +58,8 @@ class _Connection:
             hangup.poll(END_SECONDS * 1000)
         else:
             self._wait(self.process)
+        with self.reading:  # which ends with the server
+            self.events.close()
 
     @staticmethod
     def _wait(process: subprocess.Popen[str]) -> None:
@@ -88,9 +91,13 @@ class RunServer:
         """End the server and the run under way; it starts no more."""
         with self.lock:
             self.closed = True
+        self._let_go(at_once=not self.used)
+
+    def _let_go(self, at_once: bool) -> None:
+        with self.lock:
             connection, self.connection = self.connection, None
         if connection is not None:
-            connection.end(at_once=not self.used)
+            connection.end(at_once)
 
     def run(self, request: RunRequest, on_event: Listener) -> int:
         """Make one run; gives the child's exit status, negative for a signal. Raises StoppedError once closed."""
@@ -98,19 +105,19 @@ class RunServer:
         try:
             connection = self._send(line)
         except BrokenPipeError:  # it has died since its last run
-            with self.lock:
-                self.connection = None
+            self._let_go(at_once=True)
             connection = self._send(line)
-        for answer in connection.events:
-            event: Event = json.loads(answer)
-            if event["event"] == "exit":
-                if connection.process is not None and not self.fork:  # it answers one request and leaves
-                    connection.process.wait()
-                return int(event["code"])
-            on_event(event)
-        with self.lock:
-            self.connection = None
-        return connection.lost()
+        with connection.reading:
+            for answer in connection.events:
+                event: Event = json.loads(answer)
+                if event["event"] == "exit":
+                    if connection.process is not None and not self.fork:  # it answers one request and leaves
+                        connection.process.wait()
+                    return int(event["code"])
+                on_event(event)
+        code = connection.lost()
+        self._let_go(at_once=True)
+        return code
 
     def _send(self, line: str) -> _Connection:
         connection = self.start()
@@ -124,7 +131,10 @@ class RunServer:
         with self.lock:
             if self.closed:
                 raise StoppedError
-            if self.connection is None or self.connection.is_known_dead:
+            if self.connection is not None and self.connection.is_known_dead:
+                self.connection.end(at_once=True)
+                self.connection = None
+            if self.connection is None:
                 (self.connection,) = _launch(self.fork, self.log)
             return self.connection
 
