@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from whichtune.cli import published
+from whichtune.cli import choices, published
 from whichtune.cli.arguments import load_plugins
 from whichtune.cli.asked import check_folder, is_parser_error, parse_bytes, parser_sentence
 from whichtune.cli.dry_run import print_dry_run
 from whichtune.cli.screen import console, debug_wanted, remember_command, safe_json, say, typed_command, write_data
 from whichtune.errors import WhichtuneError
-from whichtune.study.numbers import MOST_JOBS, MOST_THREADS
 
 if TYPE_CHECKING:
     from whichtune.study.spec import Study
@@ -42,15 +41,15 @@ DEFAULTS = (
 
 @app.command(epilog=DEFAULTS)
 def compare(
-    study: Annotated[Path | None, typer.Argument(help="A study file in YAML; options override it.")] = None,
-    data: Annotated[str | None, typer.Option(help="File, folder, named set, NAME=FILE, or Hub dataset id.")] = None,
-    text_column: Annotated[str | None, typer.Option(help="Column of the texts.")] = None,
+    study: choices.StudyFile = None,
+    data: choices.Data = None,
+    text_column: choices.TextColumn = None,
     label_column: Annotated[str | None, typer.Option(help="Column of the labels.")] = None,
     target_column: Annotated[str | None, typer.Option(help="Column of the texts to be written.")] = None,
     task: Annotated[
         str | None, typer.Option(help="classification, summarisation or text_to_text [default: classification].")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="`embedded`, a Hub id, or a folder.")] = None,
+    model: choices.Model = None,
     methods: Annotated[str | None, typer.Option(help="Methods and baselines, separated by commas.")] = None,
     seeds: Annotated[str | None, typer.Option(help="Seeds, separated by commas.")] = None,
     set_: Annotated[
@@ -64,23 +63,18 @@ def compare(
         str | None,
         typer.Option(help="What each method may spend on it: 20x (default runs), 2e15flops, or 10min."),
     ] = None,
-    plan: Annotated[str | None, typer.Option(help="`auto` computes only what is needed, `off` everything.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
-    save: Annotated[str, typer.Option(help="Trained weights to keep: none, best or all.")] = "best",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the runs with predicted cost; run none.")] = False,
-    out: Annotated[Path | None, typer.Option(help="The study's folder [default: whichtune-NAME].")] = None,
+    plan: choices.Plan = None,
+    device: choices.Device = None,
+    save: choices.Save = "best",
+    dry_run: choices.DryRun = False,
+    out: choices.Out = None,
     logger: Annotated[
         list[str] | None, typer.Option(help="Send curves and table to tensorboard or mlflow; may be repeated.")
     ] = None,
     figures: Annotated[bool, typer.Option(help="Write the report's figures as PNG and SVG files, too.")] = True,
     json_: Annotated[bool, typer.Option("--json", help="Print summary.json instead of the table.")] = False,
-    threads: Annotated[
-        int | None, typer.Option(min=1, max=MOST_THREADS, help="CPU threads of a run [default: torch's choice].")
-    ] = None,
-    jobs: Annotated[
-        int | None,
-        typer.Option(min=1, max=MOST_JOBS, help="Runs made at a time; their times are then those of a shared machine."),
-    ] = None,
+    threads: choices.Threads = None,
+    jobs: choices.Jobs = None,
     cache_limit: Annotated[
         str | None,
         typer.Option(help="Disk for states of frozen blocks, as 20GB [default: a quarter of the free]."),
@@ -184,12 +178,12 @@ def _compare(
 
 @app.command()
 def plan(
-    study: Annotated[Path | None, typer.Argument(help="A study file in YAML; options override it.")] = None,
-    data: Annotated[str | None, typer.Option(help="File, folder, named set, NAME=FILE, or Hub dataset id.")] = None,
-    model: Annotated[str | None, typer.Option(help="`embedded`, a Hub id, or a folder.")] = None,
+    study: choices.StudyFile = None,
+    data: choices.Data = None,
+    model: choices.Model = None,
     methods: Annotated[str | None, typer.Option(help="Methods, separated by commas.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="A setting, key=value; may be repeated.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    set_: choices.Settings = None,
+    device: choices.Device = None,
 ) -> None:
     """Show what a study will compute, why, and how much that saves; run nothing."""
     from whichtune.cli.terminal import print_plan
@@ -220,10 +214,10 @@ def cache(
 
 @app.command()
 def predict(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A study's folder.")],
+    folder: choices.StudyDir,
     run: Annotated[str, typer.Argument(help="Run id, label, or LABEL:SEED.")],
     file: Annotated[Path, typer.Argument(help="Texts: .txt with one a line, or a table.")],
-    text_column: Annotated[str | None, typer.Option(help="Column of the texts.")] = None,
+    text_column: choices.TextColumn = None,
     out: Annotated[Path | None, typer.Option(help="Write CSV here instead of printing it.")] = None,
     remote_code: Annotated[
         bool, typer.Option("--remote-code", help="Let the model's own Python code run; only if you trust it.")
@@ -252,7 +246,7 @@ def methods(name: Annotated[str | None, typer.Argument(help="One method, in full
 
 @app.command()
 def show(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A study's folder.")],
+    folder: choices.StudyDir,
     run: Annotated[str | None, typer.Argument(help="Run id, label, or LABEL:SEED; without: the table.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print the stored JSON.")] = False,
 ) -> None:
@@ -284,7 +278,7 @@ def show(
 
 @app.command()
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A study's folder.")],
+    folder: choices.StudyDir,
     figures: Annotated[bool, typer.Option(help="Write each figure as PNG and SVG, too.")] = True,
     json_: Annotated[bool, typer.Option("--json", help="Print the paths of what was written as JSON.")] = False,
 ) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from whichtune.cli import choices
 from whichtune.cli.asked import check_folder
 from whichtune.cli.dry_run import print_dry_run
 from whichtune.cli.screen import console, debug_wanted, typed_command
@@ -14,7 +15,7 @@ from whichtune.errors import SettingError
 from whichtune.metrics import metrics_of
 from whichtune.records.events import Event
 from whichtune.records.record import SPLITS, RunStatus
-from whichtune.study.numbers import MOST_JOBS, MOST_THREADS
+from whichtune.study.numbers import MOST_THREADS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,19 +38,14 @@ def reproduce(
         str | None, typer.Option(help="Make all rows on this model: embedded, a Hub id, a folder.")
     ] = None,
     weights: Annotated[str | None, typer.Option(help="Make all rows with `random` weights.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="A setting, key=value; may be repeated.")] = None,
-    plan: Annotated[str | None, typer.Option(help="`auto` computes only what is needed, `off` everything.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
-    save: Annotated[str, typer.Option(help="Trained weights to keep: none, best or all.")] = "none",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the runs with predicted cost; run none.")] = False,
-    out: Annotated[Path | None, typer.Option(help="The study's folder [default: whichtune-NAME].")] = None,
-    threads: Annotated[
-        int | None, typer.Option(min=1, max=MOST_THREADS, help="CPU threads of a run [default: torch's choice].")
-    ] = None,
-    jobs: Annotated[
-        int | None,
-        typer.Option(min=1, max=MOST_JOBS, help="Runs made at a time; their times are then those of a shared machine."),
-    ] = None,
+    set_: choices.Settings = None,
+    plan: choices.Plan = None,
+    device: choices.Device = None,
+    save: choices.Save = "none",
+    dry_run: choices.DryRun = False,
+    out: choices.Out = None,
+    threads: choices.Threads = None,
+    jobs: choices.Jobs = None,
 ) -> None:
     """Run a published study again, or our answer to one, and print measured beside published."""
     from whichtune.cli.progress import Progress

@@ -1,0 +1,31 @@
+"""Arguments and options that several commands take, each declared once: the same words mean the same everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from whichtune.study.numbers import MOST_JOBS, MOST_THREADS
+
+StudyFile = Annotated[Path | None, typer.Argument(help="A study file in YAML; options override it.")]
+StudyDir = Annotated[Path, typer.Argument(metavar="DIR", help="A study's folder.")]
+
+Data = Annotated[str | None, typer.Option(help="File, folder, named set, NAME=FILE, or Hub dataset id.")]
+TextColumn = Annotated[str | None, typer.Option(help="Column of the texts.")]
+Model = Annotated[str | None, typer.Option(help="`embedded`, a Hub id, or a folder.")]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="A setting, key=value; may be repeated.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda.")]
+Plan = Annotated[str | None, typer.Option(help="`auto` computes only what is needed, `off` everything.")]
+
+Save = Annotated[str, typer.Option(help="Trained weights to keep: none, best or all.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the runs with predicted cost; run none.")]
+Out = Annotated[Path | None, typer.Option(help="The study's folder [default: whichtune-NAME].")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, max=MOST_THREADS, help="CPU threads of a run [default: torch's choice].")
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option(min=1, max=MOST_JOBS, help="Runs made at a time; their times are then those of a shared machine."),
+]
