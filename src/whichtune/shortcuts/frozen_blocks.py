@@ -22,7 +22,7 @@ from whichtune.measure.flops import FlopModel, padded_cells
 from whichtune.models.partition import Partition
 from whichtune.models.temporary import evaluating
 from whichtune.shortcuts.cache import ActivationCache, CacheUnavailable, digest, key_of
-from whichtune.shortcuts.entry import Description, States, Writer
+from whichtune.shortcuts.entry import Description, States, Writer, stored_bytes
 from whichtune.shortcuts.features import Twins, keyword_inputs
 from whichtune.shortcuts.packing import Packing, within_tokens
 
@@ -217,7 +217,7 @@ class LowerPass:
             about = ready.description
             return Filled(ready, index.number, seconds_alone=about.seconds, flops_alone=about.flops)
         keys = {self._key(w, texts, index): w for w in {want, *others()}}
-        wanted = {key: (self.lengths(w, texts, index), self.width, self.dtype) for key, w in keys.items()}
+        wanted = {key: (self._lengths(w, texts, index), self.width, self.dtype) for key, w in keys.items()}
         paid: dict[str, float] = {}
 
         def make(writers: Mapping[str, Writer]) -> dict[str, Description]:
@@ -246,7 +246,7 @@ class LowerPass:
     def _key(self, want: Want, texts: Texts, index: TextIndex) -> str:
         return entry_key(want, texts, index, self.digests, self.partition, self.how)
 
-    def lengths(self, want: Want, texts: Texts, index: TextIndex) -> Tensor:
+    def _lengths(self, want: Want, texts: Texts, index: TextIndex) -> Tensor:
         if want.position == READ and texts.read is not None:
             return torch.tensor([texts.read[row][1] - texts.read[row][0] for row in index.first])
         if want.position:
@@ -292,6 +292,10 @@ class LowerPass:
             if want.position == READ and texts.read is not None:
                 begin, end = texts.read[index.first[number]]
             writer.put(number, rows[begin:end])
+
+    def stored_bytes(self, want: Want, texts: Texts) -> int:
+        """Bytes that the states of `texts` for `want` take in the cache."""
+        return stored_bytes(self._lengths(want, texts, TextIndex.of(texts)), self.width, self.dtype)
 
     def operations(self, wanted: Iterable[Want], texts: Texts) -> int:
         """Operations of a pass over `texts` that keeps `wanted`."""

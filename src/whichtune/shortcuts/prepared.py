@@ -19,6 +19,7 @@ from whichtune.shortcuts.cache import ActivationCache, CacheUnavailable, default
 from whichtune.shortcuts.features import FeatureComputer, Route
 from whichtune.shortcuts.frozen_blocks import Filled, LowerPass, Texts, Want
 from whichtune.shortcuts.planned import PlanFailedError, PlannedForward
+from whichtune.shortcuts.self_check import note_or_error
 from whichtune.study.spec import RunSpec
 from whichtune.training.forward import Forward, PlainForward, autocast
 
@@ -212,7 +213,8 @@ def boundaries_of(
         try:
             boundaries.add(boundary_of(method, own))
         except Exception as error:  # of a model's own code; that run then makes its own pass
-            notes.append(f"The lower blocks are not computed for {method} too ({type(error).__name__}: {error}).")
+            why = f"{type(error).__name__}: {error}"
+            notes.append(note_or_error(f"The lower blocks are not computed for {method} too ({why}).", error))
     return boundaries
 
 

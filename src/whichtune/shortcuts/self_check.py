@@ -21,9 +21,13 @@ class ShortcutError(Exception):
 
 def note_of_failure(what: str, reason: str) -> str:
     """The note that a check has failed and `what` is done instead. Raises ShortcutError where that is asked for."""
-    note = f"Self-check: {what} ({reason})."
+    return note_or_error(f"Self-check: {what} ({reason}).")
+
+
+def note_or_error(note: str, cause: Exception | None = None) -> str:
+    """The note that a shortcut is left out by a fault. Raises ShortcutError where that is asked for."""
     if os.environ.get(STRICT) == "1":
-        raise ShortcutError(note)
+        raise ShortcutError(note) from cause
     return note
 
 

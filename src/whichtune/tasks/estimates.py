@@ -32,6 +32,29 @@ class Estimate:
     trainable_parameters: int
 
 
+def estimate_of(
+    flops: int,
+    evaluation_flops: float,
+    speed: float,
+    trainable: int,
+    total: int,
+    activation_bytes: int,
+    examples: int,
+    by_steps: bool = True,
+) -> Estimate:
+    """The estimate of a run with these operations, parameters and saved activations, at `speed` operations a second.
+
+    `by_steps`: an optimiser trains it, with its gradients and moments.
+    """
+    return Estimate(
+        seconds=(flops + evaluation_flops) / (speed * EFFICIENCY),
+        memory_bytes=PROCESS_BYTES + 4 * (total + ADAM_COPIES * trainable * by_steps) + activation_bytes,
+        disk_bytes=4 * trainable + PREDICTION_BYTES * examples,
+        flops=flops,
+        trainable_parameters=trainable,
+    )
+
+
 @dataclass(frozen=True)
 class Preview:
     """One row of a study. Operations are of training, evaluation apart: the plain way, with this run's own

@@ -20,19 +20,15 @@ from whichtune.models.loading import load_config, load_tokenizer, locate, set_dr
 from whichtune.models.partition import without_values
 from whichtune.shortcuts.boundary import make_plan, texts_of
 from whichtune.shortcuts.cache import ActivationCache, default_root
-from whichtune.shortcuts.entry import stored_bytes
-from whichtune.shortcuts.frozen_blocks import TextIndex, Want
+from whichtune.shortcuts.frozen_blocks import Want
 from whichtune.shortcuts.planned import PlanFailedError, PlannedForward
 from whichtune.shortcuts.prepared import lower_pass
 from whichtune.study.spec import RunSpec
 from whichtune.tasks.classification.model import build_classifier, encode_for
 from whichtune.tasks.estimates import (
-    ADAM_COPIES,
-    EFFICIENCY,
-    PREDICTION_BYTES,
-    PROCESS_BYTES,
     Estimate,
     Preview,
+    estimate_of,
     examples_in,
     saved_bytes,
     training_batches,
@@ -74,12 +70,15 @@ def estimate_run(spec: RunSpec, dataset: Dataset, speed: float) -> Estimate:
     heaviest, width = max(zip(batches, widths, strict=True), key=lambda pair: len(pair[0]) * pair[1])
     activations = saved_bytes(classifier, lambda: meta_loss(classifier, width, len(heaviest)))
     evaluations = 1 + (spec.epochs * len(encoded.splits["validation"]) / examples_in(encoded))
-    return Estimate(
-        seconds=(flops + reading * evaluations) / (speed * EFFICIENCY),
-        memory_bytes=PROCESS_BYTES + 4 * (total + ADAM_COPIES * trainable * (steps > 0)) + activations,
-        disk_bytes=4 * trainable + PREDICTION_BYTES * examples_in(encoded),
-        flops=flops,
-        trainable_parameters=trainable,
+    return estimate_of(
+        flops,
+        reading * evaluations,
+        speed,
+        trainable,
+        total,
+        activations,
+        examples_in(encoded),
+        by_steps=steps > 0,
     )
 
 
@@ -156,7 +155,6 @@ def describe_plan(spec: RunSpec, plan: Plan, classifier: Classifier, encoded: En
         lower = lower_pass(spec, plan, classifier, device, ActivationCache(default_root()))
         lower_flops = lower.operations([want], texts["train"])
         for part in texts.values():
-            lengths = lower.lengths(want, part, TextIndex.of(part))
-            cache_bytes += stored_bytes(lengths, lower.width, lower.dtype)
+            cache_bytes += lower.stored_bytes(want, part)
     decisions = [*plan.decisions, *whole.as_decisions()]
     return Preview(spec.label, decisions, cache_bytes, flops_plain, shared + lower_flops, shared)

@@ -11,17 +11,12 @@ import torch
 
 from whichtune.measure.cost import count_parameters
 from whichtune.models.loading import load_config, load_tokenizer, locate
-from whichtune.shortcuts.entry import stored_bytes
-from whichtune.shortcuts.frozen_blocks import TextIndex
 from whichtune.shortcuts.prepared import CacheSettings
 from whichtune.study.spec import RunSpec
 from whichtune.tasks.estimates import (
-    ADAM_COPIES,
-    EFFICIENCY,
-    PREDICTION_BYTES,
-    PROCESS_BYTES,
     Estimate,
     Preview,
+    estimate_of,
     examples_in,
     saved_bytes,
     training_batches,
@@ -52,13 +47,8 @@ def estimate_run(spec: RunSpec, dataset: PairDataset, speed: float) -> Estimate:
     activations = (
         saved_bytes(model, lambda: states_sum(model, len(heaviest), width, forward.device)) if trainable else 0
     )
-    return Estimate(
-        seconds=(flops + 2 * total * _tokens_evaluated(spec, encoded)) / (speed * EFFICIENCY),
-        memory_bytes=PROCESS_BYTES + 4 * (total + ADAM_COPIES * trainable) + activations,
-        disk_bytes=4 * trainable + PREDICTION_BYTES * examples_in(encoded),
-        flops=flops,
-        trainable_parameters=trainable,
-    )
+    evaluation = 2 * total * _tokens_evaluated(spec, encoded)
+    return estimate_of(flops, evaluation, speed, trainable, total, activations, examples_in(encoded))
 
 
 def _tokens_evaluated(spec: RunSpec, encoded: EncodedPairs) -> int:
@@ -91,8 +81,6 @@ def preview_run(spec: RunSpec, dataset: PairDataset) -> Preview:
         return Preview(spec.label, plan.decisions, 0, plain, shared, shared)
     lower = text_lower_pass(spec, plan, model, device, CacheSettings())
     texts, want = {name: texts_of_pairs(encoded, name) for name in encoded.splits}, want_of(plan)
-    size = sum(
-        stored_bytes(lower.lengths(want, part, TextIndex.of(part)), lower.width, lower.dtype) for part in texts.values()
-    )
+    size = sum(lower.stored_bytes(want, part) for part in texts.values())
     made = lower.operations([want], texts["train"])
     return Preview(spec.label, plan.decisions, size, plain, shared + made, shared)
