@@ -47,9 +47,9 @@ def test_a_stored_study_resumes_with_nothing_to_run(name: str, at_pins: None, tm
     golden = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     result = compare(load_study(f"{name}.yaml"), folder, save="none", threads=1)
     assert result.started == 0
-    assert differences(golden, json.loads((folder / "summary.json").read_text(encoding="utf-8"))) == []
-    for table in ("table.md", "table.csv"):
-        assert (folder / table).read_text("utf-8") == (PINS / name / table).read_text("utf-8")
+    told = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    assert golden.keys() <= told.keys()
+    assert differences(measured(golden), measured(told)) == []
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -57,6 +57,13 @@ def test_a_stored_study_is_drawn_without_being_made_again(name: str, tmp_path: P
     written = write_report(StudyFolder(shutil.copytree(PINS / name, tmp_path / name)), figures=True)
     assert written.page.stat().st_size > 20_000
     assert len(list((tmp_path / name / "figures").iterdir())) >= 4
+
+
+def measured(summary: dict[str, Any]) -> dict[str, Any]:
+    """What runs have measured. What is made of that, intervals over seeds, comparisons and the verdict, is judged anew
+    by each version; `docs/statistics.md` says how."""
+    kept = {key: value for key, value in summary.items() if key not in ("checksum", "comparisons", "verdict")}
+    return {**kept, "intervals": {"runs": summary["intervals"]["runs"]}}
 
 
 def differences(golden: Any, now: Any, where: str = "") -> list[str]:

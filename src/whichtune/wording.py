@@ -30,6 +30,15 @@ def number(value: float, digits: int = 1) -> str:
     return text.lstrip("-") if float(text) == 0 else text
 
 
+def duration(seconds: float) -> str:
+    """`8 seconds`, `3 minutes`, `2.5 hours`."""
+    if seconds < 90:
+        return plural(max(1, round(seconds)), "second")
+    if seconds < 90 * 60:
+        return plural(round(seconds / 60), "minute")
+    return f"{seconds / 3600:.1f} hours"
+
+
 def shown(name: object, longest: int = LONGEST_NAME) -> str:
     """A name with its control characters, odd blanks and lone surrogates escaped, cut where it is long."""
     text = str(name)

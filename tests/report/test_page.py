@@ -97,7 +97,7 @@ def test_dot_plot_shows_every_seed(parsed, made):
             assert f"seed {run['seed']}: {100 * run['metrics']['test']['accuracy']:.2f} %" in notes
     assert len(list(drawing.iter("line"))) > len(notes) / 4  # grid, rules and intervals
     whiskers = [line for line in drawing.iter("line") if "whisker" in line.get("class")]
-    assert len(whiskers) == 4  # `full` has two seeds, too few for an interval
+    assert len(whiskers) == 5  # every row, that of two seeds too
 
 
 def test_difference_matrix_has_the_adjusted_p_of_tested_pairs_only(parsed, made):

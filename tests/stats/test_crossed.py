@@ -7,7 +7,8 @@ import pytest
 from scipy import stats as scipy_stats
 
 from whichtune import stats
-from whichtune.stats.crossed import Reference, crossed_test, seed_noise
+from whichtune.stats.crossed import Reference, crossed_test
+from whichtune.stats.noise import NO_SEED_SEEN, Prior, average_variance, seed_noise
 
 
 def table(rng: np.random.Generator, seed_sd: float, example_sd: float, shape: tuple[int, int]) -> np.ndarray:
@@ -165,3 +166,54 @@ def test_a_method_that_collapsed_does_not_make_quiet_pairs_noisy() -> None:
 def test_a_deterministic_side_adds_no_seed_noise() -> None:
     noise = seed_noise(squares_with(1.0), [0.01], 1, [0.01] * 4, [2] * 4)
     assert float(noise.variance) == pytest.approx(0.01)
+
+
+def test_p_and_interval_agree_where_two_methods_hardly_disagree() -> None:
+    """Seven examples that one method has right with one seed of ten each: the noise that a difference below zero would
+    bring along explains them as well as no difference does."""
+    differences = np.zeros((10, 100))
+    differences[np.arange(7), np.arange(7)] = 1.0
+    test = crossed_test(differences)
+    low, high = (float(end) for end in test.interval())
+    assert low < 0 < high
+    assert float(test.p_difference()) > 0.05
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_zero_lies_in_the_interval_exactly_where_p_says_so(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n_seeds, n = int(rng.integers(3, 11)), int(rng.integers(20, 300))
+    lost = rng.random((n_seeds, n)) < rng.choice([0.005, 0.02, 0.1])
+    both = rng.random(n) < rng.choice([0.0, 0.03])
+    test = crossed_test((lost | both).astype(float) - (rng.random((n_seeds, n)) < 0.004))
+    for level in (0.95, 0.90):
+        low, high = (float(end) for end in test.interval(level))
+        assert (low <= 0 <= high) == (float(test.p_difference()) > 1 - level)
+        inside = max(-low, high) < 0.02
+        if level == 0.90:
+            assert inside == (float(test.p_equivalence(0.02)) < 0.05)
+
+
+def test_five_seeds_have_welchs_degrees_of_freedom() -> None:
+    """Welch (1947), unbiased: for alike variances they are the sum, where Satterthwaite's come out low on average."""
+    rng = np.random.default_rng(0)
+    drawn = rng.chisquare(4, (4000, 6)) / 4
+    _, welch = average_variance(drawn, [4.0] * 6, 5)
+    _, low = average_variance(drawn, [4.0] * 6, 4)
+    assert 17 < low.mean() < welch.mean() <= 24
+    assert float(average_variance([1.0, 1.0], [4.0, 4.0], 5)[1]) == pytest.approx(
+        8.0
+    )  # 64 / (2 * 16 / 6) - 2, cut at the sum
+
+
+def test_seed_noise_has_a_floor_of_half_a_point_a_method() -> None:
+    for sides in (1, 2):
+        noise = seed_noise(squares_with(0.0, residual=0.01), [0.0] * sides, sides, [0.0] * 3, [2] * 3)
+        assert float(noise.variance) == pytest.approx(sides * 0.005**2 + 0.01 / 100)
+
+
+def test_a_belief_counts_as_one_more_method() -> None:
+    average, df = average_variance([4e-4], [1.0], 2, Prior(0.01, 4))
+    assert float(average) == pytest.approx((4 * 1e-4 + 4e-4) / 5)
+    assert 1 <= float(df) <= 5
+    assert float(average_variance([], [], 1, NO_SEED_SEEN)[0]) == pytest.approx(1e-4)

@@ -7,9 +7,7 @@ from typing import Any
 import pytest
 
 from whichtune.evidence.sentences import (
-    candidate_sentence,
     comparison_paragraph,
-    headline,
     points,
     probability,
 )
@@ -280,17 +278,3 @@ def test_labels_that_need_it_are_quoted() -> None:
     text = paragraph(a="full, random weights", verdict="better")
     assert "'full, random weights' against full" in text
     assert "Verdict: 'full, random weights' is better than full." in text
-
-
-def test_headlines() -> None:
-    assert "cheapest row shown to be no worse than full" in headline("lora", "full", [], 1.0)
-    assert "1 cheaper row is undecided (head)" in headline("full", "full", ["head"], 1.0)
-    assert "2 cheaper rows are undecided (head and lora)" in headline("full", "full", ["head", "lora"], 1.0)
-    assert headline("full", "full", [], 1.0) == "Use full, the best on validation: no other row costs less."
-
-
-def test_cheaper_rows_that_are_shown_to_be_worse_are_not_called_undecided() -> None:
-    assert "every cheaper row is shown to be 1 point or more worse" in headline("full", "full", [], 1.0, worse=True)
-    assert "shown to be 1 point or more worse than full (-20" in candidate_sentence(
-        "head", "shown worse", "full", -20, 1
-    )

@@ -7,18 +7,22 @@ machine that has the study's folder. How each figure is computed: `docs/statisti
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import combinations
 
 from whichtune.evidence import sentences
 from whichtune.evidence.tuning_sentences import tuning_sentences
 from whichtune.evidence.verdict import best_row, make_verdict
 from whichtune.records.record import RunRecord
-from whichtune.stats import comparing, holm_with_equivalence
+from whichtune.stats import comparing
 from whichtune.stats.answers import ReadPredictions, Row, group, load_answers
+from whichtune.stats.choice import choose_row
 from whichtune.stats.comparing import ALPHA, Declared, Tested
+from whichtune.stats.family import Adjusted, Question, correct, question
 from whichtune.stats.figures import method_figures, run_figures
-from whichtune.stats.pairs import StudyNoise
+from whichtune.stats.noise import Prior
 from whichtune.stats.results import Comparison, Evidence
+from whichtune.stats.trials import POINT, Trials
 from whichtune.stats.tuning import TuningFigures
 from whichtune.study.resolved import ResolvedStudy
 from whichtune.study.roles import Role
@@ -41,68 +45,70 @@ def judge(
     rows = group(records)
     test = load_answers(rows.values(), read_predictions, len(study.labels) or None)
     metric = study.primary_metric
+    trials = Trials(rows, test, study.margin, Prior(study.prior_seed_sd * POINT, study.prior_weight))
     best, baseline = best_row(rows.values(), metric, study.selection_cost), find_baseline(study, rows)
-    noise = comparing.study_noise(rows.values(), metric, test)
-    noises: dict[str, StudyNoise] = {metric: noise}
-
-    def run(pair: Declared) -> Tested:
-        about = pair.metric or metric
-        if about not in noises:
-            noises[about] = comparing.study_noise(rows.values(), about, test)
-        return comparing.run_declared(pair, rows, test, about, study.margin, noises[about])
-
-    comparisons = []
-    for family in families(study, rows, best, baseline):
-        tested = [run(pair) for pair in family.pairs]
-        comparisons += _corrected(tested, family.others)
-    figures = [method_figures(row, test, metric, noise) for row in rows.values()]
+    choice = choose_row(trials, metric, {label: row.costs.get(study.selection_cost) for label, row in rows.items()})
+    leader = best if choice is None else choice.leader
+    comparisons = [
+        comparison
+        for family in families(study, trials, leader, baseline)
+        for comparison in _corrected(family, trials, metric)
+    ]
     return Evidence(
         comparisons=comparisons,
-        verdict=make_verdict(study, rows, test, best, baseline, comparisons, noise, tuning),
+        verdict=make_verdict(study, trials, choice, best, baseline, comparisons, tuning),
         runs=[] if test is None else [f for row in rows.values() for f in run_figures(row, test)],
-        per_method=figures,
+        per_method=[method_figures(row, test, metric, trials.noise(metric)) for row in rows.values()],
         tuning=tuning and tuning.model_copy(update={"sentences": tuning_sentences(tuning)}),
     )
 
 
 @dataclass(frozen=True)
 class Family:
-    """Pairs that are corrected together; `others` counts those that could have been picked instead."""
+    """Pairs that are corrected together.
+
+    `beside` are pairs of rows that could have been picked instead, `others` counts more of these, and `against` is the
+    row that all are compared with where `others` are, too.
+    """
 
     pairs: list[Declared]
+    beside: list[tuple[str, str]] = field(default_factory=list)
     others: int = 0
+    against: str | None = None
 
 
-def families(study: ResolvedStudy, rows: Mapping[str, Row], best: str | None, baseline: str | None) -> list[Family]:
+def families(study: ResolvedStudy, trials: Trials, leader: str | None, baseline: str | None) -> list[Family]:
     """The pairs to compare.
 
-    Those that the study declares; otherwise every row against its baseline; otherwise the best row on
-    validation against every other, which counts all pairs of rows since any row could have been best.
-    Best against the baseline follows as a question of its own where it is not among them.
+    Those that the study declares; otherwise every row against its baseline; otherwise the leading row against every
+    other, which counts all pairs of rows since any row could have led. The leader against the baseline
+    follows as a question of its own where it is not among them.
     """
+    rows, metric = trials.rows, study.primary_metric
     declared = [Declared.of(pair) for pair in study.pairs]
     named = study.baseline
     if not declared and named is not None:
         declared = [Declared(label, named) for label in rows if label != named]
     if declared:
-        return [Family(declared), *_best_against_baseline(declared, rows, best, baseline, named is not None)]
-    if best is None:
+        return [Family(declared), *_leader_against_baseline(declared, rows, leader, baseline, named is not None)]
+    if leader is None:
         return []
-    able = sum(1 for row in rows.values() if row.answers)
-    picked = [Declared(best, label, chosen=True) for label in rows if label != best]
-    return [Family(picked, max(0, able * (able - 1) // 2 - (able - 1)))]
+    picked = [Declared(leader, label, chosen=True) for label in rows if label != leader]
+    able = trials.able(metric)
+    return [Family(picked, [pair for pair in combinations(able, 2) if leader not in pair])]
 
 
-def _best_against_baseline(
-    declared: list[Declared], rows: Mapping[str, Row], best: str | None, baseline: str | None, named: bool
+def _leader_against_baseline(
+    declared: list[Declared], rows: Mapping[str, Row], leader: str | None, baseline: str | None, named: bool
 ) -> list[Family]:
     known = {frozenset((pair.a, pair.b)) for pair in declared}
-    if best is None or baseline not in rows or baseline == best or frozenset((best, baseline)) in known:
+    if leader is None or baseline not in rows or baseline == leader or frozenset((leader, baseline)) in known:
         return []
     able = [row for row in rows.values() if row.answers]
     free = sum(row.role is Role.BASELINE for row in able)
     choices = len(able) - 1 if named else free * (len(able) - free)
-    return [Family([Declared(best, str(baseline), declared=False, chosen=True)], max(0, choices - 1))]
+    pair = Declared(leader, str(baseline), declared=False, chosen=True)
+    return [Family([pair], others=max(0, choices - 1), against=baseline if named else None)]
 
 
 def find_baseline(study: ResolvedStudy, rows: Mapping[str, Row]) -> str | None:
@@ -113,23 +119,32 @@ def find_baseline(study: ResolvedStudy, rows: Mapping[str, Row]) -> str | None:
     return best_row(free, study.primary_metric, study.selection_cost)
 
 
-def _corrected(tested: Sequence[Tested], others: int) -> list[Comparison]:
+def _corrected(family: Family, trials: Trials, metric: str) -> list[Comparison]:
     """All claims of a family together, then each pair's verdict and paragraph.
 
     Rows that are compared by one metric for several claims, either way round, are one question and counted once.
     """
-    questions = {_question(one): one.comparison for one in tested}
-    differences, equivalences = holm_with_equivalence(
-        [each.p for each in questions.values()], [each.p_equivalence for each in questions.values()], others
-    )
-    corrected = dict(zip(questions, zip(differences, equivalences, strict=True), strict=True))
-    family = sum(1 for each in questions.values() if each.p is not None) + others
+    tested, adjusted = _of_family(family, trials, metric)
+    fresh = trials.fresh()
+    again = _of_family(family, fresh, metric) if fresh is not None else None
     finished = []
-    for one in tested:
-        result = comparing.decide(one, *corrected[_question(one)], family)
+    for place, one in enumerate(tested):
+        result = comparing.decide(one, adjusted.get(_question(one)))
+        if again is not None:
+            other = again[0][place]
+            without = comparing.without_duplicates(result, other, again[1].get(_question(other)))
+            result = result.model_copy(update={"without_duplicates": without})
         finished.append(result.model_copy(update={"sentence": sentences.comparison_paragraph(result, ALPHA)}))
     return finished
 
 
-def _question(tested: Tested) -> tuple[frozenset[str], str]:
-    return frozenset((tested.comparison.a, tested.comparison.b)), tested.comparison.metric
+def _of_family(family: Family, trials: Trials, metric: str) -> tuple[list[Tested], dict[Question, Adjusted]]:
+    """Every pair's test on these examples, and their p values corrected together."""
+    tested = [comparing.run_declared(pair, trials, pair.metric or metric) for pair in family.pairs]
+    asked = [(one.comparison.a, one.comparison.b, one.comparison.metric) for one in tested]
+    beside = [(a, b, metric) for a, b in family.beside]
+    return tested, correct(trials, asked, beside, family.others, family.against)
+
+
+def _question(tested: Tested) -> Question:
+    return question(tested.comparison.a, tested.comparison.b, tested.comparison.metric)

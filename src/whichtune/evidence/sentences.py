@@ -7,7 +7,6 @@ thousand examples or more make the second worth reading.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from whichtune.metrics import metric_title
 from whichtune.stats.costs import COSTS
@@ -236,51 +235,3 @@ def _published(result: Comparison) -> str:
             return f"{text}no direction is given to judge it by."
         return f"{text}our figures leave it open."
     return text + ("our figures agree." if result.agrees_with_published else "our figures do not agree.")
-
-
-# -- the study as a whole ---------------------------------------------------------------------------
-
-
-def rule_text(selection_cost: str, margin: float) -> str:
-    """The selection rule in one sentence."""
-    return (
-        f"Recommended is the row with the lowest {COSTS.get(selection_cost, selection_cost)} that is "
-        "shown on "
-        f"test to be no worse than the best row on validation (one-sided 95 % bound of the difference above "
-        f"-{points(margin)}, Holm-corrected over the cheaper rows); where none is, the best row itself."
-    )
-
-
-def headline(recommended: str, best: str, undecided: Sequence[str], margin: float, worse: bool = False) -> str:
-    """The one sentence to read. `worse`: some cheaper row is shown to lose the margin or more."""
-    recommended, best, undecided = in_text(recommended), in_text(best), [in_text(label) for label in undecided]
-    if recommended != best:
-        return (
-            f"Use {recommended}: it is the cheapest row shown to be no worse than {best}, the best on "
-            f"validation, to within {points(margin)}."
-        )
-    if undecided:
-        rows = "1 cheaper row is" if len(undecided) == 1 else f"{len(undecided)} cheaper rows are"
-        return (
-            f"Use {best}, the best on validation: no cheaper row is shown to be as good to within "
-            f"{points(margin)}, but {rows} undecided ({listing(list(undecided))})."
-        )
-    if worse:
-        return f"Use {best}, the best on validation: every cheaper row is shown to be {points(margin)} or more worse."
-    return f"Use {best}, the best on validation: no other row costs less."
-
-
-def candidate_sentence(label: str, standing: str, best: str, difference: float | None, margin: float) -> str:
-    """Why a row was or was not recommended."""
-    by = "" if difference is None else f" ({'+' if difference > 0 else ''}{number(difference, 2)} points on test)"
-    label, best, limit = in_text(label), in_text(best), points(margin)
-    sentences = {
-        "best": f"{label} is the best on validation.",
-        "shown no worse": f"{label} is cheaper and shown to be less than {limit} worse than {best}{by}.",
-        "shown worse": f"{label} is cheaper, but shown to be {limit} or more worse than {best}{by}.",
-        "undecided": f"{label} is cheaper, but may be {limit} or more worse than {best}{by}: undecided.",
-        "not tested": f"{label} is cheaper, but too few seeds allow no test against {best}{by}.",
-        "not cheaper": f"{label} costs no less than {best}{by}.",
-        "no cost": f"{label} has no figure for this cost, so it was not considered{by}.",
-    }
-    return sentences[standing]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from whichtune.evidence import decision_sentences as said
 from whichtune.evidence import sentences
 from whichtune.evidence.tuning_sentences import crossing_sentence, tuning_limits, tuning_warnings
 from whichtune.metrics import METRICS
-from whichtune.stats.answers import Row, TestSet, common_seeds
-from whichtune.stats.comparing import ALPHA, POINT, compare_metric
-from whichtune.stats.pairs import PairTest, StudyNoise
-from whichtune.stats.results import CandidateFigures, Comparison, Verdict, in_text
-from whichtune.stats.selection import Candidate, Selection, best_on_validation, select
+from whichtune.stats.answers import Row, TestSet
+from whichtune.stats.choice import Choice, told_apart
+from whichtune.stats.correction import holm
+from whichtune.stats.results import Answer, CandidateFigures, Comparison, Verdict, in_text
+from whichtune.stats.selection import Candidate, best_on_validation
+from whichtune.stats.trials import POINT, Trials
 from whichtune.stats.tuning import TuningFigures
 from whichtune.study.recorded import Recorded
 from whichtune.study.resolved import ResolvedStudy
@@ -46,16 +48,16 @@ def best_row(rows: Iterable[Row], metric: str, cost: str) -> str | None:
 
 def make_verdict(
     study: ResolvedStudy,
-    rows: Mapping[str, Row],
-    test: TestSet | None,
+    trials: Trials,
+    choice: Choice | None,
     best: str | None,
     baseline: str | None,
     comparisons: Sequence[Comparison],
-    noise: StudyNoise,
     tuning: TuningFigures | None = None,
 ) -> Verdict:
-    """Apply the selection rule and put the sentences together."""
+    """Apply the selection rule and put the sentences together. `best` is the row that is best on validation."""
     metric, cost, margin = study.primary_metric, study.selection_cost, study.margin
+    warnings = [*_warnings(trials.rows, trials.test, comparisons, margin), *(tuning_warnings(tuning) if tuning else [])]
     blank = Verdict(
         recommended=None,
         best=best,
@@ -63,91 +65,175 @@ def make_verdict(
         metric=metric,
         margin=margin,
         selection_cost=cost,
-        rule=sentences.rule_text(cost, margin),
+        rule=said.rule_text(cost, margin),
         headline="No run completed, so there is no verdict.",
         paragraphs=[c.sentence for c in comparisons if c.declared],
-        warnings=[*_warnings(rows, test, comparisons, margin), *(tuning_warnings(tuning) if tuning else [])],
+        warnings=warnings,
+        prior_seed_sd=study.prior_seed_sd,
+        prior_weight=study.prior_weight,
     )
-    if best is None or test is None:
+    if best is None or trials.test is None:
         return blank
-    tests = _against_best(rows, test, metric, best, margin, noise)
-    chosen = select(
-        candidates(rows.values(), metric, cost), {label: t.p_not_worse for label, t in tests.items()}, ALPHA
-    )
-    undecided = [j.label for j in chosen.candidates if j.standing in ("undecided", "not tested")]
-    figures = _candidate_figures(chosen, rows, test, metric, tests)
-    reasons = [
-        sentences.candidate_sentence(f.label, f.standing, best, f.difference, margin)
-        for f in figures
-        if f.standing != "not cheaper"
-    ]
+    if choice is None:
+        few = f"Use {in_text(best)}, the best on validation: {plural(trials.test.n, 'test example')} decide nothing."
+        return blank.model_copy(update={"recommended": best, "headline": few})
+    figures = _candidate_figures(choice, trials, metric, cost)
+    by_label = {figure.label: figure for figure in figures}
+    chosen, leader = by_label[choice.recommended], by_label[choice.leader]
+    cheaper = [f for f in figures if f.cost is not None and chosen.cost is not None and f.cost < chosen.cost]
+    tuned = _fine_tuned(trials, figures)
     crossings = [crossing_sentence(crossing, metric) for crossing in (tuning.crossings if tuning else [])]
-    update = {
-        "recommended": chosen.recommended,
-        "headline": sentences.headline(
-            chosen.recommended, best, undecided, margin, any(j.standing == "shown worse" for j in chosen.candidates)
-        ),
-        "reasons": reasons + crossings,
-        "candidates": figures,
-        "undecided_cheaper": undecided if chosen.recommended == best else [],
-        "against_baseline": _against_baseline(best, baseline, rows, comparisons),
-        "does_not_show": [*_limits(rows, tests, best, chosen), *(tuning_limits(tuning) if tuning else [])],
-    }
-    return blank.model_copy(update=update)
+    verdict = blank.model_copy(
+        update={
+            "recommended": choice.recommended,
+            "leader": choice.leader,
+            "best_fine_tuned": tuned[0].label if tuned else None,
+            "margin_reached": choice.reached,
+            "seeds_needed": choice.seeds_needed,
+            "texts_needed": choice.texts_needed,
+            "candidates": figures,
+            "undecided_cheaper": [f.label for f in cheaper if f.standing == "undecided"],
+            "reasons": [said.candidate_sentence(metric, figure) for figure in figures] + crossings,
+            "against_baseline": _against_baseline(choice.leader, baseline, trials.rows, comparisons),
+            "does_not_show": [*_limits(trials, choice), *(tuning_limits(tuning) if tuning else [])],
+        }
+    )
+    return verdict.model_copy(
+        update={
+            "headline": said.headline(verdict, chosen, leader, bool(cheaper)),
+            "answers": _answers(verdict, choice, trials, chosen, leader, tuned),
+        }
+    )
 
 
-def _against_best(
-    rows: Mapping[str, Row], test: TestSet, metric: str, best: str, margin: float, noise: StudyNoise
-) -> dict[str, PairTest]:
-    """Each other completed row against the best, on test: the row minus the best, or where less is better the best
-    minus the row, so that a positive difference is always in the row's favour."""
-    tests = {}
-    for label, row in rows.items():
-        seeds = common_seeds(row, rows[best]) if row.can(metric) else []
-        if label == best or not seeds:
-            continue
-        a, b = row.scores(metric, test, seeds), rows[best].scores(metric, test, seeds)
-        first, second = (a, b) if METRICS[metric].higher_is_better else (b, a)
-        tests[label] = compare_metric(first, second, metric, margin, noise)
-    return tests
-
-
-def _candidate_figures(
-    chosen: Selection, rows: Mapping[str, Row], test: TestSet, metric: str, tests: Mapping[str, PairTest]
-) -> list[CandidateFigures]:
+def _candidate_figures(choice: Choice, trials: Trials, metric: str, cost: str) -> list[CandidateFigures]:
+    """Every row that was judged, the cheapest first."""
     figures, sign = [], _sign(metric)
-    for judged in chosen.candidates:
-        row, against = rows[judged.label], tests.get(judged.label)
-        table = row.scores(metric, test, row.seeds).per_seed
+    adjusted = _not_worse(choice, trials, metric, cost)
+    for label, placed in choice.placed.items():
+        row, against = trials.rows[label], None
+        if label != choice.leader:
+            against = trials.tested(label, choice.leader, metric)
+        test = float(trials.seen(metric, [label])[0].scores.per_seed.mean())
+        validation = row.mean_metric("validation", metric)
+        margin = trials.margin if METRICS[metric].unit == "points" else choice.target * 4
+        enough = _shown(metric, placed.expected_regret) <= margin
+        shared = placed.ranks[0] <= choice.placed[choice.leader].ranks[1]
+        worse = "undecided" if shared else "shown worse"
         figures.append(
             CandidateFigures(
-                label=judged.label,
-                standing=judged.standing,
-                validation=_shown(metric, sign * judged.validation),
-                test=_shown(metric, float(table.mean())),
-                cost=judged.cost,
-                difference=None if against is None else _shown(metric, sign * against.difference),
+                label=label,
+                standing="best" if label == choice.leader else "good enough" if enough else worse,
+                validation=None if validation is None else _shown(metric, validation),
+                test=_shown(metric, sign * test),
+                cost=row.costs.get(cost),
+                difference=None if against is None else _shown(metric, against.difference),
                 lower_bound=None
                 if against is None or against.interval_90 is None
-                else _shown(metric, sign * against.interval_90[0]),
-                p=judged.p,
-                p_adjusted=judged.p_adjusted,
+                else _shown(metric, against.interval_90[0 if sign > 0 else 1]),
+                p=adjusted.get(label, (None, None))[0],
+                p_adjusted=adjusted.get(label, (None, None))[1],
+                expected_regret=_shown(metric, placed.expected_regret),
+                regret_bound=_shown(metric, placed.regret_bound),
+                p_best=placed.p_best,
+                p_within=placed.p_within,
+                p_new_run=choice.new_run.get((label, choice.leader)),
+                ranks=placed.ranks,
+                tie_group=placed.tie_group,
             )
         )
     infinite = float("inf")
     return sorted(figures, key=lambda f: (infinite if f.cost is None else f.cost, f.label))
 
 
+def _not_worse(choice: Choice, trials: Trials, metric: str, cost: str) -> dict[str, tuple[float, float]]:
+    """Of each row that costs less than the leader: p of "worse than it by the margin or more", raw and by Holm."""
+    dear = trials.rows[choice.leader].costs.get(cost)
+    found = {}
+    for label in choice.placed:
+        own = trials.rows[label].costs.get(cost)
+        if label == choice.leader or own is None or dear is None or own >= dear:
+            continue
+        pair = (label, choice.leader) if METRICS[metric].higher_is_better else (choice.leader, label)
+        test = trials.tested(*pair, metric)
+        if test is not None and test.p_not_worse is not None:
+            found[label] = test.p_not_worse
+    return dict(zip(found, zip(found.values(), holm(list(found.values())), strict=True), strict=True))
+
+
+def _fine_tuned(trials: Trials, figures: Sequence[CandidateFigures]) -> list[CandidateFigures]:
+    """Rows with a language model, that of the least expected regret first."""
+    able = [figure for figure in figures if trials.rows[figure.label].role is not Role.BASELINE]
+    return sorted(able, key=lambda figure: (figure.expected_regret or 0.0, figure.label))
+
+
+def _answers(
+    verdict: Verdict,
+    choice: Choice,
+    trials: Trials,
+    chosen: CandidateFigures,
+    leader: CandidateFigures,
+    tuned: Sequence[CandidateFigures],
+) -> list[Answer]:
+    metric = verdict.metric
+    ahead = choice.new_run.get((tuned[0].label, tuned[1].label)) if len(tuned) > 1 else None
+    tied = [
+        label
+        for label, placed in choice.placed.items()
+        if label != chosen.label and _overlap(placed.ranks, choice.placed[chosen.label].ranks)
+    ]
+    found: list[tuple[str, str | None]] = [
+        ("fine_tuning", said.best_fine_tuned(metric, tuned, ahead)),
+        ("cheapest", said.cheapest(verdict, chosen, leader)),
+        ("words", _against_words(verdict, choice, trials, tuned)),
+        ("sure", said.how_sure(verdict, chosen, tied)),
+        ("surer", _surer(verdict, choice, trials, chosen)),
+    ]
+    return [Answer.model_validate({"question": name, "sentence": text}) for name, text in found if text is not None]
+
+
+def _overlap(a: tuple[int, int], b: tuple[int, int]) -> bool:
+    return a[0] <= b[1] and b[0] <= a[1]
+
+
+def _against_words(verdict: Verdict, choice: Choice, trials: Trials, tuned: Sequence[CandidateFigures]) -> str | None:
+    """The best fine-tuned row against the best row without a language model."""
+    metric = verdict.metric
+    free = [label for label in choice.placed if trials.rows[label].role is Role.BASELINE]
+    if not free:
+        return None
+    words = min(free, key=lambda label: (choice.placed[label].expected_regret, label))
+    if not tuned:
+        return said.against_words(metric, None, words, None, None, False)
+    pair = (tuned[0].label, words) if METRICS[metric].higher_is_better else (words, tuned[0].label)
+    test = trials.tested(*pair, metric)
+    if test is None:
+        return said.against_words(metric, tuned[0].label, words, None, None, False)
+    apart = {frozenset(pair) for pair in told_apart(trials, metric, list(choice.placed))}
+    span = None if test.interval is None else [_shown(metric, end) for end in test.interval]
+    gap = _shown(metric, test.difference)
+    return said.against_words(metric, tuned[0].label, words, gap, span, frozenset(pair) in apart)
+
+
+def _surer(verdict: Verdict, choice: Choice, trials: Trials, chosen: CandidateFigures) -> str:
+    drawing = [row for label, row in trials.rows.items() if label in choice.placed and not row.deterministic]
+    seeds = max((len(row.seeds) for row in drawing), default=0)
+    spent = [seconds for row in drawing if (seconds := row.median_seconds()) is not None]
+    texts = trials.test.n if trials.test is not None else 0
+    target = _shown(verdict.metric, choice.target)
+    return said.surer(verdict, target, seeds, texts, sum(spent) if spent else None, chosen.expected_regret)
+
+
 def _against_baseline(
-    best: str, baseline: str | None, rows: Mapping[str, Row], comparisons: Sequence[Comparison]
+    leader: str, baseline: str | None, rows: Mapping[str, Row], comparisons: Sequence[Comparison]
 ) -> str | None:
     if baseline is None:
         return None
-    if best == baseline:
-        kind = "a row without a language model" if rows[best].role is Role.BASELINE else "the baseline"
-        return f"{in_text(best)}, {kind}, is itself the best on validation."
+    if leader == baseline:
+        kind = "a row without a language model" if rows[leader].role is Role.BASELINE else "the baseline"
+        return f"{in_text(leader)}, {kind}, is itself the best row."
     for comparison in comparisons:
-        if {comparison.a, comparison.b} == {best, baseline} and comparison.unit == "points":
+        if {comparison.a, comparison.b} == {leader, baseline} and comparison.unit == "points":
             return comparison.sentence
     return None
 
@@ -170,7 +256,10 @@ def _warnings(
             "compared, not methods."
         )
     elif seeds == 2:
-        warnings.append("Two seeds: too few for intervals or tests of methods; three are the least.")
+        warnings.append(
+            "Two seeds: intervals and tests of methods rest on what is believed of seed noise beforehand, too; three "
+            "seeds need no such belief."
+        )
     halves = [
         (c.interval_90[1] - c.interval_90[0]) / 2
         for c in comparisons
@@ -191,10 +280,10 @@ def _warnings(
     return warnings
 
 
-def _limits(rows: Mapping[str, Row], tests: Mapping[str, PairTest], best: str, chosen: Selection) -> list[str]:
+def _limits(trials: Trials, choice: Choice) -> list[str]:
     """What the verdict does not show, so that it is not taken for more."""
-    limits = []
-    if any(t.inference == "methods" and t.test != "none" for t in tests.values()):
+    limits, rows = [], trials.rows
+    if any(len(row.seeds) > 1 for row in rows.values()):
         limits.append("Statements about methods hold for new seeds and new examples, with this training split.")
     limits.append("Another training split, data set or model may order the rows differently.")
     untuned = [
@@ -208,10 +297,9 @@ def _limits(rows: Mapping[str, Row], tests: Mapping[str, PairTest], best: str, c
         limits.append(
             f"The learning rate of {which} is the method's default, not tuned on this data: a tuned one may do better."
         )
-    if len(chosen.candidates) > 1:
+    if len(choice.placed) > 1:
         limits.append(
-            f"{in_text(best)} was picked by its validation figures, so its test figure may owe a little to lucky "
-            "seeds; "
-            "this makes it harder, not easier, for a cheaper row to be recommended."
+            f"{in_text(choice.recommended)} was chosen by figures on these test texts, so its own figure may owe a "
+            "little to luck."
         )
     return limits

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from whichtune.errors import DataError
 from whichtune.metrics import METRICS, Split, metrics_of
 from whichtune.records.record import RunRecord, RunStatus
-from whichtune.stats.costs import Count, count_of, median_costs
+from whichtune.stats.costs import Count, count_of, median_costs, seconds_of_run
 from whichtune.stats.scores import Scores, class_scores, figure_scores, loss_scores, ratio_scores
 from whichtune.study.roles import Role
 
@@ -91,6 +91,11 @@ class Row:
     def median_count(self, key: Count) -> float | None:
         """Median over seeds of a count in the costs."""
         found = [count for run in self.completed.values() if (count := count_of(run.cost, key)) is not None]
+        return float(np.median(found)) if found else None
+
+    def median_seconds(self) -> float | None:
+        """Median over seeds of what a run took, evaluation included."""
+        found = [seconds for run in self.completed.values() if (seconds := seconds_of_run(run.cost)) is not None]
         return float(np.median(found)) if found else None
 
     def mean_metric(self, split: Split, metric: str) -> float | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import get_args
 
@@ -12,15 +11,15 @@ from whichtune.registry import did_you_mean
 from whichtune.stats.answers import Row, TestSet, common_seeds
 from whichtune.stats.confounds import Differences, find_differences
 from whichtune.stats.costs import Count, cost_ratios
-from whichtune.stats.pairs import TEST_NAMES, PairTest, StudyNoise, compare_scores
+from whichtune.stats.family import Adjusted
+from whichtune.stats.pairs import TEST_NAMES, PairTest
 from whichtune.stats.results import Comparison, Power, Verdict4, WithoutDuplicates, in_text
-from whichtune.stats.scores import Scores
+from whichtune.stats.trials import POINT, Trials
 from whichtune.study.published import Published
 from whichtune.study.roles import Role
 from whichtune.study.spec import Pair
 
 ALPHA = 0.05
-POINT = 0.01
 
 
 @dataclass(frozen=True)
@@ -49,15 +48,9 @@ class Tested:
     pair: PairTest | None
 
 
-def run_declared(
-    pair: Declared,
-    rows: Mapping[str, Row],
-    test: TestSet | None,
-    metric: str,
-    margin: float,
-    study: StudyNoise,
-) -> Tested:
-    """Test one pair. `margin` in points. Raises SettingError for a label that is no row of the study."""
+def run_declared(pair: Declared, trials: Trials, metric: str) -> Tested:
+    """Test one pair. Raises SettingError for a label that is no row of the study."""
+    rows = trials.rows
     for label in (pair.a, pair.b):
         if label not in rows:
             raise SettingError(f"A declared pair names '{label}', which is no row: {did_you_mean(label, rows)}")
@@ -69,7 +62,7 @@ def run_declared(
         metric=metric,
         unit=METRICS[metric].unit,
         verdict="not_tested",
-        margin=margin if METRICS[metric].unit == "points" else None,
+        margin=trials.margin if METRICS[metric].unit == "points" else None,
         cost_ratios=cost_ratios(a.costs, b.costs),
         declared=pair.declared,
         chosen=pair.chosen,
@@ -79,37 +72,23 @@ def run_declared(
         claim=pair.claim,
         published=pair.published,
     )
-    seeds = common_seeds(a, b) if a.can(metric) and b.can(metric) else []
-    if test is None or not seeds:
+    result = trials.tested(a.label, b.label, metric)
+    if result is None or trials.test is None:
         return Tested(blank.model_copy(update={"notes": [_why_not(a, b, metric)]}), None)
-    if a.run_ids == b.run_ids:
-        said = "Not compared: both rows are the same runs, since their settings came to the same."
-        return Tested(blank.model_copy(update={"notes": [said]}), None)
-    scores = a.scores(metric, test, seeds), b.scores(metric, test, seeds)
-    result = compare_metric(scores[0], scores[1], metric, margin, study)
-    notes = [*_seed_notes(a, b, seeds, result, metric), *_named(found)]
-    update = _figures(result, seeds, test, metric) | {"notes": notes}
-    update |= _without_duplicates(scores, test, metric, margin, result)
+    seeds = common_seeds(a, b)
+    notes = [*_seed_notes(a, b, seeds, result, trials, metric), *_named(found)]
+    update = _figures(result, seeds, trials.test, metric) | {"notes": notes}
     return Tested(blank.model_copy(update=update), result)
 
 
-def compare_metric(a: Scores, b: Scores, metric: str, margin: float, study: StudyNoise) -> PairTest:
-    """`compare_scores` with the margin in points, which a metric in nats has none of."""
-    limit = margin * POINT if METRICS[metric].unit == "points" else None
-    return compare_scores(a, b, limit, METRICS[metric].resampling == "proportion", study)
-
-
-def study_noise(rows: Iterable[Row], metric: str, test: TestSet | None) -> StudyNoise:
-    """Seed noise of all rows that completed."""
-    able = [] if test is None else [row.scores(metric, test, row.seeds) for row in rows if row.can(metric)]
-    return StudyNoise.of(able)
-
-
-def decide(tested: Tested, p: float | None, p_equivalence: float | None, family: int) -> Comparison:
+def decide(tested: Tested, adjusted: Adjusted | None) -> Comparison:
     """The verdict from corrected p values. A pair that was not tested keeps its verdict."""
     result, pair = tested.comparison, tested.pair
     if pair is None or result.difference is None:
         return result
+    p, p_equivalence, family = None, None, 0
+    if adjusted is not None:
+        p, p_equivalence, family = adjusted.p, adjusted.p_equivalence, adjusted.family
     within = p_equivalence is not None and p_equivalence <= ALPHA
     verdict: Verdict4 = "equivalent" if within else "undecided"
     if p is not None and p <= ALPHA and result.difference != 0:
@@ -121,6 +100,7 @@ def decide(tested: Tested, p: float | None, p_equivalence: float | None, family:
         "verdict": verdict,
         "within_margin": within,
         "family": family,
+        "correction": adjusted.correction if adjusted is not None else None,
         "power": _power(pair, verdict, family, result.unit),
     }
     decided = result.model_copy(update=update)
@@ -164,12 +144,14 @@ def _why_not(a: Row, b: Row, metric: str) -> str:
         parts.append(
             f"{in_text(row.label)} has no result, since {ended}" + (f" ({reason.rstrip('.')})" if reason else "")
         )
+    if not parts and a.run_ids == b.run_ids:
+        return "Not compared: both rows are the same runs, since their settings came to the same."
     if not parts:
         return "Not compared: the two have no seed in common."
     return f"Not compared: {'; '.join(parts)}."
 
 
-def _seed_notes(a: Row, b: Row, seeds: list[int | None], result: PairTest, metric: str) -> list[str]:
+def _seed_notes(a: Row, b: Row, seeds: list[int | None], result: PairTest, trials: Trials, metric: str) -> list[str]:
     notes = []
     for row in (a, b):
         if row.failed:
@@ -187,7 +169,13 @@ def _seed_notes(a: Row, b: Row, seeds: list[int | None], result: PairTest, metri
             f"{in_text(row.label)} {' and '.join(f'{scale * v:.1f}' for v in by_seed)} {unit}"
             for row, by_seed in ((a, result.a_by_seed), (b, result.b_by_seed))
         ]
-        notes.append(f"By seed: {', '.join(values)}. Two seeds are too few for an interval or a test.")
+        noise = trials.noise(metric)
+        believed = METRICS[metric].scale * noise.prior.sd
+        notes.append(
+            f"By seed: {', '.join(values)}. Two seeds hardly show how much seeds matter, so the test also rests on "
+            f"what is believed of that beforehand: a standard deviation of {believed:.2g} {in_unit(metric)}, worth "
+            f"{noise.prior.df:g} more seeds."
+        )
     if not result.seeds_matter:
         notes.append("All seeds gave the same answers, so the seeds add no noise here.")
     return notes
@@ -243,26 +231,27 @@ def _power(pair: PairTest, verdict: str, family: int, unit: str) -> Power | None
     )
 
 
-def _without_duplicates(
-    scores: tuple[Scores, Scores], test: TestSet, metric: str, margin: float, full: PairTest
-) -> dict[str, WithoutDuplicates]:
-    """The same test on the examples that are not also in train, kept where its answer is another."""
-    keep = ~test.duplicate_of_train
-    if keep.all() or keep.sum() < 2 or full.p is None or METRICS[metric].resampling == "confusion":
-        return {}
-    a, b = (Scores(s.values[:, keep], s.weight) for s in scores)
-    fewer = compare_metric(a, b, metric, margin, StudyNoise.of((a, b)))
-    if fewer.p is None or fewer.interval is None:
-        return {}
-    same_side = fewer.difference * full.difference > 0
-    if (fewer.p <= ALPHA) == (full.p <= ALPHA) and (same_side or full.p > ALPHA):
-        return {}
-    scale = METRICS[metric].scale
-    return {
-        "without_duplicates": WithoutDuplicates(
-            n_examples=int(keep.sum()),
-            difference=scale * fewer.difference,
-            interval=(scale * fewer.interval[0], scale * fewer.interval[1]),
-            p=fewer.p,
-        )
-    }
+def without_duplicates(full: Comparison, fresh: Tested, adjusted: Adjusted | None) -> WithoutDuplicates | None:
+    """The same pair on the test examples that are not also in train, where its answer is another there.
+
+    The same test with the study's noise on these examples, corrected over the same family.
+    """
+    other = decide(fresh, adjusted)
+    if other.p is None or other.interval is None or other.difference is None or full.verdict == "not_tested":
+        return None
+    shown = {comparison.verdict in ("better", "worse") for comparison in (full, other)}
+    turned = shown == {True} and full.verdict != other.verdict
+    if len(shown) == 1 and not turned:
+        return None
+    return WithoutDuplicates(
+        n_examples=other.n_examples,
+        difference=other.difference,
+        interval=other.interval,
+        p=other.p,
+        p_adjusted=other.p_adjusted,
+    )
+
+
+def in_unit(metric: str) -> str:
+    """`points` or `nats`."""
+    return "points" if METRICS[metric].unit == "points" else "nats"

@@ -32,6 +32,13 @@ def count_of(cost: Cost, key: Count) -> int | None:
     return cost.optimiser_steps if key == "optimiser_steps" else cost.examples_seen
 
 
+def seconds_of_run(cost: Cost) -> float | None:
+    """Seconds from loading to the last evaluation; None where nothing was timed."""
+    phases = (cost.load_seconds, cost.cache_seconds, cost.train_seconds, cost.curve_seconds, cost.evaluate_seconds)
+    timed = [seconds for seconds in phases if seconds is not None]
+    return sum(timed) if timed else None
+
+
 def cost_ratios(a: Mapping[str, float | None], b: Mapping[str, float | None]) -> dict[str, float | None]:
     """a divided by b; None where one is missing or b is zero."""
     ratios: dict[str, float | None] = {}

@@ -31,109 +31,14 @@ from functools import cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from whichtune.stats.noise import SeedNoise, own_noise
+from whichtune.stats.squares import MeanSquares, mean_squares
+
 FloatArray = NDArray[np.float64]
 
 MIN_SEEDS = 3
-# A method this much noisier than a pair (99 % point of F) tells nothing about that pair's noise.
-POOLING_LEVEL = 0.99
 _SEED_NODES = 48
 _EXAMPLE_NODES = 5
-
-
-@dataclass(frozen=True)
-class MeanSquares:
-    """The two-way table of differences `(..., S, E)`, one entry for each leading index."""
-
-    mean: FloatArray
-    seed: FloatArray
-    example: FloatArray
-    residual: FloatArray
-    n_seeds: int
-    n_examples: int
-
-
-def mean_squares(differences: ArrayLike) -> MeanSquares:
-    """Mean squares of `differences (..., S, E)`. Raises ValueError below 2 seeds or 2 examples."""
-    table = np.asarray(differences, dtype=np.float64)
-    n_seeds, n_examples = table.shape[-2:]
-    if n_seeds < 2 or n_examples < 2:
-        raise ValueError("mean squares need at least two seeds and two examples")
-    mean = table.mean(axis=(-2, -1))
-    by_seed, by_example = table.mean(axis=-1), table.mean(axis=-2)
-    square_seed = n_examples * ((by_seed - mean[..., None]) ** 2).sum(axis=-1)
-    square_example = n_seeds * ((by_example - mean[..., None]) ** 2).sum(axis=-1)
-    square_total = (table**2).sum(axis=(-2, -1)) - n_seeds * n_examples * mean**2
-    left = np.maximum(square_total - square_seed - square_example, 0.0)
-    # Below rounding a sum of squares is zero: differences that are all alike must look alike.
-    floor = 1e-12 * np.maximum(square_total, 1e-300)
-    left = np.where(left <= floor, 0.0, left)
-    square_seed = np.where(square_seed <= floor, 0.0, square_seed)
-    return MeanSquares(
-        mean,
-        square_seed / (n_seeds - 1),
-        square_example / (n_examples - 1),
-        left / ((n_seeds - 1) * (n_examples - 1)),
-        n_seeds,
-        n_examples,
-    )
-
-
-def satterthwaite(squares: MeanSquares) -> tuple[FloatArray, FloatArray]:
-    """Standard error and degrees of freedom by Satterthwaite (1946), for reference and the benchmark.
-
-    The degrees of freedom are those of MS_seed + MS_example - MS_residual. Where that sum is not
-    positive, the larger of MS_seed and MS_example takes its place.
-    """
-    degrees = (squares.n_seeds - 1, squares.n_examples - 1)
-    total = squares.seed + squares.example - squares.residual
-    total = np.where(total > 0, total, np.maximum(squares.seed, squares.example))
-    spread = (
-        squares.seed**2 / degrees[0] + squares.example**2 / degrees[1] + squares.residual**2 / (degrees[0] * degrees[1])
-    )
-    df = np.divide(total**2, spread, out=np.ones_like(total), where=spread > 0)
-    return np.sqrt(total / (squares.n_seeds * squares.n_examples)), np.maximum(df, 1.0)
-
-
-@dataclass(frozen=True)
-class SeedNoise:
-    """Variance of one seed's mean difference (residual included), and its degrees of freedom."""
-
-    variance: FloatArray
-    df: FloatArray
-
-
-def own_noise(squares: MeanSquares) -> SeedNoise:
-    """Seed noise from the pair alone: n_seeds - 1 degrees of freedom, at least the residual's share."""
-    variance = np.maximum(squares.seed, squares.residual) / squares.n_examples
-    return SeedNoise(variance, np.full_like(variance, squares.n_seeds - 1))
-
-
-def seed_noise(
-    squares: MeanSquares, own: ArrayLike, sides: ArrayLike, study: ArrayLike, study_df: ArrayLike
-) -> SeedNoise:
-    """Seed noise of a pair, with the help of the study's other methods.
-
-    `own (..., 2)` and `study (..., K)` are variances of the score over seeds, of the pair's two methods
-    (0 for one that draws nothing) and of all methods of the study; `sides (...)` is how many of the two
-    draw anything; `study_df (K,)` their seeds less one. The variance is the largest of
-    the pair's own, the sum of its two methods', and the study's average for so many methods. Methods
-    much noisier than the pair are left out of that average. The degrees of freedom are Satterthwaite's
-    for the average, at least the pair's own.
-    """
-    from scipy.stats import f
-
-    alone = own_noise(squares)
-    own, study = np.asarray(own, dtype=np.float64), np.asarray(study, dtype=np.float64)
-    weight, sides = np.asarray(study_df, dtype=np.float64), np.asarray(sides)
-    limit = f.ppf(POOLING_LEVEL, weight, squares.n_seeds - 1)
-    scale = np.maximum(own.max(axis=-1), squares.residual / squares.n_examples / np.maximum(sides, 1))
-    kept = np.where(study <= limit * scale[..., None], weight, 0.0)
-    total = (kept * study).sum(axis=-1)
-    average = np.divide(total, kept.sum(axis=-1), out=np.zeros_like(total), where=total > 0)
-    spread = (kept * study**2).sum(axis=-1)
-    df = np.divide(total**2, spread, out=np.zeros_like(total), where=spread > 0)
-    variance = np.maximum(np.maximum(alone.variance, own.sum(axis=-1)), sides * average)
-    return SeedNoise(variance, np.maximum(df, alone.df))
 
 
 @cache
@@ -170,6 +75,11 @@ class Reference:
     def floored(self, example: ArrayLike) -> Reference:
         """The same with an example part of at least `example`."""
         return Reference(self.seed, np.maximum(self.example, example), self.seed_df, self.example_df)
+
+    def where(self, chosen: NDArray[np.bool_]) -> Reference:
+        """Of some entries only."""
+        seed, example, df, _ = np.broadcast_arrays(self.seed, self.example, self.seed_df, chosen)
+        return Reference(seed[chosen], example[chosen], df[chosen], self.example_df)
 
     def _mixture(self) -> tuple[FloatArray, FloatArray]:
         """Scales `(..., N)` and weights: the sum of two t's is a normal with a random scale.
@@ -225,22 +135,29 @@ class Reference:
 
 @dataclass(frozen=True)
 class CrossedTest:
-    """Tests and intervals of the difference of two methods; arrays where the table had leading axes."""
+    """Tests and intervals of the difference of two methods; arrays where the table had leading axes.
+
+    One definition serves all of them: `p_above(bound)`, which grows with the bound. A two-sided p is twice the
+    smaller of the two one-sided ones and an interval holds the differences that are not rejected, so that the two
+    never contradict each other.
+    """
 
     squares: MeanSquares
     reference: Reference
 
-    def p_difference(self, true: float = 0.0, weight: float | None = 1.0) -> FloatArray:
+    def p_difference(self, true: ArrayLike = 0.0, weight: float | None = 1.0) -> FloatArray:
         """Two-sided p of "the true difference is `true`". 1 where nothing varies and nothing differs."""
-        return np.minimum(1.0, 2 * self._at(true, weight).sf(np.abs(self.squares.mean - true)))
+        side = np.where(self.squares.mean >= np.asarray(true), 1.0, -1.0)  # the other side's p is at least one half
+        p: FloatArray = np.minimum(1.0, 2 * self._one_sided(side, true, weight))
+        return p
 
-    def p_above(self, bound: float, weight: float | None = 1.0) -> FloatArray:
+    def p_above(self, bound: ArrayLike, weight: float | None = 1.0) -> FloatArray:
         """One-sided p of "the true difference is at most `bound`"; small where it is shown to be above."""
-        return self._at(bound, weight).sf(self.squares.mean - bound)
+        return self._one_sided(1.0, bound, weight)
 
-    def p_below(self, bound: float, weight: float | None = 1.0) -> FloatArray:
+    def p_below(self, bound: ArrayLike, weight: float | None = 1.0) -> FloatArray:
         """One-sided p of "the true difference is at least `bound`"."""
-        return self._at(bound, weight).sf(bound - self.squares.mean)
+        return self._one_sided(-1.0, bound, weight)
 
     def p_equivalence(self, margin: float, weight: float | None = 1.0) -> FloatArray:
         """Two one-sided tests (Schuirmann 1987): small where the difference is shown within the margin."""
@@ -254,15 +171,45 @@ class CrossedTest:
         mean = self.squares.mean
         inside, step = np.zeros_like(mean), self.reference.quantile(tail) + 1e-12
         for _ in range(60):
-            short = self._at(mean + side * step, weight).sf(step) > tail
+            short = self._one_sided(-side, mean + side * step, weight) > tail
             if not short.any():
                 break
             step = np.where(short, 2 * step, step)
         for _ in range(45):
             middle = (inside + step) / 2
-            short = self._at(mean + side * middle, weight).sf(middle) > tail
+            short = self._one_sided(-side, mean + side * middle, weight) > tail
             inside, step = np.where(short, middle, inside), np.where(short, step, middle)
         return mean + side * step
+
+    def _one_sided(self, side: ArrayLike, bound: ArrayLike, weight: float | None) -> FloatArray:
+        """The largest p of any difference beyond `bound`: of those at most `bound` with `side` 1, at least with -1.
+
+        That of `bound` itself, but for one case. Where two methods hardly disagree, a difference on the other side
+        of zero carries so much noise of the test set with it (`_at`) that it explains the data better than one
+        of zero does.
+        """
+        side, bound = np.asarray(side, dtype=np.float64), np.asarray(bound, dtype=np.float64)
+        p = self._at(bound, weight).sf(side * (self.squares.mean - bound))
+        if weight is None:
+            return p
+        beyond = self._likeliest_beyond(side, weight)
+        there = beyond > np.maximum(-side * bound, 0.0)
+        if there.any():
+            reference = self._at(beyond, weight).where(there)
+            p = np.array(p)
+            p[there] = np.maximum(p[there], reference.sf((side * self.squares.mean + beyond)[there]))
+        return p
+
+    def _likeliest_beyond(self, side: FloatArray, weight: float) -> FloatArray:
+        """How far on the other side of zero the noise that a difference brings along outweighs its distance most.
+
+        With m the mean and A the variance without the test set's own, the least of (m + x)^2 / (A + x (w - x) / n).
+        """
+        squares = self.squares
+        mean = side * squares.mean
+        rest = self.reference.seed - squares.residual / (squares.n_seeds * squares.n_examples)
+        far: FloatArray = (mean * weight - 2 * rest * squares.n_examples) / (weight + 2 * np.maximum(mean, 0))
+        return np.maximum(far, 0.0)
 
     def _at(self, true: ArrayLike, weight: float | None) -> Reference:
         """The reference where the true difference is `true`.
@@ -283,9 +230,9 @@ class CrossedTest:
 def crossed_test(differences: ArrayLike, noise: SeedNoise | None = None) -> CrossedTest:
     """Test of paired differences `(..., S, E)`; seed noise from the pair alone unless given.
 
-    Raises ValueError below three seeds.
+    Raises ValueError below three seeds, or below two examples; with given `noise` below one seed.
     """
     squares = mean_squares(differences)
-    if squares.n_seeds < MIN_SEEDS:
+    if noise is None and squares.n_seeds < MIN_SEEDS:
         raise ValueError(f"two methods are compared over at least {MIN_SEEDS} seeds, not {squares.n_seeds}")
     return CrossedTest(squares, Reference.of(squares, noise or own_noise(squares)))

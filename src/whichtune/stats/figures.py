@@ -13,6 +13,7 @@ from whichtune.stats.intervals import Interval, bca, confusion_interval, wilson
 from whichtune.stats.pairs import StudyNoise, pooled_noise
 from whichtune.stats.results import MethodFigures, RunFigures
 from whichtune.stats.scores import FloatArray, Scores
+from whichtune.stats.squares import mean_squares
 
 MOST_RESAMPLED = 3_000
 
@@ -105,7 +106,7 @@ def method_figures(row: Row, test: TestSet | None, metric: str, study: StudyNois
             "interval": _one_model(row, row.seeds[0], test, METRICS[metric]),
             "interval_holds_for": "this trained model and new examples",
         }
-    elif len(table) >= crossed.MIN_SEEDS:
+    else:
         found |= {
             "interval": _over_seeds(row, scored, test, metric, study),
             "interval_holds_for": "new seeds and new examples",
@@ -114,8 +115,8 @@ def method_figures(row: Row, test: TestSet | None, metric: str, study: StudyNois
 
 
 def _over_seeds(row: Row, scored: Scores, test: TestSet, metric: str, study: StudyNoise) -> Interval | None:
-    if scored.constant:
+    if scored.constant or test.n < 2:
         return _one_model(row, row.seeds[0], test, METRICS[metric])
-    noise = pooled_noise(crossed.mean_squares(scored.values), (scored,), study)
+    noise = pooled_noise(mean_squares(scored.values), (scored,), study)
     low, high = (float(x) for x in crossed.crossed_test(scored.values, noise).interval(weight=None))
     return (max(low, 0.0), high if METRICS[metric].unit == "nats" else min(high, 1.0))

@@ -8,6 +8,10 @@ the methods that trained them, and answers of several seeds must never be pooled
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from whichtune.stats.intervals import Interval, wilson
 
@@ -25,7 +29,7 @@ def mcnemar_midp(b: int, c: int) -> float:
         return 1.0
     low, n = min(b, c), b + c
     if b == c:
-        return float(1 - binom.pmf(low, n, 0.5))
+        return float(1 - binom.pmf(low, n, 0.5) / 2)
     return float(2 * binom.cdf(low, n, 0.5) - binom.pmf(low, n, 0.5))
 
 
@@ -88,3 +92,86 @@ def tango_p_above(b: int, c: int, n: int, difference: float) -> float:
     from scipy.stats import norm
 
     return float(norm.sf(tango_z(b, c, n, difference)))
+
+
+def shown_different(b: int, c: int, n: int) -> tuple[float, Interval]:
+    """Two-sided p and 95 % interval that never contradict each other.
+
+    A difference is shown where the mid-p and the score test both show it: p is the larger of the two, and Tango's
+    interval is stretched to zero where the mid-p test alone leaves zero open.
+    """
+    from scipy.stats import norm
+
+    p = max(mcnemar_midp(b, c), 2 * float(norm.sf(abs(tango_z(b, c, n, 0.0)))))
+    low, high = tango_interval(b, c, n, 0.95)
+    return (p, (low, high)) if p <= 0.05 else (p, (min(low, 0.0), max(high, 0.0)))
+
+
+@dataclass(frozen=True)
+class MeanTest:
+    """A t test of a mean difference over n examples, with its interval by inversion.
+
+    `weight` is what one example can count: a true difference d that a few examples carry leaves at least
+    |d| (weight - |d|) / n of noise, whether or not this test set holds any of them (`crossed.CrossedTest`).
+    """
+
+    mean: float
+    variance: float  # of the mean
+    n: int
+    weight: float | None
+
+    @classmethod
+    def of(cls, differences: NDArray[np.float64], weight: float | None) -> MeanTest:
+        n = len(differences)
+        return cls(float(differences.mean()), float(differences.var(ddof=1)) / n, n, weight)
+
+    def p_difference(self) -> float:
+        return min(1.0, 2 * min(self.p_above(0.0), self.p_below(0.0)))
+
+    def p_above(self, bound: float) -> float:
+        """One-sided p of "the true difference is at most `bound`"."""
+        return self._one_sided(self.mean, bound)
+
+    def p_below(self, bound: float) -> float:
+        """One-sided p of "the true difference is at least `bound`"."""
+        return self._one_sided(-self.mean, -bound)
+
+    def p_equivalence(self, margin: float) -> float:
+        return max(self.p_above(-margin), self.p_below(margin))
+
+    def interval(self, level: float) -> Interval | None:
+        """The differences that are not rejected at `1 - level`; None where all examples differ alike."""
+        from scipy.optimize import brentq
+
+        if self.variance <= 0:
+            return None
+        tail = (1 - level) / 2
+
+        def end(side: float) -> float:
+            mean, step = side * self.mean, math.sqrt(self.variance)
+            while self._one_sided(-mean, -(mean + step)) > tail:
+                step *= 2
+            return side * float(brentq(lambda at: self._one_sided(-mean, -at) - tail, mean, mean + step, xtol=1e-12))
+
+        low, high = end(-1.0), end(1.0)
+        most = math.inf if self.weight is None else 1.0
+        return max(low, -most), min(high, most)
+
+    def _one_sided(self, mean: float, bound: float) -> float:
+        p = self._beyond(mean, bound)
+        if self.weight is None:
+            return p
+        other = -max(mean * self.weight / (self.weight + 2 * max(mean, 0.0)), 0.0)
+        return max(p, self._beyond(mean, min(other, bound)))
+
+    def _beyond(self, mean: float, true: float) -> float:
+        from scipy.stats import t
+
+        size = 0.0 if self.weight is None else min(abs(true), self.weight)
+        floor = 0.0 if self.weight is None else size * (self.weight - size) / self.n
+        spread = math.sqrt(max(self.variance, floor))
+        return (
+            float(t.sf((mean - true) / spread, self.n - 1))
+            if spread > 0
+            else (0.5 if mean == true else float(mean < true))
+        )

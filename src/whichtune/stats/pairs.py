@@ -15,16 +15,20 @@ from numpy.typing import NDArray
 
 from whichtune.stats import crossed, paired, power
 from whichtune.stats.intervals import Interval
+from whichtune.stats.noise import FLOOR_SD, NO_SEED_SEEN, Prior, SeedNoise, own_noise, seed_noise
 from whichtune.stats.scores import Scores
+from whichtune.stats.squares import MeanSquares, mean_squares
 
-Test = Literal["crossed", "mcnemar", "paired_t", "none"]
+Test = Literal["crossed", "crossed_prior", "mcnemar", "paired_t", "none"]
 
 TEST_NAMES: dict[str, str] = {
     "crossed": "crossed random effects (seeds x examples)",
+    "crossed_prior": "crossed random effects (seeds x examples), seed noise with a stated prior",
     "mcnemar": "mid-p McNemar with Tango's interval",
     "paired_t": "paired t over examples",
     "none": "no test",
 }
+CROSSED = ("crossed", "crossed_prior")
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ class PairTest:
 
     def detectable(self, alpha: float) -> float | None:
         """Smallest true difference that would be shown with a chance of 80 %, at that level."""
-        if self.test == "crossed" and self.noise is not None:
+        if self.test in CROSSED and self.noise is not None:
             return power.detectable_crossed(self.noise, self.n_seeds, self.n_examples, alpha)
         if self.test == "mcnemar" and self.only_a_right is not None and self.only_b_right is not None:
             share = (self.only_a_right + self.only_b_right) / self.n_examples
@@ -79,7 +83,7 @@ class PairTest:
 
     def examples_needed(self, difference: float, alpha: float) -> int | None:
         """Test examples needed for `difference`; None where no number would do or nothing was tested."""
-        if self.test == "crossed" and self.noise is not None:
+        if self.test in CROSSED and self.noise is not None:
             return power.examples_needed(self.noise, self.n_seeds, difference, alpha)
         if self.test == "mcnemar" and self.only_a_right is not None and self.only_b_right is not None:
             share = (self.only_a_right + self.only_b_right) / self.n_examples
@@ -95,83 +99,107 @@ class PairTest:
 
     def seeds_needed(self, difference: float, alpha: float) -> int | None:
         """Seeds needed for `difference` with this test set; None where unknown or none would do."""
-        if self.test != "crossed" or self.noise is None:
+        if self.test not in CROSSED or self.noise is None:
             return None
         return power.seeds_needed(self.noise, self.n_examples, difference, alpha)
 
 
 @dataclass(frozen=True)
 class StudyNoise:
-    """Variance over seeds of each method of a study that draws anything, with its seeds less one."""
+    """Variance over seeds of each method of a study that draws anything, with its seeds less one.
+
+    `unit` is what 100 points are on the metric's scale: 1 where it is a share, the best baseline's value for a loss.
+    `belief` is what is held of seed noise beforehand, for a `unit` of 1.
+    """
 
     variances: tuple[float, ...]
     degrees: tuple[int, ...]
+    unit: float = 1.0
+    belief: Prior = NO_SEED_SEEN
 
     @classmethod
-    def of(cls, methods: Iterable[Scores]) -> StudyNoise:
+    def of(cls, methods: Iterable[Scores], unit: float = 1.0, belief: Prior | None = None) -> StudyNoise:
         """From all methods' scores; those with fewer than two seeds or no randomness tell nothing."""
         able = [m for m in methods if len(m.values) > 1 and not m.constant]
-        return cls(tuple(float(m.per_seed.var(ddof=1)) for m in able), tuple(len(m.values) - 1 for m in able))
+        variances = tuple(float(m.per_seed.var(ddof=1)) for m in able)
+        return cls(variances, tuple(len(m.values) - 1 for m in able), unit, belief or NO_SEED_SEEN)
+
+    @property
+    def floor(self) -> float:
+        """The least seed noise that is taken for one method, as a standard deviation."""
+        return FLOOR_SD * self.unit
+
+    @property
+    def prior(self) -> Prior:
+        """The belief on the metric's scale."""
+        return Prior(self.belief.sd * self.unit, self.belief.df)
 
 
-def pooled_noise(squares: crossed.MeanSquares, sides: Sequence[Scores], study: StudyNoise) -> crossed.SeedNoise:
-    """Seed noise of a difference (two sides) or of one method (one side), helped by the study."""
+def pooled_noise(squares: MeanSquares, sides: Sequence[Scores], study: StudyNoise) -> SeedNoise:
+    """Seed noise of a difference (two sides) or of one method (one side), helped by the study; with two seeds by what
+    was believed beforehand, too."""
     drawing = [side for side in sides if not side.constant]
-    if not study.variances or not drawing:
-        return crossed.own_noise(squares)
+    prior = study.prior if squares.n_seeds < crossed.MIN_SEEDS else None
+    if not drawing or (prior is None and not study.variances):
+        return own_noise(squares)
     own = [float(side.per_seed.var(ddof=1)) for side in drawing]
-    return crossed.seed_noise(squares, own, len(drawing), study.variances, study.degrees)
+    return seed_noise(squares, own, len(drawing), study.variances, study.degrees, study.floor, prior)
 
 
 def compare_scores(
-    a: Scores, b: Scores, margin: float | None, binary: bool, study: StudyNoise | None = None
+    a: Scores, b: Scores, margin: float | None, binary: bool, study: StudyNoise | None = None, brief: bool = False
 ) -> PairTest:
     """Test of two methods over the seeds they share: `a.values` and `b.values` `(S, E)`, seed by seed.
 
     A deterministic method repeats its one row for every seed of the other. `binary` says that scores
     are right (1) or wrong (0). `margin` is that of equivalence, None for no such test. Raises
     ValueError where the shapes differ. `study` is the seed noise of all methods of the study; without it
-    the pair's own has to do.
+    the pair's own has to do. `brief` leaves out intervals, which take longest, where seeds are crossed with examples.
     """
     if a.values.shape != b.values.shape:
         raise ValueError(f"scores of unlike shapes {a.values.shape} and {b.values.shape}")
     weight = None if a.weight is None or b.weight is None else max(a.weight, b.weight)
     seeds = tuple(float(x) for x in a.per_seed), tuple(float(x) for x in b.per_seed)
     table = a.values - b.values
+    if table.shape[1] < 2:
+        return PairTest("none", "methods", float(table.mean()), *seeds, n_examples=table.shape[1])
     if len(table) == 1:
         return _test_models(a, b, seeds, margin, weight, binary)
-    if len(table) < crossed.MIN_SEEDS:
-        return PairTest("none", "methods", float(table.mean()), *seeds, n_examples=table.shape[1])
-    squares = crossed.mean_squares(table)
+    squares = mean_squares(table)
     if float(squares.seed) == 0 and float(squares.residual) == 0:
         return _test_models(a, b, seeds, margin, weight, binary, seeds_matter=False)
-    return _test_methods(squares, pooled_noise(squares, (a, b), study or StudyNoise.of((a, b))), seeds, margin, weight)
+    noise = pooled_noise(squares, (a, b), study or StudyNoise.of((a, b)))
+    return _test_methods(squares, noise, seeds, margin, weight, brief)
 
 
 def _test_methods(
-    squares: crossed.MeanSquares,
-    noise: crossed.SeedNoise,
+    squares: MeanSquares,
+    noise: SeedNoise,
     seeds: tuple[tuple[float, ...], tuple[float, ...]],
     margin: float | None,
     weight: float | None,
+    brief: bool,
 ) -> PairTest:
     test = crossed.CrossedTest(squares, crossed.Reference.of(squares, noise))
     residual = float(squares.residual)
     seed_variance = max(float(noise.variance) - residual / squares.n_examples, 0.0)
     example_variance = max(float(squares.example) - residual, 0.0) / squares.n_seeds
-    low, high = test.interval(0.95, weight)
-    low90, high90 = test.interval(0.90, weight)
     cells = squares.n_seeds * squares.n_examples
-    most = math.inf if weight is None else 1.0
+
+    def interval(level: float) -> Interval:
+        most = math.inf if weight is None else 1.0
+        low, high = test.interval(level, weight)
+        return max(float(low), -most), min(float(high), most)
+
     return PairTest(
-        "crossed",
+        "crossed" if squares.n_seeds >= crossed.MIN_SEEDS else "crossed_prior",
         "methods",
         float(squares.mean),
         *seeds,
         n_examples=squares.n_examples,
-        interval=(max(float(low), -most), min(float(high), most)),
-        interval_90=(max(float(low90), -most), min(float(high90), most)),
-        p=float(test.p_difference()),
+        interval=None if brief else interval(0.95),
+        interval_90=None if brief else interval(0.90),
+        p=float(test.p_difference(weight=weight)),
         p_equivalence=None if margin is None else float(test.p_equivalence(margin, weight)),
         p_not_worse=None if margin is None else float(test.p_above(-margin, weight)),
         seed_sd=math.sqrt(seed_variance),
@@ -198,6 +226,7 @@ def _test_models(
     n = len(first)
     only_a, only_b = int(((first == 1) & (second == 0)).sum()), int(((first == 0) & (second == 1)).sum())
     difference, share = (only_a - only_b) / n, (only_a + only_b) / n
+    p, interval = paired.shown_different(only_a, only_b, n)
     above = None if margin is None else paired.tango_p_above(only_a, only_b, n, -margin)
     below = None if margin is None else paired.tango_p_above(only_b, only_a, n, -margin)
     return PairTest(
@@ -206,9 +235,9 @@ def _test_models(
         difference,
         *seeds,
         n_examples=n,
-        interval=paired.tango_interval(only_a, only_b, n, 0.95),
+        interval=interval,
         interval_90=paired.tango_interval(only_a, only_b, n, 0.90),
-        p=paired.mcnemar_midp(only_a, only_b),
+        p=p,
         p_equivalence=None if above is None or below is None else max(above, below),
         p_not_worse=above,
         example_error=math.sqrt((share - difference**2) / n),
@@ -226,35 +255,18 @@ def _paired_t(
     inference: Literal["methods", "models"],
     seeds_matter: bool,
 ) -> PairTest:
-    from scipy.stats import t
-
-    n, mean = len(differences), float(differences.mean())
-    variance = float(differences.var(ddof=1)) / n
-    error = math.sqrt(variance)
-    most = math.inf if weight is None else 1.0
-
-    def interval(level: float) -> Interval:
-        half = float(t.ppf(0.5 + level / 2, n - 1)) * error
-        return max(mean - half, -most), min(mean + half, most)
-
-    def above(value: float, bound: float) -> float:
-        floor = 0.0 if weight is None else max(abs(bound) * (weight - abs(bound)), 0.0) / n
-        spread = math.sqrt(max(variance, floor))
-        return float(t.sf((value - bound) / spread, n - 1)) if spread > 0 else float(value <= bound)
-
-    not_worse = None if margin is None else above(mean, -margin)
-    not_better = None if margin is None else above(-mean, -margin)
+    test = paired.MeanTest.of(differences, weight)
     return PairTest(
         "paired_t",
         inference,
-        mean,
+        test.mean,
         *seeds,
-        n_examples=n,
-        interval=interval(0.95) if error > 0 else None,
-        interval_90=interval(0.90) if error > 0 else None,
-        p=min(1.0, 2 * float(t.sf(abs(mean) / error, n - 1))) if error > 0 else 1.0,
-        p_equivalence=None if not_worse is None or not_better is None else max(not_worse, not_better),
-        p_not_worse=not_worse,
-        example_error=error,
+        n_examples=test.n,
+        interval=test.interval(0.95),
+        interval_90=test.interval(0.90),
+        p=test.p_difference(),
+        p_equivalence=None if margin is None else test.p_equivalence(margin),
+        p_not_worse=None if margin is None else test.p_above(-margin),
+        example_error=math.sqrt(test.variance),
         seeds_matter=seeds_matter,
     )

@@ -15,6 +15,7 @@ from whichtune.study.published import Published
 
 Verdict4 = Literal["better", "worse", "equivalent", "undecided", "not_tested"]
 Span = tuple[float, float]
+RankSpan = tuple[int, int]
 
 
 def in_text(label: str) -> str:
@@ -58,7 +59,7 @@ class MethodFigures(_Result):
     test: float | None = Field(default=None, description="mean over seeds")
     test_by_seed: list[float] = []
     seed_sd: float | None = Field(default=None, description="standard deviation of the test figure over seeds")
-    interval: Span | None = Field(default=None, description="95 %; null with two seeds")
+    interval: Span | None = Field(default=None, description="95 %; with two seeds it also rests on the verdict's prior")
     interval_holds_for: Literal["new seeds and new examples", "this trained model and new examples"] | None = None
     costs: dict[str, float | None] = Field(default={}, description="medians over seeds")
 
@@ -82,6 +83,7 @@ class WithoutDuplicates(_Result):
     difference: float
     interval: Span = Field(description="95 %")
     p: float = Field(description="uncorrected")
+    p_adjusted: float | None = Field(default=None, description="corrected as the pair on all examples is")
 
 
 class Comparison(_Result):
@@ -95,9 +97,12 @@ class Comparison(_Result):
     interval: Span | None = Field(default=None, description="95 %, of this pair alone, in `unit`")
     interval_90: Span | None = Field(default=None, description="90 %: within the margin where equivalence is shown")
     p: float | None = Field(default=None, description="of no difference, two-sided, uncorrected")
-    p_adjusted: float | None = Field(default=None, description="corrected over all declared claims (Holm, Shaffer)")
+    p_adjusted: float | None = Field(default=None, description="corrected over the pairs of its family")
     p_equivalence: float | None = Field(default=None, description="of a difference of the margin or more")
-    p_equivalence_adjusted: float | None = None
+    p_equivalence_adjusted: float | None = Field(
+        default=None, description="Holm over the family's claims of equivalence, apart from those of a difference"
+    )
+    correction: str | None = Field(default=None, description="how p was corrected")
     verdict: Verdict4
     within_margin: bool = Field(default=False, description="shown to be smaller than the margin, whatever the verdict")
     margin: float | None = None
@@ -141,15 +146,33 @@ class CandidateFigures(_Result):
 
     label: str
     standing: str
-    validation: float = Field(description="mean over seeds, in percent")
+    validation: float | None = Field(default=None, description="mean over seeds, in percent")
     test: float | None = Field(default=None, description="mean over seeds, in percent")
     cost: float | None = Field(description="median over seeds of the chosen cost")
-    difference: float | None = Field(default=None, description="test figure minus that of the best, in points")
+    difference: float | None = Field(default=None, description="test figure minus that of the leader, in points")
     lower_bound: float | None = Field(
         default=None, description="one-sided 95 % bound of the difference on its worse side, uncorrected"
     )
-    p: float | None = Field(default=None, description="of being worse than the best by the margin or more")
+    p: float | None = Field(default=None, description="of being worse than the leader by the margin or more")
     p_adjusted: float | None = Field(default=None, description="Holm over the cheaper candidates")
+    expected_regret: float | None = Field(
+        default=None, description="what choosing this row is expected to cost against the truly best, in points"
+    )
+    regret_bound: float | None = Field(default=None, description="it costs at most so much, with a chance of 95 %")
+    p_best: float | None = Field(default=None, description="chance to be truly the best")
+    p_within: float | None = Field(default=None, description="chance to be within the margin of the truly best")
+    p_new_run: float | None = Field(
+        default=None, description="chance that a new run of it is truly better than a new run of the leader"
+    )
+    ranks: RankSpan | None = Field(default=None, description="lowest and highest rank that are not ruled out")
+    tie_group: int | None = Field(default=None, description="rows of one number are not told apart from its first")
+
+
+class Answer(_Result):
+    """One of the questions that a study is made for, answered in a sentence."""
+
+    question: Literal["fine_tuning", "cheapest", "words", "sure", "surer"]
+    sentence: str
 
 
 class Verdict(_Result):
@@ -157,6 +180,20 @@ class Verdict(_Result):
 
     recommended: str | None
     best: str | None = Field(description="highest on validation")
+    leader: str | None = Field(default=None, description="the row with the least expected regret")
+    best_fine_tuned: str | None = Field(default=None, description="the same among rows with a language model")
+    margin_reached: bool | None = Field(
+        default=None, description="whether the recommended row is expected to cost at most the margin"
+    )
+    answers: list[Answer] = []
+    seeds_needed: int | None = Field(
+        default=None, description="seeds of each row that would bring the expected regret to a quarter of the margin"
+    )
+    texts_needed: int | None = Field(default=None, description="test texts that would")
+    prior_seed_sd: float | None = Field(
+        default=None, description="seed noise that is believed beforehand, a standard deviation in points"
+    )
+    prior_weight: float | None = Field(default=None, description="how many degrees of freedom that is worth")
     baseline: str | None
     metric: str
     margin: float

@@ -85,5 +85,5 @@ def _linearised(metric: Metric, labels: NDArray[np.int64], predictions: NDArray[
         influence = metric.influence_of(counts)
         rows.append(metric.of_classes(labels, row, classes) + influence[labels, row])
         seen = counts.sum(axis=1) > 0
-        weights.append(float((np.diag(influence)[:, None] - influence)[seen].max()))
+        weights.append(float(np.abs(np.diag(influence)[:, None] - influence)[seen].max()))
     return Scores(np.stack(rows), max(weights))

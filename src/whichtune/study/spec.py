@@ -315,6 +315,10 @@ class Study(Frozen):
         description="`auto`: accuracy, or macro F1 where the largest class exceeds 60 %; rougeL for written texts",
     )
     margin: float = Field(1.0, gt=0, description="points of the primary metric that count as no difference")
+    prior_seed_sd: float = Field(
+        1.0, gt=0, description="points by which seeds are believed to scatter a score before any is seen"
+    )
+    prior_weight: float = Field(4.0, gt=0, description="seeds that this belief is worth")
     selection_cost: Literal[
         "train_seconds", "peak_memory_bytes", "trainable_parameters", "adapter_bytes", "inference_ms", "flops"
     ] = Field("train_seconds", description="the cost by which the recommended run is the cheapest")

@@ -1,0 +1,180 @@
+"""The decision in plain words: which row to use, what that may cost, and what would make it surer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from whichtune.evidence.sentences import points, ratio
+from whichtune.metrics import METRICS, metric_title
+from whichtune.stats.costs import COSTS
+from whichtune.stats.results import CandidateFigures, Verdict, in_text
+from whichtune.wording import duration, listing, number, plural
+
+SURE = 0.95
+
+
+def score(metric: str, value: float | None) -> str:
+    """A test figure as it is told: `93.3 %`, or `0.412 nats`."""
+    if value is None:
+        return "no figure"
+    return f"{number(value, 1)} %" if METRICS[metric].unit == "points" else f"{number(value, 3)} nats"
+
+
+def amount(metric: str, value: float) -> str:
+    """A difference or a regret: `0.4 points`, `0.012 nats`."""
+    if METRICS[metric].unit != "points":
+        return f"{number(value, 3)} nats"
+    return points(value, 2 if 0 < value < 0.1 else 1)
+
+
+def chance(p: float) -> str:
+    """`84 %`, `over 99 %`, `under 1 %`."""
+    if p > 0.99:
+        return "over 99 %"
+    return "under 1 %" if p < 0.01 else f"{100 * p:.0f} %"
+
+
+def rule_text(selection_cost: str, margin: float) -> str:
+    """The selection rule in one sentence."""
+    return (
+        f"Recommended is the row with the lowest {COSTS.get(selection_cost, selection_cost)} whose expected regret is "
+        f"at most {points(margin)}: what choosing it is expected to cost on test against the truly best row, given the "
+        "noise of seeds and of the test set. Where no row's is, the one with the least."
+    )
+
+
+def regret_text(metric: str, row: CandidateFigures) -> str:
+    """`expected to cost 0.4 points against the truly best row (at most 1.6 with a chance of 95 %)`."""
+    if row.expected_regret is None or row.regret_bound is None:
+        return "not judged"
+    bound = amount(metric, row.regret_bound)
+    return f"expected to cost {amount(metric, row.expected_regret)} against the truly best row (at most {bound}, 95 %)"
+
+
+def headline(verdict: Verdict, chosen: CandidateFigures, leader: CandidateFigures, cheaper: bool) -> str:
+    """The one sentence to read. `cheaper`: whether any row costs less than the one to use."""
+    metric = verdict.metric
+    name = f"{in_text(chosen.label)} ({score(metric, chosen.test)} on test)"
+    if not verdict.margin_reached:
+        return (
+            f"Use {name} for now: no row has a smaller expected regret, yet it is {regret_text(metric, chosen)}, more "
+            f"than the margin of {points(verdict.margin)}."
+        )
+    if chosen.label != leader.label:
+        return (
+            f"Use {name}: it is the cheapest row that is good enough, {regret_text(metric, chosen)}"
+            f"{_saving(verdict.selection_cost, chosen, leader)}."
+        )
+    if cheaper:
+        return (
+            f"Use {name}, the best row, {regret_text(metric, chosen)}: no cheaper row is expected to be within "
+            f"{points(verdict.margin)}."
+        )
+    return f"Use {name}, the best row and the cheapest, {regret_text(metric, chosen)}."
+
+
+def _saving(cost: str, chosen: CandidateFigures, other: CandidateFigures) -> str:
+    if chosen.cost is None or not other.cost:
+        return ""
+    return f", for {ratio(chosen.cost / other.cost)} the {COSTS.get(cost, cost)} of {in_text(other.label)}"
+
+
+def candidate_sentence(metric: str, row: CandidateFigures) -> str:
+    """Where a row stands and what choosing it would cost."""
+    label, regret = in_text(row.label), regret_text(metric, row)
+    sentences = {
+        "best": f"{label} scores highest and is truly the best with a chance of {chance(row.p_best or 0.0)}; choosing "
+        f"it is {regret}.",
+        "good enough": f"{label} is good enough: choosing it is {regret}.",
+        "undecided": f"{label} may be good enough or not: choosing it is {regret}.",
+        "shown worse": f"{label} is shown to be worse than the best: choosing it is {regret}.",
+    }
+    return sentences[row.standing]
+
+
+def best_fine_tuned(metric: str, rows: Sequence[CandidateFigures], ahead: float | None) -> str:
+    """Which fine-tuning method is best. `rows`: those with a language model, the best first; `ahead`: the chance that
+    a new run of the first beats one of the second."""
+    if not rows:
+        return "No row with a language model completed."
+    first = rows[0]
+    text = f"{in_text(first.label)} is the best fine-tuned row: test {metric_title(metric)} {score(metric, first.test)}"
+    if len(rows) == 1 or ahead is None:
+        return f"{text}; there is no other."
+    return (
+        f"{text}; a new run of it is better than one of {in_text(rows[1].label)}, the next with "
+        f"{score(metric, rows[1].test)}, with a chance of {chance(ahead)}."
+    )
+
+
+def cheapest(verdict: Verdict, chosen: CandidateFigures, leader: CandidateFigures) -> str:
+    """Which row is the cheapest that is good enough."""
+    if not verdict.margin_reached:
+        return f"No row is expected to be within {points(verdict.margin)} of the truly best one."
+    what = COSTS.get(verdict.selection_cost, verdict.selection_cost)
+    text = f"{in_text(chosen.label)} has the lowest {what} of the rows that are good enough: "
+    saving = "" if chosen.label == leader.label else _saving(verdict.selection_cost, chosen, leader)
+    return f"{text}{regret_text(verdict.metric, chosen)}{saving}."
+
+
+def against_words(
+    metric: str, tuned: str | None, words: str | None, gap: float | None, span: Sequence[float] | None, shown: bool
+) -> str | None:
+    """Whether fine-tuning beats the best row without a language model; `gap` is in favour of the fine-tuned row."""
+    if words is None:
+        return None
+    if tuned is None or gap is None:
+        return f"No fine-tuned row can be compared with {in_text(words)}, the best row without a language model."
+    digits = 1 if METRICS[metric].unit == "points" else 3
+    interval = "" if span is None else f" ({number(span[0], digits)} to {number(span[1], digits)})"
+    first, other = in_text(tuned), f"{in_text(words)}, the best row without a language model"
+    if shown and gap > 0:
+        return f"{first} beats {other}, by {amount(metric, gap)}{interval}."
+    if shown:
+        return f"No fine-tuned row beats {other}: {first} is {amount(metric, -gap)} behind{_turned(span, digits)}."
+    where = f"{amount(metric, abs(gap))} {'ahead' if gap >= 0 else 'behind'}"
+    reach = interval if gap >= 0 else _turned(span, digits)
+    return f"No fine-tuned row is shown to beat {other}: {first} is {where}{reach}."
+
+
+def _turned(span: Sequence[float] | None, digits: int) -> str:
+    return "" if span is None else f" ({number(-span[1], digits)} to {number(-span[0], digits)})"
+
+
+def how_sure(verdict: Verdict, chosen: CandidateFigures, tied: Sequence[str]) -> str:
+    """The chance that the row is good enough, and which rows it is not told apart from."""
+    text = (
+        f"With a chance of {chance(chosen.p_within or 0.0)} {in_text(chosen.label)} is within "
+        f"{points(verdict.margin)} of the truly best row"
+    )
+    if not tied:
+        return f"{text}; every other row is told apart from it."
+    return f"{text}; not told apart from it: {listing([in_text(label) for label in tied])}."
+
+
+def surer(verdict: Verdict, target: float, seeds: int, texts: int, seconds: float | None, regret: float | None) -> str:
+    """What would make it surer: seeds and labelled texts as they are, `seconds` that another seed of all rows takes."""
+    if regret is not None and regret <= target:
+        return (
+            f"More data would change little: the expected regret is below {amount(verdict.metric, target)}, a quarter "
+            "of the margin."
+        )
+    ways = []
+    if verdict.seeds_needed is not None and verdict.seeds_needed > seeds:
+        more = verdict.seeds_needed - seeds
+        takes = "" if seconds is None else f", about {duration(seconds * more)} more"
+        ways.append(f"{plural(verdict.seeds_needed, 'seed')} of each row instead of {seeds}{takes}")
+    if verdict.texts_needed is not None and verdict.texts_needed > texts:
+        ways.append(f"about {_rounded(verdict.texts_needed):,} labelled test texts instead of {texts:,}")
+    if not ways:
+        return (
+            "Neither more seeds nor more test texts alone would bring the expected regret below "
+            f"{amount(verdict.metric, target)}: both are needed."
+        )
+    return f"{listing(ways, 'or').capitalize()} would bring the expected regret below {amount(verdict.metric, target)}."
+
+
+def _rounded(n: int) -> int:
+    """Two significant figures: a forecast is no more exact than that."""
+    step: int = 10 ** max(0, len(str(n)) - 2)
+    return -(-n // step) * step

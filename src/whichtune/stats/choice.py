@@ -1,0 +1,156 @@
+"""Which row to use: the cheapest whose expected regret is at most the margin, with how sure that is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from whichtune.metrics import METRICS
+from whichtune.stats import decision
+from whichtune.stats.comparing import ALPHA
+from whichtune.stats.correction import MOST_CLOSED, closed_pairs, holm
+from whichtune.stats.decision import Standing
+from whichtune.stats.standing import standing_of
+from whichtune.stats.trials import POINT, Trials
+
+# Regret that is small enough to stop: a quarter of what counts as no difference.
+TARGET_SHARE = 0.25
+MOST_SEEDS, MOST_TEXTS = 32, 64  # times as many are looked for
+
+
+@dataclass(frozen=True)
+class Placed:
+    """One row among the others, on the metric's scale: what choosing it costs, and where it stands."""
+
+    label: str
+    expected_regret: float
+    regret_bound: float
+    p_best: float
+    p_within: float
+    ranks: tuple[int, int]
+    tie_group: int
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The rows as placed, the one to use and the one with the least expected regret.
+
+    `reached`: the one to use is expected to cost at most the margin. `new_run[a, b]` is the chance that a new run of a
+    is truly better than a new run of b. `seeds_needed` and `texts_needed` bring the expected regret to a quarter of
+    the margin with these means: how many seeds for each row, and how many test texts; None where no number would,
+    and the present number where it is there already.
+    """
+
+    placed: Mapping[str, Placed]
+    recommended: str
+    leader: str
+    reached: bool
+    target: float
+    new_run: Mapping[tuple[str, str], float]
+    seeds_needed: int | None
+    texts_needed: int | None
+
+
+def choose_row(
+    trials: Trials, metric: str, costs: Mapping[str, float | None], allowed: Sequence[str] | None = None
+) -> Choice | None:
+    """The choice among the rows that the metric can be told of; None where there is none, or a single test text.
+
+    `costs` by label decide which is the cheapest; `allowed` are the rows that may be chosen, all unless given.
+    """
+    labels = [label for label in trials.able(metric) if allowed is None or label in allowed]
+    if not labels or trials.test is None or trials.test.n < 2:
+        return None
+    standing = standing_of(trials.seen(metric, labels), trials.noise(metric))
+    unit = trials.noise(metric).unit
+    margin = trials.margin * POINT * unit
+    drawn = decision.regrets(decision.posterior_means(standing))
+    expected, bounds = drawn.mean(axis=0), decision.regret_bounds(standing)
+    known = [cost if (cost := costs.get(label)) is not None else np.inf for label in labels]
+    place = int(decision.choose(expected, known, margin))
+    best = int(expected.argmin())
+    ranks, ties = placed_among(trials, metric, labels, standing.mean)
+    ahead = decision.new_run_ahead(standing, decision.SPREAD_SCALE * unit)
+    target = TARGET_SHARE * margin
+    return Choice(
+        placed={
+            label: Placed(
+                label,
+                float(expected[i]),
+                float(bounds[i]),
+                float((drawn[:, i] == 0).mean()),
+                float((drawn[:, i] <= margin).mean()),
+                ranks[i],
+                ties[i],
+            )
+            for i, label in enumerate(labels)
+        },
+        recommended=labels[place],
+        leader=labels[best],
+        reached=bool(expected[place] <= margin),
+        target=target,
+        new_run={(a, b): float(ahead[i, j]) for i, a in enumerate(labels) for j, b in enumerate(labels) if i != j},
+        seeds_needed=_needed(standing, target, place, trials, labels, "seeds"),
+        texts_needed=_needed(standing, target, place, trials, labels, "texts"),
+    )
+
+
+def placed_among(
+    trials: Trials, metric: str, labels: Sequence[str], figures: np.ndarray
+) -> tuple[list[tuple[int, int]], list[int]]:
+    """Range of ranks and tie group of each row, by `figures (K,)` of which more is better.
+
+    Rows share a rank unless the test of the two, corrected for all pairs, tells them apart. A tie group is its leading
+    row with all rows that are not told apart from it.
+    """
+    apart = told_apart(trials, metric, labels)
+    sign = 1.0 if METRICS[metric].higher_is_better else -1.0
+    better = np.zeros((len(labels), len(labels)), dtype=bool)
+    for (a, b), difference in apart.items():
+        i, j = labels.index(a), labels.index(b)
+        better[(i, j) if sign * difference > 0 else (j, i)] = True
+    ranks = [(1 + int(better[:, i].sum()), len(labels) - int(better[i].sum())) for i in range(len(labels))]
+    ties, group = [0] * len(labels), 0
+    for head in np.argsort(-figures, kind="stable"):
+        if ties[head]:
+            continue
+        group += 1
+        for i in range(len(labels)):
+            if not ties[i] and not better[head, i]:
+                ties[i] = group
+    return ranks, ties
+
+
+def told_apart(trials: Trials, metric: str, labels: Sequence[str]) -> dict[tuple[str, str], float]:
+    """Differences of the pairs that are shown to differ, corrected for all pairs of these rows."""
+    tests = {pair: test for pair, test in trials.all_pairs(metric).items() if set(pair) <= set(labels)}
+    p = [test.p for test in tests.values() if test.p is not None]
+    if len(labels) <= MOST_CLOSED:
+        adjusted = [float(x) for x in closed_pairs(p, [(labels.index(a), labels.index(b)) for a, b in tests])]
+    else:
+        adjusted = holm(p)
+    found = zip(tests.items(), adjusted, strict=True)
+    return {pair: test.difference for (pair, test), value in found if value <= ALPHA and test.difference != 0}
+
+
+def _needed(
+    standing: Standing, target: float, place: int, trials: Trials, labels: Sequence[str], what: str
+) -> int | None:
+    """How many seeds or test texts would bring the row's expected regret to the target, the means as they are."""
+    now = max(len(trials.rows[label].seeds) for label in labels)
+    if what == "texts":
+        now = trials.test.n if trials.test is not None else 0
+    times, most = 1.0, MOST_TEXTS if what == "texts" else MOST_SEEDS / now
+    while times <= most:
+        more = (
+            replace(standing, seed_variance=standing.seed_variance / times)
+            if what == "seeds"
+            else replace(standing, example=standing.example / times)
+        )
+        drawn = decision.regrets(decision.posterior_means(more))
+        if float(drawn[:, place].mean()) <= target:
+            return round(now * times)
+        times = times * 1.25 if what == "texts" else (round(now * times) + 1) / now
+    return None
