@@ -13,7 +13,7 @@ from whichtune.study.roles import Role
 def test_the_cheapest_row_shown_to_be_no_worse_is_recommended(tmp_path: Path) -> None:
     n = 5000
     rng = np.random.default_rng(14)
-    study = study_on_disk(tmp_path, n=n, selection_cost="train_seconds", margin=1.0)
+    study = study_on_disk(tmp_path, n=n, selection_cost="training_seconds", margin=1.0)
     hard = rng.random(n) < 0.05
     for label, seconds, validation, extra in (
         ("best", 100.0, 0.96, 0.0),

@@ -90,6 +90,12 @@ class MemoryMonitor:
             self.peak = max(self.peak, anonymous_bytes() - self.baseline)
             self._done.wait(SAMPLE_SECONDS)
 
+    def so_far(self) -> int:
+        """The peak up to now, in bytes."""
+        if self.device.type == "cuda":
+            return int(torch.cuda.max_memory_allocated(self.device))
+        return max(self.peak, anonymous_bytes() - self.baseline)
+
     def __exit__(self, *_: object) -> None:
         if self.device.type == "cuda":
             self.peak = torch.cuda.max_memory_allocated(self.device)

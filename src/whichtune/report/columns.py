@@ -11,10 +11,15 @@ from whichtune.report.rows import TableRow
 from whichtune.report.view import View
 from whichtune.report.words import Show
 
+SHARED_MARK = " †"  # beside seconds that were measured while other runs shared the machine
+
 
 @dataclass(frozen=True)
 class Column:
-    """Figures of one kind: of a split, or where there is none a cost. `scale` and `digits` write its range."""
+    """Figures of one kind: of a split, or where there is none a cost. `scale` and `digits` write its range.
+
+    `timed`: a duration, which is marked where other runs shared the machine.
+    """
 
     title: str
     figure: str
@@ -22,13 +27,16 @@ class Column:
     split: Split | None = None
     scale: float = 1
     digits: int = 3
+    timed: bool = False
 
     def value(self, row: TableRow) -> float | None:
         """The row's figure over its seeds, as it is recorded."""
         return row.cost(self.figure) if self.split is None else row.mean(self.split, self.figure)
 
     def text(self, row: TableRow) -> str:
-        return self.show(self.value(row))
+        value = self.value(row)
+        shared = self.timed and value is not None and row.runs_at_once > 1
+        return self.show(value) + (SHARED_MARK if shared else "")
 
     def ends(self, row: TableRow) -> tuple[float, float] | None:
         """The lowest and the highest seed of a figure of a split, as it is shown."""
@@ -36,16 +44,17 @@ class Column:
         return None if found is None else (self.scale * found[0], self.scale * found[1])
 
 
+TRAINING = Column("train s", "training_seconds", words.seconds, timed=True)
 COSTS = (
     Column("trainable parameters", "trainable_parameters", words.whole),
-    Column("train s", "train_seconds", words.seconds),
-    Column("longest epoch s", "max_epoch_seconds", words.seconds),
+    TRAINING,
+    Column("longest epoch s", "max_epoch_seconds", words.seconds, timed=True),
     Column("peak memory MiB", "peak_memory_bytes", words.mebibytes),
-    Column("GFLOP", "flops", words.giga_operations),
+    Column("GFLOP", "training_flops", words.giga_operations),
 )
 STORED = Column("stored MiB", "adapter_bytes", words.mebibytes_fine)
 EPOCHS = Column("epochs", "epochs", words.seconds)
-LATENCY = "inference_ms"
+LATENCY = Column("ms/text", "inference_ms", words.seconds, timed=True)
 
 
 def metric_column(metric: Metric, split: Split) -> Column:

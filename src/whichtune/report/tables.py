@@ -12,6 +12,7 @@ from whichtune.records.record import SPLITS
 from whichtune.report import words
 from whichtune.report.cells import cell
 from whichtune.report.columns import COSTS, EPOCHS, LATENCY, Column, has_stopping, score_columns
+from whichtune.report.cost_notes import cost_notes
 from whichtune.report.rows import TableRow
 from whichtune.report.run_notes import run_notes, stopping_notes
 from whichtune.report.sections import page_of
@@ -57,9 +58,8 @@ class Table:
 def columns_of(view: View) -> list[Column]:
     """Every column of table.md but the row's name and seeds, in order."""
     page = page_of(view)
-    latency = Column("ms/text", LATENCY, words.seconds)
     epochs = [EPOCHS] if has_stopping(view) else []
-    return [*score_columns(view, page.beside_loss), *COSTS, *page.uses, latency, *epochs]
+    return [*score_columns(view, page.beside_loss), *COSTS, *page.uses, LATENCY, *epochs]
 
 
 def cells(view: View) -> tuple[list[str], list[list[str]]]:
@@ -183,7 +183,7 @@ def verdict_lines(view: View) -> list[str]:
 
 def footnotes(view: View) -> list[str]:
     """What a reader must know beside the figures: what they are, shared settings, the reasons of what failed."""
-    return [*figure_notes(view), *common_settings(view), *failure_notes(view)]
+    return [*figure_notes(view), *cost_notes(view), *common_settings(view), *failure_notes(view)]
 
 
 def figure_notes(view: View) -> list[str]:

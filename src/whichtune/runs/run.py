@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PretrainedConfig
 
+    from whichtune.shortcuts.prepared import Prepared
     from whichtune.tasks.base import AnyDataset, DatasetT, EncodedT, ForwardT, ModelT, Task
     from whichtune.training.objective import EncodedData
     from whichtune.training.trainer import Training
@@ -71,10 +72,12 @@ def run_one(
     on_event: Listener = lambda event: None,
     memory_baseline: int = 0,
     cache: CacheFields | None = None,
+    runs_at_once: Callable[[], int] = lambda: 1,
 ) -> RunResult:
     """Load, train, evaluate and measure. Errors are raised; the executor turns them into records.
 
-    `memory_baseline` is the anonymous memory in bytes that this process began with.
+    `memory_baseline` is the anonymous memory in bytes that this process began with; `runs_at_once` tells how many runs
+    have shared the machine so far.
     """
     started = datetime.now(UTC)
     task = task_of(spec)
@@ -86,7 +89,7 @@ def run_one(
     if spec.role is Role.BASELINE:
         result = _run_baseline(task, spec, dataset, memory_baseline)
     else:
-        result = _run_method(task, spec, dataset, on_event, memory_baseline, cache or {})
+        result = _run_method(task, spec, dataset, on_event, memory_baseline, cache or {}, runs_at_once)
     result.record = result.record.model_copy(
         update={
             "labels": dataset.labels,
@@ -176,6 +179,7 @@ def _run_method(
     on_event: Listener,
     memory_baseline: int,
     cache: CacheFields,
+    runs_at_once: Callable[[], int],
 ) -> RunResult:
     import torch
     from safetensors.torch import save_file
@@ -183,6 +187,7 @@ def _run_method(
     from whichtune.measure.cost import MemoryMonitor, Timers, count_parameters
     from whichtune.measure.environment import environment
     from whichtune.models.saving import trained_state
+    from whichtune.shortcuts.frozen_blocks import Conditions
     from whichtune.shortcuts.prepared import CacheSettings
     from whichtune.training.finite import told_with_step
     from whichtune.training.streams import streams_of
@@ -198,7 +203,8 @@ def _run_method(
     trainable, total = count_parameters(model)
     on_event({"event": "phase", "phase": "train"})
     with MemoryMonitor(device, memory_baseline) as memory:
-        prepared = task.prepare(spec, model, encoded, device, timers, CacheSettings(**cache))
+        settings = CacheSettings(**cache, conditions=lambda: Conditions(memory.so_far(), runs_at_once()))
+        prepared = task.prepare(spec, model, encoded, device, timers, settings)
         forward: ForwardT = prepared.forward
         if _is_closed_form(spec):
             with told_with_step(spec, 0):
@@ -215,13 +221,11 @@ def _run_method(
     with told_with_step(spec, training.steps):
         judged = task.evaluate(spec, model, forward, training, tokenizer, timers)
     state = trained_state(model)
-    cost = _cost(training, timers.seconds, trainable, total).model_copy(
+    cost = _training_cost(training, timers.seconds, prepared).model_copy(
         update={
-            "cache_seconds_alone": prepared.seconds_alone,
-            "flops": training.flops + prepared.flops,
-            "cache_flops": prepared.flops,
-            "cache_flops_alone": prepared.flops_alone,
-            "peak_memory_bytes": memory.peak,
+            "trainable_parameters": trainable,
+            "total_parameters": total,
+            "peak_memory_bytes": max(memory.peak, prepared.conditions.peak_memory),
             "peak_memory_reserved_bytes": memory.peak_reserved,
             "adapter_bytes": sum(t.numel() * t.element_size() for t in state.values()),
             **({} if spec.role is Role.DRAW else task.latencies(spec, model, forward)),  # timed on test texts
@@ -235,7 +239,7 @@ def _run_method(
         shortcuts=prepared.shortcuts,
         context_length=encoded.context_length,
         room=task.room(encoded),
-        environment=environment(spec.device),
+        environment=environment(spec.device, max(runs_at_once(), prepared.conditions.runs_at_once)),
         notes=task.notes(encoded) + _notes(spec, encoded, training, prepared.shortcuts) + prepared.notes + judged.notes,
         stopping=training.stopping,
     )
@@ -257,13 +261,16 @@ def _is_closed_form(spec: RunSpec) -> bool:
     return METHODS[spec.method].closed_form
 
 
-def _cost(training: Training, seconds: Mapping[str, float], trainable: int, total: int) -> Cost:
+def _training_cost(training: Training, seconds: Mapping[str, float], prepared: Prepared) -> Cost:
+    """Costs of training and evaluation. What training costs alone follows from its parts, see `Cost`."""
     busy = seconds.get("train") or None
     return Cost(
-        trainable_parameters=trainable,
-        total_parameters=total,
         load_seconds=seconds.get("load"),
         cache_seconds=seconds.get("cache", 0.0),
+        cache_seconds_alone=prepared.seconds_alone,
+        flops=training.flops + prepared.flops,
+        cache_flops=prepared.flops,
+        cache_flops_alone=prepared.flops_alone,
         train_seconds=seconds.get("train", 0.0),
         evaluate_seconds=seconds.get("evaluate"),
         max_epoch_seconds=max(training.epoch_seconds, default=None),

@@ -316,8 +316,19 @@ class Study(Frozen):
     )
     margin: float = Field(1.0, gt=0, description="points of the primary metric that count as no difference")
     selection_cost: Literal[
-        "train_seconds", "peak_memory_bytes", "trainable_parameters", "adapter_bytes", "inference_ms", "flops"
-    ] = Field("train_seconds", description="the cost by which the recommended run is the cheapest")
+        "training_seconds",
+        "training_flops",
+        "peak_memory_bytes",
+        "trainable_parameters",
+        "adapter_bytes",
+        "inference_ms",
+        "train_seconds",
+        "flops",
+    ] = Field(
+        "training_seconds",
+        description="the cost by which the recommended run is the cheapest; `train_seconds` and `flops` leave out, or "
+        "count as it was paid, the pass through the frozen blocks that rows share",
+    )
     tuning: Tuning | None = Field(
         None, description="search each line's settings on validation first, see below; a number is short for `draws`"
     )

@@ -19,10 +19,9 @@ from whichtune.models.heads import Classifier
 from whichtune.models.loading import load_config, load_tokenizer, locate, set_dropout
 from whichtune.models.partition import without_values
 from whichtune.shortcuts.boundary import make_plan, texts_of
-from whichtune.shortcuts.cache import ActivationCache, default_root
 from whichtune.shortcuts.frozen_blocks import Want
 from whichtune.shortcuts.planned import PlanFailedError, PlannedForward
-from whichtune.shortcuts.prepared import lower_pass
+from whichtune.shortcuts.prepared import CacheSettings, lower_pass
 from whichtune.study.spec import RunSpec
 from whichtune.tasks.classification.model import build_classifier, encode_for
 from whichtune.tasks.estimates import (
@@ -152,7 +151,7 @@ def describe_plan(spec: RunSpec, plan: Plan, classifier: Classifier, encoded: En
     lower_flops = cache_bytes = 0
     if plan.cached != "nothing":
         want = Want(plan.boundary, plan.position if plan.cached == "features" else None)
-        lower = lower_pass(spec, plan, classifier, device, ActivationCache(default_root()))
+        lower = lower_pass(spec, plan, classifier, device, CacheSettings())
         lower_flops = lower.operations([want], texts["train"])
         for part in texts.values():
             cache_bytes += lower.stored_bytes(want, part)

@@ -286,4 +286,4 @@ def text_lower_pass(
 
         return final_states
 
-    return new_lower_pass(spec, plan, computer_above, True, plan.twins, device, cache.open())
+    return new_lower_pass(spec, plan, computer_above, True, plan.twins, device, cache)
