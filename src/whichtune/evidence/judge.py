@@ -41,7 +41,8 @@ def judge(
     rows = group(records)
     test = load_answers(rows.values(), read_predictions, len(study.labels) or None)
     metric = study.primary_metric
-    best, baseline = best_row(rows.values(), metric, study.selection_cost), find_baseline(study, rows)
+    best = best_row(rows.values(), metric, study.selection_cost, study.require)
+    baseline = find_baseline(study, rows)
     noise = comparing.study_noise(rows.values(), metric, test)
     noises: dict[str, StudyNoise] = {metric: noise}
 

@@ -7,7 +7,7 @@ thousand examples or more make the second worth reading.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from whichtune.metrics import metric_title
 from whichtune.stats.costs import COSTS, TOLD
@@ -241,13 +241,27 @@ def _published(result: Comparison) -> str:
 # -- the study as a whole ---------------------------------------------------------------------------
 
 
-def rule_text(selection_cost: str, margin: float) -> str:
-    """The selection rule in one sentence."""
+def no_verdict(outside: Mapping[str, Sequence[str]]) -> str:
+    """Why no row is recommended."""
+    if not outside:
+        return "No run completed, so there is no verdict."
+    broken = "; ".join(f"{in_text(label)}: {listing(list(faults))}" for label, faults in outside.items())
+    return f"No row keeps what is required, so none is recommended ({broken})."
+
+
+def outside_sentence(label: str, broken: Sequence[str]) -> str:
+    """Why a row was not considered."""
+    return f"{in_text(label)} is outside what is required and not considered: {listing(list(broken))}."
+
+
+def rule_text(selection_cost: str, margin: float, require: Sequence[str] = ()) -> str:
+    """The selection rule in one sentence, and in another what rows must keep to be considered."""
+    required = f" Only rows with {listing(list(require))} are considered." if require else ""
     return (
         f"Recommended is the row with the lowest {COSTS.get(selection_cost, selection_cost)} that is "
         "shown on "
         f"test to be no worse than the best row on validation (one-sided 95 % bound of the difference above "
-        f"-{points(margin)}, Holm-corrected over the cheaper rows); where none is, the best row itself."
+        f"-{points(margin)}, Holm-corrected over the cheaper rows); where none is, the best row itself.{required}"
     )
 
 

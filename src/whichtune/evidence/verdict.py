@@ -13,16 +13,24 @@ from whichtune.stats.pairs import PairTest, StudyNoise
 from whichtune.stats.results import CandidateFigures, Comparison, Verdict, in_text
 from whichtune.stats.selection import Candidate, Selection, best_on_validation, select
 from whichtune.stats.tuning import TuningFigures
+from whichtune.study.constraints import violations
 from whichtune.study.recorded import Recorded
 from whichtune.study.resolved import ResolvedStudy
 from whichtune.study.roles import Role
 from whichtune.wording import listing, plural
 
 
-def candidates(rows: Iterable[Row], metric: str, cost: str) -> list[Candidate]:
-    """Rows that completed with a validation figure (negated where less is better, so that larger is)."""
-    found = []
-    for row in rows:
+def outside(rows: Iterable[Row], require: Sequence[str]) -> dict[str, list[str]]:
+    """Rows that are not recommended, whatever their scores, with what each breaks of what the study requires."""
+    return {row.label: broken for row in rows if row.completed and (broken := violations(row.costs, require))}
+
+
+def candidates(rows: Iterable[Row], metric: str, cost: str, require: Sequence[str] = ()) -> list[Candidate]:
+    """Rows that completed with a validation figure (negated where less is better, so that larger is), and keep what is
+    required."""
+    found, rows = [], list(rows)
+    left_out = outside(rows, require)
+    for row in (row for row in rows if row.label not in left_out):
         validation = row.mean_metric("validation", metric)
         if row.can(metric) and validation is not None:
             found.append(Candidate(row.label, _sign(metric) * validation, row.costs.get(cost)))
@@ -38,9 +46,9 @@ def _shown(metric: str, value: float) -> float:
     return value / POINT if METRICS[metric].unit == "points" else value
 
 
-def best_row(rows: Iterable[Row], metric: str, cost: str) -> str | None:
-    """The label that is best on validation, None where no row completed."""
-    able = candidates(rows, metric, cost)
+def best_row(rows: Iterable[Row], metric: str, cost: str, require: Sequence[str] = ()) -> str | None:
+    """The label that is best on validation, None where no row completed and keeps what is required."""
+    able = candidates(rows, metric, cost, require)
     return best_on_validation(able).label if able else None
 
 
@@ -56,6 +64,7 @@ def make_verdict(
 ) -> Verdict:
     """Apply the selection rule and put the sentences together."""
     metric, cost, margin = study.primary_metric, study.selection_cost, study.margin
+    left_out = outside(rows.values(), study.require)
     blank = Verdict(
         recommended=None,
         best=best,
@@ -63,8 +72,9 @@ def make_verdict(
         metric=metric,
         margin=margin,
         selection_cost=cost,
-        rule=sentences.rule_text(cost, margin),
-        headline="No run completed, so there is no verdict.",
+        rule=sentences.rule_text(cost, margin, study.require),
+        headline=sentences.no_verdict(left_out),
+        outside=left_out,
         paragraphs=[c.sentence for c in comparisons if c.declared],
         warnings=[*_warnings(rows, test, comparisons, margin), *(tuning_warnings(tuning) if tuning else [])],
     )
@@ -72,7 +82,9 @@ def make_verdict(
         return blank
     tests = _against_best(rows, test, metric, best, margin, noise)
     chosen = select(
-        candidates(rows.values(), metric, cost), {label: t.p_not_worse for label, t in tests.items()}, ALPHA
+        candidates(rows.values(), metric, cost, study.require),
+        {label: t.p_not_worse for label, t in tests.items()},
+        ALPHA,
     )
     undecided = [j.label for j in chosen.candidates if j.standing in ("undecided", "not tested")]
     figures = _candidate_figures(chosen, rows, test, metric, tests)
@@ -87,7 +99,7 @@ def make_verdict(
         "headline": sentences.headline(
             chosen.recommended, best, undecided, margin, any(j.standing == "shown worse" for j in chosen.candidates)
         ),
-        "reasons": reasons + crossings,
+        "reasons": reasons + [sentences.outside_sentence(*each) for each in left_out.items()] + crossings,
         "candidates": figures,
         "undecided_cheaper": undecided if chosen.recommended == best else [],
         "against_baseline": _against_baseline(best, baseline, rows, comparisons),

@@ -119,9 +119,18 @@ class Cost(_Record):
     flops: int | None = Field(None, description="training, the cache as paid included; evaluation not")
     cache_flops: int | None = None
     cache_flops_alone: int | None = None
-    adapter_bytes: int | None = Field(None, description="bytes of the trained tensors as saved")
-    inference_ms: float | None = Field(None, description="milliseconds an example at batch size 1")
-    inference_ms_batch_32: float | None = Field(None, description="milliseconds an example at batch size 32")
+    adapter_bytes: int | None = Field(
+        None, description="bytes of the trained tensors as saved, or of a baseline's files"
+    )
+    training_joules: float | None = Field(
+        None,
+        description="energy of the same and of evaluations between the steps, by the machine's counters (RAPL: whole "
+        "processors; NVML: the GPU); null where none can be read",
+    )
+    inference_ms: float | None = Field(None, description="milliseconds an example at batch size 1, median of calls")
+    inference_ms_p95: float | None = Field(None, description="the same, 95th percentile")
+    inference_ms_batch_32: float | None = Field(None, description="milliseconds an example at batch size 32, median")
+    inference_ms_batch_32_p95: float | None = Field(None, description="the same, 95th percentile")
     inference_ms_merged: float | None = Field(None, description="batch size 1, adapters merged into the weights")
     inference_ms_batch_32_merged: float | None = None
     real_tokens_per_second: float | None = Field(None, description="non-padding training tokens a second")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from whichtune.metrics import METRICS, Metric, Split
@@ -18,7 +18,8 @@ SHARED_MARK = " †"  # beside seconds that were measured while other runs share
 class Column:
     """Figures of one kind: of a split, or where there is none a cost. `scale` and `digits` write its range.
 
-    `timed`: a duration, which is marked where other runs shared the machine.
+    `timed`: a duration, which is marked where other runs shared the machine. `tail`: the figure of its 95th percentile.
+    `of` works a cost out that is not recorded as it is shown, and `before` stands in front of it.
     """
 
     title: str
@@ -28,15 +29,26 @@ class Column:
     scale: float = 1
     digits: int = 3
     timed: bool = False
+    tail: str | None = None
+    of: Callable[[TableRow], float | None] | None = None
+    before: Callable[[TableRow], str] = lambda row: ""
 
     def value(self, row: TableRow) -> float | None:
         """The row's figure over its seeds, as it is recorded."""
+        if self.of is not None:
+            return self.of(row)
         return row.cost(self.figure) if self.split is None else row.mean(self.split, self.figure)
 
     def text(self, row: TableRow) -> str:
         value = self.value(row)
         shared = self.timed and value is not None and row.runs_at_once > 1
-        return self.show(value) + (SHARED_MARK if shared else "")
+        before = "" if value is None else self.before(row)
+        return before + self.show(value) + (SHARED_MARK if shared else "")
+
+    def tail_text(self, row: TableRow) -> str:
+        """`p95 4.1`; nothing where there is none."""
+        value = None if self.tail is None else row.cost(self.tail)
+        return "" if value is None else f"p95 {self.show(value)}"
 
     def ends(self, row: TableRow) -> tuple[float, float] | None:
         """The lowest and the highest seed of a figure of a split, as it is shown."""
@@ -54,7 +66,10 @@ COSTS = (
 )
 STORED = Column("stored MiB", "adapter_bytes", words.mebibytes_fine)
 EPOCHS = Column("epochs", "epochs", words.seconds)
-LATENCY = Column("ms/text", "inference_ms", words.seconds, timed=True)
+LATENCY = Column("ms/text", "inference_ms", words.seconds, timed=True, tail="inference_ms_p95")
+BATCH_LATENCY = Column(
+    "ms/text in 32s", "inference_ms_batch_32", words.seconds, timed=True, tail="inference_ms_batch_32_p95"
+)
 
 
 def metric_column(metric: Metric, split: Split) -> Column:

@@ -1,9 +1,11 @@
-"""What a reader must know of a study's costs: what sharing saved, and which seconds are those of a shared machine."""
+"""What a reader must know of a study's costs: what sharing saved, which seconds are those of a shared
+machine, what is estimated, and what the study took in money."""
 
 from __future__ import annotations
 
 from whichtune.report import words
 from whichtune.report.columns import SHARED_MARK
+from whichtune.report.cost_columns import energy_notes, money_notes
 from whichtune.report.rows import TableRow
 from whichtune.report.view import View
 from whichtune.wording import plural
@@ -11,7 +13,7 @@ from whichtune.wording import plural
 
 def cost_notes(view: View) -> list[str]:
     """Sentences on the costs of a study's rows."""
-    return [*shared_passes(view), *shared_machine(view)]
+    return [*shared_passes(view), *shared_machine(view), *energy_notes(view), *money_notes(view)]
 
 
 def shared_passes(view: View) -> list[str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from whichtune.records.store import StudyFolder
 from whichtune.report import columns, details, tables, tuning, words
 from whichtune.report.columns import Column
+from whichtune.report.cost_columns import cost_columns
 from whichtune.report.cost_notes import cost_notes
 from whichtune.report.drawing.kinds import Bars, Curves, Differences, Dots, Figure, Gains, Scatter, Sensitivity
 from whichtune.report.drawing.looks import style_sheet
@@ -128,9 +129,7 @@ def study_table(view: View) -> StudyTable:
     """The main table: scores, costs, and what a trained row takes and needs in use."""
     shown = [
         *columns.score_columns(view, page_of(view).beside_loss),
-        *columns.COSTS,
-        columns.STORED,
-        columns.LATENCY,
+        *cost_columns(view),
         *([columns.EPOCHS] if columns.has_stopping(view) else []),
     ]
     rows = [_study_row(view, row, shown) for row in view.rows]
@@ -143,16 +142,15 @@ def _study_row(view: View, row: TableRow, shown: list[Column]) -> StudyRow:
         label=row.label,
         mark=view.mark(row.label),
         baseline=row.role is Role.BASELINE,
-        failed=f"{broken} of {row.runs} not completed" if broken else "",
+        failed="; ".join([*([f"{broken} of {row.runs} not completed"] if broken else []), *tables.marks(view, row)]),
         cells=[Cell(tables.seeds_text(row), len(row.seeds)), *(_cell(view, row, column) for column in shown)],
     )
 
 
 def _cell(view: View, row: TableRow, column: Column) -> Cell:
     value = column.value(row)
-    return Cell(
-        column.text(row), "" if value is None else value, _range(view, row, column) if column.split == "test" else ""
-    )
+    below = _range(view, row, column) if column.split == "test" else column.tail_text(row)
+    return Cell(column.text(row), "" if value is None else value, below)
 
 
 def _range(view: View, row: TableRow, column: Column) -> str:

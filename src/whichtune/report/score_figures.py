@@ -45,6 +45,7 @@ COST_AXES: dict[str, CostAxis] = {
     "peak_memory_bytes": CostAxis("Peak memory", "MiB", 2**20, words.mebibytes),
     "trainable_parameters": CostAxis("Trainable parameters", "", 1, words.whole),
     "inference_ms": CostAxis("Inference", "ms a text", 1, words.seconds),
+    "inference_ms_batch_32": CostAxis("Inference in batches of 32", "ms a text", 1, words.seconds),
     "training_flops": CostAxis("Training operations", "GFLOP", 1e9, words.giga_operations),
     "adapter_bytes": CostAxis("Stored size", "MiB", 2**20, words.mebibytes_fine),
 }

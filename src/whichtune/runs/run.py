@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from pydantic import JsonValue
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
     from whichtune.shortcuts.prepared import Prepared
-    from whichtune.tasks.base import AnyDataset, DatasetT, EncodedT, ForwardT, ModelT, Task
+    from whichtune.tasks.base import AnyDataset, DatasetT, EncodedT, FittedBaseline, ForwardT, ModelT, Task
     from whichtune.training.objective import EncodedData
     from whichtune.training.trainer import Training
 
@@ -141,12 +142,14 @@ def _run_baseline(
     import torch
 
     from whichtune.measure.cost import MemoryMonitor, Timers, latency_ms
+    from whichtune.measure.energy import EnergyMeter
     from whichtune.measure.environment import environment
 
     device = torch.device("cpu")
-    timers = Timers(device)
+    timers, energy = Timers(device), EnergyMeter(device)
     with MemoryMonitor(device, memory_baseline) as memory, timers.phase("train"):
         fitted = task.fit_baseline(spec, dataset)
+    joules = energy.joules
     with timers.phase("evaluate"):
         judged = fitted.evaluate()
     cost = Cost(
@@ -154,11 +157,13 @@ def _run_baseline(
         total_parameters=fitted.parameters,
         load_seconds=0.0,
         train_seconds=timers.seconds["train"],
+        training_joules=joules,
         max_epoch_seconds=timers.seconds["train"],
         evaluate_seconds=timers.seconds["evaluate"],
         peak_memory_bytes=memory.peak,
-        inference_ms=latency_ms(lambda i: fitted.answer([i]), device, 20),
-        inference_ms_batch_32=latency_ms(lambda i: fitted.answer(list(range(32))), device, 5) / 32,
+        adapter_bytes=_saved_bytes(fitted),
+        **latency_ms(lambda i: fitted.answer([i]), device, 20).costs("inference_ms"),
+        **latency_ms(lambda i: fitted.answer(list(range(32))), device, 8).of_each(32).costs("inference_ms_batch_32"),
         examples_seen=len(dataset.splits["train"]),
     )
     record = base_record(
@@ -170,6 +175,13 @@ def _run_baseline(
         notes=judged.notes,
     )
     return RunResult(record, predictions=judged.predictions, save=fitted.save)
+
+
+def _saved_bytes(fitted: FittedBaseline) -> int:
+    """Bytes of the files that a baseline is kept in."""
+    with TemporaryDirectory() as name:
+        fitted.save(Path(name))
+        return sum(file.stat().st_size for file in Path(name).iterdir())
 
 
 def _run_method(
@@ -185,6 +197,7 @@ def _run_method(
     from safetensors.torch import save_file
 
     from whichtune.measure.cost import MemoryMonitor, Timers, count_parameters
+    from whichtune.measure.energy import EnergyMeter
     from whichtune.measure.environment import environment
     from whichtune.models.saving import trained_state
     from whichtune.shortcuts.frozen_blocks import Conditions
@@ -203,8 +216,13 @@ def _run_method(
     trainable, total = count_parameters(model)
     on_event({"event": "phase", "phase": "train"})
     with MemoryMonitor(device, memory_baseline) as memory:
-        settings = CacheSettings(**cache, conditions=lambda: Conditions(memory.so_far(), runs_at_once()))
-        prepared = task.prepare(spec, model, encoded, device, timers, settings)
+        pass_energy = EnergyMeter(device)
+
+        def conditions() -> Conditions:
+            return Conditions(memory.so_far(), runs_at_once(), pass_energy.joules)
+
+        prepared = task.prepare(spec, model, encoded, device, timers, CacheSettings(**cache, conditions=conditions))
+        steps_energy = EnergyMeter(device)
         forward: ForwardT = prepared.forward
         if _is_closed_form(spec):
             with told_with_step(spec, 0):
@@ -216,6 +234,7 @@ def _run_method(
             training = Trainer(model, forward, spec, timers, objective, on_event, streams, watcher).train()
         else:
             training = Training()  # the model as it is
+        joules = _sum(prepared.conditions.joules, steps_energy.joules)
     on_event({"event": "phase", "phase": "evaluate"})
     gc.collect()
     with told_with_step(spec, training.steps):
@@ -225,6 +244,7 @@ def _run_method(
         update={
             "trainable_parameters": trainable,
             "total_parameters": total,
+            "training_joules": joules,
             "peak_memory_bytes": max(memory.peak, prepared.conditions.peak_memory),
             "peak_memory_reserved_bytes": memory.peak_reserved,
             "adapter_bytes": sum(t.numel() * t.element_size() for t in state.values()),
@@ -248,6 +268,12 @@ def _run_method(
         save_file(state, folder / "weights.safetensors")
 
     return RunResult(record, training.curves, judged.predictions, save)
+
+
+def _sum(*parts: float | None) -> float | None:
+    """Of all parts; None where one is not known."""
+    known = [part for part in parts if part is not None]
+    return sum(known) if len(known) == len(parts) else None
 
 
 def _config_of(model: torch.nn.Module) -> PretrainedConfig:

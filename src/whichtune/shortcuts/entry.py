@@ -38,7 +38,8 @@ class Damaged(Exception):  # noqa: N818 - it is an answer, not a mistake
 class Description:
     """What `whichtune cache` shows of an entry, and what making it alone takes.
 
-    `peak_memory` in bytes is that of the pass which made it, `runs_at_once` the runs that shared the machine then.
+    `peak_memory` in bytes is that of the pass which made it, `runs_at_once` the runs that shared the machine then,
+    `joules` its energy where that could be measured.
     """
 
     model: str
@@ -48,6 +49,7 @@ class Description:
     flops: int = 0
     peak_memory: int = 0
     runs_at_once: int = 1
+    joules: float | None = None
 
 
 class States:

@@ -10,7 +10,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -158,10 +158,12 @@ _OF_NO_MATTER = ("_name_or_path", "transformers_version", "use_cache", "dtype", 
 
 @dataclass(frozen=True)
 class Conditions:
-    """What a pass is measured under: the process's peak memory so far in bytes, and the runs that share the machine."""
+    """What a pass is measured under: the process's peak memory so far in bytes, the runs that share the machine, and
+    the joules so far where they can be measured."""
 
     peak_memory: int = 0
     runs_at_once: int = 1
+    joules: float | None = None
 
 
 @dataclass
@@ -233,11 +235,14 @@ class LowerPass:
         paid: dict[str, float] = {}
 
         def make(writers: Mapping[str, Writer]) -> dict[str, Description]:
-            begin = time.perf_counter()
+            begin, before = time.perf_counter(), self.conditions().joules
             asked = {keys[key]: writer for key, writer in writers.items()}
             self._compute(texts, index, asked)
             paid["seconds"] = time.perf_counter() - begin
-            return self._describe(name, texts, {key: keys[key] for key in writers}, paid)
+            conditions = self.conditions()
+            joules = None if before is None or conditions.joules is None else conditions.joules - before
+            made = {key: keys[key] for key in writers}
+            return self._describe(name, texts, made, paid, replace(conditions, joules=joules))
 
         try:
             states, _ = self.cache.get_or_make(wanted, make)
@@ -317,20 +322,22 @@ class LowerPass:
         return count_flops(lambda: sum_of(self._pass(made_up.batch(range(len(lengths))), wants).values()))
 
     def _describe(
-        self, name: str, texts: Texts, keys: Mapping[str, Want], paid: dict[str, float]
+        self, name: str, texts: Texts, keys: Mapping[str, Want], paid: dict[str, float], conditions: Conditions
     ) -> dict[str, Description]:
+        """What each entry takes alone: its share of what was paid. The joules of `conditions` are those of the pass."""
         paid["flops"] = whole = self.operations(keys.values(), texts)
         alone = {key: self.operations([want], texts) for key, want in keys.items()}
-        conditions = self.conditions()
+        share = {key: alone[key] / whole if whole else 1.0 for key in keys}
         return {
             key: Description(
                 model=self.model_name,
                 depth=want.depth,
                 texts=f"{name}, {want.position or 'all tokens'}",
-                seconds=paid["seconds"] * (alone[key] / whole if whole else 1.0),
+                seconds=paid["seconds"] * share[key],
                 flops=alone[key],
                 peak_memory=conditions.peak_memory,
                 runs_at_once=conditions.runs_at_once,
+                joules=None if conditions.joules is None else conditions.joules * share[key],
             )
             for key, want in keys.items()
         }

@@ -57,13 +57,13 @@ class Prepared(Generic[ForwardT]):
     seconds_alone: float = 0.0  # of the training split's lower blocks; what was paid stands in the phase `cache`
     flops: int = 0
     flops_alone: int = 0
-    conditions: Conditions = field(default_factory=Conditions)  # that the pass was measured under, whoever made it
+    conditions: Conditions = field(default_factory=lambda: Conditions(joules=0.0))  # of the pass, whoever made it
 
     def charge(self, train: Filled) -> None:
         """Count the training split's lower blocks as a cost of this run: as paid, and as alone."""
         alone = train.alone
         self.seconds_alone, self.flops_alone, self.flops = alone.seconds, alone.flops, train.flops
-        self.conditions = Conditions(alone.peak_memory, alone.runs_at_once)
+        self.conditions = Conditions(alone.peak_memory, alone.runs_at_once, alone.joules)
 
 
 def prepare_forward(

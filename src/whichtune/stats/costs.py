@@ -16,6 +16,9 @@ COSTS = {
     "trainable_parameters": "trainable parameters",
     "adapter_bytes": "stored size",
     "inference_ms": "inference time",
+    "inference_ms_p95": "95th percentile of the inference time",
+    "inference_ms_batch_32": "inference time in batches of 32",
+    "inference_ms_batch_32_p95": "95th percentile of the inference time in batches of 32",
     "training_flops": "training operations",
     # As they were paid: they depend on which run made a pass that several share, so rows are not told by them.
     "train_seconds": "time of the optimiser steps",
