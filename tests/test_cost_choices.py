@@ -110,7 +110,8 @@ def test_rows_outside_stay_in_table_and_page_and_are_marked(tmp_path: Path) -> N
     folder = study.finish()
     write_report(folder, figures=False)
     table = (tmp_path / "table.md").read_text(encoding="utf-8")
-    assert "| full \\[outside what is required\\] |" in table
+    assert "| full \\[outside\\] |" in table
+    assert "Rows marked outside do not keep training_seconds&lt;=20 and are not recommended: full." in table
     assert "| lora |" in table
     assert "outside what is required" in page(folder)
 

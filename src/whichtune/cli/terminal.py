@@ -179,7 +179,7 @@ def print_estimates(expansion: Expansion, estimates: Mapping[str, Estimate], fre
     total = sum(guess.seconds for guess in estimates.values())
     disk = sum(guess.disk_bytes for guess in estimates.values())
     console.print(
-        f"{len(expansion.specs)} runs, about {words.seconds(total)} seconds in all, computed the plain way; "
+        f"{len(expansion.specs)} runs, about {words.seconds(total)} seconds in all, each as it costs alone; "
         f"{disk / 2**20:,.1f} MiB on disk with --save all ({free / 2**30:,.1f} GiB free). "
         f"{_priced(expansion.study.price, total)}Nothing was run.",
         highlight=False,

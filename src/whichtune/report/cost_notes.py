@@ -10,10 +10,30 @@ from whichtune.report.rows import TableRow
 from whichtune.report.view import View
 from whichtune.wording import plural
 
+OUTSIDE = "outside"  # beside the name of a row that does not keep what is required
+
 
 def cost_notes(view: View) -> list[str]:
     """Sentences on the costs of a study's rows."""
-    return [*shared_passes(view), *shared_machine(view), *energy_notes(view), *money_notes(view)]
+    return [
+        *outside_notes(view),
+        *shared_passes(view),
+        *shared_machine(view),
+        *energy_notes(view),
+        *money_notes(view),
+    ]
+
+
+def is_outside(view: View, label: str) -> bool:
+    """Whether a row may not be recommended, by what the study requires."""
+    return view.verdict is not None and label in view.verdict.outside
+
+
+def outside_notes(view: View) -> list[str]:
+    """What the mark beside rows means."""
+    rows = [row.label for row in view.rows if is_outside(view, row.label)]
+    required = words.few(view.study.require)
+    return [f"Rows marked {OUTSIDE} do not keep {required} and are not recommended: {words.few(rows)}."] if rows else []
 
 
 def shared_passes(view: View) -> list[str]:

@@ -10,7 +10,7 @@ from whichtune.records.store import StudyFolder
 from whichtune.report import columns, details, tables, tuning, words
 from whichtune.report.columns import Column
 from whichtune.report.cost_columns import cost_columns
-from whichtune.report.cost_notes import cost_notes
+from whichtune.report.cost_notes import OUTSIDE, cost_notes, is_outside
 from whichtune.report.drawing.kinds import Bars, Curves, Differences, Dots, Figure, Gains, Scatter, Sensitivity
 from whichtune.report.drawing.looks import style_sheet
 from whichtune.report.drawing.on_page import legend, panels, two_sizes
@@ -142,7 +142,12 @@ def _study_row(view: View, row: TableRow, shown: list[Column]) -> StudyRow:
         label=row.label,
         mark=view.mark(row.label),
         baseline=row.role is Role.BASELINE,
-        failed="; ".join([*([f"{broken} of {row.runs} not completed"] if broken else []), *tables.marks(view, row)]),
+        failed="; ".join(
+            [
+                *([f"{broken} of {row.runs} not completed"] if broken else []),
+                *([f"{OUTSIDE} what is required"] if is_outside(view, row.label) else []),
+            ]
+        ),
         cells=[Cell(tables.seeds_text(row), len(row.seeds)), *(_cell(view, row, column) for column in shown)],
     )
 

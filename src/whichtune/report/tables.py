@@ -13,7 +13,7 @@ from whichtune.report import words
 from whichtune.report.cells import cell
 from whichtune.report.columns import EPOCHS, Column, has_stopping, score_columns
 from whichtune.report.cost_columns import cost_columns
-from whichtune.report.cost_notes import cost_notes
+from whichtune.report.cost_notes import OUTSIDE, cost_notes, is_outside
 from whichtune.report.rows import TableRow
 from whichtune.report.run_notes import run_notes, stopping_notes
 from whichtune.report.sections import page_of
@@ -75,15 +75,10 @@ def cells(view: View, beside: bool = True) -> tuple[list[str], list[list[str]]]:
     return ["run", "seeds", *(column.title for column in columns)], rows
 
 
-def marks(view: View, row: TableRow) -> list[str]:
-    """What stands beside a row's name: that it may not be recommended."""
-    return ["outside what is required"] if view.verdict is not None and row.label in view.verdict.outside else []
-
-
 def _name(view: View, row: TableRow) -> str:
     broken = row.runs - row.completed
     failed = f" [{broken} of {row.runs} {' and '.join(row.statuses)}]" if broken else ""
-    beside = "".join(f" [{mark}]" for mark in marks(view, row))
+    beside = f" [{OUTSIDE}]" if is_outside(view, row.label) else ""
     return row.label + (" (baseline)" if row.role is Role.BASELINE else "") + failed + beside
 
 

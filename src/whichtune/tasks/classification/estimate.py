@@ -17,8 +17,8 @@ from whichtune.measure.flops import flops_of_length
 from whichtune.methods import METHODS
 from whichtune.models.heads import Classifier
 from whichtune.models.loading import load_config, load_tokenizer, locate, set_dropout
-from whichtune.models.partition import without_values
-from whichtune.shortcuts.boundary import make_plan, texts_of
+from whichtune.models.partition import lower_sum, without_values
+from whichtune.shortcuts.boundary import frozen_below, make_plan, texts_of
 from whichtune.shortcuts.frozen_blocks import Want
 from whichtune.shortcuts.planned import PlanFailedError, PlannedForward
 from whichtune.shortcuts.prepared import CacheSettings, lower_pass
@@ -32,6 +32,7 @@ from whichtune.tasks.estimates import (
     saved_bytes,
     training_batches,
     training_operations,
+    with_one_pass,
 )
 from whichtune.training.batching import first_epoch
 from whichtune.training.forward import PlainForward
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 
 
 def estimate_run(spec: RunSpec, dataset: Dataset, speed: float) -> Estimate:
-    """The estimate of one run at `speed` operations a second, computed the plain way."""
+    """The estimate of one run alone at `speed` operations a second: its pass through frozen blocks, and its steps."""
     path = locate(spec.model, spec.revision, spec.weights)
     config = load_config(path, spec.remote_code)
     encoded = encode_for(spec, dataset, load_tokenizer(path, spec.remote_code), config)
@@ -66,6 +67,10 @@ def estimate_run(spec: RunSpec, dataset: Dataset, speed: float) -> Estimate:
         epoch = sum(len(rows) * train(width) for rows, width in zip(batches, widths, strict=True))
         steps = steps_in_total(len(lengths), spec)
         flops = epoch * steps * spec.accumulation_steps // max(1, len(batches))
+        if (frozen := frozen_below(spec, classifier)) is not None:
+            lower = flops_of_length(lambda length: lower_sum(*frozen, length), encoded.context_length)
+            padded = [encoded.context_length] * len(lengths) if encoded.padding == "right" else lengths
+            flops = with_one_pass(flops, spec, padded, batches, lower)
     heaviest, width = max(zip(batches, widths, strict=True), key=lambda pair: len(pair[0]) * pair[1])
     activations = saved_bytes(classifier, lambda: meta_loss(classifier, width, len(heaviest)))
     evaluations = 1 + (spec.epochs * len(encoded.splits["validation"]) / examples_in(encoded))
