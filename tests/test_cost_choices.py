@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,12 @@ from command import inside
 from report.conftest import page
 from report.made_studies import MadeStudy, ordinary
 from stats.study_files import evidence, study_on_disk
+from test_oracle import spec_of
 from whichtune.compare import compare
 from whichtune.errors import SettingError
 from whichtune.evidence.summary import Summary
 from whichtune.expansion.assemble import assemble_study
+from whichtune.measure import energy
 from whichtune.measure.cost import Timers, latency_ms
 from whichtune.measure.energy import EnergyMeter
 from whichtune.records.record import RunRecord
@@ -25,6 +29,8 @@ from whichtune.report.cost_columns import energy_column, energy_notes, machine_s
 from whichtune.report.tables import markdown_table
 from whichtune.report.view import View
 from whichtune.report.write import write_report
+from whichtune.runs.run import run_one
+from whichtune.shortcuts.cache import ActivationCache
 from whichtune.study.constraints import parse_constraint, violations
 from whichtune.study.load import parse_study
 from whichtune.study.price import parse_power, parse_price
@@ -164,11 +170,19 @@ def zone(folder: Path, name: str, energy: int) -> Path:
     return place / "energy_uj"
 
 
-def test_processors_count_their_own_energy_and_start_again(tmp_path: Path) -> None:
+@pytest.fixture
+def powercap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the kernel would keep its counters."""
+    monkeypatch.setattr(energy, "POWERCAP", tmp_path / "powercap")
+    return tmp_path / "powercap"
+
+
+def test_processors_count_their_own_energy_and_start_again(powercap: Path) -> None:
     """RAPL's files as the kernel writes them: two packages, and a part of one that is counted in it."""
-    first, second = zone(tmp_path, "intel-rapl:0", 999_000_000), zone(tmp_path, "intel-rapl:1", 5_000_000)
-    part = zone(tmp_path, "intel-rapl:0:0", 0)
-    meter = EnergyMeter(torch.device("cpu"), tmp_path)
+    assert EnergyMeter(torch.device("cpu")).joules is None
+    first, second = zone(powercap, "intel-rapl:0", 999_000_000), zone(powercap, "intel-rapl:1", 5_000_000)
+    part = zone(powercap, "intel-rapl:0:0", 0)
+    meter = EnergyMeter(torch.device("cpu"))
     assert meter.joules == 0
     second.write_text("7500000\n", encoding="ascii")
     part.write_text("900000000\n", encoding="ascii")
@@ -177,7 +191,33 @@ def test_processors_count_their_own_energy_and_start_again(tmp_path: Path) -> No
     assert meter.joules == pytest.approx(4.5)
     second.unlink()
     assert meter.joules is None
-    assert EnergyMeter(torch.device("cpu"), tmp_path / "none").joules is None
+
+
+def test_a_run_that_reads_states_has_the_energy_of_their_pass(
+    tiny_gpt2: Path, mail: Path, tmp_path: Path, powercap: Path
+) -> None:
+    counter, over = zone(powercap, "intel-rapl:0", 0), threading.Event()
+
+    def count() -> None:
+        """Every millisecond a joule."""
+        for joules in itertools.count():
+            if over.wait(0.001):
+                return
+            (powercap / "next").write_text(f"{1_000_000 * (joules % 1000)}\n", encoding="ascii")
+            (powercap / "next").replace(counter)
+
+    counting = threading.Thread(target=count)
+    counting.start()
+    try:
+        spec = spec_of(tiny_gpt2, mail, "auto", method="linear_probe")
+        first, second = (run_one(spec, cache={"folder": tmp_path / "states"}).record.cost for _ in range(2))
+    finally:
+        over.set()
+        counting.join()
+    (entry,) = [e for e in ActivationCache(tmp_path / "states").entries() if e.description.texts.startswith("train")]
+    assert entry.description.joules > 1
+    assert second.cache_flops == 0
+    assert min(first.training_joules, second.training_joules) > entry.description.joules
 
 
 def test_energy_that_was_measured_is_shown_and_any_other_is_called_estimated(tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ PACKAGE = re.compile(r"intel-rapl:\d+")  # a package; its parts, such as `intel-
 class EnergyMeter:
     """Joules since it was made, of the processors and, on CUDA, of the GPU."""
 
-    def __init__(self, device: torch.device, powercap: Path = POWERCAP) -> None:
-        zones = [_Zone(folder) for folder in sorted(powercap.glob("*")) if PACKAGE.fullmatch(folder.name)]
+    def __init__(self, device: torch.device) -> None:
+        zones = [_Zone(folder) for folder in sorted(POWERCAP.glob("*")) if PACKAGE.fullmatch(folder.name)]
         self._readers: list[Callable[[], float]] = [zone.joules for zone in zones if zone.works]
         if device.type == "cuda":
             gpu = _gpu_joules(device.index or 0)
