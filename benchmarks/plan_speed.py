@@ -33,10 +33,9 @@ from whichtune.models.heads import Classifier, new_head
 from whichtune.runs.preview import describe_plan, training_batches
 from whichtune.seeding import HEAD, generator
 from whichtune.shortcuts.boundary import make_plan, texts_of
-from whichtune.shortcuts.cache import ActivationCache
 from whichtune.shortcuts.frozen_blocks import Filled, Want
 from whichtune.shortcuts.planned import PlannedForward
-from whichtune.shortcuts.prepared import lower_pass
+from whichtune.shortcuts.prepared import CacheSettings, lower_pass
 from whichtune.study.spec import DataSettings, RunSpec
 from whichtune.tasks.classification.objective import ClassificationObjective
 from whichtune.training.forward import PlainForward
@@ -201,11 +200,11 @@ class Bench:
         states: dict[str, Filled] = {}
         seconds = 0.0
         if plan.cached != "nothing":
-            lower = lower_pass(spec, plan, classifier, self.device, ActivationCache(cache))
+            lower = lower_pass(spec, plan, classifier, self.device, CacheSettings(cache))
             want = Want(plan.boundary, plan.position if plan.cached == "features" else None)
             states["train"] = lower.fill("train", texts_of(plan, encoded, "train"), want)
             few, every = texts_of(plan, encoded, "train"), texts_of(plan, whole, "train")
-            seconds = states["train"].seconds_alone
+            seconds = states["train"].alone.seconds
             seconds *= lower.operations([want], every) / lower.operations([want], few)
         texts = {"train": texts_of(plan, encoded, "train")}
         arguments = (classifier, encoded, self.device, "float32", plan.partition, texts, plan.position)

@@ -24,7 +24,7 @@ COLUMNS = (
     "ms/text",
 )
 
-FIGURES = ("scores", "cost-train_seconds")
+FIGURES = ("scores", "cost-training_seconds")
 
 
 def main() -> None:
@@ -42,7 +42,7 @@ def main() -> None:
         f"generated messages whose word order decides; the best possible is 98 %):\n\n{short}\n\n"
         f"> {headline} One seed: how much another seed would change the figures is unknown.\n\n"
         "![Test accuracy of every row with its interval](docs/images/demo-scores.png)\n"
-        "![Test accuracy against training time](docs/images/demo-cost-train_seconds.png)\n"
+        "![Test accuracy against training time](docs/images/demo-cost-training_seconds.png)\n"
     )
     for name in FIGURES:
         shutil.copy(folder / "figures" / f"{name}.png", README.parent / "docs" / "images" / f"demo-{name}.png")

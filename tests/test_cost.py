@@ -13,8 +13,10 @@ from test_oracle import spec_of
 from whichtune.data.batch import Batch
 from whichtune.data.splits import load_dataset
 from whichtune.measure.cost import MemoryMonitor, anonymous_bytes, count_flops, count_parameters
+from whichtune.measure.energy import EnergyMeter
 from whichtune.measure.flops import flops_of_length
 from whichtune.runs.estimate import estimate_runs
+from whichtune.runs.preview import preview_run
 from whichtune.runs.run import run_one
 from whichtune.tasks.classification.estimate import meta_classifier, meta_loss
 from whichtune.tasks.classification.task import build_classifier, encode_for
@@ -93,10 +95,13 @@ def test_tied_weights_count_once() -> None:
 def test_every_cost_of_a_run_is_filled(tiny_gpt2: Path, mail: Path) -> None:
     cost = run_one(spec_of(tiny_gpt2, mail, "off", method="lora")).record.cost
     empty = [name for name, value in cost.model_dump().items() if value is None]
-    assert empty == ["peak_memory_reserved_bytes"]  # CUDA only
+    counted = [] if EnergyMeter(torch.device("cpu")).joules is None else ["training_joules"]
+    assert sorted([*empty, *counted]) == ["peak_memory_reserved_bytes", "training_joules"]  # the first: CUDA only
     assert cost.optimiser_steps == 20
     assert cost.examples_seen == 20 * 8 - 7  # 105 training examples: each epoch's last batch has one
     assert cost.max_epoch_seconds <= cost.train_seconds
+    assert cost.inference_ms <= cost.inference_ms_p95
+    assert cost.inference_ms_batch_32 <= cost.inference_ms_batch_32_p95
 
 
 def test_a_dry_run_predicts_operations_and_parameters(tiny_gpt2: Path, mail: Path) -> None:
@@ -107,6 +112,19 @@ def test_a_dry_run_predicts_operations_and_parameters(tiny_gpt2: Path, mail: Pat
     assert guess.trainable_parameters == record.cost.trainable_parameters
     assert guess.flops == pytest.approx(record.cost.flops, rel=0.05)
     assert guess.memory_bytes > 0
+
+
+@pytest.mark.parametrize("method", ["head_only", "linear_probe", "last_block"])
+def test_a_dry_run_counts_the_frozen_blocks_once(tiny_gpt2: Path, mail: Path, method: str) -> None:
+    """As a run costs alone; what its plan leaves out of the last block and of padding is not foreseen."""
+    spec = spec_of(tiny_gpt2, mail, "auto", method=method, max_steps=None, epochs=4)
+    dataset = load_dataset(spec.data)
+    guess = estimate_runs([spec], dataset)[spec.run_id].flops
+    preview = preview_run(spec, dataset)
+    if method == "last_block":
+        assert preview.flops_alone < guess < 0.7 * preview.flops_plain
+    else:
+        assert guess == pytest.approx(preview.flops_alone, rel=0.15)
 
 
 CELLS = [Cell(family, "last_block", "first", "right", True) for family in FAMILIES]

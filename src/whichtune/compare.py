@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from whichtune.errors import ModelError, SettingError
 from whichtune.evidence.judge import judge
-from whichtune.evidence.stored import named
+from whichtune.evidence.stored import named, stored_study
 from whichtune.evidence.summary import Summary, build_summary
 from whichtune.executors.base import Executor, ExecutorOptions, executor_of
 from whichtune.expansion.expand import Expansion, ModelKey, check_names, expand, model_keys, with_baselines
@@ -86,6 +86,7 @@ def compare(
     refuse_in_run_process()
     load_plugins(study)
     check_names(study)
+    study = with_stored_choices(study, Path(out or default_folder(study.name)))
     options = ExecutorOptions(threads=threads, cache_limit=cache_limit, jobs=jobs or study.jobs)
     with executor_of(executor, options) as engine:
         engine.warm_up()
@@ -112,6 +113,15 @@ def compare(
             summary = write_summary(folder, expansion, command, search)
             write_report(folder, figures)
     return Result(folder.path, summary, started)
+
+
+def with_stored_choices(study: Study, folder: Path) -> Study:
+    """The study by the cost that its folder was made with, where it names none itself: a later version's default speaks
+    of new studies alone."""
+    stored = stored_study(folder)
+    if stored is None or "selection_cost" in study.model_fields_set:
+        return study
+    return study.model_copy(update={"selection_cost": stored.selection_cost})
 
 
 def _make_runs(expansion: Expansion, folder: StudyFolder, executor: Executor, save: Save, tell: Listener) -> int:

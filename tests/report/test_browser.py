@@ -127,7 +127,7 @@ def test_sorts_by_mouse_and_by_keyboard(opened):
 def test_switches_the_cost_axis_by_mouse_and_by_keyboard(opened):
     page = opened("ordinary").page
     shown = lambda: page.locator("#costs .chosen:visible").evaluate_all("all => all.map(x => x.dataset.cost)")  # noqa: E731
-    assert shown() == ["train_seconds"]
+    assert shown() == ["training_seconds"]
     page.locator("#costs label", has_text="Trainable parameters").click()
     assert shown() == ["trainable_parameters"]
     assert "Trainable parameters" in page.locator("#costs .chosen:visible svg:visible").text_content()

@@ -42,7 +42,7 @@ def test_class_scores_agree_with_sklearn():
 def test_cost_axes_and_marks(made):
     view = load_view(made("ordinary"))
     by_cost = {figure.cost: figure for figure in score_figures.cost_figures(view)}
-    assert list(by_cost)[:4] == ["train_seconds", "peak_memory_bytes", "trainable_parameters", "inference_ms"]
+    assert list(by_cost)[:4] == ["training_seconds", "peak_memory_bytes", "trainable_parameters", "inference_ms"]
     parameters = {point.label: point for point in by_cost["trainable_parameters"].points}
     assert parameters["full"].x == 3_000_000
     assert by_cost["trainable_parameters"].log

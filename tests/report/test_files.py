@@ -22,8 +22,9 @@ from whichtune.report.tables import latex_escape
 from whichtune.report.write import write_report
 
 FIGURES = {
-    "scores", "cost-train_seconds", "cost-peak_memory_bytes", "cost-trainable_parameters", "cost-inference_ms",
-    "cost-flops", "cost-adapter_bytes", "curves-loss", "curves-score", "bars", "differences", "classes", "confusion",
+    "scores", "cost-training_seconds", "cost-peak_memory_bytes", "cost-trainable_parameters", "cost-inference_ms",
+    "cost-training_flops", "cost-adapter_bytes", "curves-loss", "curves-score", "bars", "differences", "classes",
+    "confusion",
 }  # fmt: skip
 
 

@@ -22,7 +22,7 @@ def four(tmp_path: Path) -> StudyOnDisk:
     """Four rows on many texts: two alike of which one is dear, one nearly as good and cheap, one worse and cheapest."""
     n = 5000
     rng = np.random.default_rng(14)
-    study = study_on_disk(tmp_path, n=n, selection_cost="train_seconds", margin=1.0)
+    study = study_on_disk(tmp_path, n=n, selection_cost="training_seconds", margin=1.0)
     hard = rng.random(n) < 0.05
     for label, seconds, validation, extra in (
         ("best", 100.0, 0.96, 0.0),

@@ -193,7 +193,14 @@ CASES: list[tuple[str, dict[str, Any], list[str], list[str]]] = [
     ),
     (
         "costs",
-        {"cost_ratios": {"train_seconds": 0.5, "peak_memory_bytes": 1.01, "trainable_parameters": 0.002, "flops": 2.0}},
+        {
+            "cost_ratios": {
+                "training_seconds": 0.5,
+                "peak_memory_bytes": 1.01,
+                "trainable_parameters": 0.002,
+                "training_flops": 2.0,
+            }
+        },
         [
             "lora costs 0.50 times the training time, about the same peak memory and 0.002 times the trainable "
             "parameters of full."
@@ -217,7 +224,7 @@ CASES: list[tuple[str, dict[str, Any], list[str], list[str]]] = [
         {
             "claim": "LoRA is better",
             "published": {"a": 97.0, "b": 96.0, "time_ratio": 0.71},
-            "cost_ratios": {"train_seconds": 0.5},
+            "cost_ratios": {"training_seconds": 0.5},
         },
         ["(97.00 against 96.00 %; 0.71 times the training time, here 0.50 times); our figures leave it open."],
         ["agree."],

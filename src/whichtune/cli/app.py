@@ -63,6 +63,9 @@ def compare(
         str | None,
         typer.Option(help="What each method may spend on it: 20x (default runs), 2e15flops, or 10min."),
     ] = None,
+    require: choices.Require = None,
+    price: choices.Price = None,
+    power: choices.Power = None,
     plan: choices.Plan = None,
     device: choices.Device = None,
     save: choices.Save = "best",
@@ -100,6 +103,7 @@ def compare(
         {"draws": tune, "budget": tune_budget},
         task,
         target_column,
+        {"require": require, "price": price, "power": power},
     )
     limit = parse_bytes("--cache-limit", cache_limit)
     check_folder(chosen, out)

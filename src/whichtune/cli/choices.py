@@ -19,6 +19,13 @@ Settings = Annotated[list[str] | None, typer.Option("--set", help="A setting, ke
 Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda.")]
 Plan = Annotated[str | None, typer.Option(help="`auto` computes only what is needed, `off` everything.")]
 
+Require = Annotated[
+    list[str] | None,
+    typer.Option(help="What a row must keep to be recommended: inference_ms<=20, peak_memory<=2GB; may be repeated."),
+]
+Price = Annotated[str | None, typer.Option(help="What the machine costs, as 2.50/h: costs are told in money, too.")]
+Power = Annotated[str | None, typer.Option(help="Its power, as 65W: energy is estimated where it cannot be measured.")]
+
 Save = Annotated[str, typer.Option(help="Trained weights to keep: none, best or all.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the runs with predicted cost; run none.")]
 Out = Annotated[Path | None, typer.Option(help="The study's folder [default: whichtune-NAME].")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from types import UnionType
-from typing import Literal, Union, get_args, get_origin
+from typing import Annotated, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -19,6 +19,8 @@ from whichtune.tasks import TASKS
 def type_words(annotation: object) -> str:
     """A type as users write it: the choices, or number, text, true or false."""
     origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return type_words(parts[0])
     if origin is Literal:
         return _quoted(parts)
     if origin in (Union, UnionType):

@@ -9,10 +9,12 @@ from whichtune.metrics import METRICS
 from whichtune.records.record import SPLITS, AnyMetrics, CurvePoint, Metrics, RunRecord
 from whichtune.report import reproduction, tables, words
 from whichtune.report.columns import metric_column, score_columns
+from whichtune.report.cost_columns import money_columns
 from whichtune.report.run_notes import run_notes, stopping_notes
 from whichtune.report.sections import page_of
 from whichtune.report.tuning import tuning_lines
 from whichtune.report.view import View
+from whichtune.study.price import parse_price
 from whichtune.study.roles import Role
 
 if TYPE_CHECKING:
@@ -53,7 +55,7 @@ def importance(view: View) -> list[str]:
     main = metric_column(view.main, "test").title
     tests = [title for title in scores if title.startswith("test ") and title != main]
     rest = [title for title in scores if title not in (main, *tests)]
-    costs = ["train s", "trainable parameters", "peak memory MiB"]
+    costs = ["train s", *(column.title for column in money_columns(view)), "trainable parameters", "peak memory MiB"]
     return ["run", main, *costs, *tests, "ms/text", *rest[:1], "seeds", "GFLOP", *rest[1:], "longest epoch s", "epochs"]
 
 
@@ -64,7 +66,7 @@ def print_summary(summary: Summary, console: Console) -> None:
 
     view = View(summary)
     wide = console.width if console.is_terminal else max(console.width, FILE_WIDTH)
-    header, rows = tables.cells(view)
+    header, rows = tables.cells(view, beside=False)
     shown = fitting_columns(header, rows, wide, importance(view))
     console.width = wide
     _print_verdict(summary.verdict, console)
@@ -177,11 +179,20 @@ def print_estimates(expansion: Expansion, estimates: Mapping[str, Estimate], fre
     total = sum(guess.seconds for guess in estimates.values())
     disk = sum(guess.disk_bytes for guess in estimates.values())
     console.print(
-        f"{len(expansion.specs)} runs, about {words.seconds(total)} seconds in all, computed the plain way; "
-        f"{disk / 2**20:,.1f} MiB on disk with --save all ({free / 2**30:,.1f} GiB free). Nothing was run.",
+        f"{len(expansion.specs)} runs, about {words.seconds(total)} seconds in all, each as it costs alone; "
+        f"{disk / 2**20:,.1f} MiB on disk with --save all ({free / 2**30:,.1f} GiB free). "
+        f"{_priced(expansion.study.price, total)}Nothing was run.",
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _priced(price: str | None, seconds: float) -> str:
+    """A sentence on what so many seconds cost, where a price is stated."""
+    if price is None:
+        return ""
+    known = parse_price(price)
+    return f"At {price} this is about {words.money(known.of_seconds(seconds))} {known.currency}".rstrip() + ". "
 
 
 def print_methods(console: Console) -> None:

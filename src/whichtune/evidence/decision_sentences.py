@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from whichtune.evidence.sentences import points, ratio
 from whichtune.metrics import METRICS, metric_title
@@ -34,12 +34,26 @@ def chance(p: float) -> str:
     return "under 1 %" if p < 0.01 else f"{100 * p:.0f} %"
 
 
-def rule_text(selection_cost: str, margin: float) -> str:
-    """The selection rule in one sentence."""
+def no_verdict(outside: Mapping[str, Sequence[str]]) -> str:
+    """Why no row is recommended."""
+    if not outside:
+        return "No run completed, so there is no verdict."
+    broken = "; ".join(f"{in_text(label)}: {listing(list(faults))}" for label, faults in outside.items())
+    return f"No row keeps what is required, so none is recommended ({broken})."
+
+
+def outside_sentence(label: str, broken: Sequence[str]) -> str:
+    """Why a row was not considered."""
+    return f"{in_text(label)} is outside what is required and not considered: {listing(list(broken))}."
+
+
+def rule_text(selection_cost: str, margin: float, require: Sequence[str] = ()) -> str:
+    """The selection rule in one sentence, and in another what rows must keep to be considered."""
+    required = f" Only rows with {listing(list(require))} are considered." if require else ""
     return (
         f"Recommended is the row with the lowest {COSTS.get(selection_cost, selection_cost)} whose expected regret is "
         f"at most {points(margin)}: what choosing it is expected to cost on test against the truly best row, given the "
-        "noise of seeds and of the test set. Where no row's is, the one with the least."
+        f"noise of seeds and of the test set. Where no row's is, the one with the least.{required}"
     )
 
 

@@ -12,7 +12,7 @@ from itertools import combinations
 
 from whichtune.evidence import sentences
 from whichtune.evidence.tuning_sentences import tuning_sentences
-from whichtune.evidence.verdict import best_row, make_verdict
+from whichtune.evidence.verdict import best_row, make_verdict, outside
 from whichtune.records.record import RunRecord
 from whichtune.stats import comparing
 from whichtune.stats.answers import ReadPredictions, Row, group, load_answers
@@ -46,8 +46,11 @@ def judge(
     test = load_answers(rows.values(), read_predictions, len(study.labels) or None)
     metric = study.primary_metric
     trials = Trials(rows, test, study.margin, Prior(study.prior_seed_sd * POINT, study.prior_weight))
-    best, baseline = best_row(rows.values(), metric, study.selection_cost), find_baseline(study, rows)
-    choice = choose_row(trials, metric, {label: row.costs.get(study.selection_cost) for label, row in rows.items()})
+    best = best_row(rows.values(), metric, study.selection_cost, study.require)
+    baseline = find_baseline(study, rows)
+    left_out = outside(rows.values(), study.require)
+    costs = {label: row.costs.get(study.selection_cost) for label, row in rows.items()}
+    choice = choose_row(trials, metric, costs, [label for label in rows if label not in left_out])
     leader = best if choice is None else choice.leader
     comparisons = [
         comparison

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from whichtune.metrics import metric_title
-from whichtune.stats.costs import COSTS
+from whichtune.stats.costs import COSTS, TOLD
 from whichtune.stats.results import Comparison, in_text
 from whichtune.study.published import Published
 from whichtune.wording import listing, number, plural
@@ -209,8 +209,8 @@ def ratio(value: float) -> str:
 def _costs(result: Comparison) -> str:
     parts = [
         f"{ratio(value)} the {COSTS[key]}" if abs(value - 1) > ABOUT_EQUAL else f"about the same {COSTS[key]}"
-        for key, value in result.cost_ratios.items()
-        if value is not None and key in COSTS and key != "flops"
+        for key in TOLD
+        if (value := result.cost_ratios.get(key)) is not None
     ]
     return f"{in_text(result.a)} costs {listing(parts)} of {in_text(result.b)}." if parts else ""
 
@@ -222,7 +222,7 @@ def _published(result: Comparison) -> str:
     details = []
     if published.figures is not None:
         details.append(f"{number(published.figures[0], 2)} against {number(published.figures[1], 2)} %")
-    ours = result.cost_ratios.get("train_seconds")
+    ours = result.cost_ratios.get("training_seconds")
     if published.time_ratio is not None:
         times = f"{ratio(published.time_ratio)} the training time"
         details.append(times if ours is None else f"{times}, here {ratio(ours)}")

@@ -15,16 +15,24 @@ from whichtune.stats.results import Answer, CandidateFigures, Comparison, Verdic
 from whichtune.stats.selection import Candidate, best_on_validation
 from whichtune.stats.trials import POINT, Trials
 from whichtune.stats.tuning import TuningFigures
+from whichtune.study.constraints import violations
 from whichtune.study.recorded import Recorded
 from whichtune.study.resolved import ResolvedStudy
 from whichtune.study.roles import Role
 from whichtune.wording import listing, plural
 
 
-def candidates(rows: Iterable[Row], metric: str, cost: str) -> list[Candidate]:
-    """Rows that completed with a validation figure (negated where less is better, so that larger is)."""
-    found = []
-    for row in rows:
+def outside(rows: Iterable[Row], require: Sequence[str]) -> dict[str, list[str]]:
+    """Rows that are not recommended, whatever their scores, with what each breaks of what the study requires."""
+    return {row.label: broken for row in rows if row.completed and (broken := violations(row.costs, require))}
+
+
+def candidates(rows: Iterable[Row], metric: str, cost: str, require: Sequence[str] = ()) -> list[Candidate]:
+    """Rows that completed with a validation figure (negated where less is better, so that larger is), and keep what is
+    required."""
+    found, rows = [], list(rows)
+    left_out = outside(rows, require)
+    for row in (row for row in rows if row.label not in left_out):
         validation = row.mean_metric("validation", metric)
         if row.can(metric) and validation is not None:
             found.append(Candidate(row.label, _sign(metric) * validation, row.costs.get(cost)))
@@ -40,9 +48,9 @@ def _shown(metric: str, value: float) -> float:
     return value / POINT if METRICS[metric].unit == "points" else value
 
 
-def best_row(rows: Iterable[Row], metric: str, cost: str) -> str | None:
-    """The label that is best on validation, None where no row completed."""
-    able = candidates(rows, metric, cost)
+def best_row(rows: Iterable[Row], metric: str, cost: str, require: Sequence[str] = ()) -> str | None:
+    """The label that is best on validation, None where no row completed and keeps what is required."""
+    able = candidates(rows, metric, cost, require)
     return best_on_validation(able).label if able else None
 
 
@@ -57,6 +65,7 @@ def make_verdict(
 ) -> Verdict:
     """Apply the selection rule and put the sentences together. `best` is the row that is best on validation."""
     metric, cost, margin = study.primary_metric, study.selection_cost, study.margin
+    left_out = outside(trials.rows.values(), study.require)
     warnings = [*_warnings(trials.rows, trials.test, comparisons, margin), *(tuning_warnings(tuning) if tuning else [])]
     blank = Verdict(
         recommended=None,
@@ -65,8 +74,9 @@ def make_verdict(
         metric=metric,
         margin=margin,
         selection_cost=cost,
-        rule=said.rule_text(cost, margin),
-        headline="No run completed, so there is no verdict.",
+        rule=said.rule_text(cost, margin, study.require),
+        headline=said.no_verdict(left_out),
+        outside=left_out,
         paragraphs=[c.sentence for c in comparisons if c.declared],
         warnings=warnings,
         prior_seed_sd=study.prior_seed_sd,
@@ -93,7 +103,11 @@ def make_verdict(
             "texts_needed": choice.texts_needed,
             "candidates": figures,
             "undecided_cheaper": [f.label for f in cheaper if f.standing == "undecided"],
-            "reasons": [said.candidate_sentence(metric, figure) for figure in figures] + crossings,
+            "reasons": [
+                *(said.candidate_sentence(metric, figure) for figure in figures),
+                *(said.outside_sentence(*each) for each in left_out.items()),
+                *crossings,
+            ],
             "against_baseline": _against_baseline(choice.leader, baseline, trials.rows, comparisons),
             "does_not_show": [*_limits(trials, choice), *(tuning_limits(tuning) if tuning else [])],
         }

@@ -84,7 +84,9 @@ class RunRequest(BaseModel):
 
 def make_run(request: RunRequest, tell: Listener) -> None:
     """Make one run in this process and store its record, whatever becomes of it."""
+    from whichtune.data.named import user_cache
     from whichtune.measure.cost import anonymous_bytes
+    from whichtune.measure.neighbours import Neighbours
     from whichtune.runs.run import base_record, run_one
 
     memory = anonymous_bytes()
@@ -96,8 +98,11 @@ def make_run(request: RunRequest, tell: Listener) -> None:
     try:
         load_for_runs(request.plugins)
         cache: CacheFields = {"limit": request.cache_limit, "siblings": request.siblings}
-        result = run_one(spec, tell, memory, cache)
-        record = with_jobs(result.record, request.jobs)
+        with Neighbours(user_cache() / "running") as neighbours:
+            result = run_one(
+                spec, neighbours.listening(tell), memory, cache, lambda: max(request.jobs, neighbours.look())
+            )
+            record = with_jobs(result.record, request.jobs, neighbours.look())
         folder.write_run(record, result.curves, result.predictions, result.save if request.save else None)
     except Exception as error:
         status, reason = explain(error)
@@ -105,11 +110,13 @@ def make_run(request: RunRequest, tell: Listener) -> None:
         folder.write_run(base_record(spec, status, error=reason))
 
 
-def with_jobs(record: RunRecord, jobs: int) -> RunRecord:
-    """The record with how many runs were made at a time, which its times depend on."""
+def with_jobs(record: RunRecord, jobs: int, seen: int = 1) -> RunRecord:
+    """The record with how many runs were made at a time, which its times depend on: by this study, and `seen`."""
     if record.environment is None:
         return record
-    return record.model_copy(update={"environment": record.environment.model_copy(update={"jobs": jobs})})
+    at_once = max(jobs, seen, record.environment.runs_at_once)
+    environment = record.environment.model_copy(update={"jobs": jobs, "runs_at_once": at_once})
+    return record.model_copy(update={"environment": environment})
 
 
 def explain(error: BaseException) -> tuple[RunStatus, str]:

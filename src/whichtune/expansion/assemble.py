@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypedDict
 
@@ -15,7 +16,9 @@ from whichtune.errors import SettingError, UnknownNameError
 from whichtune.methods import METHODS
 from whichtune.plugins import load_plugin
 from whichtune.registry import did_you_mean
+from whichtune.study.constraints import parse_constraint
 from whichtune.study.load import parse_assignment, parse_study, read_yaml
+from whichtune.study.price import parse_power, parse_price
 from whichtune.study.spaces import parse_budget
 from whichtune.study.spec import DEFAULT_TASK, EMBEDDED, DataSettings, Study
 from whichtune.tasks import TASKS
@@ -29,15 +32,26 @@ STUDY_KEYS = (
     "baselines",
     "margin",
     "name",
+    "power",
+    "price",
     "primary_metric",
     "prior_seed_sd",
     "prior_weight",
     "remote_code",
+    "require",
     "revision",
     "selection_cost",
 )
 WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 TUNING_KEYS = ("draws", "budget", "seed")
+
+
+class Judged(TypedDict, total=False):
+    """What a command says of costs: what a row must keep, and a price and a power to tell them by."""
+
+    require: list[str] | None
+    price: str | None
+    power: str | None
 
 
 class Search(TypedDict, total=False):
@@ -61,11 +75,12 @@ def assemble_study(
     search: Search | None = None,
     task: str | None = None,
     target_column: str | None = None,
+    judged: Judged | None = None,
 ) -> Study:
     """The study that a `compare` command means. Without a file or methods, the demo study's methods, or those that a
     task of written texts names.
 
-    `search` has what the command says of a search for settings.
+    `search` has what the command says of a search for settings, `judged` what it says of costs.
     """
     value: Values = read_yaml(file) if file is not None else {"name": "study"}
     where = str(file) if file is not None else "The command"
@@ -99,6 +114,7 @@ def assemble_study(
     if seeds is not None:
         value["seeds"] = [*parse_seeds(seeds)]
     value = _with_search(value, **(search or {}))
+    value = _with_costs(value, **(judged or {}))
     if assignments:
         value = with_assignments(value, assignments, where)
     return parse_study(value, where)
@@ -155,6 +171,27 @@ def _with_search(value: Values, draws: int | None = None, budget: str | None = N
         except ValueError as error:
             raise SettingError(f"--tune-budget {shown(budget)} is no budget: {error}.") from error
     return {**value, "tuning": _tuning_with(value.get("tuning"), given)}
+
+
+def _with_costs(
+    value: Values, require: list[str] | None = None, price: str | None = None, power: str | None = None
+) -> Values:
+    """`--require`, `--price` and `--power`, over what the file says of costs."""
+    for text in require or []:
+        _check_option("--require", text, parse_constraint)
+    if price is not None:
+        _check_option("--price", price, parse_price)
+    if power is not None:
+        _check_option("--power", power, parse_power)
+    given: Values = {"require": [*require] if require else None, "price": price, "power": power}
+    return {**value, **{key: chosen for key, chosen in given.items() if chosen is not None}}
+
+
+def _check_option(option: str, text: str, parse: Callable[[str], object]) -> None:
+    try:
+        parse(text)
+    except ValueError as error:
+        raise SettingError(f"{option} {shown(text)} cannot be read: {error}.") from error
 
 
 def _tuning_with(tuning: JsonValue, given: Values) -> Values:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import platform
 import sys
@@ -10,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -90,6 +92,12 @@ class MemoryMonitor:
             self.peak = max(self.peak, anonymous_bytes() - self.baseline)
             self._done.wait(SAMPLE_SECONDS)
 
+    def so_far(self) -> int:
+        """The peak up to now, in bytes."""
+        if self.device.type == "cuda":
+            return int(torch.cuda.max_memory_allocated(self.device))
+        return max(self.peak, anonymous_bytes() - self.baseline)
+
     def __exit__(self, *_: object) -> None:
         if self.device.type == "cuda":
             self.peak = torch.cuda.max_memory_allocated(self.device)
@@ -164,17 +172,35 @@ def _leaves(value: Tensor) -> list[Tensor]:
     return leaves
 
 
+@dataclass(frozen=True)
+class Latency:
+    """Milliseconds of calls: their median and their 95th percentile."""
+
+    p50: float
+    p95: float
+
+    def of_each(self, texts: int) -> Latency:
+        """Of each of the texts that a call has answered."""
+        return Latency(self.p50 / texts, self.p95 / texts)
+
+    def costs(self, name: str) -> dict[str, float]:
+        """As fields of a record."""
+        return {name: self.p50, f"{name}_p95": self.p95}
+
+
 @torch.no_grad()
-def latency_ms(forward: Callable[[int], object], device: torch.device, calls: int) -> float:
-    """Median milliseconds of `forward(i)` for i = 0, 1, ..., after one warm-up call."""
+def latency_ms(forward: Callable[[int], object], device: torch.device, calls: int, warm: bool = False) -> Latency:
+    """Latency of `forward(i)` for i = 0, 1, ..., after one call that is not counted, unless it is `warm` already."""
     timers = Timers(device)
-    forward(0)
-    seconds = []
+    if not warm:
+        forward(0)
+    milliseconds = []
     for i in range(calls):
         begin = timers.now()
         forward(i)
-        seconds.append(timers.now() - begin)
-    return sorted(seconds)[len(seconds) // 2] * 1000
+        milliseconds.append(1000 * (timers.now() - begin))
+    milliseconds.sort()
+    return Latency(milliseconds[calls // 2], milliseconds[max(0, math.ceil(0.95 * calls) - 1)])
 
 
 @cache

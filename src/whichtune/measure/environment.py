@@ -23,8 +23,8 @@ def package_versions() -> dict[str, str]:
     return found
 
 
-def environment(device: str) -> Environment:
-    """The record of where this process runs; `device` is cpu or cuda."""
+def environment(device: str, runs_at_once: int = 1) -> Environment:
+    """The record of where this process runs; `device` is cpu or cuda, `runs_at_once` how many runs share it."""
     import psutil
     import torch
 
@@ -37,6 +37,7 @@ def environment(device: str) -> Environment:
         processor=processor_name(),
         cores=os.cpu_count() or 1,
         threads=torch.get_num_threads(),
+        runs_at_once=runs_at_once,
         device=torch.cuda.get_device_name() if device == "cuda" else "cpu",
         memory_bytes=psutil.virtual_memory().total,
         packages=package_versions(),

@@ -185,6 +185,16 @@ def without_values(body: PreTrainedModel, texts: int, tokens: int, run: Callable
         body.config._attn_implementation = own
 
 
+def lower_sum(partition: Partition, boundary: int, length: int) -> Tensor:
+    """A number that depends on the states of one made-up text below `boundary`, of a model without storage."""
+    ids = torch.zeros(1, length, dtype=torch.long, device="meta")
+
+    def lower(mask: Tensor) -> Tensor:
+        return partition.lower([boundary], input_ids=ids, attention_mask=mask)[boundary].sum()
+
+    return without_values(partition.body, 1, length, lower)
+
+
 def _innermost(model: nn.Module, blocks: nn.ModuleList) -> PreTrainedModel:
     """The innermost transformers model that holds `blocks` and takes token ids."""
     body = model

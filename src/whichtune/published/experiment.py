@@ -132,7 +132,7 @@ def loss_line(event: Event) -> str | None:
 def final_lines(run: RunRecord) -> list[str]:
     """The three accuracies and the time of a completed run, from its record."""
     cost = run.cost
-    seconds = sum(spent or 0.0 for spent in (cost.train_seconds, cost.curve_seconds, cost.cache_seconds))
+    seconds = sum(spent or 0.0 for spent in (cost.training_seconds, cost.curve_seconds))
     figures = [(split, run.metrics.of(split)) for split in SPLITS]
     return [
         f"trained in {seconds / 60:.2f} minutes",

@@ -6,9 +6,11 @@ never renamed or removed, within one `SCHEMA_VERSION`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import TypeGuard
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from whichtune.metrics import Split
 from whichtune.study.roles import SCHEMA_VERSION, Role
@@ -88,10 +90,19 @@ class MetricsBySplit(_Record):
 
 
 class Cost(_Record):
-    """What a run cost. Seconds by phase; bytes; floating-point operations (a multiply-add counts 2)."""
+    """What a run cost. Seconds by phase; bytes; floating-point operations (a multiply-add counts 2).
+
+    `training_seconds` and `training_flops` are what the run costs alone, by which rows are compared: the pass through
+    the frozen blocks and the steps. Where they are not given, as in records of earlier versions, they follow from the
+    other fields.
+    """
 
     trainable_parameters: int | None = None
     total_parameters: int | None = None
+    training_seconds: float | None = Field(
+        None, description="training alone: the pass through the frozen blocks and the optimiser steps, nothing shared"
+    )
+    training_flops: int | None = Field(None, description="the operations of the same")
     load_seconds: float | None = None
     cache_seconds: float | None = Field(None, description="computing lower blocks, as this run paid it")
     cache_seconds_alone: float | None = Field(None, description="the same, had this run been alone")
@@ -101,15 +112,25 @@ class Cost(_Record):
     max_epoch_seconds: float | None = Field(None, description="the longest epoch's optimiser steps")
     peak_memory_bytes: int | None = Field(
         None,
-        description="training phase; CPU: anonymous memory above what the process began with; CUDA: allocated",
+        description="training phase with the pass through the frozen blocks, whoever made it; CPU: anonymous memory "
+        "above what the process began with; CUDA: allocated",
     )
     peak_memory_reserved_bytes: int | None = Field(None, description="CUDA only: reserved by the allocator")
     flops: int | None = Field(None, description="training, the cache as paid included; evaluation not")
     cache_flops: int | None = None
     cache_flops_alone: int | None = None
-    adapter_bytes: int | None = Field(None, description="bytes of the trained tensors as saved")
-    inference_ms: float | None = Field(None, description="milliseconds an example at batch size 1")
-    inference_ms_batch_32: float | None = Field(None, description="milliseconds an example at batch size 32")
+    adapter_bytes: int | None = Field(
+        None, description="bytes of the trained tensors as saved, or of a baseline's files"
+    )
+    training_joules: float | None = Field(
+        None,
+        description="energy of the same and of evaluations between the steps, by the machine's counters (RAPL: whole "
+        "processors; NVML: the GPU); null where none can be read",
+    )
+    inference_ms: float | None = Field(None, description="milliseconds an example at batch size 1, median of calls")
+    inference_ms_p95: float | None = Field(None, description="the same, 95th percentile")
+    inference_ms_batch_32: float | None = Field(None, description="milliseconds an example at batch size 32, median")
+    inference_ms_batch_32_p95: float | None = Field(None, description="the same, 95th percentile")
     inference_ms_merged: float | None = Field(None, description="batch size 1, adapters merged into the weights")
     inference_ms_batch_32_merged: float | None = None
     real_tokens_per_second: float | None = Field(None, description="non-padding training tokens a second")
@@ -117,6 +138,30 @@ class Cost(_Record):
     optimiser_steps: int | None = None
     examples_seen: int | None = None
     epochs: float | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_alone(cls, given: object) -> object:
+        """Fill in what training costs alone."""
+        if not isinstance(given, Mapping):
+            return given
+        steps, paid = given.get("train_seconds"), given.get("flops")
+        found = dict(given)
+        if found.get("training_seconds") is None and _is_number(steps):
+            found["training_seconds"] = steps + _part(given, "cache_seconds_alone")
+        if found.get("training_flops") is None and _is_number(paid):
+            found["training_flops"] = paid - _part(given, "cache_flops") + _part(given, "cache_flops_alone")
+        return found
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _part(cost: Mapping[str, object], name: str) -> int | float:
+    """A part of a sum; 0 where it is not there, or is no number and so refused afterwards."""
+    value = cost.get(name)
+    return value if _is_number(value) else 0
 
 
 class Stopping(_Record):
@@ -143,6 +188,10 @@ class Environment(_Record):
     cores: int
     threads: int
     jobs: int = Field(1, description="runs that were made at a time: each then had a share of the machine")
+    runs_at_once: int = Field(
+        1,
+        description="most runs that shared the machine while seconds were measured, those of a stored pass included",
+    )
     device: str
     memory_bytes: int
     packages: dict[str, str]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from whichtune.metrics import METRICS, Metric, Split
@@ -11,10 +11,16 @@ from whichtune.report.rows import TableRow
 from whichtune.report.view import View
 from whichtune.report.words import Show
 
+SHARED_MARK = " †"  # beside seconds that were measured while other runs shared the machine
+
 
 @dataclass(frozen=True)
 class Column:
-    """Figures of one kind: of a split, or where there is none a cost. `scale` and `digits` write its range."""
+    """Figures of one kind: of a split, or where there is none a cost. `scale` and `digits` write its range.
+
+    `timed`: a duration, which is marked where other runs shared the machine. `tail`: the figure of its 95th percentile.
+    `of` works a cost out that is not recorded as it is shown, and `before` stands in front of it.
+    """
 
     title: str
     figure: str
@@ -22,13 +28,27 @@ class Column:
     split: Split | None = None
     scale: float = 1
     digits: int = 3
+    timed: bool = False
+    tail: str | None = None
+    of: Callable[[TableRow], float | None] | None = None
+    before: Callable[[TableRow], str] = lambda row: ""
 
     def value(self, row: TableRow) -> float | None:
         """The row's figure over its seeds, as it is recorded."""
+        if self.of is not None:
+            return self.of(row)
         return row.cost(self.figure) if self.split is None else row.mean(self.split, self.figure)
 
     def text(self, row: TableRow) -> str:
-        return self.show(self.value(row))
+        value = self.value(row)
+        shared = self.timed and value is not None and row.runs_at_once > 1
+        before = "" if value is None else self.before(row)
+        return before + self.show(value) + (SHARED_MARK if shared else "")
+
+    def tail_text(self, row: TableRow) -> str:
+        """`p95 4.1`; nothing where there is none."""
+        value = None if self.tail is None else row.cost(self.tail)
+        return "" if value is None else f"p95 {self.show(value)}"
 
     def ends(self, row: TableRow) -> tuple[float, float] | None:
         """The lowest and the highest seed of a figure of a split, as it is shown."""
@@ -36,16 +56,20 @@ class Column:
         return None if found is None else (self.scale * found[0], self.scale * found[1])
 
 
+TRAINING = Column("train s", "training_seconds", words.seconds, timed=True)
 COSTS = (
     Column("trainable parameters", "trainable_parameters", words.whole),
-    Column("train s", "train_seconds", words.seconds),
-    Column("longest epoch s", "max_epoch_seconds", words.seconds),
+    TRAINING,
+    Column("longest epoch s", "max_epoch_seconds", words.seconds, timed=True),
     Column("peak memory MiB", "peak_memory_bytes", words.mebibytes),
-    Column("GFLOP", "flops", words.giga_operations),
+    Column("GFLOP", "training_flops", words.giga_operations),
 )
 STORED = Column("stored MiB", "adapter_bytes", words.mebibytes_fine)
 EPOCHS = Column("epochs", "epochs", words.seconds)
-LATENCY = "inference_ms"
+LATENCY = Column("ms/text", "inference_ms", words.seconds, timed=True, tail="inference_ms_p95")
+BATCH_LATENCY = Column(
+    "ms/text in 32s", "inference_ms_batch_32", words.seconds, timed=True, tail="inference_ms_batch_32_p95"
+)
 
 
 def metric_column(metric: Metric, split: Split) -> Column:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from whichtune.metrics import METRICS, metric_title
 from whichtune.records.record import SPLITS, Environment, RunRecord
-from whichtune.report import words
+from whichtune.report import columns, words
 from whichtune.report.columns import Column, metric_column
 from whichtune.report.published import PublishedRow, published_of
 from whichtune.report.rows import TableRow
@@ -105,7 +105,7 @@ def _machine_facts(environment: Environment) -> list[tuple[str, str]]:
         ("Python", environment.python),
         ("system", environment.platform),
         ("processor", f"{environment.processor}, {environment.cores} cores, {environment.threads} used"),
-        ("runs at a time", str(environment.jobs)),
+        ("runs at a time", str(max(environment.jobs, environment.runs_at_once))),
         ("memory", f"{environment.memory_bytes / 2**30:,.1f} GiB"),
         ("device", environment.device),
         *environment.packages.items(),
@@ -192,7 +192,7 @@ def _published_figures(view: View) -> list[PublishedFigure]:
     scores.append(metric_column(METRICS["loss"], "test"))
     return [
         *(PublishedFigure(f"{c.split}_{c.figure}", c.title, 1 / c.scale, c) for c in scores),
-        PublishedFigure("train_minutes", "training minutes", 60, Column("train s", "train_seconds", words.seconds)),
+        PublishedFigure("train_minutes", "training minutes", 60, columns.TRAINING),
         PublishedFigure("optimiser_steps", "optimiser steps", 1, Column("steps", "optimiser_steps", words.whole)),
     ]
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from whichtune.records.store import StudyFolder
 from whichtune.report import columns, details, tables, tuning, words
 from whichtune.report.columns import Column
+from whichtune.report.cost_columns import cost_columns
+from whichtune.report.cost_notes import OUTSIDE, cost_notes, is_outside
 from whichtune.report.drawing.kinds import Bars, Curves, Differences, Dots, Figure, Gains, Scatter, Sensitivity
 from whichtune.report.drawing.looks import style_sheet
 from whichtune.report.drawing.on_page import legend, panels, two_sizes
@@ -38,7 +40,7 @@ def page_content(view: View, folder: StudyFolder, drawn: list[Figure]) -> dict[s
         "verdict": view.verdict,
         "table": study_table(view),
         "failed": details.failed_runs(view),
-        "footnotes": tables.figure_notes(view),
+        "footnotes": [*tables.figure_notes(view), *cost_notes(view)],
         "legend": legend({view.mark(row.label) for row in view.rows}),
         "scores": [two_sizes(figure) for figure in of_kind(drawn, Dots)],
         "costs": [two_sizes(figure) for figure in of_kind(drawn, Scatter)],
@@ -127,9 +129,7 @@ def study_table(view: View) -> StudyTable:
     """The main table: scores, costs, and what a trained row takes and needs in use."""
     shown = [
         *columns.score_columns(view, page_of(view).beside_loss),
-        *columns.COSTS,
-        columns.STORED,
-        Column("ms a text", columns.LATENCY, words.seconds),
+        *cost_columns(view),
         *([columns.EPOCHS] if columns.has_stopping(view) else []),
     ]
     rows = [_study_row(view, row, shown) for row in view.rows]
@@ -142,16 +142,20 @@ def _study_row(view: View, row: TableRow, shown: list[Column]) -> StudyRow:
         label=row.label,
         mark=view.mark(row.label),
         baseline=row.role is Role.BASELINE,
-        failed=f"{broken} of {row.runs} not completed" if broken else "",
+        failed="; ".join(
+            [
+                *([f"{broken} of {row.runs} not completed"] if broken else []),
+                *([f"{OUTSIDE} what is required"] if is_outside(view, row.label) else []),
+            ]
+        ),
         cells=[Cell(tables.seeds_text(row), len(row.seeds)), *(_cell(view, row, column) for column in shown)],
     )
 
 
 def _cell(view: View, row: TableRow, column: Column) -> Cell:
     value = column.value(row)
-    return Cell(
-        column.show(value), "" if value is None else value, _range(view, row, column) if column.split == "test" else ""
-    )
+    below = _range(view, row, column) if column.split == "test" else column.tail_text(row)
+    return Cell(column.text(row), "" if value is None else value, below)
 
 
 def _range(view: View, row: TableRow, column: Column) -> str:

@@ -32,7 +32,7 @@ HEADER = [
 ]
 STEPS = "optimiser_steps"
 NUMBER = "row"  # of a published row: where it stands, and no figure
-TIMES = ("train_seconds", "curve_seconds", "cache_seconds")
+TIMES = ("training_seconds", "curve_seconds")
 
 
 @dataclass(frozen=True)

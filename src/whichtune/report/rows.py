@@ -35,6 +35,12 @@ class TableRow:
         values = self._values(split, name)
         return (min(values), max(values)) if values else None
 
+    @property
+    def runs_at_once(self) -> int:
+        """The most runs that shared the machine while the row's seconds were measured; 1: it was alone."""
+        made = [run.environment for run in self.done if run.environment is not None]
+        return max((max(one.jobs, one.runs_at_once) for one in made), default=1)
+
     def cost(self, name: str) -> float | None:
         """The median of a cost over seeds; None where no completed run has it."""
         values = [value for run in self.done if (value := getattr(run.cost, name)) is not None]

@@ -41,11 +41,12 @@ class CostAxis:
 
 
 COST_AXES: dict[str, CostAxis] = {
-    "train_seconds": CostAxis("Training time", "seconds", 1, words.seconds),
+    "training_seconds": CostAxis("Training time", "seconds", 1, words.seconds),
     "peak_memory_bytes": CostAxis("Peak memory", "MiB", 2**20, words.mebibytes),
     "trainable_parameters": CostAxis("Trainable parameters", "", 1, words.whole),
     "inference_ms": CostAxis("Inference", "ms a text", 1, words.seconds),
-    "flops": CostAxis("Training operations", "GFLOP", 1e9, words.giga_operations),
+    "inference_ms_batch_32": CostAxis("Inference in batches of 32", "ms a text", 1, words.seconds),
+    "training_flops": CostAxis("Training operations", "GFLOP", 1e9, words.giga_operations),
     "adapter_bytes": CostAxis("Stored size", "MiB", 2**20, words.mebibytes_fine),
 }
 LOG_FROM = 20  # a cost axis is logarithmic where the dearest row costs this many times the cheapest

@@ -11,7 +11,9 @@ from whichtune.metrics import metric_title
 from whichtune.records.record import SPLITS
 from whichtune.report import words
 from whichtune.report.cells import cell
-from whichtune.report.columns import COSTS, EPOCHS, LATENCY, Column, has_stopping, score_columns
+from whichtune.report.columns import EPOCHS, Column, has_stopping, score_columns
+from whichtune.report.cost_columns import cost_columns
+from whichtune.report.cost_notes import OUTSIDE, cost_notes, is_outside
 from whichtune.report.rows import TableRow
 from whichtune.report.run_notes import run_notes, stopping_notes
 from whichtune.report.sections import page_of
@@ -57,22 +59,27 @@ class Table:
 def columns_of(view: View) -> list[Column]:
     """Every column of table.md but the row's name and seeds, in order."""
     page = page_of(view)
-    latency = Column("ms/text", LATENCY, words.seconds)
     epochs = [EPOCHS] if has_stopping(view) else []
-    return [*score_columns(view, page.beside_loss), *COSTS, *page.uses, latency, *epochs]
+    return [*score_columns(view, page.beside_loss), *cost_columns(view, page.uses), *epochs]
 
 
-def cells(view: View) -> tuple[list[str], list[list[str]]]:
-    """The header and the rows of the table as text; what did not complete is said beside the label."""
+def cells(view: View, beside: bool = True) -> tuple[list[str], list[list[str]]]:
+    """The header and the rows of the table as text; what did not complete is said beside the label.
+
+    `beside`: with the 95th percentile of durations beside their median.
+    """
     columns = columns_of(view)
-    rows = [[_name(row), seeds_text(row), *(_cell(column, row) for column in columns)] for row in view.rows]
+    rows = [
+        [_name(view, row), seeds_text(row), *(_cell(column, row, beside) for column in columns)] for row in view.rows
+    ]
     return ["run", "seeds", *(column.title for column in columns)], rows
 
 
-def _name(row: TableRow) -> str:
+def _name(view: View, row: TableRow) -> str:
     broken = row.runs - row.completed
     failed = f" [{broken} of {row.runs} {' and '.join(row.statuses)}]" if broken else ""
-    return row.label + (" (baseline)" if row.role is Role.BASELINE else "") + failed
+    beside = f" [{OUTSIDE}]" if is_outside(view, row.label) else ""
+    return row.label + (" (baseline)" if row.role is Role.BASELINE else "") + failed + beside
 
 
 def seeds_text(row: TableRow) -> str:
@@ -80,10 +87,12 @@ def seeds_text(row: TableRow) -> str:
     return ", ".join(str(seed) for seed in row.seeds if seed is not None) or words.NOTHING
 
 
-def _cell(column: Column, row: TableRow) -> str:
+def _cell(column: Column, row: TableRow, tails: bool) -> str:
     """A figure; of scores on test, where seeds differ, the lowest and the highest too."""
     ends = column.ends(row) if column.split == "test" and column.show is words.percent else None
-    return column.text(row) + ("" if ends is None or ends[0] == ends[1] else f" ({words.span(ends)})")
+    tail = column.tail_text(row) if tails else ""
+    beside = tail if ends is None or ends[0] == ends[1] else words.span(ends)
+    return column.text(row) + (f" ({beside})" if beside else "")
 
 
 def markdown_table(view: View, more: Sequence[str] = ()) -> str:
@@ -183,7 +192,7 @@ def verdict_lines(view: View) -> list[str]:
 
 def footnotes(view: View) -> list[str]:
     """What a reader must know beside the figures: what they are, shared settings, the reasons of what failed."""
-    return [*figure_notes(view), *common_settings(view), *failure_notes(view)]
+    return [*figure_notes(view), *cost_notes(view), *common_settings(view), *failure_notes(view)]
 
 
 def figure_notes(view: View) -> list[str]:

@@ -28,6 +28,13 @@ def seconds(value: float | None) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}" if value >= 0.001 else "<0.001"
 
 
+def money(value: float | None) -> str:
+    """Two decimals, and of small sums three significant digits."""
+    if value is None:
+        return NOTHING
+    return f"{value:,.2f}" if value >= 10 or value == 0 else f"{value:.3g}" if value >= 0.0001 else "<0.0001"
+
+
 def mebibytes(value: float | None) -> str:
     return NOTHING if value is None else f"{value / 2**20:,.0f}"
 

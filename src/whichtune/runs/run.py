@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from pydantic import JsonValue
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     import torch
     from transformers import PretrainedConfig
 
-    from whichtune.tasks.base import AnyDataset, DatasetT, EncodedT, ForwardT, ModelT, Task
+    from whichtune.shortcuts.prepared import Prepared
+    from whichtune.tasks.base import AnyDataset, DatasetT, EncodedT, FittedBaseline, ForwardT, ModelT, Task
     from whichtune.training.objective import EncodedData
     from whichtune.training.trainer import Training
 
@@ -71,10 +73,12 @@ def run_one(
     on_event: Listener = lambda event: None,
     memory_baseline: int = 0,
     cache: CacheFields | None = None,
+    runs_at_once: Callable[[], int] = lambda: 1,
 ) -> RunResult:
     """Load, train, evaluate and measure. Errors are raised; the executor turns them into records.
 
-    `memory_baseline` is the anonymous memory in bytes that this process began with.
+    `memory_baseline` is the anonymous memory in bytes that this process began with; `runs_at_once` tells how many runs
+    have shared the machine so far.
     """
     started = datetime.now(UTC)
     task = task_of(spec)
@@ -86,7 +90,7 @@ def run_one(
     if spec.role is Role.BASELINE:
         result = _run_baseline(task, spec, dataset, memory_baseline)
     else:
-        result = _run_method(task, spec, dataset, on_event, memory_baseline, cache or {})
+        result = _run_method(task, spec, dataset, on_event, memory_baseline, cache or {}, runs_at_once)
     result.record = result.record.model_copy(
         update={
             "labels": dataset.labels,
@@ -138,12 +142,14 @@ def _run_baseline(
     import torch
 
     from whichtune.measure.cost import MemoryMonitor, Timers, latency_ms
+    from whichtune.measure.energy import EnergyMeter
     from whichtune.measure.environment import environment
 
     device = torch.device("cpu")
-    timers = Timers(device)
+    timers, energy = Timers(device), EnergyMeter(device)
     with MemoryMonitor(device, memory_baseline) as memory, timers.phase("train"):
         fitted = task.fit_baseline(spec, dataset)
+    joules = energy.joules
     with timers.phase("evaluate"):
         judged = fitted.evaluate()
     cost = Cost(
@@ -151,11 +157,13 @@ def _run_baseline(
         total_parameters=fitted.parameters,
         load_seconds=0.0,
         train_seconds=timers.seconds["train"],
+        training_joules=joules,
         max_epoch_seconds=timers.seconds["train"],
         evaluate_seconds=timers.seconds["evaluate"],
         peak_memory_bytes=memory.peak,
-        inference_ms=latency_ms(lambda i: fitted.answer([i]), device, 20),
-        inference_ms_batch_32=latency_ms(lambda i: fitted.answer(list(range(32))), device, 5) / 32,
+        adapter_bytes=_saved_bytes(fitted),
+        **latency_ms(lambda i: fitted.answer([i]), device, 20).costs("inference_ms"),
+        **latency_ms(lambda i: fitted.answer(list(range(32))), device, 8).of_each(32).costs("inference_ms_batch_32"),
         examples_seen=len(dataset.splits["train"]),
     )
     record = base_record(
@@ -169,6 +177,13 @@ def _run_baseline(
     return RunResult(record, predictions=judged.predictions, save=fitted.save)
 
 
+def _saved_bytes(fitted: FittedBaseline) -> int:
+    """Bytes of the files that a baseline is kept in."""
+    with TemporaryDirectory() as name:
+        fitted.save(Path(name))
+        return sum(file.stat().st_size for file in Path(name).iterdir())
+
+
 def _run_method(
     task: Task[DatasetT, ModelT, EncodedT, ForwardT],
     spec: RunSpec,
@@ -176,13 +191,16 @@ def _run_method(
     on_event: Listener,
     memory_baseline: int,
     cache: CacheFields,
+    runs_at_once: Callable[[], int],
 ) -> RunResult:
     import torch
     from safetensors.torch import save_file
 
     from whichtune.measure.cost import MemoryMonitor, Timers, count_parameters
+    from whichtune.measure.energy import EnergyMeter
     from whichtune.measure.environment import environment
     from whichtune.models.saving import trained_state
+    from whichtune.shortcuts.frozen_blocks import Conditions
     from whichtune.shortcuts.prepared import CacheSettings
     from whichtune.training.finite import told_with_step
     from whichtune.training.streams import streams_of
@@ -198,7 +216,13 @@ def _run_method(
     trainable, total = count_parameters(model)
     on_event({"event": "phase", "phase": "train"})
     with MemoryMonitor(device, memory_baseline) as memory:
-        prepared = task.prepare(spec, model, encoded, device, timers, CacheSettings(**cache))
+        pass_energy = EnergyMeter(device)
+
+        def conditions() -> Conditions:
+            return Conditions(memory.so_far(), runs_at_once(), pass_energy.joules)
+
+        prepared = task.prepare(spec, model, encoded, device, timers, CacheSettings(**cache, conditions=conditions))
+        steps_energy = EnergyMeter(device)
         forward: ForwardT = prepared.forward
         if _is_closed_form(spec):
             with told_with_step(spec, 0):
@@ -210,18 +234,18 @@ def _run_method(
             training = Trainer(model, forward, spec, timers, objective, on_event, streams, watcher).train()
         else:
             training = Training()  # the model as it is
+        joules = _sum(prepared.conditions.joules, steps_energy.joules)
     on_event({"event": "phase", "phase": "evaluate"})
     gc.collect()
     with told_with_step(spec, training.steps):
         judged = task.evaluate(spec, model, forward, training, tokenizer, timers)
     state = trained_state(model)
-    cost = _cost(training, timers.seconds, trainable, total).model_copy(
+    cost = _training_cost(training, timers.seconds, prepared).model_copy(
         update={
-            "cache_seconds_alone": prepared.seconds_alone,
-            "flops": training.flops + prepared.flops,
-            "cache_flops": prepared.flops,
-            "cache_flops_alone": prepared.flops_alone,
-            "peak_memory_bytes": memory.peak,
+            "trainable_parameters": trainable,
+            "total_parameters": total,
+            "training_joules": joules,
+            "peak_memory_bytes": max(memory.peak, prepared.conditions.peak_memory),
             "peak_memory_reserved_bytes": memory.peak_reserved,
             "adapter_bytes": sum(t.numel() * t.element_size() for t in state.values()),
             **({} if spec.role is Role.DRAW else task.latencies(spec, model, forward)),  # timed on test texts
@@ -235,7 +259,7 @@ def _run_method(
         shortcuts=prepared.shortcuts,
         context_length=encoded.context_length,
         room=task.room(encoded),
-        environment=environment(spec.device),
+        environment=environment(spec.device, max(runs_at_once(), prepared.conditions.runs_at_once)),
         notes=task.notes(encoded) + _notes(spec, encoded, training, prepared.shortcuts) + prepared.notes + judged.notes,
         stopping=training.stopping,
     )
@@ -244,6 +268,12 @@ def _run_method(
         save_file(state, folder / "weights.safetensors")
 
     return RunResult(record, training.curves, judged.predictions, save)
+
+
+def _sum(*parts: float | None) -> float | None:
+    """Of all parts; None where one is not known."""
+    known = [part for part in parts if part is not None]
+    return sum(known) if len(known) == len(parts) else None
 
 
 def _config_of(model: torch.nn.Module) -> PretrainedConfig:
@@ -257,13 +287,16 @@ def _is_closed_form(spec: RunSpec) -> bool:
     return METHODS[spec.method].closed_form
 
 
-def _cost(training: Training, seconds: Mapping[str, float], trainable: int, total: int) -> Cost:
+def _training_cost(training: Training, seconds: Mapping[str, float], prepared: Prepared) -> Cost:
+    """Costs of training and evaluation. What training costs alone follows from its parts, see `Cost`."""
     busy = seconds.get("train") or None
     return Cost(
-        trainable_parameters=trainable,
-        total_parameters=total,
         load_seconds=seconds.get("load"),
         cache_seconds=seconds.get("cache", 0.0),
+        cache_seconds_alone=prepared.seconds_alone,
+        flops=training.flops + prepared.flops,
+        cache_flops=prepared.flops,
+        cache_flops_alone=prepared.flops_alone,
         train_seconds=seconds.get("train", 0.0),
         evaluate_seconds=seconds.get("evaluate"),
         max_epoch_seconds=max(training.epoch_seconds, default=None),

@@ -179,6 +179,16 @@ def find_boundary(model: Adaptable, partition: Partition) -> tuple[int, str]:
     return len(partition), "only what follows the last block trains"
 
 
+def frozen_below(spec: RunSpec, classifier: Classifier) -> tuple[Partition, int] | None:
+    """The model, cut at its blocks, and the boundary below which a run computes once; None where it computes all each
+    time. Needs no weights."""
+    partition = cut(classifier.backbone, _why_off(spec, classifier))
+    if isinstance(partition, Decision):
+        return None
+    boundary, _ = find_boundary(classifier, partition)
+    return (partition, boundary) if boundary else None
+
+
 def boundary_of_method(name: str, settings: Mapping[str, object], config: PretrainedConfig) -> int:
     """The boundary of a method on a model of this configuration, found without weights.
 

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-FORMAT = 2  # 2: with checksums
+FORMAT = 3  # 2: with checksums; 3: with the conditions that the pass was measured under
 # Words of 64 bits that are summed into one of a checksum.
 CHECKED_TOGETHER = 8192
 _STATES, _LENGTHS, ENTRY = "states.bin", "lengths.npy", "entry.json"
@@ -36,13 +36,20 @@ class Damaged(Exception):  # noqa: N818 - it is an answer, not a mistake
 
 @dataclass(frozen=True)
 class Description:
-    """What `whichtune cache` shows of an entry, and what making it alone takes."""
+    """What `whichtune cache` shows of an entry, and what making it alone takes.
+
+    `peak_memory` in bytes is that of the pass which made it, `runs_at_once` the runs that shared the machine then,
+    `joules` its energy where that could be measured.
+    """
 
     model: str
     depth: int
     texts: str
     seconds: float = 0.0
     flops: int = 0
+    peak_memory: int = 0
+    runs_at_once: int = 1
+    joules: float | None = None
 
 
 class States:

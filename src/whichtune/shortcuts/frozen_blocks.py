@@ -10,7 +10,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -156,16 +156,29 @@ def entry_key(
 _OF_NO_MATTER = ("_name_or_path", "transformers_version", "use_cache", "dtype", "torch_dtype", "id2label", "label2id")
 
 
+@dataclass(frozen=True)
+class Conditions:
+    """What a pass is measured under: the process's peak memory so far in bytes, the runs that share the machine, and
+    the joules so far where they can be measured."""
+
+    peak_memory: int = 0
+    runs_at_once: int = 1
+    joules: float | None = None
+
+
 @dataclass
 class Filled:
-    """States of one split for one want, with what they cost: as paid now, and alone."""
+    """States of one split for one want, with what they cost: as paid now, and alone, whoever made them."""
 
     states: States
     number: list[int]
     flops: int = 0
-    seconds_alone: float = 0.0
-    flops_alone: int = 0
     made: bool = False
+
+    @property
+    def alone(self) -> Description:
+        """What the pass takes that makes these states and no others, as it was measured when they were made."""
+        return self.states.description
 
     def fetch(self, rows: Sequence[int], packing: Packing | None, tokens: int) -> Tensor:
         """States (B, T, D) of split rows, or (R, W, D) in packed rows."""
@@ -183,7 +196,8 @@ class LowerPass:
     """Computes and caches the states of splits.
 
     `computer_above(boundary)` computes features from states that enter there (0: from the tokens).
-    `how` names what else the states depend on: precision, kind of device, kernels.
+    `how` names what else the states depend on: precision, kind of device, kernels. `conditions` are asked for when a
+    pass is over.
     """
 
     partition: Partition
@@ -196,6 +210,7 @@ class LowerPass:
     model_name: str
     twins: bool
     dtype: torch.dtype = torch.float32
+    conditions: Callable[[], Conditions] = Conditions
     digests: WeightDigests = field(init=False)
     _twins: Twins | None = field(init=False)
     counting_seconds: float = field(init=False, default=0.0)  # spent on measuring alone, in all
@@ -214,18 +229,20 @@ class LowerPass:
         mine = self._key(want, texts, index)
         ready = self.cache.get(mine)
         if ready is not None:
-            about = ready.description
-            return Filled(ready, index.number, seconds_alone=about.seconds, flops_alone=about.flops)
+            return Filled(ready, index.number)
         keys = {self._key(w, texts, index): w for w in {want, *others()}}
         wanted = {key: (self._lengths(w, texts, index), self.width, self.dtype) for key, w in keys.items()}
         paid: dict[str, float] = {}
 
         def make(writers: Mapping[str, Writer]) -> dict[str, Description]:
-            begin = time.perf_counter()
+            begin, before = time.perf_counter(), self.conditions().joules
             asked = {keys[key]: writer for key, writer in writers.items()}
             self._compute(texts, index, asked)
             paid["seconds"] = time.perf_counter() - begin
-            return self._describe(name, texts, {key: keys[key] for key in writers}, paid)
+            conditions = self.conditions()
+            joules = None if before is None or conditions.joules is None else conditions.joules - before
+            made = {key: keys[key] for key in writers}
+            return self._describe(name, texts, made, paid, replace(conditions, joules=joules))
 
         try:
             states, _ = self.cache.get_or_make(wanted, make)
@@ -233,15 +250,7 @@ class LowerPass:
             if len(wanted) == 1:
                 raise
             return self.fill(name, texts, want)  # what others want may be too much; this run's own may fit
-        about = states[mine].description
-        return Filled(
-            states[mine],
-            index.number,
-            flops=int(paid.get("flops", 0)),
-            seconds_alone=about.seconds,
-            flops_alone=about.flops,
-            made=bool(paid),
-        )
+        return Filled(states[mine], index.number, flops=int(paid.get("flops", 0)), made=bool(paid))
 
     def _key(self, want: Want, texts: Texts, index: TextIndex) -> str:
         return entry_key(want, texts, index, self.digests, self.partition, self.how)
@@ -313,17 +322,22 @@ class LowerPass:
         return count_flops(lambda: sum_of(self._pass(made_up.batch(range(len(lengths))), wants).values()))
 
     def _describe(
-        self, name: str, texts: Texts, keys: Mapping[str, Want], paid: dict[str, float]
+        self, name: str, texts: Texts, keys: Mapping[str, Want], paid: dict[str, float], conditions: Conditions
     ) -> dict[str, Description]:
+        """What each entry takes alone: its share of what was paid. The joules of `conditions` are those of the pass."""
         paid["flops"] = whole = self.operations(keys.values(), texts)
         alone = {key: self.operations([want], texts) for key, want in keys.items()}
+        share = {key: alone[key] / whole if whole else 1.0 for key in keys}
         return {
             key: Description(
                 model=self.model_name,
                 depth=want.depth,
                 texts=f"{name}, {want.position or 'all tokens'}",
-                seconds=paid["seconds"] * (alone[key] / whole if whole else 1.0),
+                seconds=paid["seconds"] * share[key],
                 flops=alone[key],
+                peak_memory=conditions.peak_memory,
+                runs_at_once=conditions.runs_at_once,
+                joules=None if conditions.joules is None else conditions.joules * share[key],
             )
             for key, want in keys.items()
         }

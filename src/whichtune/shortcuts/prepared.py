@@ -17,7 +17,7 @@ from whichtune.models.heads import Classifier
 from whichtune.shortcuts.boundary import BasicPlan, Plan, boundary_of_method, make_plan, texts_of
 from whichtune.shortcuts.cache import ActivationCache, CacheUnavailable, default_root
 from whichtune.shortcuts.features import FeatureComputer, Route
-from whichtune.shortcuts.frozen_blocks import Filled, LowerPass, Texts, Want
+from whichtune.shortcuts.frozen_blocks import Conditions, Filled, LowerPass, Texts, Want
 from whichtune.shortcuts.planned import PlanFailedError, PlannedForward
 from whichtune.shortcuts.self_check import note_or_error
 from whichtune.study.spec import RunSpec
@@ -35,12 +35,13 @@ class CacheSettings:
     """Where the cache is, and the bytes it may take (None: a quarter of the free disk).
 
     `siblings`: methods with their settings that the study runs on the same texts, model and read position. A
-    pass over the lower blocks keeps what they will want, too.
+    pass over the lower blocks keeps what they will want, too. `conditions` tells what a pass is measured under.
     """
 
     folder: Path | str | None = None
     limit: int | None = None
     siblings: Sequence[Sibling] = ()
+    conditions: Callable[[], Conditions] = Conditions
 
     def open(self) -> ActivationCache:
         return ActivationCache(Path(self.folder) if self.folder else default_root(), self.limit)
@@ -56,11 +57,13 @@ class Prepared(Generic[ForwardT]):
     seconds_alone: float = 0.0  # of the training split's lower blocks; what was paid stands in the phase `cache`
     flops: int = 0
     flops_alone: int = 0
+    conditions: Conditions = field(default_factory=lambda: Conditions(joules=0.0))  # of the pass, whoever made it
 
     def charge(self, train: Filled) -> None:
         """Count the training split's lower blocks as a cost of this run: as paid, and as alone."""
-        self.seconds_alone = train.seconds_alone
-        self.flops, self.flops_alone = train.flops, train.flops_alone
+        alone = train.alone
+        self.seconds_alone, self.flops_alone, self.flops = alone.seconds, alone.flops, train.flops
+        self.conditions = Conditions(alone.peak_memory, alone.runs_at_once, alone.joules)
 
 
 def prepare_forward(
@@ -78,7 +81,7 @@ def prepare_forward(
         states: dict[str, Filled] = {}
         if plan.cached != "nothing":
             with timers.phase("cache"):
-                lower = lower_pass(spec, plan, classifier, device, cache.open())
+                lower = lower_pass(spec, plan, classifier, device, cache)
             states = fill_splits(
                 lower,
                 {name: texts_of(plan, encoded, name) for name in encoded.splits},
@@ -151,7 +154,7 @@ def _others(plan: Plan, cache: CacheSettings, notes: list[str]) -> list[Want]:
 
 
 def lower_pass(
-    spec: RunSpec, plan: Plan, classifier: Classifier, device: torch.device, cache: ActivationCache
+    spec: RunSpec, plan: Plan, classifier: Classifier, device: torch.device, cache: CacheSettings
 ) -> LowerPass:
     """What computes and caches states below the plan's boundary."""
     assert plan.partition is not None
@@ -234,18 +237,19 @@ def new_lower_pass(
     causal: bool,
     twins: bool,
     device: torch.device,
-    cache: ActivationCache,
+    cache: CacheSettings,
 ) -> LowerPass:
     """The pass over a plan's frozen blocks in the run's precision."""
     assert plan.partition is not None
     return LowerPass(
         partition=plan.partition,
         computer_above=computer_above,
-        cache=cache,
+        cache=cache.open(),
         how={"precision": spec.precision, "device": device.type, "causal": causal, "twins": twins},
         precision=lambda: autocast(spec.precision, device),
         device=device,
         width=int(plan.partition.body.config.hidden_size),
         twins=twins,
+        conditions=cache.conditions,
         model_name=spec.model if spec.weights == "pretrained" else f"{spec.model} ({spec.weights})",
     )

@@ -11,13 +11,21 @@ from whichtune.records.record import Cost
 Count = Literal["optimiser_steps", "examples_seen"]
 # The words are read as "1.5 times the training time".
 COSTS = {
-    "train_seconds": "training time",
+    "training_seconds": "training time",
     "peak_memory_bytes": "peak memory",
     "trainable_parameters": "trainable parameters",
     "adapter_bytes": "stored size",
     "inference_ms": "inference time",
-    "flops": "training operations",
+    "inference_ms_p95": "95th percentile of the inference time",
+    "inference_ms_batch_32": "inference time in batches of 32",
+    "inference_ms_batch_32_p95": "95th percentile of the inference time in batches of 32",
+    "training_flops": "training operations",
+    # As they were paid: they depend on which run made a pass that several share, so rows are not told by them.
+    "train_seconds": "time of the optimiser steps",
+    "flops": "training operations as they were paid",
 }
+# Costs that a sentence on two rows tells.
+TOLD = ("training_seconds", "peak_memory_bytes", "trainable_parameters", "adapter_bytes", "inference_ms")
 
 
 def median_costs(costs: Iterable[Cost]) -> dict[str, float | None]:

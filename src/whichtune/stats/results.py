@@ -203,6 +203,9 @@ class Verdict(_Result):
     reasons: list[str] = []
     candidates: list[CandidateFigures] = []
     undecided_cheaper: list[str] = []
+    outside: dict[str, list[str]] = Field(
+        default={}, description="rows that may not be recommended, with what each breaks of what the study requires"
+    )
     against_baseline: str | None = Field(default=None, description="the paragraph on best against baseline")
     paragraphs: list[str] = Field(default=[], description="one for each declared pair")
     warnings: list[str] = Field(default=[], description="to be read before the verdict")

@@ -11,9 +11,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationInfo, field_validator, model_validator
 
+from whichtune.study.constraints import WrittenConstraint
 from whichtune.study.identity import canonical, later_defaults, run_id
 from whichtune.study.numbers import MOST_JOBS, check_number
 from whichtune.study.plain import Plain, plain
+from whichtune.study.price import WrittenPower, WrittenPrice
 from whichtune.study.published import Published
 from whichtune.study.roles import Role
 from whichtune.study.spaces import Tuning
@@ -320,8 +322,32 @@ class Study(Frozen):
     )
     prior_weight: float = Field(4.0, gt=0, description="seeds that this belief is worth")
     selection_cost: Literal[
-        "train_seconds", "peak_memory_bytes", "trainable_parameters", "adapter_bytes", "inference_ms", "flops"
-    ] = Field("train_seconds", description="the cost by which the recommended run is the cheapest")
+        "training_seconds",
+        "training_flops",
+        "peak_memory_bytes",
+        "trainable_parameters",
+        "adapter_bytes",
+        "inference_ms",
+        "train_seconds",
+        "flops",
+    ] = Field(
+        "training_seconds",
+        description="the cost by which the recommended run is the cheapest; `train_seconds` and `flops` leave out, or "
+        "count as it was paid, the pass through the frozen blocks that rows share",
+    )
+    require: list[WrittenConstraint] = Field(
+        [],
+        description="what a row must keep to be recommended, such as `inference_ms<=20` or `peak_memory<=2GB`; rows "
+        "outside are shown and marked",
+    )
+    price: WrittenPrice | None = Field(
+        None, description="what the machine costs, such as `2.50/h` or `2.50 EUR/h`: costs are then told in money, too"
+    )
+    power: WrittenPower | None = Field(
+        None,
+        description="the machine's power, such as `65W`, by which energy is estimated where it cannot be measured; "
+        "null: 10 W for each thread used, 300 W with a GPU",
+    )
     tuning: Tuning | None = Field(
         None, description="search each line's settings on validation first, see below; a number is short for `draws`"
     )

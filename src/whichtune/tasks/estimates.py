@@ -78,6 +78,21 @@ class Preview:
         return self.flops_plain / max(1, self.flops_shared) if self.flops_plain else None
 
 
+def with_one_pass(
+    plain: int, spec: RunSpec, lengths: Sequence[int], batches: Sequence[Sequence[int]], lower: Callable[[int], int]
+) -> int:
+    """Operations of training whose frozen blocks are computed once for each text and not at every step.
+
+    `plain` are those of the plain way over an epoch's `batches` of texts of these `lengths`, padded to their longest;
+    `lower(length)` are those of one text's frozen blocks.
+    """
+    from whichtune.training.trainer import steps_in_total
+
+    epoch = sum(len(rows) * lower(max(lengths[row] for row in rows)) for rows in batches)
+    steps = steps_in_total(len(lengths), spec) * spec.accumulation_steps
+    return plain - round(epoch * steps / max(1, len(batches))) + sum(map(lower, lengths))
+
+
 def examples_in(encoded: EncodedData) -> int:
     """Examples of all splits."""
     return sum(map(len, encoded.splits.values()))

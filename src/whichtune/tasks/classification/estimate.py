@@ -17,12 +17,11 @@ from whichtune.measure.flops import flops_of_length
 from whichtune.methods import METHODS
 from whichtune.models.heads import Classifier
 from whichtune.models.loading import load_config, load_tokenizer, locate, set_dropout
-from whichtune.models.partition import without_values
-from whichtune.shortcuts.boundary import make_plan, texts_of
-from whichtune.shortcuts.cache import ActivationCache, default_root
+from whichtune.models.partition import lower_sum, without_values
+from whichtune.shortcuts.boundary import frozen_below, make_plan, texts_of
 from whichtune.shortcuts.frozen_blocks import Want
 from whichtune.shortcuts.planned import PlanFailedError, PlannedForward
-from whichtune.shortcuts.prepared import lower_pass
+from whichtune.shortcuts.prepared import CacheSettings, lower_pass
 from whichtune.study.spec import RunSpec
 from whichtune.tasks.classification.model import build_classifier, encode_for
 from whichtune.tasks.estimates import (
@@ -33,6 +32,7 @@ from whichtune.tasks.estimates import (
     saved_bytes,
     training_batches,
     training_operations,
+    with_one_pass,
 )
 from whichtune.training.batching import first_epoch
 from whichtune.training.forward import PlainForward
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 
 def estimate_run(spec: RunSpec, dataset: Dataset, speed: float) -> Estimate:
-    """The estimate of one run at `speed` operations a second, computed the plain way."""
+    """The estimate of one run alone at `speed` operations a second: its pass through frozen blocks, and its steps."""
     path = locate(spec.model, spec.revision, spec.weights)
     config = load_config(path, spec.remote_code)
     encoded = encode_for(spec, dataset, load_tokenizer(path, spec.remote_code), config)
@@ -67,6 +67,10 @@ def estimate_run(spec: RunSpec, dataset: Dataset, speed: float) -> Estimate:
         epoch = sum(len(rows) * train(width) for rows, width in zip(batches, widths, strict=True))
         steps = steps_in_total(len(lengths), spec)
         flops = epoch * steps * spec.accumulation_steps // max(1, len(batches))
+        if (frozen := frozen_below(spec, classifier)) is not None:
+            lower = flops_of_length(lambda length: lower_sum(*frozen, length), encoded.context_length)
+            padded = [encoded.context_length] * len(lengths) if encoded.padding == "right" else lengths
+            flops = with_one_pass(flops, spec, padded, batches, lower)
     heaviest, width = max(zip(batches, widths, strict=True), key=lambda pair: len(pair[0]) * pair[1])
     activations = saved_bytes(classifier, lambda: meta_loss(classifier, width, len(heaviest)))
     evaluations = 1 + (spec.epochs * len(encoded.splits["validation"]) / examples_in(encoded))
@@ -152,7 +156,7 @@ def describe_plan(spec: RunSpec, plan: Plan, classifier: Classifier, encoded: En
     lower_flops = cache_bytes = 0
     if plan.cached != "nothing":
         want = Want(plan.boundary, plan.position if plan.cached == "features" else None)
-        lower = lower_pass(spec, plan, classifier, device, ActivationCache(default_root()))
+        lower = lower_pass(spec, plan, classifier, device, CacheSettings())
         lower_flops = lower.operations([want], texts["train"])
         for part in texts.values():
             cache_bytes += lower.stored_bytes(want, part)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from whichtune.training.trainer import Training
 
 READS_PADDING = ("last", "mean")
+LATENCY_BATCHES = 8  # of 32 texts that are timed
 
 
 @register
@@ -299,7 +300,7 @@ def _latencies(spec: RunSpec, classifier: Classifier, forward: Forward) -> dict[
     """Milliseconds an example at batch sizes 1 and 32, with and without merged adapters."""
     import torch
 
-    from whichtune.measure.cost import latency_ms
+    from whichtune.measure.cost import Latency, latency_ms
     from whichtune.methods import METHODS
     from whichtune.training.forward import autocast
 
@@ -311,16 +312,18 @@ def _latencies(spec: RunSpec, classifier: Classifier, forward: Forward) -> dict[
         with torch.no_grad(), autocast(spec.precision, device):
             classifier(encoded.batch("test", rows, padding).to(device))
 
-    def both(suffix: str) -> dict[str, float]:
-        many = [[(start * 32 + i) % n for i in range(32)] for start in range(3)]
-        return {
-            f"inference_ms{suffix}": latency_ms(lambda i: classify([i % n]), device, 20),
-            f"inference_ms_batch_32{suffix}": latency_ms(lambda i: classify(many[i]), device, 3) / 32,
-        }
+    def timed(calls: int) -> tuple[Latency, Latency]:
+        many = [[(start * 32 + i) % n for i in range(32)] for start in range(calls)]
+        return (
+            latency_ms(lambda i: classify([i % n]), device, 20),
+            latency_ms(lambda i: classify(many[i]), device, calls).of_each(32),
+        )
 
     classifier.eval()
-    figures = both("")
+    one, batch = timed(LATENCY_BATCHES)
+    figures = one.costs("inference_ms") | batch.costs("inference_ms_batch_32")
     with METHODS[spec.method].merged(classifier) as merged:
         if merged:
-            figures |= both("_merged")
+            one, batch = timed(3)
+            figures |= {"inference_ms_merged": one.p50, "inference_ms_batch_32_merged": batch.p50}
     return figures

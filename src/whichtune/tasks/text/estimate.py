@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from whichtune.measure.cost import count_parameters
+from whichtune.measure.flops import flops_of_length
 from whichtune.models.loading import load_config, load_tokenizer, locate
+from whichtune.models.partition import lower_sum
 from whichtune.shortcuts.prepared import CacheSettings
 from whichtune.study.spec import RunSpec
 from whichtune.tasks.estimates import (
@@ -21,10 +23,18 @@ from whichtune.tasks.estimates import (
     saved_bytes,
     training_batches,
     training_operations,
+    with_one_pass,
 )
 from whichtune.tasks.text.forward import PlainTextForward, states_sum
 from whichtune.tasks.text.model import build_language_model, encode_for, meta_language_model
-from whichtune.tasks.text.planned import PlannedTextForward, make_text_plan, text_lower_pass, texts_of_pairs, want_of
+from whichtune.tasks.text.planned import (
+    PlannedTextForward,
+    frozen_text_blocks,
+    make_text_plan,
+    text_lower_pass,
+    texts_of_pairs,
+    want_of,
+)
 
 if TYPE_CHECKING:
     from whichtune.data.pair_encoding import EncodedPairs
@@ -32,7 +42,7 @@ if TYPE_CHECKING:
 
 
 def estimate_run(spec: RunSpec, dataset: PairDataset, speed: float) -> Estimate:
-    """The estimate of one run at `speed` operations a second, computed the plain way."""
+    """The estimate of one run alone at `speed` operations a second: its pass through frozen blocks, and its steps."""
     path = locate(spec.model, spec.revision, spec.weights)
     config = load_config(path, spec.remote_code)
     encoded = encode_for(spec, dataset, load_tokenizer(path, spec.remote_code), config)
@@ -42,6 +52,9 @@ def estimate_run(spec: RunSpec, dataset: PairDataset, speed: float) -> Estimate:
     lengths = [len(ids) for ids in encoded.splits["train"].tokens]
     batches = training_batches(spec, lengths)
     flops = training_operations(spec, forward, batches) if trainable else 0
+    if trainable and (frozen := frozen_text_blocks(spec, model)) is not None:
+        lower = flops_of_length(lambda length: lower_sum(*frozen, length), encoded.context_length)
+        flops = with_one_pass(flops, spec, lengths, batches, lower)
     heaviest = max(batches, key=lambda rows: len(rows) * max(lengths[row] for row in rows))
     width = max(lengths[row] for row in heaviest)
     activations = (

@@ -64,7 +64,7 @@ class TextPlan(BasicPlan):
 
 def make_text_plan(spec: RunSpec, model: LanguageModel) -> TextPlan:
     """The plan of a run whose method is attached to `model`."""
-    partition = cut(model.backbone, _why_off(spec, model))
+    partition = cut(model.backbone, _why_not(spec, model))
     if isinstance(partition, Decision):
         return TextPlan([partition])
     boundary, why = find_boundary(model, partition)
@@ -83,6 +83,22 @@ def make_text_plan(spec: RunSpec, model: LanguageModel) -> TextPlan:
     return TextPlan(decisions, partition, boundary, cached, twins)
 
 
+def frozen_text_blocks(spec: RunSpec, model: LanguageModel) -> tuple[Partition, int] | None:
+    """The model, cut at its blocks, and the boundary below which a run computes once; None where it computes all each
+    time. Needs no weights, and takes the model to be causal."""
+    partition = cut(model.backbone, _why_off(spec, model))
+    if isinstance(partition, Decision):
+        return None
+    boundary, _ = find_boundary(model, partition)
+    return (partition, boundary) if boundary else None
+
+
+def _why_not(spec: RunSpec, model: LanguageModel) -> str | None:
+    """Why a plan is off; with the model's own causality, which its weights tell."""
+    why = _why_off(spec, model)
+    return "tokens see those after them" if why is None and not is_causal(model.backbone) else why
+
+
 def _why_off(spec: RunSpec, model: LanguageModel) -> str | None:
     if spec.plan == "off":
         return "asked for"
@@ -90,8 +106,6 @@ def _why_off(spec: RunSpec, model: LanguageModel) -> str | None:
         return "nothing trains"
     if model.prompt is not None:
         return "the prompt stands before the first block"
-    if not is_causal(model.backbone):
-        return "tokens see those after them"
     probability = largest_dropout(model)
     if probability > 0:
         return f"dropout {probability:g} draws anew at every step"
@@ -286,4 +300,4 @@ def text_lower_pass(
 
         return final_states
 
-    return new_lower_pass(spec, plan, computer_above, True, plan.twins, device, cache.open())
+    return new_lower_pass(spec, plan, computer_above, True, plan.twins, device, cache)

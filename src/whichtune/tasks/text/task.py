@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from whichtune.training.trainer import Training
 
 TIMED_TEXTS = 3
+TIMED_BATCHES = 2
 MOST_TIPPED = 0.2  # share of texts that may be written otherwise when they are written again
 
 
@@ -145,7 +146,7 @@ class TextToText(Task["PairDataset", "LanguageModel", "EncodedPairs", "TextForwa
         return judge_texts(parts)
 
     def latencies(self, spec: RunSpec, model: LanguageModel, forward: TextForward) -> dict[str, float]:
-        """Milliseconds to write one test text, alone."""
+        """Milliseconds to write a test text, alone and as one of 32, in batches as they are set."""
         from whichtune.measure.cost import latency_ms
 
         if spec.role is Role.DRAW:
@@ -155,7 +156,12 @@ class TextToText(Task["PairDataset", "LanguageModel", "EncodedPairs", "TextForwa
         def write_one(place: int) -> None:
             write_texts(spec, model, [split.prompt(place % len(split))], writing)
 
-        return {"inference_ms": latency_ms(write_one, forward.device, TIMED_TEXTS)}
+        def write_many(place: int) -> None:
+            write_texts(spec, model, [split.prompt((32 * place + i) % len(split)) for i in range(32)], writing)
+
+        one = latency_ms(write_one, forward.device, TIMED_TEXTS)
+        batch = latency_ms(write_many, forward.device, TIMED_BATCHES, warm=True).of_each(32)
+        return one.costs("inference_ms") | batch.costs("inference_ms_batch_32")
 
     def notes(self, encoded: EncodedPairs) -> list[str]:
         notes = []
