@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from whichtune.errors import ModelError, SettingError
+from whichtune.evidence.checks import make_checks
 from whichtune.evidence.judge import judge
 from whichtune.evidence.stored import named
 from whichtune.evidence.summary import Summary, build_summary
@@ -249,7 +250,8 @@ def write_summary(
     tuning = None if search is None else search_figures(search, folder)
     study = resolved(expansion, command, search.described(tuning) if search else None)
     evidence = judge(study, records, folder.predictions, tuning)
-    summary = build_summary(study, records, evidence)
+    checks = make_checks(study, records, evidence, folder.predictions, folder.curves)
+    summary = build_summary(study, records, evidence, checks)
     if (folder.path / EXAMPLES).is_file():
         summary = summary.model_copy(update={"examples_checksum": sha256_file(folder.path / EXAMPLES)})
     folder.write_json("summary.json", summary.to_json())
