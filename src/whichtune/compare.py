@@ -18,6 +18,7 @@ from whichtune.evidence.stored import named
 from whichtune.evidence.summary import Summary, build_summary
 from whichtune.executors.base import Executor, ExecutorOptions, executor_of
 from whichtune.expansion.expand import Expansion, ModelKey, check_names, expand, model_keys, with_baselines
+from whichtune.expansion.rates import resumed
 from whichtune.metrics import METRICS
 from whichtune.plugins import load_plugin, refuse_in_run_process
 from whichtune.records.events import Event, Listener
@@ -90,9 +91,12 @@ def compare(
     options = ExecutorOptions(threads=threads, cache_limit=cache_limit, jobs=jobs or study.jobs)
     with executor_of(executor, options) as engine:
         engine.warm_up()
+        place = Path(out or default_folder(study.name)).expanduser()
+        if place.is_dir():
+            study = resumed(study, StudyFolder(place))
         expansion, dataset = prepare(study, lenient)
         search = plan_search(expansion, dataset.without_test())
-        folder = StudyFolder(out or default_folder(study.name), create=True)
+        folder = StudyFolder(place, create=True)
         folder.write_json(
             "study.json", resolved(expansion, command, search.described() if search else None).model_dump(mode="json")
         )

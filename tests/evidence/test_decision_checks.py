@@ -107,7 +107,7 @@ def test_slower_and_worse_than_a_baseline(
     found = checks_of(study)["worse_than_baseline"]
     assert (found.status, found.rows) == (status, ["model"] if status == "warned" else [])
     if status == "warned":
-        assert "10.0 points behind tfidf" in found.sentence
+        assert "10.0 points behind tfidf on test" in found.sentence
         assert "20 times the training time and 50 times the inference time" in found.sentence
 
 

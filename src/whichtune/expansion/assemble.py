@@ -24,7 +24,17 @@ from whichtune.wording import listed, shown
 Values = dict[str, JsonValue]  # a study as its file has it
 
 # Keys of a study that --set can change; all others are settings of runs.
-STUDY_KEYS = ("baseline", "baselines", "margin", "name", "primary_metric", "remote_code", "revision", "selection_cost")
+STUDY_KEYS = (
+    "baseline",
+    "baselines",
+    "defaults",
+    "margin",
+    "name",
+    "primary_metric",
+    "remote_code",
+    "revision",
+    "selection_cost",
+)
 WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 TUNING_KEYS = ("draws", "budget", "seed")
 

@@ -8,18 +8,19 @@ from dataclasses import dataclass
 from whichtune.evidence.checked import Check, Status
 from whichtune.wording import listing, plural
 
-GROUPS: tuple[tuple[Status, str], ...] = (
-    ("warned", "Checks that warn"),
-    ("passed", "Checks that passed"),
-    ("not_applicable", "Checks that do not apply"),
+GROUPS: tuple[tuple[Status, str, str], ...] = (
+    ("warned", "Checks that warn", "what was found"),
+    ("passed", "Checks that passed", "what was found"),
+    ("not_applicable", "Checks that do not apply", "why not"),
 )
 
 
 @dataclass(frozen=True)
 class CheckGroup:
-    """Checks of one status under a title; `open` where they are shown without being asked for."""
+    """Checks of one status under a title, `found` above their sentences; `open` where they are shown unasked."""
 
     title: str
+    found: str
     checks: list[Check]
     open: bool
 
@@ -36,10 +37,13 @@ def checks_content(checks: Sequence[Check]) -> ChecksContent | None:
     """What the section shows; None for a summary without checks, which an earlier version wrote."""
     if not checks:
         return None
-    by_status = [(status, title, [c for c in checks if c.status == status]) for status, title in GROUPS]
-    groups = [CheckGroup(title, found, status == "warned") for status, title, found in by_status if found]
+    groups = [
+        CheckGroup(title, heading, found, status == "warned")
+        for status, title, heading in GROUPS
+        if (found := [check for check in checks if check.status == status])
+    ]
     words = {"warned": "warned", "passed": "passed", "not_applicable": "did not apply"}
-    counts = listing([f"{len(found)} {words[status]}" for status, _, found in by_status if found])
+    counts = listing([f"{len(group.checks)} {words[group.checks[0].status]}" for group in groups])
     return ChecksContent(
         f"Of {plural(len(checks), 'check')} {counts}. docs/checks.md says how each is made, and what to do.", groups
     )

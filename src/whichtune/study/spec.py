@@ -318,6 +318,9 @@ class Study(Frozen):
     selection_cost: Literal[
         "train_seconds", "peak_memory_bytes", "trainable_parameters", "adapter_bytes", "inference_ms", "flops"
     ] = Field("train_seconds", description="the cost by which the recommended run is the cheapest")
+    defaults: Literal[1, 2] = Field(
+        2, description="edition of the methods' default learning rates; a folder keeps the one that it was begun with"
+    )
     tuning: Tuning | None = Field(
         None, description="search each line's settings on validation first, see below; a number is short for `draws`"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from whichtune.evidence.checks.base import Finding, Material, not_applicable, passed, register, warned
-from whichtune.evidence.sentences import ratio
+from whichtune.evidence.sentences import ABOUT_EQUAL, ratio
 from whichtune.metrics import METRICS
 from whichtune.stats.answers import Row
 from whichtune.stats.costs import COSTS
@@ -37,12 +37,12 @@ def _worse_and_slower(material: Material, row: Row, baseline: Row) -> str | None
     if metric.unit != "points" or behind < material.study.margin:
         return None
     ratios = [(_ratio(row, baseline, key), COSTS.get(key, key)) for key in (cost, ANSWERING)]
-    if any(found is None or found <= 1 for found, _ in ratios):
+    if any(found is None or found <= 1 + ABOUT_EQUAL for found, _ in ratios):
         return None
     costs = " and ".join(f"{ratio(found)} the {words}" for found, words in ratios if found is not None)
     return (
-        f"{in_text(row.label)} is {number(behind)} points behind {in_text(baseline.label)}, without a language model, "
-        f"on test, and costs {costs}."
+        f"{in_text(row.label)} is {number(behind)} points behind {in_text(baseline.label)} on test and costs {costs}: "
+        f"{in_text(baseline.label)} needs no language model."
     )
 
 

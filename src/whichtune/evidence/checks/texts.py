@@ -82,9 +82,10 @@ def label_noise(material: Material) -> Finding:
     suspects = np.flatnonzero(wrong.all(axis=0) & _agree(voices) & (_probability_of_label(voices) < DOUBTED))
     chance = _poisson_tail(len(suspects), expected)
     told = (
-        f"{plural(len(suspects), 'test text')} of {test.n:,} {'is' if len(suspects) == 1 else 'are'} given the same "
-        f"other label by every row and seed, where chance would give {number(expected, 1)}"
+        f"{plural(len(suspects), 'test text') if len(suspects) else 'No test text'} of {test.n:,} "
+        f"{'are' if len(suspects) > 1 else 'is'} given the same other label by every row and seed"
     )
+    told += f", where chance would give {number(expected, 1)}" if len(suspects) else ""
     if len(suspects) < LEAST_SUSPECTS or chance > SURE:
         return passed(f"{told}.")
     ids = [str(test.ids[e]) for e in suspects]
@@ -153,6 +154,8 @@ def length_cut(material: Material) -> Finding:
                     shares[row.label] = (share, split)
     if not seen:
         return not_applicable("No row reads texts to a context length.")
+    if not most:
+        return passed("No text was cut to the context length.")
     if not shares:
         return passed(f"At most {number(100 * most)} % of a split's texts were cut to the context length.")
     by_label = [f"{in_text(label)} ({number(100 * share)} % of {split})" for label, (share, split) in shares.items()]
@@ -192,7 +195,7 @@ def metrics_disagree(material: Material) -> Finding:
                 "depends on what counts.",
                 [best.label, other.label],
             )
-    return passed(f"{in_text(best.label)} is the best on validation by every metric, or as good as it.")
+    return passed(f"By every metric {in_text(best.label)} is the best on validation, or about as good as the best.")
 
 
 def _points(row: Row, metric: str) -> float:
