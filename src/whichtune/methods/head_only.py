@@ -21,7 +21,7 @@ class HeadOnly(Method[NoSettings]):
         learning_rate=2e-2,
         learning_rate_of_texts=5e-4,
         rate_note="A new linear layer on fixed features has no bad minima and nothing to forget, so that it bears a "
-        "rate some forty times LoRA's; at smaller ones a few epochs end long before it is where logistic regression ends.",
+        "rate some forty times LoRA's; at smaller ones a few epochs end far from where logistic regression is.",
         reference="Donahue et al. 2014, DeCAF (features from a frozen network)",
     )
 
