@@ -19,7 +19,7 @@ from whichtune.wording import listing, number, plural
 Item = TypeVar("Item")
 LAST_PART = 2 / 3  # where the last part of training begins, as a share of its steps
 STILL_FALLING = 0.5  # share of the mean pace at which the loss still falls in that part
-LEAST_FALL = 0.005  # nats: below, a loss is flat
+LEAST_FALL = 0.001  # nats: below, a loss is flat
 HARDLY = 0.02  # share of the loss of guessing that a row must have got below it
 PROBE_POINTS = 5.0  # by which the closed form must be ahead of steps on the same features
 OVERFITTED_SHARE, OVERFITTED_NATS = 0.2, 0.05  # above its minimum, both, the validation loss is well above it
@@ -119,8 +119,8 @@ def undertrained(material: Material) -> Finding:
     parts = []
     if falling:
         parts.append(
-            f"The validation loss of {_names(falling)} was still falling when training ended: more epochs or a higher "
-            "learning rate would get further."
+            f"The validation loss of {_names(falling)} was still falling when training ended: more epochs, or another "
+            "learning rate, would get further."
         )
     if still:
         parts.append(
