@@ -30,6 +30,8 @@ def study_of(**value: Any) -> Study:
         ("head_only", "any", {}, 2e-2),
         ("head_only", "any", {"defaults": 1}, 5e-4),
         ("head_only", "any", {"task": "summarisation"}, 5e-4),  # a head that was pretrained
+        ("last_block", "any", {}, 5e-4),
+        ("last_block", "any", {"defaults": 1}, 2e-4),
         ("lora", "any", {}, 5e-4),
         ("lora", EMBEDDED, {}, RATES["lora"]),
         ("lora", EMBEDDED, {"defaults": 1}, 5e-4),

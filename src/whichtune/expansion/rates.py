@@ -17,7 +17,7 @@ from whichtune.study.spec import EMBEDDED, Study
 from whichtune.tasks import task_of
 
 # Edition 1, where it was another than the card's of today. The embedded model had none of its own.
-FIRST = {"head_only": 5e-4}
+FIRST = {"head_only": 5e-4, "last_block": 2e-4}
 
 
 def default_rate(study: Study, method: str, model: str) -> float | None:
