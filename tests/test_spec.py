@@ -83,7 +83,7 @@ def test_defaults_are_filled_in(mail: Path, tiny_gpt2: Path, tiny_bert: Path) ->
     decoder = {s.method: s for s in specs(study_of(mail, tiny_gpt2, methods=["head_only", "full", "lora"]))}
     assert decoder["full"].token_position == "last_nonpad"
     assert decoder["full"].padding == "dynamic"
-    assert (decoder["head_only"].learning_rate, decoder["full"].learning_rate) == (5e-4, 5e-5)
+    assert (decoder["head_only"].learning_rate, decoder["full"].learning_rate) == (2e-2, 5e-5)
     assert decoder["lora"].method_settings["lora_rank"] == 16
     assert decoder["lora"].learning_rate_source == "card"
     (encoder,) = specs(study_of(mail, tiny_bert, methods=["full"], settings={"learning_rate": 1e-3}))

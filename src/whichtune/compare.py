@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from whichtune.errors import ModelError, SettingError
+from whichtune.evidence.checks import make_checks
 from whichtune.evidence.judge import judge
-from whichtune.evidence.stored import named, stored_study
+from whichtune.evidence.stored import named
 from whichtune.evidence.summary import Summary, build_summary
 from whichtune.executors.base import Executor, ExecutorOptions, executor_of
 from whichtune.expansion.expand import Expansion, ModelKey, check_names, expand, model_keys, with_baselines
+from whichtune.expansion.resumed import resumed
 from whichtune.metrics import METRICS
 from whichtune.plugins import load_plugin, refuse_in_run_process
 from whichtune.records.events import Event, Listener
@@ -86,13 +88,15 @@ def compare(
     refuse_in_run_process()
     load_plugins(study)
     check_names(study)
-    study = with_stored_choices(study, Path(out or default_folder(study.name)))
     options = ExecutorOptions(threads=threads, cache_limit=cache_limit, jobs=jobs or study.jobs)
     with executor_of(executor, options) as engine:
         engine.warm_up()
+        place = Path(out or default_folder(study.name)).expanduser()
+        if place.is_dir():
+            study = resumed(study, StudyFolder(place))
         expansion, dataset = prepare(study, lenient)
         search = plan_search(expansion, dataset.without_test())
-        folder = StudyFolder(out or default_folder(study.name), create=True)
+        folder = StudyFolder(place, create=True)
         folder.write_json(
             "study.json", resolved(expansion, command, search.described() if search else None).model_dump(mode="json")
         )
@@ -113,15 +117,6 @@ def compare(
             summary = write_summary(folder, expansion, command, search)
             write_report(folder, figures)
     return Result(folder.path, summary, started)
-
-
-def with_stored_choices(study: Study, folder: Path) -> Study:
-    """The study by the cost that its folder was made with, where it names none itself: a later version's default speaks
-    of new studies alone."""
-    stored = stored_study(folder)
-    if stored is None or "selection_cost" in study.model_fields_set:
-        return study
-    return study.model_copy(update={"selection_cost": stored.selection_cost})
 
 
 def _make_runs(expansion: Expansion, folder: StudyFolder, executor: Executor, save: Save, tell: Listener) -> int:
@@ -259,7 +254,8 @@ def write_summary(
     tuning = None if search is None else search_figures(search, folder)
     study = resolved(expansion, command, search.described(tuning) if search else None)
     evidence = judge(study, records, folder.predictions, tuning)
-    summary = build_summary(study, records, evidence)
+    checks = make_checks(study, records, evidence, folder.predictions, folder.curves)
+    summary = build_summary(study, records, evidence, checks)
     if (folder.path / EXAMPLES).is_file():
         summary = summary.model_copy(update={"examples_checksum": sha256_file(folder.path / EXAMPLES)})
     folder.write_json("summary.json", summary.to_json())

@@ -14,6 +14,8 @@ import pandas as pd
 
 from whichtune.compare import compare, prepare
 from whichtune.embedded import dataset_path
+from whichtune.expansion.resumed import resumed
+from whichtune.records.store import StudyFolder
 from whichtune.study.load import load_study, parse_study
 from whichtune.study.spec import RunSpec
 from whichtune.tuning.search import draws_of
@@ -44,15 +46,18 @@ def write_notes(folder: Path) -> None:
 
 
 def pinned_specs() -> list[RunSpec]:
-    """Runs of the three studies, draws of a search among them, and one for each setting that was added."""
+    """Runs of the three studies, draws of a search among them, and one for each setting that was added.
+
+    The edition of default learning rates is the one that their folders were begun with.
+    """
     specs = []
     for name in STUDIES:
-        study = load_study(f"{name}.yaml")
+        study = resumed(load_study(f"{name}.yaml"), StudyFolder(name))
         expansion, dataset = prepare(study)
         specs += expansion.specs
         for draws in draws_of(expansion, dataset.without_test()).values():
             specs += [draw.spec for draw in draws]
-    value = {"name": "added", "methods": ["full"], "baselines": [], "seeds": [0]}
+    value = {"name": "added", "defaults": 1, "methods": ["full"], "baselines": [], "seeds": [0]}
     for settings in ADDED:
         specs += prepare(parse_study({**value, "settings": settings}, "added"))[0].specs
     return specs

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from whichtune.evidence.checks import make_checks
 from whichtune.evidence.judge import judge
 from whichtune.evidence.summary import build_summary
 from whichtune.metrics import metrics_of
@@ -185,7 +186,8 @@ class MadeStudy:
         if verdict:
             study = ResolvedStudy.model_validate(self.study)
             evidence = judge(study, self.records, self.folder.predictions, self._tuning())
-            summary = build_summary(study, self.records, evidence).to_json()
+            checks = make_checks(study, self.records, evidence, self.folder.predictions, self.folder.curves)
+            summary = build_summary(study, self.records, evidence, checks).to_json()
         else:  # as a study that was never judged
             summary["runs"] = [record.model_dump(mode="json") for record in self.records]
         self.folder.write_json("summary.json", summary)

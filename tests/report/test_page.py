@@ -72,7 +72,7 @@ def test_verdict_comes_first_and_says_what_it_does_not_show(parsed, made):
     for line in [*verdict["warnings"], *verdict["does_not_show"], *verdict["reasons"]]:
         assert " ".join(line.split()) in shown
     assert sections == [
-        "verdict", "table", "scores", "costs", "curves", "bars", "differences", "classes", "examples",
+        "verdict", "table", "checks", "scores", "costs", "curves", "bars", "differences", "classes", "examples",
         "interpretation", "published", "record",
     ]  # fmt: skip
 

@@ -253,14 +253,37 @@ def test_confounds_are_flagged_and_own_learning_rates_only_named(tmp_path: Path)
     assert "Each has its own learning rate (0.0002 against 5e-05)." in method.sentence
 
 
-def test_a_learning_rate_set_by_hand_is_a_confound(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("method", "factor", "confounds"),
+    [
+        ("lora", None, []),  # set for each method
+        ("last_blocks", "padding", ["learning rate (0.001 against 5e-05)"]),  # one method at two rates
+        ("last_blocks", "learning_rate", ["padding (none against right)"]),  # asked for
+    ],
+)
+def test_a_learning_rate_set_by_hand_is_a_confound_of_one_method_only(
+    method: str, factor: str | None, confounds: list[str], tmp_path: Path
+) -> None:
     rng = np.random.default_rng(12)
-    study = study_on_disk(tmp_path, pairs=[{"a": "lora", "b": "full"}])
-    study.add("full", seeds_of(rng, 0.05))
-    study.add(
-        "lora", seeds_of(rng, 0.05), method="lora", settings={"learning_rate": 1e-3, "learning_rate_source": "set"}
-    )
-    assert only(study).confounds == ["learning rate (0.001 against 5e-05)"]
+    study = study_on_disk(tmp_path, pairs=[{"a": "one", "b": "other", "factor": factor}])
+    own = {"learning_rate": 1e-3, "learning_rate_source": "set"}
+    study.add("other", seeds_of(rng, 0.05))
+    study.add("one", seeds_of(rng, 0.05), method=method, settings=own | ({"padding": "none"} if factor else {}))
+    found = only(study)
+    assert found.confounds == confounds
+    assert ("Each has its own learning rate (0.001 against 5e-05)." in found.sentence) == (method == "lora")
+
+
+def test_a_rate_and_steps_against_none_are_no_confounds(tmp_path: Path) -> None:
+    rng = np.random.default_rng(12)
+    study = study_on_disk(tmp_path, pairs=[{"a": "head", "b": "probe"}])
+    study.add("head", seeds_of(rng, 0.05), method="head_only", settings={"learning_rate": 5e-4})
+    solved = {"learning_rate": None, "learning_rate_source": None}
+    study.add("probe", seeds_of(rng, 0.05), method="linear_probe", settings=solved, cost={"optimiser_steps": 0})
+    found = only(study)
+    assert found.confounds == []
+    assert "Confounded" not in found.sentence
+    assert "own learning rate" not in found.sentence
 
 
 def test_the_same_effective_batch_is_no_confound(tmp_path: Path) -> None:

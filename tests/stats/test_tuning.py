@@ -214,5 +214,5 @@ def test_what_only_one_side_searched_is_a_confound_but_for_a_rate_of_its_own() -
     found = find_differences(a, b, "method", {}, {})
     assert [text.split(" (")[0] for text in found.confounds] == ["weight decay"]
     assert [text.split(" (")[0] for text in found.named] == ["learning rate"]
-    fixed = find_differences(a, spec_of(5e-4, "set", [], method="full"), "method", {}, {})
+    fixed = find_differences(a, spec_of(5e-4, "set", []), None, {}, {})  # of the same method
     assert [text.split(" (")[0] for text in fixed.confounds] == ["learning rate"]

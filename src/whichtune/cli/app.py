@@ -32,8 +32,9 @@ app = typer.Typer(
 INTERRUPTED = 130
 DEFAULTS = (
     "Defaults: seeds 0, 1, 2; last_nonpad for decoders, mean_nonpad for encoders; dynamic padding, not attended to; "
-    "3 epochs, batch 16; AdamW with each method's own learning rate (head_only 5e-4, last blocks 2e-4, full 5e-5, "
-    "lora 5e-4), linear schedule with 6 % warm-up, weight decay 0.01, gradients clipped at norm 1; dropout 0; float32. "
+    "3 epochs, batch 16; AdamW with each method's own learning rate (head_only 2e-2, last_block 5e-4, more blocks "
+    "2e-4, full 5e-5, lora 5e-4; others for the embedded model), linear schedule with 6 % warm-up, weight decay 0.01, "
+    "gradients clipped at norm 1; dropout 0; float32. "
     "Primary metric: accuracy, or macro F1 where the largest class exceeds 60 %. "
     "Exit code: 0 done, 1 a run failed, 2 bad input, 130 interrupted (the same command resumes)."
 )

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from whichtune.baselines import BASELINES
+from whichtune.embedded import RATES
 from whichtune.methods import METHODS
 from whichtune.study.spaces import Tuning
 from whichtune.study.spec import DataSettings, Settings, Study
@@ -95,13 +96,21 @@ def method_card(name: str) -> str:
         f"- **Trains**: {card.trains}",
         f"- **Use when**: {card.use_when}",
         f"- **Cost**: {card.cost}",
-        f"- **Default learning rate**: {rate}",
+        f"- **Default learning rate**: {rate}{_other_rates(name)}{f'. {card.rate_note}' if card.rate_note else ''}",
         f"- **Searched by `--tune`**: {_searched(name)}",
         f"- **Source**: {card.reference}",
     ]
     if method.Settings.model_fields:
         lines += ["", *settings_table(method.Settings)]
     return "\n".join(lines) + "\n"
+
+
+def _other_rates(name: str) -> str:
+    """Where another rate is the default."""
+    texts, embedded = METHODS[name].card.learning_rate_of_texts, RATES.get(name)
+    others = [] if texts is None else [f"{texts:g} where texts are written"]
+    others += [] if embedded is None else [f"{embedded:g} for classes with the embedded model"]
+    return f" ({'; '.join(others)})" if others else ""
 
 
 def _searched(name: str) -> str:

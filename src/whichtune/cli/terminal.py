@@ -70,6 +70,7 @@ def print_summary(summary: Summary, console: Console) -> None:
     shown = fitting_columns(header, rows, wide, importance(view))
     console.width = wide
     _print_verdict(summary.verdict, console)
+    _print_checks(summary, console)
     console.print(_table([header[i] for i in shown], [[row[i] for i in shown] for row in rows]))
     notes = [*tables.footnotes(view), *run_notes(view)]
     if len(shown) < len(header):
@@ -100,6 +101,16 @@ def _print_verdict(verdict: Verdict | None, console: Console) -> None:
         say(f"Why: {line}")
     for line in verdict.does_not_show:
         say(f"Not shown: {line}")
+
+
+def _print_checks(summary: Summary, console: Console) -> None:
+    """The checks that warn of something that is not told before the verdict already."""
+    from whichtune.evidence.checked import warned_beside
+
+    told = summary.verdict.warnings if summary.verdict is not None else []
+    for check in warned_beside(summary.checks, told):
+        text = f"Check {check.code}: {check.sentence}"
+        console.print(text, style="yellow", markup=False, highlight=False, soft_wrap=not console.is_terminal)
 
 
 def fitting_columns(header: list[str], rows: list[list[str]], width: int, importance: Sequence[str]) -> list[int]:

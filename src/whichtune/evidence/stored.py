@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -13,11 +12,10 @@ from whichtune.evidence.summary import Summary, checksum_of
 from whichtune.records.record import RunRecord, RunStatus
 from whichtune.records.store import EXAMPLES, StudyFolder
 from whichtune.records.verify import same_run
-from whichtune.study.resolved import ResolvedStudy
 from whichtune.study.roles import SCHEMA_VERSION
 from whichtune.study.spec import RunSpec, sha256_file
 
-SUMMARY, STUDY = "summary.json", "study.json"
+SUMMARY = "summary.json"
 
 
 @dataclass(frozen=True)
@@ -48,14 +46,6 @@ def read_summary(folder: StudyFolder) -> Stored:
             f"'{path}' is no summary that this whichtune can read ('{place}': {first['msg']}): run the study again."
         ) from error
     return Stored(summary, _is_changed(found))
-
-
-def stored_study(folder: Path) -> ResolvedStudy | None:
-    """The study that a folder was made with; None where there is none that can be read, as in a new folder."""
-    try:
-        return ResolvedStudy.model_validate_json((folder.expanduser() / STUDY).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RuntimeError):  # what is broken is written anew
-        return None
 
 
 def _is_changed(found: dict[str, Any]) -> bool:

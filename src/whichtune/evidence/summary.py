@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from whichtune.evidence.checked import Check
 from whichtune.records.record import RunRecord
 from whichtune.stats.results import Comparison, Evidence, MethodFigures, RunFigures, Verdict
 from whichtune.stats.tuning import TuningFigures
@@ -38,6 +39,7 @@ class Summary(_Stored):
     verdict: Verdict | None = None
     intervals: Intervals = Intervals()
     tuning: TuningFigures | None = None
+    checks: list[Check] = Field([], description="what is asked of every study; empty where an earlier version wrote it")
     examples_checksum: str | None = Field(None, description="sha256 of examples.parquet")
     checksum: str | None = Field(
         None, description="sha256 of the summary without this, as JSON with sorted keys and without spaces"
@@ -55,7 +57,9 @@ def checksum_of(summary: Mapping[str, object]) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def build_summary(study: ResolvedStudy, records: Iterable[RunRecord], evidence: Evidence) -> Summary:
+def build_summary(
+    study: ResolvedStudy, records: Iterable[RunRecord], evidence: Evidence, checks: Iterable[Check] = ()
+) -> Summary:
     """The study, its runs, and what they show."""
     return Summary(
         study=study,
@@ -64,4 +68,5 @@ def build_summary(study: ResolvedStudy, records: Iterable[RunRecord], evidence: 
         verdict=evidence.verdict,
         intervals=Intervals(runs=evidence.runs, methods=evidence.per_method),
         tuning=evidence.tuning,
+        checks=list(checks),
     )

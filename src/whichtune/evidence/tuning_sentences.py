@@ -92,19 +92,27 @@ def tuning_warnings(figures: TuningFigures) -> list[str]:
             reason = next((draw.error for draw in line.draws if draw.error), None)
             why = f" ({reason.rstrip('.')})" if reason else ""
             found.append(f"{line.failed} of {plural(len(line.draws), 'draw')} for {in_text(line.label)} failed{why}.")
-        space = line.spaces.get(CENTRE)
-        if line.selected is not None and CENTRE in line.at_edge and space is not None and not isinstance(space, Choice):
-            found.append(
-                f"The learning rate selected for {in_text(line.label)} ({setting_text(line.settings[CENTRE])}) lies at "
-                f"the {line.at_edge[CENTRE]} end of its range ({space.low:g} to {space.high:g}): a wider range "
-                "may hold a better one."
-            )
+        edge = edge_warning(line)
+        if edge is not None:
+            found.append(edge)
         if figures.unit != "draws" and len(line.draws) >= figures.limit and not _spent(figures, line):
             found.append(
                 f"The search for {in_text(line.label)} ended at its limit of {plural(len(line.draws), 'draw')} before "
                 "its budget was spent."
             )
     return found
+
+
+def edge_warning(line: LineFigures) -> str | None:
+    """That a selected learning rate lies at an end of its range; None where it does not."""
+    space = line.spaces.get(CENTRE)
+    if line.selected is None or CENTRE not in line.at_edge or space is None or isinstance(space, Choice):
+        return None
+    return (
+        f"The learning rate selected for {in_text(line.label)} ({setting_text(line.settings[CENTRE])}) lies at "
+        f"the {line.at_edge[CENTRE]} end of its range ({space.low:g} to {space.high:g}): a wider range "
+        "may hold a better one."
+    )
 
 
 def _spent(figures: TuningFigures, line: LineFigures) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from whichtune.evidence import decision_sentences as said
-from whichtune.evidence import sentences
 from whichtune.evidence.tuning_sentences import crossing_sentence, tuning_limits, tuning_warnings
+from whichtune.evidence.warnings import margin_warning, repeats_warning
 from whichtune.metrics import METRICS
 from whichtune.stats.answers import Row, TestSet
 from whichtune.stats.choice import Choice, told_apart
@@ -274,23 +274,8 @@ def _warnings(
             "Two seeds: intervals and tests of methods rest on what is believed of seed noise beforehand, too; three "
             "seeds need no such belief."
         )
-    halves = [
-        (c.interval_90[1] - c.interval_90[0]) / 2
-        for c in comparisons
-        if c.interval_90 is not None and c.unit == "points"
-    ]
-    if halves and min(halves) >= margin:
-        warnings.append(
-            f"Too few data for a margin of {sentences.points(margin)}: on "
-            f"{plural(test.n, 'test example')} "
-            f"the half-width of a difference's 90 % interval is at least "
-            f"{sentences.points(min(halves))}, so no pair "
-            "could be shown to be equivalent."
-        )
-    repeated = int(test.duplicate_of_train.sum())
-    if repeated:
-        stand = "stands" if repeated == 1 else "stand"
-        warnings.append(f"{repeated:,} of {plural(test.n, 'test example')} also {stand} in train.")
+    found = [margin_warning(comparisons, test.n, margin), repeats_warning(test)]
+    warnings += [sentence for sentence in found if sentence is not None]
     return warnings
 
 

@@ -107,7 +107,7 @@ def make_run(request: RunRequest, tell: Listener) -> None:
     except Exception as error:
         status, reason = explain(error)
         tell({"event": "traceback", "text": traceback.format_exc()})
-        folder.write_run(base_record(spec, status, error=reason))
+        folder.write_run(base_record(spec, status, error=reason, error_kind=type(error).__name__))
 
 
 def with_jobs(record: RunRecord, jobs: int, seen: int = 1) -> RunRecord:

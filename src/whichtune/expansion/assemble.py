@@ -30,6 +30,7 @@ Values = dict[str, JsonValue]  # a study as its file has it
 STUDY_KEYS = (
     "baseline",
     "baselines",
+    "defaults",
     "margin",
     "name",
     "power",

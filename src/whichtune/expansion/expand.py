@@ -12,6 +12,7 @@ from pydantic import BaseModel, JsonValue, ValidationError
 from whichtune.baselines import BASELINES
 from whichtune.errors import SettingError
 from whichtune.expansion.checks import check_consistent, check_data, check_pairs, one_ignored_label, refuse_twins
+from whichtune.expansion.rates import default_rate
 from whichtune.methods import METHODS
 from whichtune.methods.base import AnyMethod
 from whichtune.metrics import metrics_of
@@ -299,7 +300,7 @@ def _resolve(
         **{
             **settings.model_dump(),
             **resolved,
-            "learning_rate": rate if rate is not None else method.card.learning_rate,
+            "learning_rate": rate if rate is not None else default_rate(study, method.name, key.model),
             "early_stopping": stop_on,
         },
         learning_rate_source=_rate_source(method, rate),

@@ -40,6 +40,8 @@ class Card:
     cost: str
     learning_rate: float | None  # the default of `compare`; None where nothing is learned by steps
     reference: str
+    rate_note: str = ""  # why the rate is what it is, and where another is better
+    learning_rate_of_texts: float | None = None  # where texts are written with the model's own head; None: the same
 
 
 class Method(ABC, Generic[SettingsT]):

@@ -20,6 +20,8 @@ class Full(Method[NoSettings]):
         use_when="Quality comes first and memory for gradients and optimiser state is there.",
         cost="Four times the weights' memory (weights, gradients, two moments) and a backward pass through all blocks.",
         learning_rate=5e-5,
+        rate_note="With the embedded model a searched row was 3.3 points ahead on validation at nearly its rate, with "
+        "less warm-up and decay: search these, too, where it matters.",
         reference="Devlin et al. 2019, BERT (fine-tuning all parameters)",
     )
 

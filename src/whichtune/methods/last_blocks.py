@@ -40,7 +40,8 @@ class LastBlock(Method[NoSettings]):
         trains="The last block, the norm after it and the head.",
         use_when="You want most of full fine-tuning's gain at a fraction of its cost.",
         cost="All blocks below the last are computed once for each text and reused in every epoch.",
-        learning_rate=2e-4,
+        learning_rate=5e-4,
+        learning_rate_of_texts=2e-4,
         reference=REFERENCE,
     )
 

@@ -117,6 +117,7 @@ def row_in_full(study: Study, number: int) -> dict[str, object]:
     Raises SettingError for a row that the study does not have.
     """
     from whichtune.expansion.expand import MODEL_KEYS, merged_settings
+    from whichtune.expansion.rates import default_rate
     from whichtune.methods import METHODS
     from whichtune.tasks import task_of
     from whichtune.tuning.search import searched_lines
@@ -131,7 +132,7 @@ def row_in_full(study: Study, number: int) -> dict[str, object]:
     place = {"model": study.model, **taken(MODEL_KEYS)}
     own = method.Settings(**taken(method.Settings.model_fields))
     of_task = task.Settings(**taken(task.Settings.model_fields))
-    rate = merged.pop("learning_rate", None) or method.card.learning_rate
+    rate = merged.pop("learning_rate", None) or default_rate(study, entry.method, str(place["model"]))
     settings = Settings(**merged, learning_rate=rate)
     searched = {line.label: line.spaces for line in searched_lines(study)}.get(str(entry.label), {})
     published = (study.published or {}).get("rows", {}).get(entry.label)

@@ -212,6 +212,7 @@ class RunRecord(_Record):
     cost: Cost = Cost()
     stopping: Stopping | None = Field(None, description="null without early stopping")
     error: str | None = None
+    error_kind: str | None = Field(None, description="the error's class, such as DivergedError")
     notes: list[str] = Field([], description="what the run wants its reader to know, such as a fallback")
     shortcuts: dict[str, JsonValue] = Field({}, description="which parts of the plan were used, and why not others")
     environment: Environment | None = None

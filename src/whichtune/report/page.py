@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from whichtune.records.store import StudyFolder
 from whichtune.report import columns, details, tables, tuning, words
+from whichtune.report.checks import checks_content
 from whichtune.report.columns import Column
 from whichtune.report.cost_columns import cost_columns
 from whichtune.report.cost_notes import OUTSIDE, cost_notes, is_outside
@@ -38,6 +39,7 @@ def page_content(view: View, folder: StudyFolder, drawn: list[Figure]) -> dict[s
         "name": view.study.name,
         "facts": headline_facts(view),
         "verdict": view.verdict,
+        "checks": checks_content(view.summary.checks),
         "table": study_table(view),
         "failed": details.failed_runs(view),
         "footnotes": [*tables.figure_notes(view), *cost_notes(view)],

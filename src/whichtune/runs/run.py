@@ -51,6 +51,7 @@ class RecordFields(TypedDict, total=False):
     cost: Cost
     stopping: Stopping | None
     error: str | None
+    error_kind: str | None
     notes: list[str]
     shortcuts: dict[str, JsonValue]
     environment: Environment

@@ -90,9 +90,9 @@ def find_differences(
     """Compare two rows' settings, as their records have them, and realised counts (`optimiser_steps`,
     `examples_seen`).
 
-    Everything that differs beside the factor and what follows from it is a confound, except a learning
-    rate that is each method's own (from its card, or tuned), what a search has chosen for both, and steps that
-    early stopping has left out.
+    Everything that differs beside the factor and what follows from it is a confound, except a learning rate that is
+    each side's own (two methods', whether from their cards, set or tuned), what a search has chosen for both, and steps
+    that early stopping has left out. What one of two methods has none of, a rate or steps, follows from the method.
     """
     of_a, of_b = Recorded.of(a), Recorded.of(b)
     left, right = _flat(of_a, a_counts), _flat(of_b, b_counts)
@@ -104,7 +104,7 @@ def find_differences(
     searched = _searched(of_a, of_b)
     designed = {k: values for k, values in differing.items() if k not in searched}
     key = _factor_key(factor, designed) or _factor_key(factor, differing)
-    explained = _explained(key, differing)
+    explained = _explained(key, differing) | _without_steps(differing)
     named = (_own_rate(of_a, of_b) | searched) - {key}
     if of_a.stops_early == of_b.stops_early != "none":  # both end where they are best
         named |= {"optimiser_steps", "examples_seen"}
@@ -120,8 +120,18 @@ def find_differences(
 
 
 def _own_rate(a: Recorded, b: Recorded) -> set[str]:
+    """The learning rate where each side has its own: of another method, or not set by hand."""
+    if a.method != b.method:
+        return {"learning_rate"}
     both = {a.learning_rate_source, b.learning_rate_source}
     return {"learning_rate"} if both <= {"card", "tuned"} else set()
+
+
+def _without_steps(differing: Mapping[str, tuple[JsonValue, JsonValue]]) -> set[str]:
+    """A rate, and steps, that one of two methods has none of: it is solved, or as it is."""
+    if "method" not in differing:
+        return set()
+    return {k for k in ("learning_rate", "optimiser_steps") if k in differing and not all(differing[k])}
 
 
 def _searched(a: Recorded, b: Recorded) -> set[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import ConfigDict, Field
 
 from whichtune.study.plain import Plain
@@ -44,6 +46,9 @@ class ResolvedStudy(Study):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
     tuning: ResolvedTuning | None = None
+    defaults: Literal[1, 2] = Field(
+        1, description="edition of the default learning rates; what names none had the first"
+    )
     labels: list[str] = Field([], description="class names in the order of the confusion matrices")
     runs_resolved: list[ResolvedRun] = Field([], description="every run by its id")
     notes: list[str] = Field([], description="what a reader must know of the data")

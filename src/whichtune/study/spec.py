@@ -348,6 +348,9 @@ class Study(Frozen):
         description="the machine's power, such as `65W`, by which energy is estimated where it cannot be measured; "
         "null: 10 W for each thread used, 300 W with a GPU",
     )
+    defaults: Literal[1, 2] = Field(
+        2, description="edition of the methods' default learning rates; a folder keeps the one that it was begun with"
+    )
     tuning: Tuning | None = Field(
         None, description="search each line's settings on validation first, see below; a number is short for `draws`"
     )

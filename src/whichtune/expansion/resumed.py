@@ -1,0 +1,25 @@
+"""A study that goes on in a folder which an earlier version of the package may have begun."""
+
+from __future__ import annotations
+
+from whichtune.errors import StoreError
+from whichtune.records.store import StudyFolder
+from whichtune.study.resolved import ResolvedStudy
+from whichtune.study.spec import Study
+
+
+def resumed(study: Study, folder: StudyFolder) -> Study:
+    """The study by what its folder was begun with, where it says nothing of that itself: a later version's defaults
+    speak of new studies alone.
+
+    That is the cost by which rows are recommended, and for the same data, task and model the edition of default
+    learning rates.
+    """
+    try:
+        stored = ResolvedStudy.model_validate(folder.read_json("study.json"))
+    except (StoreError, ValueError):  # none yet, or none that can be resumed: it is written anew
+        return study
+    kept: dict[str, object] = {"selection_cost": stored.selection_cost}
+    if (stored.data, stored.task, stored.model) == (study.data, study.task, study.model):
+        kept["defaults"] = stored.defaults
+    return study.model_copy(update={key: value for key, value in kept.items() if key not in study.model_fields_set})
