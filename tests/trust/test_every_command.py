@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from command import inside
 from fuzz.harness import Case, answer, faults
 from trust.places import ESC, Place, edit_summary, run_of
 from whichtune.records.store import StudyFolder
@@ -31,6 +32,15 @@ def each_run(study: StudyFolder, name: str, make: Callable[[Path], object]) -> N
     for folder in study.runs.iterdir():
         if (folder / name).exists():
             replaced(folder / name, make)
+
+
+def lock_of(study: StudyFolder) -> Path:
+    """The place of a run's lock, free, where the run is to be made again."""
+    (study.path / "precious").write_text("mine")
+    shutil.rmtree(run_folder(study))
+    place = study.path / "locks" / f"{run_of(study, 'majority').run_id}.lock"
+    place.unlink(missing_ok=True)
+    return place
 
 
 DEEP = b"[" * 100_000
@@ -55,6 +65,12 @@ HARMS: dict[str, Harm] = {
     "a loop for the runs": lambda study: replaced(study.runs, lambda p: p.symlink_to(p)),
     "a loop for a run": lambda study: replaced(run_folder(study), lambda p: p.symlink_to(p)),
     "a file for a run": lambda study: replaced(run_folder(study), Path.touch),
+    "a file for the locks": lambda study: replaced(study.path / "locks", Path.touch),
+    "locks that are elsewhere": lambda study: replaced(
+        study.path / "locks", lambda p: p.symlink_to(study.path.parent / "elsewhere")
+    ),
+    "locks that empty a file": lambda study: lock_of(study).symlink_to(study.path / "precious"),
+    "a folder for a lock": lambda study: lock_of(study).mkdir(),
     "a run that is elsewhere": lambda study: edit_summary(
         study, lambda found: found["runs"][0].update(run_id="../../elsewhere")
     ),
@@ -92,6 +108,8 @@ def test_prepared_folders(command: str, made: Place, tmp_path: Path) -> None:
         codes.add(found.code)
         wrong = faults(case, found)
         wrong += [f"wrote {path}" for path in here.iterdir() if path.name != "out"]
+        kept = here / "out" / "precious"
+        wrong += ["emptied a file"] if kept.exists() and kept.read_text() != "mine" else []
         wrong += ["obeyed by a terminal"] if "\x1b" in found.stdout + found.stderr else []
         told += [f"{command}, {name}: {'; '.join(wrong)}"] if wrong else []
         if command == "compare" and found.code == 0:
@@ -99,6 +117,15 @@ def test_prepared_folders(command: str, made: Place, tmp_path: Path) -> None:
             told += [f"{name}: {run['error']}" for run in runs if run["status"] != "completed"]
     assert not told, "\n".join(told)
     assert codes <= {0, 2}
+
+
+def test_pictures_of_others_are_not_removed(study: StudyFolder, tmp_path: Path) -> None:
+    """A report removes the figures of the last one, where a link leads to somebody's own."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "holiday.png").write_bytes(b"mine")
+    (study.path / "figures").symlink_to(tmp_path / "mine")
+    assert "is a link, which may lead out" in inside("report", str(study.path), code=2).stderr
+    assert (tmp_path / "mine" / "holiday.png").read_bytes() == b"mine"
 
 
 def test_every_command_that_takes_a_folder_is_asked() -> None:
