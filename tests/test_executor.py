@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -184,35 +183,6 @@ def test_interrupting_keeps_what_is_complete(tiny_gpt2: Path, mail: Path, tmp_pa
     assert statuses.count("completed") >= 2
     assert "interrupted" in statuses
     assert "complete, kept" in inside("compare", str(file), "--out", str(out), "--threads", "1").stdout
-
-
-def kill_and_resume(mail: Path, model: Path, folder: Path, kills: int) -> None:
-    file, out = write_study(mail, model, folder), folder / "killed"
-    chance = random.Random(0)
-    for _ in range(kills):
-        process = start_cli(file, out)
-        time.sleep(chance.uniform(1.0, 9.0))
-        process.kill()
-        process.wait()
-        for record in out.glob("runs/*/run.json"):  # whatever is there is whole
-            assert json.loads(record.read_text())["status"] == "completed"
-            assert (record.parent / "predictions.parquet").stat().st_size > 0
-    last = start_cli(file, out)
-    text, _ = last.communicate()
-    assert last.returncode == 0, text
-    inside("compare", str(file), "--out", str(folder / "calm"), "--threads", "1")
-    summaries = [json.loads((place / "summary.json").read_text()) for place in (out, folder / "calm")]
-    assert steady(summaries[0]) == steady(summaries[1])
-    assert not list(out.glob("runs/.*"))
-
-
-def test_killed_at_a_random_moment(tiny_gpt2: Path, mail: Path, tmp_path: Path) -> None:
-    kill_and_resume(mail, tiny_gpt2, tmp_path, kills=1)
-
-
-@pytest.mark.slow
-def test_killed_twenty_times(tiny_gpt2: Path, mail: Path, tmp_path: Path) -> None:
-    kill_and_resume(mail, tiny_gpt2, tmp_path, kills=20)
 
 
 def test_a_killed_command_takes_its_run_along(tiny_gpt2: Path, mail: Path, tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ import io
 import os
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,8 @@ from unittest import mock
 
 import numpy
 
-SECONDS = 20  # in which every input is answered
+SECONDS = 20  # of processor time in which every input is answered, whatever else the machine does
+FOR_GOOD = 600  # seconds after which a command waits for what never comes
 LONGEST = 2000  # characters of one sentence
 ALLOWED = {0: "done", 1: "a run failed, or a check did", 2: "bad input"}
 
@@ -39,7 +39,7 @@ class Answer:
     code: object
     stdout: str
     stderr: str
-    seconds: float
+    seconds: float  # of this process and those that it started
     left: list[str]  # files that were not there before
 
 
@@ -58,7 +58,7 @@ def answer(case: Case, folder: Path) -> Answer:
     before = _names(folder)
     out, err = io.StringIO(), io.StringIO()
     words = [word.replace("{here}", str(folder)) for word in case.words]
-    began = time.monotonic()
+    began = _processor_seconds()
     code: object = "no exit"
     with contextlib.ExitStack() as stack:
         stack.enter_context(mock.patch.object(sys, "argv", ["whichtune", *words]))
@@ -67,14 +67,14 @@ def answer(case: Case, folder: Path) -> Answer:
         stack.enter_context(contextlib.chdir(folder))
         stack.enter_context(mock.patch.dict(os.environ))
         stack.enter_context(numpy.errstate(all="warn"))
-        stack.enter_context(_no_longer_than(SECONDS))
+        stack.enter_context(_no_longer_than(SECONDS, FOR_GOOD))
         try:
             main()
         except SystemExit as end:
             code = end.code
         except TooSlow:
             code = "too slow"
-    took = time.monotonic() - began
+    took = _processor_seconds() - began
     return Answer(code, out.getvalue(), err.getvalue(), took, sorted(_names(folder) - before))
 
 
@@ -89,7 +89,7 @@ def faults(case: Case, found: Answer) -> list[str]:
         wrong.append(f"a library's warning: {found.stderr[:300]!r}")
     if found.code == 2:
         wrong += _no_sentence(found.stderr)
-        wrong += _library_words(found.stderr) if case.kind not in BY_PROGRAMS else []
+        wrong += _library_words(found.stderr) if case.kind != "model folders" else []  # whose files are the libraries'
         wrong += [f"left behind: {', '.join(found.left[:5])}"] if found.left else []
     if found.seconds > SECONDS:
         wrong.append(f"{found.seconds:.0f} s")
@@ -113,7 +113,6 @@ def _library_words(text: str) -> list[str]:
     return [f"says {word}: {text[:300]!r}" for word in LIBRARY_WORDS if word in text]
 
 
-BY_PROGRAMS = ("model folders", "study folders")  # their files are the libraries' own, and so are the reasons
 # What a library says of itself, and no user can act on.
 LIBRARY_WORDS = ("pydantic", "Input should be", "validation error", "Errno", "<class", "object at 0x", "NoneType")
 
@@ -126,15 +125,25 @@ def _short(files: dict[str, bytes]) -> str:
     return ", ".join(f"{name} = {content[:200]!r}" for name, content in files.items()) or "no file"
 
 
+def _processor_seconds() -> float:
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system
+
+
 @contextlib.contextmanager
-def _no_longer_than(seconds: int) -> Iterator[None]:
+def _no_longer_than(seconds: int, for_good: int) -> Iterator[None]:
+    """Raise TooSlow after so many seconds of processor time, or after `for_good` seconds of waiting."""
+
     def stop(number: int, frame: FrameType | None) -> None:
         raise TooSlow
 
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(seconds)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGPROF, signal.SIGALRM)}
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    signal.setitimer(signal.ITIMER_REAL, for_good)
     try:
         yield
     finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+import warnings
 
 import numpy as np
 import pytest
@@ -37,6 +39,30 @@ def test_class_scores_agree_with_sklearn():
     theirs = precision_recall_fscore_support(truth, said)
     for key, values in zip(("precision", "recall", "f1"), theirs[:3], strict=True):
         np.testing.assert_allclose(ours[key], values)
+
+
+def test_a_class_that_no_text_has_is_not_the_hardest(made):
+    """Such as the one of `ignore_index`: no row has a figure of it, and numpy has nothing to say about that."""
+    view = load_view(made("ordinary"))
+    hardest = re.search(r"Hardest on average: (\w+)\.", matrices.class_matrix(view).alt)[1]
+
+    def widened(run):
+        if run.metrics.test is None:
+            return run
+        matrix = np.pad(run.metrics.test.confusion_matrix, ((1, 0), (1, 0))).tolist()
+        test = run.metrics.test.model_copy(update={"confusion_matrix": matrix})
+        return run.model_copy(update={"metrics": run.metrics.model_copy(update={"test": test})})
+
+    study = view.summary.study.model_copy(update={"labels": ["none", *view.summary.study.labels]})
+    runs = [widened(run).model_copy(update={"labels": study.labels}) for run in view.summary.runs]
+    wider = View(view.summary.model_copy(update={"study": study, "runs": runs}), view.curves)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = matrices.class_matrix(wider)
+    assert f"Hardest on average: {hardest}." in figure.alt
+    assert figure.cells[0][0].text == "–"
+    nobody = np.full((2, 3), np.nan)
+    assert matrices._hardest(nobody) is None
 
 
 def test_cost_axes_and_marks(made):

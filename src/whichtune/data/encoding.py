@@ -113,6 +113,17 @@ def encode(
     return Encoded(splits, limit, pad_id_of(tokenizer), padding, attend_to_padding, long_texts_keep)
 
 
+def refuse_tokens_beyond(rows: int | None, tokens: Sequence[Sequence[int]], kind: str, ids: Sequence[str]) -> None:
+    """Raise ModelError for the first text with a token that embeddings of so many rows have none for: it was added to
+    the tokenizer alone."""
+    for place, text in zip(ids, tokens, strict=True):
+        if rows is not None and (token := max(text, default=0)) >= rows:
+            raise ModelError(
+                f"The tokenizer makes the token {token} of the {kind} {place}, and the model's embeddings have "
+                f"{rows:,} rows: give them one for each of its tokens (resize_token_embeddings) and save the model."
+            )
+
+
 def pad_id_of(tokenizer: Tokenizer) -> int:
     """What texts are padded with; without a padding token 0, which nothing reads."""
     return tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0

@@ -12,6 +12,7 @@ from whichtune.evidence.summary import Summary, checksum_of
 from whichtune.records.record import RunRecord, RunStatus
 from whichtune.records.store import EXAMPLES, StudyFolder
 from whichtune.records.verify import same_run
+from whichtune.study.explain import wrong_value
 from whichtune.study.roles import SCHEMA_VERSION
 from whichtune.study.spec import RunSpec, sha256_file
 
@@ -40,10 +41,8 @@ def read_summary(folder: StudyFolder) -> Stored:
     try:
         summary = Summary.model_validate({key: value for key, value in found.items() if value is not None})
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
         raise StoreError(
-            f"'{path}' is no summary that this whichtune can read ('{place}': {first['msg']}): run the study again."
+            f"'{path}' is no summary that this whichtune can read, run the study again: {wrong_value(error)}."
         ) from error
     return Stored(summary, _is_changed(found))
 

@@ -81,6 +81,10 @@ class Method(ABC, Generic[SettingsT]):
         words that end a sentence; None where it does. Asked before a study begins."""
         return None
 
+    def remarks(self, model: Adaptable) -> list[str]:
+        """What a reader must know of what `attach` did to this model, as sentences; for most methods nothing."""
+        return []
+
     @contextmanager
     def merged(self, model: Adaptable) -> Iterator[bool]:
         """Within, adapters are merged into the weights they adapt. Yields whether there is anything to merge."""

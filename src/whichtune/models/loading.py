@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from whichtune.errors import ModelError
+from whichtune.models.sizes import max_length_of
 from whichtune.models.weights import check_files, check_model, first_line, load_whole
 from whichtune.study.spec import EMBEDDED, RunSpec, sha256_file
 
@@ -184,19 +185,9 @@ def kind_of(config: PretrainedConfig, name: str) -> Kind:
     )
 
 
-def max_length_of(config: PretrainedConfig) -> int | None:
-    """The longest sequence that the model's positions allow, in tokens; None where there is no limit."""
-    limit = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
-    if limit is None:
-        return None
-    # RoBERTa and its kin number positions from pad_token_id + 1.
-    if config.model_type in ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "mpnet", "longformer"):
-        return int(limit) - int(config.pad_token_id or 0) - 1
-    return int(limit)
-
-
 def load_tokenizer(path: Path, remote_code: bool = False) -> PreTrainedTokenizerBase:
-    """The model's tokenizer, padding on the right. GPT-2's kind has no padding token: its end-of-text serves."""
+    """The model's tokenizer, padding on the right. GPT-2's kind has no padding token: its end-of-text serves, and
+    so it does where a padding token was added that the embeddings have no row for."""
     from transformers import AutoTokenizer
 
     try:
@@ -207,6 +198,9 @@ def load_tokenizer(path: Path, remote_code: bool = False) -> PreTrainedTokenizer
         ) from error
     if tokenizer.pad_token_id is None and tokenizer.eos_token_id is not None:
         tokenizer.pad_token = tokenizer.eos_token
+    rows = getattr(load_config(path, remote_code), "vocab_size", None)
+    if rows and tokenizer.pad_token_id is not None and tokenizer.pad_token_id >= rows:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)  # masked, so any row serves
     tokenizer.padding_side = "right"
     return tokenizer
 

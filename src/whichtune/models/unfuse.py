@@ -56,7 +56,9 @@ class UnfusedProjection(nn.Module):
 def unfuse(backbone: PreTrainedModel) -> int:
     """Replace every fused q-k-v layer of a model in place; gives how many were replaced."""
     config = backbone.config
-    heads = getattr(config, "num_attention_heads", None) or config.n_head
+    heads = getattr(config, "num_attention_heads", None) or getattr(config, "n_head", None)
+    if not heads:
+        return 0  # without attention, such as Mamba
     head_dim = getattr(config, "head_dim", None) or config.hidden_size // heads
     replaced = 0
     for parent in list(backbone.modules()):

@@ -125,6 +125,8 @@ class StudyFolder:
     def fault(self, run_id: str, weights: bool = False) -> str | None:
         """Why a run's folder is not to be believed, as the end of a sentence; None where it is, or there is none."""
         folder = self.run_folder(run_id)
+        if os.path.lexists(folder) and not folder.is_dir():
+            return "what stands in its place is no folder"
         return run_fault(folder, weights) if (folder / RECORD).exists() else None
 
     def set_aside(self, run_id: str) -> Path:
@@ -229,15 +231,21 @@ class StudyFolder:
 
     @contextmanager
     def claim(self, run_id: str) -> Iterator[bool]:
-        """Whether this process may make the run: false while another process on the folder does."""
+        """Whether this process may make the run: false while another process on the folder does. Raises StoreError
+        for a lock that leads elsewhere, where the file would be emptied, or that cannot be one."""
         from filelock import FileLock, Timeout
 
-        lock = FileLock(self.path / "locks" / f"{run_id}.lock")
+        place = self.path / "locks" / f"{run_id}.lock"
+        if place.is_symlink() or place.parent.is_symlink():
+            raise StoreError(f"'{place}' is a link, which may lead out of the study's folder: remove it.")
+        lock = FileLock(place)
         try:
             lock.acquire(timeout=0)
         except Timeout:
             yield False
             return
+        except OSError as error:
+            raise StoreError(f"'{place}' cannot be locked ({error.strerror}): remove it.") from error
         try:
             yield True
         finally:

@@ -147,7 +147,7 @@ def class_matrix(view: View) -> Classes | None:
     names = view.class_names[:size]
     f1 = {label: class_scores(matrices[label])["f1"] for label in labels}
     support = matrices[labels[0]].sum(axis=1) // _tested_runs(view, labels[0])
-    hardest = int(np.nanargmin(np.nanmean(np.stack([f1[label] for label in labels]), axis=0)))
+    hardest = _hardest(np.stack([f1[label] for label in labels]))
     caption = "F1 of each class in percent, over all seeds together. In brackets: test examples of the class."
     if len(matrices) > len(labels):
         caption += f" {len(labels)} of {len(matrices)} rows are shown, highest first."
@@ -155,13 +155,23 @@ def class_matrix(view: View) -> Classes | None:
         name="classes",
         title="Results by class",
         caption=caption,
-        alt=f"Matrix of F1 for {plural(size, 'class', 'classes')} and {plural(len(labels), 'row')}. "
-        f"Hardest on average: {names[hardest]}.",
+        alt=f"Matrix of F1 for {plural(size, 'class', 'classes')} and {plural(len(labels), 'row')}."
+        + (f" Hardest on average: {names[hardest]}." if hardest is not None else ""),
         rows=[f"{name} ({int(n):,})" for name, n in zip(names, support, strict=True)],
         columns=labels,
         corner="class",
         cells=[[_share_cell(float(f1[label][i])) for label in labels] for i in range(size)],
     )
+
+
+def _hardest(f1: NDArray[np.float64]) -> int | None:
+    """The class of the lowest mean F1 over rows, of `(rows, C)`; one that has no F1 in any row is not counted."""
+    known = ~np.isnan(f1)
+    counted = np.flatnonzero(known.any(axis=0))
+    if not len(counted):
+        return None
+    means = np.where(known, f1, 0.0).sum(axis=0)[counted] / known.sum(axis=0)[counted]
+    return int(counted[np.argmin(means)])
 
 
 def _tested_runs(view: View, label: str) -> int:

@@ -15,8 +15,11 @@ from whichtune.report.drawing.svg import as_file
 def save_figures(figures: Sequence[Figure], folder: Path) -> list[Path]:
     """Write NAME.png and NAME.svg of each figure. Raises StoreError where the folder cannot be written.
 
-    Of the confusion matrices the first six (the rows of highest score) become one figure.
+    Of the confusion matrices the first six (the rows of highest score) become one figure. Raises StoreError
+    for a folder that is a link, too: pictures are removed there.
     """
+    if folder.is_symlink():
+        raise StoreError(f"'{folder}' is a link, which may lead out of the study's folder: remove it.")
     written = []
     try:
         folder.mkdir(exist_ok=True)

@@ -200,6 +200,8 @@ def _run_method(
     from whichtune.measure.cost import MemoryMonitor, Timers, count_parameters
     from whichtune.measure.energy import EnergyMeter
     from whichtune.measure.environment import environment
+    from whichtune.methods import METHODS
+    from whichtune.models.adaptable import Adaptable
     from whichtune.models.saving import trained_state
     from whichtune.shortcuts.frozen_blocks import Conditions
     from whichtune.shortcuts.prepared import CacheSettings
@@ -261,7 +263,13 @@ def _run_method(
         context_length=encoded.context_length,
         room=task.room(encoded),
         environment=environment(spec.device, max(runs_at_once(), prepared.conditions.runs_at_once)),
-        notes=task.notes(encoded) + _notes(spec, encoded, training, prepared.shortcuts) + prepared.notes + judged.notes,
+        notes=[
+            *(METHODS[spec.method].remarks(model) if isinstance(model, Adaptable) else []),
+            *task.notes(encoded),
+            *_notes(spec, encoded, training, prepared.shortcuts),
+            *prepared.notes,
+            *judged.notes,
+        ],
         stopping=training.stopping,
     )
 

@@ -17,6 +17,7 @@ from whichtune.models.adaptable import Adaptable
 from whichtune.models.causality import is_causal
 from whichtune.models.heads import Classifier
 from whichtune.models.partition import Partition
+from whichtune.models.sizes import feature_width
 from whichtune.shortcuts.features import Route, has_twins
 from whichtune.shortcuts.frozen_blocks import TextRule, Texts
 from whichtune.shortcuts.packing import MaskKind, mask_kind
@@ -205,7 +206,7 @@ def boundary_of_method(name: str, settings: Mapping[str, object], config: Pretra
         backbone = AutoModel.from_config(copy.deepcopy(config))
         if getattr(backbone, "pooler", None) is not None:
             backbone.pooler = None
-        classifier = Classifier(backbone, nn.Linear(config.hidden_size, 2), "last")
+        classifier = Classifier(backbone, nn.Linear(feature_width(config), 2), "last")
         method = METHODS[name]
         method.attach(classifier, method.Settings(**settings), 0)
     return find_boundary(classifier, Partition(backbone))[0]

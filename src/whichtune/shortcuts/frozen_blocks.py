@@ -20,6 +20,7 @@ from whichtune.data.batch import Batch, padding_mask, right_padded
 from whichtune.measure.cost import count_flops
 from whichtune.measure.flops import FlopModel, padded_cells
 from whichtune.models.partition import Partition
+from whichtune.models.sizes import feature_width
 from whichtune.models.temporary import evaluating
 from whichtune.shortcuts.cache import ActivationCache, CacheUnavailable, digest, key_of
 from whichtune.shortcuts.entry import Description, States, Writer, stored_bytes
@@ -206,7 +207,6 @@ class LowerPass:
     how: Mapping[str, str | bool]
     precision: Callable[[], AbstractContextManager[object]]
     device: torch.device
-    width: int
     model_name: str
     twins: bool
     dtype: torch.dtype = torch.float32
@@ -231,7 +231,7 @@ class LowerPass:
         if ready is not None:
             return Filled(ready, index.number)
         keys = {self._key(w, texts, index): w for w in {want, *others()}}
-        wanted = {key: (self._lengths(w, texts, index), self.width, self.dtype) for key, w in keys.items()}
+        wanted = {key: (self._lengths(w, texts, index), self._width(w), self.dtype) for key, w in keys.items()}
         paid: dict[str, float] = {}
 
         def make(writers: Mapping[str, Writer]) -> dict[str, Description]:
@@ -254,6 +254,10 @@ class LowerPass:
 
     def _key(self, want: Want, texts: Texts, index: TextIndex) -> str:
         return entry_key(want, texts, index, self.digests, self.partition, self.how)
+
+    def _width(self, want: Want) -> int:
+        config = self.partition.body.config
+        return feature_width(config) if want.position else int(config.hidden_size)
 
     def _lengths(self, want: Want, texts: Texts, index: TextIndex) -> Tensor:
         if want.position == READ and texts.read is not None:
@@ -304,7 +308,7 @@ class LowerPass:
 
     def stored_bytes(self, want: Want, texts: Texts) -> int:
         """Bytes that the states of `texts` for `want` take in the cache."""
-        return stored_bytes(self._lengths(want, texts, TextIndex.of(texts)), self.width, self.dtype)
+        return stored_bytes(self._lengths(want, texts, TextIndex.of(texts)), self._width(want), self.dtype)
 
     def operations(self, wanted: Iterable[Want], texts: Texts) -> int:
         """Operations of a pass over `texts` that keeps `wanted`."""

@@ -18,6 +18,7 @@ from whichtune.measure.cost import count_flops
 from whichtune.measure.flops import Cells, FlopModel, rows_cells
 from whichtune.models.heads import Classifier
 from whichtune.models.partition import Partition
+from whichtune.models.sizes import feature_width
 from whichtune.shortcuts.boundary import Decision
 from whichtune.shortcuts.features import FeatureComputer, Route
 from whichtune.shortcuts.frozen_blocks import Filled, Texts
@@ -115,7 +116,7 @@ class PlannedForward:
         return count_flops(lambda: self._loss_of(lengths))
 
     def _loss_of(self, lengths: list[int]) -> Tensor:
-        width = int(self.partition.body.config.hidden_size)
+        config = self.partition.body.config
         labels = torch.zeros(len(lengths), dtype=torch.long, device=self.device)
         sample = self.texts["train"]
         texts = replace(sample, tokens=[[3] * n for n in lengths], lengths=lengths)
@@ -123,11 +124,11 @@ class PlannedForward:
 
         def made_up(packing: Packing | None) -> Tensor:
             shape = batch.input_ids.shape if packing is None else (packing.rows, packing.width)
-            return torch.randn(*shape, width)
+            return torch.randn(*shape, int(config.hidden_size))
 
         with autocast(self.precision, self.device):
             if self.features_cached:
-                features = torch.randn(len(lengths), width, device=self.device)
+                features = torch.randn(len(lengths), feature_width(config), device=self.device)
             else:
                 features = self._computer(batch, made_up if self.route.boundary else None)
             return nn.functional.cross_entropy(self.classifier.head(features).float(), labels)

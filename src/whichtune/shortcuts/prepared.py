@@ -248,7 +248,6 @@ def new_lower_pass(
         how={"precision": spec.precision, "device": device.type, "causal": causal, "twins": twins},
         precision=lambda: autocast(spec.precision, device),
         device=device,
-        width=int(plan.partition.body.config.hidden_size),
         twins=twins,
         conditions=cache.conditions,
         model_name=spec.model if spec.weights == "pretrained" else f"{spec.model} ({spec.weights})",

@@ -38,12 +38,16 @@ _OTHERS = {
 
 def explain_validation(error: ValidationError, where: str) -> SettingError:
     """Turn the first of pydantic's errors into one sentence; of a value that may be of several kinds, name them all."""
+    return SettingError(f"{where}: {wrong_value(error)}.")
+
+
+def wrong_value(error: ValidationError) -> str:
+    """What is wrong with the first value that is, without a full stop: `'a.b' is wrong (given: 5): must be a text`."""
     errors = error.errors()
     key = _key(errors[0])
-    wanted = list(dict.fromkeys(_words(each) for each in errors if _key(each) == key))
+    wanted = list(dict.fromkeys(words_of(each) for each in errors if _key(each) == key))
     told = given_words(errors[0].get("input"))
-    place = f"'{shown(key)}' is wrong{told}: " if key else ""
-    return SettingError(f"{where}: {place}{_joined(wanted)}.")
+    return (f"'{shown(key)}' is wrong{told}: " if key else "") + _joined(wanted)
 
 
 def given_words(value: object) -> str:
@@ -75,7 +79,8 @@ def _is_kind(part: str) -> bool:
     return part == "[key]" or part.startswith(tuple(f"{kind}[" for kind in _KINDS)) or part in _KINDS
 
 
-def _words(error: ErrorDetails) -> str:
+def words_of(error: ErrorDetails) -> str:
+    """What one value must be, without its key."""
     kind, context = error["type"], error.get("ctx") or {}
     if error["loc"] and error["loc"][-1] == "[key]":
         return "a name must be a text"

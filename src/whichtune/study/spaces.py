@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
 
+from whichtune.study.explain import words_of
 from whichtune.study.numbers import LARGEST, number_of
 from whichtune.study.plain import Plain
 from whichtune.wording import shown
@@ -194,7 +195,7 @@ def _reason(error: ValueError) -> str:
     message, place = str(error), ""
     if isinstance(error, ValidationError):
         first = error.errors()[0]
-        message = first["msg"].removeprefix("Value error, ")
+        message = words_of(first)
         place = f"{first['loc'][0]}: " if first["loc"] else ""
     return f"is wrong: {place}{message[:1].lower()}{message[1:]}"
 

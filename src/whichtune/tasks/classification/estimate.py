@@ -18,6 +18,7 @@ from whichtune.methods import METHODS
 from whichtune.models.heads import Classifier
 from whichtune.models.loading import load_config, load_tokenizer, locate, set_dropout
 from whichtune.models.partition import lower_sum, without_values
+from whichtune.models.sizes import feature_width
 from whichtune.shortcuts.boundary import frozen_below, make_plan, texts_of
 from whichtune.shortcuts.frozen_blocks import Want
 from whichtune.shortcuts.planned import PlanFailedError, PlannedForward
@@ -100,7 +101,7 @@ def meta_classifier(spec: RunSpec, config: PretrainedConfig, classes: int) -> Cl
     with torch.device("meta"):
         backbone = AutoModel.from_config(config, trust_remote_code=spec.remote_code, dtype=torch.float32)
         backbone.pooler = None
-        head = torch.nn.Linear(config.hidden_size, classes)
+        head = torch.nn.Linear(feature_width(config), classes)
     classifier = Classifier(backbone, head, spec.token_position or "last")
     method = METHODS[spec.method]
     method.attach(classifier, method.Settings(**spec.method_settings), spec.seed or 0)

@@ -19,12 +19,13 @@ def build_classifier(spec: RunSpec, classes: int) -> tuple[Classifier, PreTraine
     from whichtune.methods import METHODS
     from whichtune.models.heads import Classifier
     from whichtune.models.loading import inspect_unchanged, load_backbone, load_tokenizer
+    from whichtune.models.sizes import feature_width
     from whichtune.training.streams import streams_of
 
     info = inspect_unchanged(spec)
     streams = streams_of(spec)
     backbone = load_backbone(spec, info.path, streams.seed_weights)
-    head = streams.head(backbone.config.hidden_size, classes)
+    head = streams.head(feature_width(backbone.config), classes)
     assert spec.token_position is not None  # resolved before a run starts
     tokenizer = load_tokenizer(info.path, spec.remote_code)
     classifier = Classifier(backbone, head, spec.token_position, tokenizer)
@@ -40,14 +41,14 @@ def encode_for(
     spec: RunSpec, dataset: Dataset, tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig
 ) -> Encoded:
     """The data set as tokens, with the spec's context and padding, and without texts whose label is ignored."""
-    from whichtune.data.encoding import encode
+    from whichtune.data.encoding import encode, refuse_tokens_beyond
     from whichtune.methods import METHODS
-    from whichtune.models.loading import max_length_of
+    from whichtune.models.sizes import max_length_of, rows_of_embeddings
     from whichtune.tasks.classification.ignored import counted
 
     assert spec.padding is not None
     method = METHODS[spec.method]
-    return encode(
+    found = encode(
         counted(spec, dataset),
         tokenizer,
         context_length=spec.context_length,
@@ -57,3 +58,6 @@ def encode_for(
         long_texts_keep=spec.long_texts_keep,
         reserved=method.reserved_tokens(method.Settings(**spec.method_settings)),
     )
+    for name, split in found.splits.items():
+        refuse_tokens_beyond(rows_of_embeddings(config), split.tokens, f"{name} text", split.ids)
+    return found

@@ -10,11 +10,11 @@ import torch
 from scipy.special import softmax
 
 from whichtune.baselines import fitted_baseline
-from whichtune.data.encoding import make_batch, pad_id_of, resolve_context, tokenise
+from whichtune.data.encoding import make_batch, pad_id_of, refuse_tokens_beyond, resolve_context, tokenise
 from whichtune.errors import StoreError
 from whichtune.methods import METHODS
-from whichtune.models.loading import max_length_of
 from whichtune.models.saving import load_trained_state
+from whichtune.models.sizes import max_length_of, rows_of_embeddings
 from whichtune.records.record import RunRecord
 from whichtune.study.roles import Role
 from whichtune.study.spec import RunSpec
@@ -58,6 +58,8 @@ def new_logits(spec: RunSpec, record: RunRecord, folder: Path, texts: list[str])
     classifier.to(spec.device).eval()
     limit = _limit(spec, record, classifier.backbone.config)
     tokens, _ = tokenise(texts, tokenizer, limit, spec.long_texts_keep, "text", [str(i) for i in range(len(texts))])
+    rows = rows_of_embeddings(classifier.backbone.config)
+    refuse_tokens_beyond(rows, tokens, "text in row", [str(i + 1) for i in range(len(texts))])
     return _logits(spec, classifier, tokenizer, tokens, limit)
 
 

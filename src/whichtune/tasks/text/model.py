@@ -114,12 +114,13 @@ def encode_for(
     spec: RunSpec, dataset: PairDataset, tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig
 ) -> EncodedPairs:
     """The data as tokens, with the run's own share of the context and beside what its method fills of it."""
+    from whichtune.data.encoding import refuse_tokens_beyond
     from whichtune.data.pair_encoding import encode_pairs
     from whichtune.methods import METHODS
-    from whichtune.models.loading import max_length_of
+    from whichtune.models.sizes import max_length_of, rows_of_embeddings
 
     own, method = settings_of(spec), METHODS[spec.method]
-    return encode_pairs(
+    found = encode_pairs(
         dataset,
         encoder_of(spec, tokenizer),
         tokenizer.pad_token_id,
@@ -131,6 +132,9 @@ def encode_for(
         max_source=own.max_source_tokens,
         max_new=own.max_new_tokens,
     )
+    for name, split in found.splits.items():
+        refuse_tokens_beyond(rows_of_embeddings(config), split.tokens, f"{name} text", split.ids)
+    return found
 
 
 def writing_of(spec: RunSpec, room: Room, tokenizer: PreTrainedTokenizerBase) -> Writing:

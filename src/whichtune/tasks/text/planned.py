@@ -23,7 +23,6 @@ from whichtune.data.pair_encoding import EncodedPairs
 from whichtune.measure.cost import Timers
 from whichtune.models.causality import is_causal
 from whichtune.models.language import LanguageModel
-from whichtune.models.layers import weight_of
 from whichtune.models.partition import Partition
 from whichtune.models.temporary import without_kv_cache
 from whichtune.shortcuts.boundary import BasicPlan, Decision, cut, find_boundary, largest_dropout
@@ -169,7 +168,7 @@ class PlannedTextForward:
 
     def _of_length(self, length: int) -> Tensor:
         ids = torch.full((1, length), self.encoded.pad_id, device=self.device)
-        width = weight_of(self.model.head).shape[1]
+        width = int(self.model.backbone.config.hidden_size)
         entering = torch.zeros(1, length, width, device=self.device) if self.plan.cached == "states" else None
         with autocast(self.precision, self.device), self._above(entering):
             return self.model.states_of(ids, None).float().sum()
