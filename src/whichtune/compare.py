@@ -6,19 +6,20 @@ folder, so that any of them can be done again alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from whichtune.errors import ModelError, SettingError
 from whichtune.evidence.checks import make_checks
-from whichtune.evidence.judge import judge
+from whichtune.evidence.judge import judge, judge_round
 from whichtune.evidence.stored import named
 from whichtune.evidence.summary import Summary, build_summary
 from whichtune.executors.base import Executor, ExecutorOptions, executor_of
 from whichtune.expansion.expand import Expansion, ModelKey, check_names, expand, model_keys, with_baselines
-from whichtune.expansion.resumed import resumed
+from whichtune.expansion.resumed import first_seeds, resumed
+from whichtune.expansion.rounds import Rounds, with_all_seeds
 from whichtune.metrics import METRICS
 from whichtune.plugins import load_plugin, refuse_in_run_process
 from whichtune.records.events import Event, Listener
@@ -31,6 +32,7 @@ from whichtune.study.spec import RunSpec, Study, sha256_file
 from whichtune.tasks import task_of
 from whichtune.tuning.search import has_spaces_of_lines, searched_lines
 from whichtune.tuning.trials import SearchPlan, make_draws, plan_search, search_figures, settle, waiting
+from whichtune.wording import listing
 
 if TYPE_CHECKING:
     from whichtune.models.loading import ModelInfo
@@ -92,29 +94,32 @@ def compare(
     with executor_of(executor, options) as engine:
         engine.warm_up()
         place = Path(out or default_folder(study.name)).expanduser()
+        first = None
         if place.is_dir():
             study = resumed(study, StudyFolder(place))
-        expansion, dataset = prepare(study, lenient)
-        search = plan_search(expansion, dataset.without_test())
+            first = first_seeds(study, StudyFolder(place))
+        everything, dataset = prepare(with_all_seeds(study), lenient)
+        rounds = Rounds(replace(everything, first_seeds=first), study.seeds)
+        search = plan_search(rounds.expansion, dataset.without_test())
         folder = StudyFolder(place, create=True)
-        folder.write_json(
-            "study.json", resolved(expansion, command, search.described() if search else None).model_dump(mode="json")
-        )
+        _write_study(folder, rounds.expansion, command, search.described() if search else None)
         started = 0
         try:
             if search is not None:
                 _set_aside(folder, [draw.spec for draw in search.draws], on_event)
-                settled, expansion = expansion, waiting(expansion, search)
+                settled, rounds.everything = rounds.everything, waiting(rounds.everything, search)
                 started = make_draws(search, folder, engine.execute, on_event)
                 found = search_figures(search, folder)
-                expansion = settle(settled, found, dataset.without_test())
-                folder.write_json(
-                    "study.json", resolved(expansion, command, search.described(found)).model_dump(mode="json")
-                )
+                rounds.everything = settle(settled, found, dataset.without_test())
+                _write_study(folder, rounds.expansion, command, search.described(found))
             folder.write_examples(task_of(study).examples(dataset))
-            started += _make_runs(expansion, folder, engine, save, on_event)
+            started += _make_runs(rounds.expansion, folder, engine, save, on_event)
+            while rows := _next_round(rounds.expansion, folder, on_event):
+                rounds.add(rows)
+                started += _make_runs(rounds.expansion, folder, engine, save, on_event)
         finally:  # after Ctrl-C too: what is complete is worth a table
-            summary = write_summary(folder, expansion, command, search)
+            summary = write_summary(folder, rounds.expansion, command, search)
+            folder.write_json("study.json", summary.study.model_dump(mode="json"))
             write_report(folder, figures)
     return Result(folder.path, summary, started)
 
@@ -143,6 +148,23 @@ def _make_runs(expansion: Expansion, folder: StudyFolder, executor: Executor, sa
         tell(event)
 
     return executor.execute(_record_missing(folder, expansion), folder, save != "none", listen)
+
+
+def _next_round(expansion: Expansion, folder: StudyFolder, tell: Listener) -> Sequence[str]:
+    """The rows that get another seed, which is told; none where the study does not decide or is sure enough."""
+    if expansion.study.decide is None:
+        return ()
+    records = [_record_of(folder, spec, expansion) for spec in expansion.specs]
+    found = judge_round(resolved(expansion), records, folder.predictions)
+    if found.rows:
+        tell({"event": "note", "text": f"Not sure enough yet: one more seed for {listing(list(found.rows))}."})
+    return found.rows
+
+
+def _write_study(
+    folder: StudyFolder, expansion: Expansion, command: str | None, searched: dict[str, SearchedRow] | None
+) -> None:
+    folder.write_json("study.json", resolved(expansion, command, searched).model_dump(mode="json"))
 
 
 def _set_aside(folder: StudyFolder, specs: Iterable[RunSpec], tell: Listener) -> None:
@@ -239,6 +261,7 @@ def resolved(
         study["tuning"] = ResolvedTuning(**expansion.study.tuning.model_dump(), lines=searched or {})
     return ResolvedStudy(
         **{**study, "primary_metric": expansion.primary_metric},
+        first_seeds=expansion.first_seeds,
         labels=expansion.labels,
         runs_resolved=runs,
         notes=expansion.notes,

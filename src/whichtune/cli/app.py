@@ -64,6 +64,9 @@ def compare(
         str | None,
         typer.Option(help="What each method may spend on it: 20x (default runs), 2e15flops, or 10min."),
     ] = None,
+    decide: choices.Decide = False,
+    max_seeds: choices.MaxSeeds = None,
+    budget: choices.Budget = None,
     require: choices.Require = None,
     price: choices.Price = None,
     power: choices.Power = None,
@@ -105,6 +108,7 @@ def compare(
         task,
         target_column,
         {"require": require, "price": price, "power": power},
+        {"decide": decide, "max_seeds": max_seeds, "budget": budget},
     )
     limit = parse_bytes("--cache-limit", cache_limit)
     check_folder(chosen, out)

@@ -26,6 +26,12 @@ Require = Annotated[
 Price = Annotated[str | None, typer.Option(help="What the machine costs, as 2.50/h: costs are told in money, too.")]
 Power = Annotated[str | None, typer.Option(help="Its power, as 65W: energy is estimated where it cannot be measured.")]
 
+Decide = Annotated[
+    bool, typer.Option("--decide", help="Add seeds where they are needed until it is sure enough which row to use.")
+]
+MaxSeeds = Annotated[int | None, typer.Option(min=2, help="Most seeds of a row with --decide [default: 10].")]
+Budget = Annotated[str | None, typer.Option(help="Time that all runs may take with --decide, as 20min.")]
+
 Save = Annotated[str, typer.Option(help="Trained weights to keep: none, best or all.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the runs with predicted cost; run none.")]
 Out = Annotated[Path | None, typer.Option(help="The study's folder [default: whichtune-NAME].")]

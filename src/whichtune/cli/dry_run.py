@@ -29,6 +29,9 @@ def print_dry_run(study: Study, out: Path | None, lenient: bool = False) -> None
         print_search(search, estimate_search(search, dataset.without_test(), faults), console())
     possible = [spec for spec in expansion.specs if spec.run_id not in expansion.missing]
     print_estimates(expansion, estimate_runs(possible, dataset, faults), free_disk(folder), console())
+    if study.decide is not None:
+        text = f"These are the runs of the first seeds; rows that need it are given up to {study.decide.max_seeds}."
+        console().print(text, markup=False, highlight=False, soft_wrap=True)
     for label, reason in faults.items():
         text = f"'{label}' cannot be estimated, and would fail: {reason}."
         console().print(text, markup=False, highlight=False, soft_wrap=True)

@@ -56,7 +56,20 @@ def importance(view: View) -> list[str]:
     tests = [title for title in scores if title.startswith("test ") and title != main]
     rest = [title for title in scores if title not in (main, *tests)]
     costs = ["train s", *(column.title for column in money_columns(view)), "trainable parameters", "peak memory MiB"]
-    return ["run", main, *costs, *tests, "ms/text", *rest[:1], "seeds", "GFLOP", *rest[1:], "longest epoch s", "epochs"]
+    return [
+        "run",
+        main,
+        *costs,
+        *tests,
+        "ms/text",
+        *rest[:1],
+        "rank",
+        "seeds",
+        "GFLOP",
+        *rest[1:],
+        "longest epoch s",
+        "epochs",
+    ]
 
 
 def print_summary(summary: Summary, console: Console) -> None:
@@ -95,10 +108,15 @@ def _print_verdict(verdict: Verdict | None, console: Console) -> None:
         console.print(text, style=style, markup=False, highlight=False, soft_wrap=not console.is_terminal)
 
     say(verdict.headline, "bold")
+    for answer in verdict.answers:
+        say(f"- {answer.sentence}")
+    if verdict.stopped is not None:
+        say(f"- {verdict.stopped}")
     for line in verdict.warnings:
         say(f"Read first: {line}", "yellow")
-    for line in verdict.reasons:
-        say(f"Why: {line}")
+    if not verdict.answers:  # as an earlier version told them
+        for line in verdict.reasons:
+            say(f"Why: {line}")
     for line in verdict.does_not_show:
         say(f"Not shown: {line}")
 

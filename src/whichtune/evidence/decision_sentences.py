@@ -8,9 +8,11 @@ from whichtune.evidence.sentences import points, ratio
 from whichtune.metrics import METRICS, metric_title
 from whichtune.stats.costs import COSTS
 from whichtune.stats.results import CandidateFigures, Verdict, in_text
+from whichtune.study.decide import Decide
+from whichtune.study.price import Price
 from whichtune.wording import duration, listing, number, plural
 
-SURE = 0.95
+NOTHING = 0.005  # points that are told as none
 
 
 def score(metric: str, value: float | None) -> str:
@@ -24,7 +26,10 @@ def amount(metric: str, value: float) -> str:
     """A difference or a regret: `0.4 points`, `0.012 nats`."""
     if METRICS[metric].unit != "points":
         return f"{number(value, 3)} nats"
-    return points(value, 2 if 0 < value < 0.1 else 1)
+    if abs(value) >= 1:
+        return points(value)
+    text = number(value, 2).rstrip("0").rstrip(".")
+    return f"{text or '0'} points"
 
 
 def chance(p: float) -> str:
@@ -47,12 +52,43 @@ def outside_sentence(label: str, broken: Sequence[str]) -> str:
     return f"{in_text(label)} is outside what is required and not considered: {listing(list(broken))}."
 
 
+def seed_warnings(fixed: Sequence[int] | None, first: Sequence[int] | None) -> list[str]:
+    """Of which seeds p values are, where some were added after figures were seen."""
+    if fixed is not None:
+        which = f"seed {fixed[0]}" if len(fixed) == 1 else f"seeds {listing([str(seed) for seed in fixed])}"
+        return [
+            f"Seeds were added where figures asked for them: p values, ranks and ties are of {which}, which every row "
+            "was given before; scores and the recommendation are of all seeds."
+        ]
+    if first is not None:
+        return [
+            "Seeds were added after the figures of fewer than three were seen: p values hold less exactly than they "
+            "say."
+        ]
+    return []
+
+
+def stopped(reason: str | None, target: str, decide: Decide, texts: int | None) -> str | None:
+    """Why no more seeds were added."""
+    sentences = {
+        "target": f"No more seeds were added: the expected regret is at most {target}.",
+        "texts": f"No more seeds were added: with this test set none would bring the expected regret to {target}"
+        + (f"; about {_rounded(texts):,} labelled test texts would." if texts is not None else "."),
+        "seeds": f"No more seeds were added: every row that may be good enough has {decide.max_seeds}.",
+    }
+    if reason is None:
+        budget = "it was interrupted" if decide.budget is None else f"its budget of {decide.budget} is spent"
+        return f"More seeds would make the study surer, but {budget}."
+    return sentences[reason]
+
+
 def rule_text(selection_cost: str, margin: float, require: Sequence[str] = ()) -> str:
     """The selection rule in one sentence, and in another what rows must keep to be considered."""
     required = f" Only rows with {listing(list(require))} are considered." if require else ""
     return (
         f"Recommended is the row with the lowest {COSTS.get(selection_cost, selection_cost)} whose expected regret is "
-        f"at most {points(margin)}: what choosing it is expected to cost on test against the truly best row, given the "
+        f"at most {margin:g} {'point' if margin == 1 else 'points'}: what choosing it is expected to cost on test "
+        "against the truly best row, given the "
         f"noise of seeds and of the test set. Where no row's is, the one with the least.{required}"
     )
 
@@ -61,8 +97,21 @@ def regret_text(metric: str, row: CandidateFigures) -> str:
     """`expected to cost 0.4 points against the truly best row (at most 1.6 with a chance of 95 %)`."""
     if row.expected_regret is None or row.regret_bound is None:
         return "not judged"
+    if row.regret_bound < NOTHING * METRICS[metric].scale / 100:
+        return "expected to cost nothing against any other"
     bound = amount(metric, row.regret_bound)
     return f"expected to cost {amount(metric, row.expected_regret)} against the truly best row (at most {bound}, 95 %)"
+
+
+def limit_of(verdict: Verdict) -> float:
+    """The expected regret that the recommended row may have."""
+    return verdict.margin if verdict.regret_limit is None else verdict.regret_limit
+
+
+def limit_text(verdict: Verdict) -> str:
+    limit = limit_of(verdict)
+    name = "the margin of" if limit == verdict.margin else "what was asked for,"
+    return f"{name} {amount(verdict.metric, limit)}"
 
 
 def headline(verdict: Verdict, chosen: CandidateFigures, leader: CandidateFigures, cheaper: bool) -> str:
@@ -72,7 +121,7 @@ def headline(verdict: Verdict, chosen: CandidateFigures, leader: CandidateFigure
     if not verdict.margin_reached:
         return (
             f"Use {name} for now: no row has a smaller expected regret, yet it is {regret_text(metric, chosen)}, more "
-            f"than the margin of {points(verdict.margin)}."
+            f"than {limit_text(verdict)}."
         )
     if chosen.label != leader.label:
         return (
@@ -82,7 +131,7 @@ def headline(verdict: Verdict, chosen: CandidateFigures, leader: CandidateFigure
     if cheaper:
         return (
             f"Use {name}, the best row, {regret_text(metric, chosen)}: no cheaper row is expected to be within "
-            f"{points(verdict.margin)}."
+            f"{amount(metric, limit_of(verdict))}."
         )
     return f"Use {name}, the best row and the cheapest, {regret_text(metric, chosen)}."
 
@@ -101,7 +150,7 @@ def candidate_sentence(metric: str, row: CandidateFigures) -> str:
         f"it is {regret}.",
         "good enough": f"{label} is good enough: choosing it is {regret}.",
         "undecided": f"{label} may be good enough or not: choosing it is {regret}.",
-        "shown worse": f"{label} is shown to be worse than the best: choosing it is {regret}.",
+        "shown worse": f"{label} is not good enough: choosing it is {regret}.",
     }
     return sentences[row.standing]
 
@@ -124,7 +173,7 @@ def best_fine_tuned(metric: str, rows: Sequence[CandidateFigures], ahead: float 
 def cheapest(verdict: Verdict, chosen: CandidateFigures, leader: CandidateFigures) -> str:
     """Which row is the cheapest that is good enough."""
     if not verdict.margin_reached:
-        return f"No row is expected to be within {points(verdict.margin)} of the truly best one."
+        return f"No row is expected to be within {amount(verdict.metric, limit_of(verdict))} of the truly best one."
     what = COSTS.get(verdict.selection_cost, verdict.selection_cost)
     text = f"{in_text(chosen.label)} has the lowest {what} of the rows that are good enough: "
     saving = "" if chosen.label == leader.label else _saving(verdict.selection_cost, chosen, leader)
@@ -155,28 +204,37 @@ def _turned(span: Sequence[float] | None, digits: int) -> str:
     return "" if span is None else f" ({number(-span[1], digits)} to {number(-span[0], digits)})"
 
 
-def how_sure(verdict: Verdict, chosen: CandidateFigures, tied: Sequence[str]) -> str:
-    """The chance that the row is good enough, and which rows it is not told apart from."""
+def how_sure(verdict: Verdict, chosen: CandidateFigures, close: Sequence[str]) -> str:
+    """The chance that the row is good enough, and which other rows may be."""
     text = (
         f"With a chance of {chance(chosen.p_within or 0.0)} {in_text(chosen.label)} is within "
         f"{points(verdict.margin)} of the truly best row"
     )
-    if not tied:
-        return f"{text}; every other row is told apart from it."
-    return f"{text}; not told apart from it: {listing([in_text(label) for label in tied])}."
+    if not close:
+        return f"{text}; no other row has a chance of 5 % to be."
+    rows = listing([in_text(label) for label in close])
+    return f"{text}; {rows} may be, too, with a chance of 5 % or more {'each' if len(close) > 1 else ''}".rstrip() + "."
 
 
-def surer(verdict: Verdict, target: float, seeds: int, texts: int, seconds: float | None, regret: float | None) -> str:
+def surer(
+    verdict: Verdict,
+    target: float,
+    seeds: int,
+    texts: int,
+    seconds: float | None,
+    regret: float | None,
+    price: Price | None = None,
+) -> str:
     """What would make it surer: seeds and labelled texts as they are, `seconds` that another seed of all rows takes."""
     if regret is not None and regret <= target:
-        return (
-            f"More data would change little: the expected regret is below {amount(verdict.metric, target)}, a quarter "
-            "of the margin."
-        )
+        return f"More data would change little: the expected regret is below {amount(verdict.metric, target)}."
     ways = []
     if verdict.seeds_needed is not None and verdict.seeds_needed > seeds:
         more = verdict.seeds_needed - seeds
-        takes = "" if seconds is None else f", about {duration(seconds * more)} more"
+        takes = "" if seconds is None else f"about {duration(seconds * more)} more"
+        if price is not None and seconds is not None:
+            takes += f" for {price.of_seconds(seconds * more):.2g} {price.currency}".rstrip()
+        takes = f" ({takes})" if takes else ""
         ways.append(f"{plural(verdict.seeds_needed, 'seed')} of each row instead of {seeds}{takes}")
     if verdict.texts_needed is not None and verdict.texts_needed > texts:
         ways.append(f"about {_rounded(verdict.texts_needed):,} labelled test texts instead of {texts:,}")

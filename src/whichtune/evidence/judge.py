@@ -12,16 +12,18 @@ from itertools import combinations
 
 from whichtune.evidence import sentences
 from whichtune.evidence.tuning_sentences import tuning_sentences
-from whichtune.evidence.verdict import best_row, make_verdict, outside
+from whichtune.evidence.verdict import asked_regret, best_row, fixed_seeds, make_verdict, outside
 from whichtune.records.record import RunRecord
 from whichtune.stats import comparing
 from whichtune.stats.answers import ReadPredictions, Row, group, load_answers
-from whichtune.stats.choice import choose_row
+from whichtune.stats.choice import Choice, choose_row
 from whichtune.stats.comparing import ALPHA, Declared, Tested
+from whichtune.stats.costs import seconds_of_run
 from whichtune.stats.family import Adjusted, Question, correct, question
 from whichtune.stats.figures import method_figures, run_figures
 from whichtune.stats.noise import Prior
 from whichtune.stats.results import Comparison, Evidence
+from whichtune.stats.rounds import Round, next_round
 from whichtune.stats.trials import POINT, Trials
 from whichtune.stats.tuning import TuningFigures
 from whichtune.study.resolved import ResolvedStudy
@@ -42,20 +44,16 @@ def judge(
     `predictions.parquet`; `tuning` is what a search for settings showed. Raises DataError where runs were
     tested on different examples.
     """
-    rows = group(records)
-    test = load_answers(rows.values(), read_predictions, len(study.labels) or None)
-    metric = study.primary_metric
-    trials = Trials(rows, test, study.margin, Prior(study.prior_seed_sd * POINT, study.prior_weight))
+    trials = trials_of(study, records, read_predictions)
+    rows, test, metric = trials.rows, trials.test, study.primary_metric
     best = best_row(rows.values(), metric, study.selection_cost, study.require)
     baseline = find_baseline(study, rows)
-    left_out = outside(rows.values(), study.require)
-    costs = {label: row.costs.get(study.selection_cost) for label, row in rows.items()}
-    choice = choose_row(trials, metric, costs, [label for label in rows if label not in left_out])
+    choice = choice_of(study, trials)
     leader = best if choice is None else choice.leader
     comparisons = [
         comparison
         for family in families(study, trials, leader, baseline)
-        for comparison in _corrected(family, trials, metric)
+        for comparison in _corrected(family, trials.fixed or trials, metric)
     ]
     return Evidence(
         comparisons=comparisons,
@@ -64,6 +62,37 @@ def judge(
         per_method=[method_figures(row, test, metric, trials.noise(metric)) for row in rows.values()],
         tuning=tuning and tuning.model_copy(update={"sentences": tuning_sentences(tuning)}),
     )
+
+
+def judge_round(study: ResolvedStudy, records: Sequence[RunRecord], read_predictions: ReadPredictions) -> Round:
+    """Which rows of a study that decides get another seed. The arguments are those of `judge`."""
+    trials = trials_of(study, records, read_predictions)
+    choice = choice_of(study, trials)
+    if study.decide is None or choice is None:
+        return Round(())
+    spent = sum(seconds_of_run(run.cost) or 0.0 for row in trials.rows.values() for run in row.completed.values())
+    left = None if study.decide.seconds is None else study.decide.seconds - spent
+    return next_round(choice, trials, study.primary_metric, study.decide.max_seeds, left)
+
+
+def trials_of(study: ResolvedStudy, records: Sequence[RunRecord], read_predictions: ReadPredictions) -> Trials:
+    """The study's rows with their test answers."""
+    rows = group(records)
+    test = load_answers(rows.values(), read_predictions, len(study.labels) or None)
+    trials = Trials(rows, test, study.margin, Prior(study.prior_seed_sd * POINT, study.prior_weight))
+    fixed = fixed_seeds(study)
+    if fixed is not None and test is not None:
+        trials.fixed = trials.at_seeds(fixed)
+    return trials
+
+
+def choice_of(study: ResolvedStudy, trials: Trials) -> Choice | None:
+    """Which row to use, among those that keep what is required."""
+    rows, cost = trials.rows, study.selection_cost
+    left_out = outside(rows.values(), study.require)
+    costs = {label: row.costs.get(cost) for label, row in rows.items()}
+    allowed = [label for label in rows if label not in left_out]
+    return choose_row(trials, study.primary_metric, costs, allowed, asked_regret(study))
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,16 @@ from whichtune.evidence.tuning_sentences import crossing_sentence, tuning_limits
 from whichtune.evidence.warnings import margin_warning, repeats_warning
 from whichtune.metrics import METRICS
 from whichtune.stats.answers import Row, TestSet
-from whichtune.stats.choice import Choice, told_apart
+from whichtune.stats.choice import TARGET_SHARE, Choice, told_apart
 from whichtune.stats.correction import holm
+from whichtune.stats.crossed import MIN_SEEDS
 from whichtune.stats.results import Answer, CandidateFigures, Comparison, Verdict, in_text
+from whichtune.stats.rounds import LEAST_CHANCE, next_round
 from whichtune.stats.selection import Candidate, best_on_validation
 from whichtune.stats.trials import POINT, Trials
 from whichtune.stats.tuning import TuningFigures
 from whichtune.study.constraints import violations
+from whichtune.study.price import Price, parse_price
 from whichtune.study.recorded import Recorded
 from whichtune.study.resolved import ResolvedStudy
 from whichtune.study.roles import Role
@@ -48,6 +51,23 @@ def _shown(metric: str, value: float) -> float:
     return value / POINT if METRICS[metric].unit == "points" else value
 
 
+def fixed_seeds(study: ResolvedStudy) -> list[int] | None:
+    """The seeds that p values are of, where seeds were added after figures were seen; None where all are.
+
+    A test is for a number of seeds that nobody chose by what was seen before. Fewer than three allow hardly any test,
+    so those that were added to as few count all the same, and that is said.
+    """
+    if study.decide is not None:
+        return study.seeds
+    first = study.first_seeds
+    return first if first is not None and len(first) >= MIN_SEEDS and set(first) != set(study.seeds) else None
+
+
+def asked_regret(study: ResolvedStudy) -> float | None:
+    """The expected regret in points that a study which decides asks for; None for others."""
+    return None if study.decide is None else study.decide.target or TARGET_SHARE * study.margin
+
+
 def best_row(rows: Iterable[Row], metric: str, cost: str, require: Sequence[str] = ()) -> str | None:
     """The label that is best on validation, None where no row completed and keeps what is required."""
     able = candidates(rows, metric, cost, require)
@@ -66,7 +86,11 @@ def make_verdict(
     """Apply the selection rule and put the sentences together. `best` is the row that is best on validation."""
     metric, cost, margin = study.primary_metric, study.selection_cost, study.margin
     left_out = outside(trials.rows.values(), study.require)
-    warnings = [*_warnings(trials.rows, trials.test, comparisons, margin), *(tuning_warnings(tuning) if tuning else [])]
+    warnings = [
+        *_warnings(trials.rows, trials.test, comparisons, margin),
+        *_seed_warnings(study, trials),
+        *(tuning_warnings(tuning) if tuning else []),
+    ]
     blank = Verdict(
         recommended=None,
         best=best,
@@ -74,7 +98,7 @@ def make_verdict(
         metric=metric,
         margin=margin,
         selection_cost=cost,
-        rule=said.rule_text(cost, margin, study.require),
+        rule=said.rule_text(cost, asked_regret(study) or margin, study.require),
         headline=said.no_verdict(left_out),
         outside=left_out,
         paragraphs=[c.sentence for c in comparisons if c.declared],
@@ -93,12 +117,15 @@ def make_verdict(
     cheaper = [f for f in figures if f.cost is not None and chosen.cost is not None and f.cost < chosen.cost]
     tuned = _fine_tuned(trials, figures)
     crossings = [crossing_sentence(crossing, metric) for crossing in (tuning.crossings if tuning else [])]
+    price = parse_price(study.price) if study.price else None
     verdict = blank.model_copy(
         update={
             "recommended": choice.recommended,
             "leader": choice.leader,
             "best_fine_tuned": tuned[0].label if tuned else None,
             "margin_reached": choice.reached,
+            "regret_limit": _shown(metric, choice.limit),
+            "stopped": _stopped(study, choice, trials),
             "seeds_needed": choice.seeds_needed,
             "texts_needed": choice.texts_needed,
             "candidates": figures,
@@ -115,9 +142,28 @@ def make_verdict(
     return verdict.model_copy(
         update={
             "headline": said.headline(verdict, chosen, leader, bool(cheaper)),
-            "answers": _answers(verdict, choice, trials, chosen, leader, tuned),
+            "answers": _answers(verdict, choice, trials, chosen, leader, tuned, price),
         }
     )
+
+
+def _seed_warnings(study: ResolvedStudy, trials: Trials) -> list[str]:
+    """That p values are of some seeds only, where rows have others."""
+    fixed = fixed_seeds(study)
+    if trials.fixed is not None and all(
+        row.seeds == trials.fixed.rows[label].seeds for label, row in trials.rows.items()
+    ):
+        fixed = None
+    return said.seed_warnings(fixed, study.first_seeds)
+
+
+def _stopped(study: ResolvedStudy, choice: Choice, trials: Trials) -> str | None:
+    """Why a study that decides added no more seeds; None where it is another study, or goes on."""
+    if study.decide is None:
+        return None
+    found = next_round(choice, trials, study.primary_metric, study.decide.max_seeds)
+    target = said.amount(study.primary_metric, _shown(study.primary_metric, choice.target))
+    return said.stopped(found.reason, target, study.decide, choice.texts_needed)
 
 
 def _candidate_figures(choice: Choice, trials: Trials, metric: str, cost: str) -> list[CandidateFigures]:
@@ -130,10 +176,8 @@ def _candidate_figures(choice: Choice, trials: Trials, metric: str, cost: str) -
             against = trials.tested(label, choice.leader, metric)
         test = float(trials.seen(metric, [label])[0].scores.per_seed.mean())
         validation = row.mean_metric("validation", metric)
-        margin = trials.margin if METRICS[metric].unit == "points" else choice.target * 4
-        enough = _shown(metric, placed.expected_regret) <= margin
-        shared = placed.ranks[0] <= choice.placed[choice.leader].ranks[1]
-        worse = "undecided" if shared else "shown worse"
+        enough = placed.expected_regret <= choice.limit
+        worse = "undecided" if placed.p_within >= LEAST_CHANCE else "shown worse"
         figures.append(
             CandidateFigures(
                 label=label,
@@ -188,26 +232,19 @@ def _answers(
     chosen: CandidateFigures,
     leader: CandidateFigures,
     tuned: Sequence[CandidateFigures],
+    price: Price | None,
 ) -> list[Answer]:
     metric = verdict.metric
     ahead = choice.new_run.get((tuned[0].label, tuned[1].label)) if len(tuned) > 1 else None
-    tied = [
-        label
-        for label, placed in choice.placed.items()
-        if label != chosen.label and _overlap(placed.ranks, choice.placed[chosen.label].ranks)
-    ]
+    close = [f.label for f in verdict.candidates if f.label != chosen.label and (f.p_within or 0.0) >= LEAST_CHANCE]
     found: list[tuple[str, str | None]] = [
         ("fine_tuning", said.best_fine_tuned(metric, tuned, ahead)),
         ("cheapest", said.cheapest(verdict, chosen, leader)),
         ("words", _against_words(verdict, choice, trials, tuned)),
-        ("sure", said.how_sure(verdict, chosen, tied)),
-        ("surer", _surer(verdict, choice, trials, chosen)),
+        ("sure", said.how_sure(verdict, chosen, close)),
+        ("surer", _surer(verdict, choice, trials, chosen, price)),
     ]
     return [Answer.model_validate({"question": name, "sentence": text}) for name, text in found if text is not None]
-
-
-def _overlap(a: tuple[int, int], b: tuple[int, int]) -> bool:
-    return a[0] <= b[1] and b[0] <= a[1]
 
 
 def _against_words(verdict: Verdict, choice: Choice, trials: Trials, tuned: Sequence[CandidateFigures]) -> str | None:
@@ -229,13 +266,13 @@ def _against_words(verdict: Verdict, choice: Choice, trials: Trials, tuned: Sequ
     return said.against_words(metric, tuned[0].label, words, gap, span, frozenset(pair) in apart)
 
 
-def _surer(verdict: Verdict, choice: Choice, trials: Trials, chosen: CandidateFigures) -> str:
+def _surer(verdict: Verdict, choice: Choice, trials: Trials, chosen: CandidateFigures, price: Price | None) -> str:
     drawing = [row for label, row in trials.rows.items() if label in choice.placed and not row.deterministic]
     seeds = max((len(row.seeds) for row in drawing), default=0)
     spent = [seconds for row in drawing if (seconds := row.median_seconds()) is not None]
     texts = trials.test.n if trials.test is not None else 0
     target = _shown(verdict.metric, choice.target)
-    return said.surer(verdict, target, seeds, texts, sum(spent) if spent else None, chosen.expected_regret)
+    return said.surer(verdict, target, seeds, texts, sum(spent) if spent else None, chosen.expected_regret, price)
 
 
 def _against_baseline(

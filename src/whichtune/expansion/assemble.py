@@ -17,6 +17,7 @@ from whichtune.methods import METHODS
 from whichtune.plugins import load_plugin
 from whichtune.registry import did_you_mean
 from whichtune.study.constraints import parse_constraint
+from whichtune.study.decide import parse_seconds
 from whichtune.study.load import parse_assignment, parse_study, read_yaml
 from whichtune.study.price import parse_power, parse_price
 from whichtune.study.spaces import parse_budget
@@ -45,6 +46,14 @@ STUDY_KEYS = (
 )
 WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 TUNING_KEYS = ("draws", "budget", "seed")
+
+
+class Deciding(TypedDict, total=False):
+    """What a command says of seeds that are added where they are needed."""
+
+    decide: bool
+    max_seeds: int | None
+    budget: str | None
 
 
 class Judged(TypedDict, total=False):
@@ -77,11 +86,13 @@ def assemble_study(
     task: str | None = None,
     target_column: str | None = None,
     judged: Judged | None = None,
+    deciding: Deciding | None = None,
 ) -> Study:
     """The study that a `compare` command means. Without a file or methods, the demo study's methods, or those that a
     task of written texts names.
 
-    `search` has what the command says of a search for settings, `judged` what it says of costs.
+    `search` has what the command says of a search for settings, `judged` what it says of costs, `deciding` of seeds
+    that are added.
     """
     value: Values = read_yaml(file) if file is not None else {"name": "study"}
     where = str(file) if file is not None else "The command"
@@ -116,6 +127,7 @@ def assemble_study(
         value["seeds"] = [*parse_seeds(seeds)]
     value = _with_search(value, **(search or {}))
     value = _with_costs(value, **(judged or {}))
+    value = _with_decision(value, **(deciding or {}))
     if assignments:
         value = with_assignments(value, assignments, where)
     return parse_study(value, where)
@@ -186,6 +198,25 @@ def _with_costs(
         _check_option("--power", power, parse_power)
     given: Values = {"require": [*require] if require else None, "price": price, "power": power}
     return {**value, **{key: chosen for key, chosen in given.items() if chosen is not None}}
+
+
+def _with_decision(
+    value: Values, decide: bool = False, max_seeds: int | None = None, budget: str | None = None
+) -> Values:
+    """`--decide`, `--max-seeds` and `--budget`, over what the file says of the same."""
+    said = value.get("decide")
+    if not decide and not said:
+        for option, given in (("--max-seeds", max_seeds), ("--budget", budget)):
+            if given is not None:
+                raise SettingError(f"{option} says how far seeds are added: give --decide, too.")
+        return value
+    if said and not isinstance(said, (bool, dict)):
+        return value  # left to its check
+    if budget is not None:
+        _check_option("--budget", budget, parse_seconds)
+    own: Values = {"max_seeds": max_seeds, "budget": budget}
+    plain = dict(said) if isinstance(said, dict) else {}
+    return {**value, "decide": plain | {key: chosen for key, chosen in own.items() if chosen is not None}}
 
 
 def _check_option(option: str, text: str, parse: Callable[[str], object]) -> None:

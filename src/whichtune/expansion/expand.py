@@ -59,6 +59,7 @@ class Expansion:
     models: Mapping[ModelKey, ModelInfo | str] = field(default_factory=dict)
     device: str = "cpu"
     unsettled: dict[str, tuple[RunStatus, str]] = field(default_factory=dict)  # label -> why a search chose nothing
+    first_seeds: list[int] | None = None  # those whose figures were seen before others were added
 
 
 def setting_names(study: Study) -> dict[str, list[str]]:

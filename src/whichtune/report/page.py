@@ -135,7 +135,11 @@ def study_table(view: View) -> StudyTable:
         *([columns.EPOCHS] if columns.has_stopping(view) else []),
     ]
     rows = [_study_row(view, row, shown) for row in view.rows]
-    return StudyTable(["seeds", *(column.title for column in shown)], rows, bool(view.intervals))
+    return StudyTable(
+        ["seeds", *(tables.PLACES if view.places else []), *(column.title for column in shown)],
+        rows,
+        bool(view.intervals),
+    )
 
 
 def _study_row(view: View, row: TableRow, shown: list[Column]) -> StudyRow:
@@ -150,7 +154,11 @@ def _study_row(view: View, row: TableRow, shown: list[Column]) -> StudyRow:
                 *([f"{OUTSIDE} what is required"] if is_outside(view, row.label) else []),
             ]
         ),
-        cells=[Cell(tables.seeds_text(row), len(row.seeds)), *(_cell(view, row, column) for column in shown)],
+        cells=[
+            Cell(tables.seeds_text(row), len(row.seeds)),
+            *(Cell(text, text) for text in tables.places(view, row)),
+            *(_cell(view, row, column) for column in shown),
+        ],
     )
 
 

@@ -48,6 +48,10 @@ SHOWN_SETTINGS = (
 )
 
 
+# Ranks that are not ruled out, and rows that are not told apart from the first of their number.
+PLACES = ["rank", "ties"]
+
+
 @dataclass(frozen=True)
 class Table:
     """A table of texts."""
@@ -70,9 +74,15 @@ def cells(view: View, beside: bool = True) -> tuple[list[str], list[list[str]]]:
     """
     columns = columns_of(view)
     rows = [
-        [_name(view, row), seeds_text(row), *(_cell(column, row, beside) for column in columns)] for row in view.rows
+        [_name(view, row), seeds_text(row), *places(view, row), *(_cell(column, row, beside) for column in columns)]
+        for row in view.rows
     ]
-    return ["run", "seeds", *(column.title for column in columns)], rows
+    return ["run", "seeds", *(PLACES if view.places else []), *(column.title for column in columns)], rows
+
+
+def places(view: View, row: TableRow) -> Sequence[str]:
+    """The row's ranks and tie group, where rows have them."""
+    return view.places.get(row.label, (words.NOTHING, words.NOTHING)) if view.places else ()
 
 
 def _name(view: View, row: TableRow) -> str:
@@ -185,7 +195,9 @@ def verdict_lines(view: View) -> list[str]:
     verdict = view.verdict
     if verdict is None:
         return ["No verdict is stored with this study."]
-    reasons = [*verdict.warnings, verdict.headline, verdict.rule, *verdict.reasons]
+    answers = [answer.sentence for answer in verdict.answers]
+    answers += [] if verdict.stopped is None else [verdict.stopped]
+    reasons = [*verdict.warnings, verdict.headline, *answers, verdict.rule, *verdict.reasons]
     reasons += verdict.paragraphs or ([verdict.against_baseline] if verdict.against_baseline else [])
     return reasons + [f"Not shown: {text}" for text in verdict.does_not_show]
 
@@ -201,6 +213,11 @@ def figure_notes(view: View) -> list[str]:
         f"Primary metric: {metric_title(view.study.primary_metric)}. Scores are means over seeds (lowest to highest), "
         "costs medians."
     ]
+    if view.places:
+        notes.append(
+            "Ranks are those that the tests, corrected for all pairs, do not rule out; rows of one number under ties "
+            "are not told apart from the first of them."
+        )
     test = next((run.metrics.test for run in view.summary.runs if run.metrics.test is not None), None)
     return [*notes, *([] if test is None else page_of(view).test_notes(view, test)), *stopping_notes(view)]
 

@@ -89,11 +89,21 @@ class View:
         size = max((len(test.confusion_matrix) for test in tests if isinstance(test, Metrics)), default=0)
         return named + [f"class {i}" for i in range(len(named), size)]
 
+    @cached_property
+    def places(self) -> dict[str, tuple[str, str]]:
+        """The range of ranks and the tie group of each row that was judged; empty for studies of earlier versions."""
+        rows = [] if self.verdict is None else self.verdict.candidates
+        return {
+            row.label: ("-".join(str(rank) for rank in sorted(set(row.ranks))), str(row.tie_group))
+            for row in rows
+            if row.ranks is not None
+        }
+
     def mark(self, label: str) -> Mark:
         """Which of MARKS a row carries."""
         if self.verdict is not None and label == self.verdict.recommended:
             return "recommended"
-        if self.verdict is not None and label == self.verdict.best:
+        if self.verdict is not None and label == (self.verdict.leader or self.verdict.best):
             return "best"
         return "baseline" if self.groups[label][0].role is Role.BASELINE else "run"
 

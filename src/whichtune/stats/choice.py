@@ -29,6 +29,7 @@ class Placed:
     regret_bound: float
     p_best: float
     p_within: float
+    p_target: float
     ranks: tuple[int, int]
     tie_group: int
 
@@ -37,7 +38,9 @@ class Placed:
 class Choice:
     """The rows as placed, the one to use and the one with the least expected regret.
 
-    `reached`: the one to use is expected to cost at most the margin. `new_run[a, b]` is the chance that a new run of a
+    `limit` is the expected regret that the one to use may have, the margin unless a study asks for less, and `reached`
+    whether it has it; `target` is the regret at which more data are not worth their while, and `texts_limit` what the
+    least one would be on average if seeds told all that they can. `new_run[a, b]` is the chance that a new run of a
     is truly better than a new run of b. `seeds_needed` and `texts_needed` bring the expected regret to a quarter of
     the margin with these means: how many seeds for each row, and how many test texts; None where no number would,
     and the present number where it is there already.
@@ -46,19 +49,26 @@ class Choice:
     placed: Mapping[str, Placed]
     recommended: str
     leader: str
+    limit: float
     reached: bool
     target: float
+    texts_limit: float
     new_run: Mapping[tuple[str, str], float]
     seeds_needed: int | None
     texts_needed: int | None
 
 
 def choose_row(
-    trials: Trials, metric: str, costs: Mapping[str, float | None], allowed: Sequence[str] | None = None
+    trials: Trials,
+    metric: str,
+    costs: Mapping[str, float | None],
+    allowed: Sequence[str] | None = None,
+    target: float | None = None,
 ) -> Choice | None:
     """The choice among the rows that the metric can be told of; None where there is none, or a single test text.
 
-    `costs` by label decide which is the cheapest; `allowed` are the rows that may be chosen, all unless given.
+    `costs` by label decide which is the cheapest; `allowed` are the rows that may be chosen, all unless given. With a
+    `target` in points the row must have no more expected regret than that, else than the margin.
     """
     labels = [label for label in trials.able(metric) if allowed is None or label in allowed]
     if not labels or trials.test is None or trials.test.n < 2:
@@ -69,11 +79,12 @@ def choose_row(
     drawn = decision.regrets(decision.posterior_means(standing))
     expected, bounds = drawn.mean(axis=0), decision.regret_bounds(standing)
     known = [cost if (cost := costs.get(label)) is not None else np.inf for label in labels]
-    place = int(decision.choose(expected, known, margin))
+    aim = TARGET_SHARE * margin if target is None else target * POINT * unit
+    limit = margin if target is None else aim
+    place = int(decision.choose(expected, known, limit))
     best = int(expected.argmin())
     ranks, ties = placed_among(trials, metric, labels, standing.mean)
     ahead = decision.new_run_ahead(standing, decision.SPREAD_SCALE * unit)
-    target = TARGET_SHARE * margin
     return Choice(
         placed={
             label: Placed(
@@ -82,6 +93,7 @@ def choose_row(
                 float(bounds[i]),
                 float((drawn[:, i] == 0).mean()),
                 float((drawn[:, i] <= margin).mean()),
+                float((drawn[:, i] <= aim).mean()),
                 ranks[i],
                 ties[i],
             )
@@ -89,11 +101,13 @@ def choose_row(
         },
         recommended=labels[place],
         leader=labels[best],
-        reached=bool(expected[place] <= margin),
-        target=target,
+        limit=limit,
+        reached=bool(expected[place] <= limit),
+        target=aim,
+        texts_limit=decision.regret_of_texts(standing),
         new_run={(a, b): float(ahead[i, j]) for i, a in enumerate(labels) for j, b in enumerate(labels) if i != j},
-        seeds_needed=_needed(standing, target, place, trials, labels, "seeds"),
-        texts_needed=_needed(standing, target, place, trials, labels, "texts"),
+        seeds_needed=_needed(standing, aim, place, trials, labels, "seeds"),
+        texts_needed=_needed(standing, aim, place, trials, labels, "texts"),
     )
 
 

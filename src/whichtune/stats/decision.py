@@ -66,6 +66,19 @@ def posterior_means(standing: Standing, draws: int = DRAWS, seed: int = DRAW_SEE
     return standing.mean[..., None, :] + scatter + shared
 
 
+def regret_of_texts(standing: Standing, worlds: int = 200, draws: int = 400, seed: int = DRAW_SEED) -> float:
+    """The least expected regret if the rows' means over seeds were known: a mean over what these may turn out to be.
+    What is left is the test set's, which no seed can take away."""
+    rng = np.random.default_rng(seed)
+    rows = len(standing.mean)
+    df = np.maximum(standing.seed_df, 1.0)
+    scatter = rng.standard_normal((worlds, rows)) * np.sqrt(df / rng.chisquare(df, (worlds, rows)))
+    means = standing.mean + scatter * np.sqrt(standing.seed_variance)
+    shared = rng.standard_normal((draws, rows)) @ _root(centred(standing.example)).T
+    drawn = means[:, None, :] + shared
+    return float(regrets(drawn).mean(axis=1).min(axis=1).mean())
+
+
 def centred(example: FloatArray) -> FloatArray:
     """Covariance `(..., K, K)` of the rows' means by the choice of examples, from variances of their differences: that
     of the means less their average, which is all that differences tell (Torgerson 1952)."""

@@ -185,6 +185,10 @@ class Verdict(_Result):
     margin_reached: bool | None = Field(
         default=None, description="whether the recommended row is expected to cost at most the margin"
     )
+    regret_limit: float | None = Field(
+        default=None, description="expected regret that the recommended row may have, in points: the margin or less"
+    )
+    stopped: str | None = Field(default=None, description="why a study that decides added no more seeds")
     answers: list[Answer] = []
     seeds_needed: int | None = Field(
         default=None, description="seeds of each row that would bring the expected regret to a quarter of the margin"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 
@@ -21,12 +21,14 @@ LEAST_FRESH = 2  # examples
 @dataclass
 class Trials:
     """Rows by label with their answers to one test set. `margin` is in points of the metric; `belief` is what is
-    held of seed noise beforehand. Tests are made once each."""
+    held of seed noise beforehand. Tests are made once each, with the seeds of `fixed` where there is one: those that
+    were chosen before any result was seen."""
 
     rows: Mapping[str, Row]
     test: TestSet | None
     margin: float
     belief: Prior = NO_SEED_SEEN
+    fixed: Trials | None = None
     _noise: dict[str, StudyNoise] = field(default_factory=dict)
     _tests: dict[tuple[str, str, str, bool], PairTest | None] = field(default_factory=dict)
 
@@ -51,6 +53,8 @@ class Trials:
     def tested(self, a: str, b: str, metric: str, brief: bool = False) -> PairTest | None:
         """The test of a against b over their common seeds; None where there is nothing to test. `brief`: without
         intervals."""
+        if self.fixed is not None:
+            return self.fixed.tested(a, b, metric, brief)
         key = (a, b, metric, brief)
         if key not in self._tests:
             self._tests[key] = self._test(self.rows[a], self.rows[b], metric, brief)
@@ -60,6 +64,16 @@ class Trials:
         """Every pair of rows that has a p, briefly tested."""
         found = {pair: self.tested(*pair, metric, brief=True) for pair in combinations(self.able(metric), 2)}
         return {pair: test for pair, test in found.items() if test is not None and test.p is not None}
+
+    def at_seeds(self, seeds: Collection[int]) -> Trials:
+        """The same with the answers of these seeds alone; a row that has none of them keeps its own."""
+
+        def kept(row: Row) -> Row:
+            answers = {seed: given for seed, given in row.answers.items() if seed is None or seed in seeds}
+            return replace(row, answers=answers or row.answers)
+
+        rows = {label: kept(row) for label, row in self.rows.items()}
+        return Trials(rows, self.test, self.margin, self.belief)
 
     def fresh(self) -> Trials | None:
         """The same on the test examples that are not also in train; None where that is all of them, or hardly any."""

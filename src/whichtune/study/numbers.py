@@ -16,6 +16,7 @@ LARGEST = 2**32 - 1  # a seed of every library that draws, and more than anythin
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 MOST_JOBS = 256
 MOST_THREADS = 1024
+MOST_SEEDS = 1000  # of a row that are added without being asked for one by one
 
 
 def number_of(text: str) -> float | str:

@@ -6,9 +6,10 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
+from whichtune.study.frozen import Frozen
 from whichtune.study.plain import Plain
 from whichtune.study.spaces import Space, Tuning
-from whichtune.study.spec import Frozen, Study
+from whichtune.study.spec import Study
 
 
 class ResolvedRun(Frozen):
@@ -48,6 +49,9 @@ class ResolvedStudy(Study):
     tuning: ResolvedTuning | None = None
     defaults: Literal[1, 2] = Field(
         1, description="edition of the default learning rates; what names none had the first"
+    )
+    first_seeds: list[int] | None = Field(
+        None, description="the seeds that the study had when its figures were first seen; null: those of today"
     )
     labels: list[str] = Field([], description="class names in the order of the confusion matrices")
     runs_resolved: list[ResolvedRun] = Field([], description="every run by its id")

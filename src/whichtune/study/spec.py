@@ -9,11 +9,13 @@ import hashlib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationInfo, field_validator, model_validator
+from pydantic import Field, JsonValue, field_validator, model_validator
 
 from whichtune.study.constraints import WrittenConstraint
+from whichtune.study.decide import Decide
+from whichtune.study.frozen import Frozen
 from whichtune.study.identity import canonical, later_defaults, run_id
-from whichtune.study.numbers import MOST_JOBS, check_number
+from whichtune.study.numbers import MOST_JOBS
 from whichtune.study.plain import Plain, plain
 from whichtune.study.price import WrittenPower, WrittenPrice
 from whichtune.study.published import Published
@@ -23,15 +25,6 @@ from whichtune.study.spaces import Tuning
 TokenPosition = Literal["first", "last", "last_nonpad", "mean", "mean_nonpad"]
 EMBEDDED = "embedded"
 DEFAULT_TASK = "classification"
-
-
-class Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _sensible_number(cls, value: object, info: ValidationInfo) -> object:
-        return check_number(cls.model_fields[info.field_name or ""].annotation, value)
 
 
 class Settings(Frozen):
@@ -351,6 +344,10 @@ class Study(Frozen):
     defaults: Literal[1, 2] = Field(
         2, description="edition of the methods' default learning rates; a folder keeps the one that it was begun with"
     )
+    decide: Decide | None = Field(
+        None,
+        description="begin with `seeds` and add more where they are needed, see below; true is short for `{}`",
+    )
     tuning: Tuning | None = Field(
         None, description="search each line's settings on validation first, see below; a number is short for `draws`"
     )
@@ -365,6 +362,15 @@ class Study(Frozen):
         "are imported, so name only what you trust",
     )
     published: dict[str, Any] | None = Field(None, description="published figures to set beside the measured ones")
+
+    @field_validator("decide", mode="before")
+    @classmethod
+    def _yes_or_no(cls, value: object) -> object:
+        if isinstance(value, bool):
+            return {} if value else None
+        if value is not None and not isinstance(value, (dict, Decide)):
+            raise ValueError("write true, or a mapping with max_seeds, budget or target")
+        return value
 
     @field_validator("tuning", mode="before")
     @classmethod
