@@ -162,10 +162,10 @@ def test_money_is_that_of_training_of_the_study_and_of_a_million_texts(tmp_path:
 # -- energy ----------------------------------------------------------------------------------------
 
 
-def zone(folder: Path, name: str, energy: int) -> Path:
+def zone(folder: Path, name: str, energy: int, most: int = 1_000_000_000) -> Path:
     place = folder / name
     place.mkdir(parents=True, exist_ok=True)
-    (place / "max_energy_range_uj").write_text("1000000000\n", encoding="ascii")
+    (place / "max_energy_range_uj").write_text(f"{most}\n", encoding="ascii")
     (place / "energy_uj").write_text(f"{energy}\n", encoding="ascii")
     return place / "energy_uj"
 
@@ -196,14 +196,14 @@ def test_processors_count_their_own_energy_and_start_again(powercap: Path) -> No
 def test_a_run_that_reads_states_has_the_energy_of_their_pass(
     tiny_gpt2: Path, mail: Path, tmp_path: Path, powercap: Path
 ) -> None:
-    counter, over = zone(powercap, "intel-rapl:0", 0), threading.Event()
+    counter, over = zone(powercap, "intel-rapl:0", 0, 10**15), threading.Event()
 
     def count() -> None:
         """Every millisecond a joule."""
         for joules in itertools.count():
             if over.wait(0.001):
                 return
-            (powercap / "next").write_text(f"{1_000_000 * (joules % 1000)}\n", encoding="ascii")
+            (powercap / "next").write_text(f"{1_000_000 * joules}\n", encoding="ascii")
             (powercap / "next").replace(counter)
 
     counting = threading.Thread(target=count)

@@ -14,7 +14,7 @@ import pytest
 from whichtune.compare import compare
 from whichtune.errors import SettingError
 from whichtune.stats.answers import Answers, Row, TestSet
-from whichtune.stats.choice import choose_row
+from whichtune.stats.choice import weigh
 from whichtune.stats.rounds import next_round
 from whichtune.stats.trials import Trials
 from whichtune.study.load import parse_study
@@ -41,27 +41,27 @@ def trials(accuracies: dict[str, float], seeds: int, n: int, swing: float = 0.01
 
 def test_rows_that_may_be_the_best_get_a_seed_and_others_do_not() -> None:
     found = trials({"a": 0.95, "b": 0.948, "c": 0.6}, 3, 20_000)
-    choice = choose_row(found, "accuracy", {"a": 1.0, "b": 2.0, "c": 0.1}, target=0.1)
-    assert choice is not None
-    chosen = next_round(choice, found, "accuracy", 10)
+    weighed = weigh(found, "accuracy", {"a": 1.0, "b": 2.0, "c": 0.1}, target=0.1)
+    assert weighed is not None
+    chosen = next_round(weighed, found, "accuracy", 10)
     assert (sorted(chosen.rows), chosen.reason) == (["a", "b"], None)
-    assert next_round(choice, found, "accuracy", 3).reason == "seeds"
+    assert next_round(weighed, found, "accuracy", 3).reason == "seeds"
 
 
 def test_it_ends_at_the_target_and_where_only_texts_would_help() -> None:
     sure = trials({"a": 0.95, "b": 0.8}, 3, 20_000)
-    choice = choose_row(sure, "accuracy", {}, target=0.25)
-    assert choice is not None
-    assert next_round(choice, sure, "accuracy", 10).reason == "target"
+    weighed = weigh(sure, "accuracy", {}, target=0.25)
+    assert weighed is not None
+    assert next_round(weighed, sure, "accuracy", 10).reason == "target"
     few = trials({"a": 0.95, "b": 0.95}, 8, 60, swing=0.02)
     rng = np.random.default_rng(0)
     for row in few.rows.values():  # each row is wrong on texts of its own, with every seed
         lost = rng.random(60) < 0.15
         for seed, answers in row.answers.items():
             row.answers[seed] = Answers(np.where(lost, 1 - answers.predictions, answers.predictions), answers.losses)
-    choice = choose_row(few, "accuracy", {}, target=0.1)
-    assert choice is not None
-    assert next_round(choice, few, "accuracy", 20).reason == "texts"
+    weighed = weigh(few, "accuracy", {}, target=0.1)
+    assert weighed is not None
+    assert next_round(weighed, few, "accuracy", 20).reason == "texts"
 
 
 STUDY: dict[str, Any] = {

@@ -146,7 +146,7 @@ def test_command_writes_the_report_and_prints_paths_as_json(tmp_path):
         ("[]", "is no summary of a study"),
         ("{", "cannot be read"),
         ('{"schema_version": 99, "runs": [], "study": {}}', "schema version 99"),
-        ('{"schema_version": 1, "runs": [{"label": 1}], "study": {}}', "'runs.0.run_id': Field required"),
+        ('{"schema_version": 1, "runs": [{"label": 1}], "study": {}}', "'runs.0.run_id' is wrong: it is missing"),
         ('{"schema_version": 1, "runs": [], "study": {}, "verdict": "good"}', "summary.json' is no summary that"),
     ],
 )

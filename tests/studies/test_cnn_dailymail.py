@@ -130,7 +130,7 @@ def test_another_model_is_made_and_called_no_reproduction(articles: Path, tmp_pa
     )
     few = study.model_copy(update={"baselines": ["lead_3"]})
     result = reproduce(few, tmp_path / "out", threads=1)
-    console = Console(file=io.StringIO(), width=250)
+    console = Console(file=io.StringIO(), width=400)
     print_reproduction(result.summary, console)
     said = console.file.getvalue()  # type: ignore[attr-defined]
     assert "This is not a reproduction of the published figures: " in said

@@ -163,7 +163,7 @@ def test_what_is_no_budget(text: str) -> None:
         ({"spaces": {"lora": {"learning_rate": {"low": 1, "high": 2, "step": 1}}}}, "has no 'step'"),
         ({"spaces": {"lora": {"lora_rank": {"low": 1.5, "high": 2, "scale": "int"}}}}, "whole numbers"),
         ({"spaces": {"lora": {"learning_rate": 5}}}, "is no space"),
-        ({"spaces": {"lora": {"lora_rank": []}}}, "at least 1"),
+        ({"spaces": {"lora": {"lora_rank": []}}}, "choices: must not be empty"),
         ({"spaces": {"lora": 3}}, "mapping of settings"),
         ({"spaces": 3}, "mapping of methods"),
         ({"spaces": {"lora": {"lerning_rate": [1]}}}, "lora has no setting 'lerning_rate': did you mean"),

@@ -16,7 +16,7 @@ from whichtune.evidence.verdict import asked_regret, best_row, fixed_seeds, make
 from whichtune.records.record import RunRecord
 from whichtune.stats import comparing
 from whichtune.stats.answers import ReadPredictions, Row, group, load_answers
-from whichtune.stats.choice import Choice, choose_row
+from whichtune.stats.choice import Weighed, choose_row, weigh
 from whichtune.stats.comparing import ALPHA, Declared, Tested
 from whichtune.stats.costs import seconds_of_run
 from whichtune.stats.family import Adjusted, Question, correct, question
@@ -48,7 +48,8 @@ def judge(
     rows, test, metric = trials.rows, trials.test, study.primary_metric
     best = best_row(rows.values(), metric, study.selection_cost, study.require)
     baseline = find_baseline(study, rows)
-    choice = choice_of(study, trials)
+    weighed = weighed_rows(study, trials)
+    choice = None if weighed is None else choose_row(trials, metric, weighed)
     leader = best if choice is None else choice.leader
     comparisons = [
         comparison
@@ -67,12 +68,12 @@ def judge(
 def judge_round(study: ResolvedStudy, records: Sequence[RunRecord], read_predictions: ReadPredictions) -> Round:
     """Which rows of a study that decides get another seed. The arguments are those of `judge`."""
     trials = trials_of(study, records, read_predictions)
-    choice = choice_of(study, trials)
-    if study.decide is None or choice is None:
+    weighed = weighed_rows(study, trials)
+    if study.decide is None or weighed is None:
         return Round(())
     spent = sum(seconds_of_run(run.cost) or 0.0 for row in trials.rows.values() for run in row.completed.values())
     left = None if study.decide.seconds is None else study.decide.seconds - spent
-    return next_round(choice, trials, study.primary_metric, study.decide.max_seeds, left)
+    return next_round(weighed, trials, study.primary_metric, study.decide.max_seeds, left)
 
 
 def trials_of(study: ResolvedStudy, records: Sequence[RunRecord], read_predictions: ReadPredictions) -> Trials:
@@ -86,13 +87,13 @@ def trials_of(study: ResolvedStudy, records: Sequence[RunRecord], read_predictio
     return trials
 
 
-def choice_of(study: ResolvedStudy, trials: Trials) -> Choice | None:
-    """Which row to use, among those that keep what is required."""
+def weighed_rows(study: ResolvedStudy, trials: Trials) -> Weighed | None:
+    """What choosing each row that keeps what is required is expected to cost."""
     rows, cost = trials.rows, study.selection_cost
     left_out = outside(rows.values(), study.require)
     costs = {label: row.costs.get(cost) for label, row in rows.items()}
     allowed = [label for label in rows if label not in left_out]
-    return choose_row(trials, study.primary_metric, costs, allowed, asked_regret(study))
+    return weigh(trials, study.primary_metric, costs, allowed, asked_regret(study))
 
 
 @dataclass(frozen=True)

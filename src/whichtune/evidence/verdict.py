@@ -123,8 +123,8 @@ def make_verdict(
             "recommended": choice.recommended,
             "leader": choice.leader,
             "best_fine_tuned": tuned[0].label if tuned else None,
-            "margin_reached": choice.reached,
-            "regret_limit": _shown(metric, choice.limit),
+            "margin_reached": choice.weighed.reached,
+            "regret_limit": _shown(metric, choice.weighed.limit),
             "stopped": _stopped(study, choice, trials),
             "seeds_needed": choice.seeds_needed,
             "texts_needed": choice.texts_needed,
@@ -161,8 +161,8 @@ def _stopped(study: ResolvedStudy, choice: Choice, trials: Trials) -> str | None
     """Why a study that decides added no more seeds; None where it is another study, or goes on."""
     if study.decide is None:
         return None
-    found = next_round(choice, trials, study.primary_metric, study.decide.max_seeds)
-    target = said.amount(study.primary_metric, _shown(study.primary_metric, choice.target))
+    found = next_round(choice.weighed, trials, study.primary_metric, study.decide.max_seeds)
+    target = said.amount(study.primary_metric, _shown(study.primary_metric, choice.weighed.target))
     return said.stopped(found.reason, target, study.decide, choice.texts_needed)
 
 
@@ -176,7 +176,7 @@ def _candidate_figures(choice: Choice, trials: Trials, metric: str, cost: str) -
             against = trials.tested(label, choice.leader, metric)
         test = float(trials.seen(metric, [label])[0].scores.per_seed.mean())
         validation = row.mean_metric("validation", metric)
-        enough = placed.expected_regret <= choice.limit
+        enough = placed.expected_regret <= choice.weighed.limit
         worse = "undecided" if placed.p_within >= LEAST_CHANCE else "shown worse"
         figures.append(
             CandidateFigures(
@@ -271,7 +271,7 @@ def _surer(verdict: Verdict, choice: Choice, trials: Trials, chosen: CandidateFi
     seeds = max((len(row.seeds) for row in drawing), default=0)
     spent = [seconds for row in drawing if (seconds := row.median_seconds()) is not None]
     texts = trials.test.n if trials.test is not None else 0
-    target = _shown(verdict.metric, choice.target)
+    target = _shown(verdict.metric, choice.weighed.target)
     return said.surer(verdict, target, seeds, texts, sum(spent) if spent else None, chosen.expected_regret, price)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whichtune.metrics import METRICS
 from whichtune.stats import decision
@@ -14,6 +15,8 @@ from whichtune.stats.correction import MOST_CLOSED, closed_pairs, holm
 from whichtune.stats.decision import Standing
 from whichtune.stats.standing import standing_of
 from whichtune.stats.trials import POINT, Trials
+
+FloatArray = NDArray[np.float64]
 
 # Regret that is small enough to stop: a quarter of what counts as no difference.
 TARGET_SHARE = 0.25
@@ -29,43 +32,73 @@ class Placed:
     regret_bound: float
     p_best: float
     p_within: float
-    p_target: float
     ranks: tuple[int, int]
     tie_group: int
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """What choosing each of K rows is expected to cost, on the metric's scale: arrays `(K,)`.
+
+    The row to use stands at `place`. `limit` is the expected regret that it may have, the margin unless a study asks
+    for less; `target` is the regret at which more data are not worth their while, `p_target` each row's chance to cost
+    no more, and `texts_limit` what the least regret would be on average if seeds told all that they can.
+    """
+
+    labels: Sequence[str]
+    standing: Standing
+    regrets: FloatArray  # (draws, K)
+    margin: float
+    limit: float
+    target: float
+    place: int
+
+    @property
+    def expected(self) -> FloatArray:
+        means: FloatArray = self.regrets.mean(axis=0)
+        return means
+
+    @property
+    def reached(self) -> bool:
+        return bool(self.expected[self.place] <= self.limit)
+
+    @property
+    def p_target(self) -> FloatArray:
+        chances: FloatArray = (self.regrets <= self.target).mean(axis=0)
+        return chances
+
+    @property
+    def texts_limit(self) -> float:
+        return decision.regret_of_texts(self.standing)
 
 
 @dataclass(frozen=True)
 class Choice:
     """The rows as placed, the one to use and the one with the least expected regret.
 
-    `limit` is the expected regret that the one to use may have, the margin unless a study asks for less, and `reached`
-    whether it has it; `target` is the regret at which more data are not worth their while, and `texts_limit` what the
-    least one would be on average if seeds told all that they can. `new_run[a, b]` is the chance that a new run of a
-    is truly better than a new run of b. `seeds_needed` and `texts_needed` bring the expected regret to a quarter of
-    the margin with these means: how many seeds for each row, and how many test texts; None where no number would,
-    and the present number where it is there already.
+    `new_run[a, b]` is the chance that a new run of a is truly better than a new run of b. `seeds_needed` and
+    `texts_needed` bring the expected regret to the target with these means: how many seeds for each row, and how many
+    test texts; None where no number would, and the present number where it is there already.
     """
 
+    weighed: Weighed
     placed: Mapping[str, Placed]
     recommended: str
     leader: str
-    limit: float
-    reached: bool
-    target: float
-    texts_limit: float
     new_run: Mapping[tuple[str, str], float]
     seeds_needed: int | None
     texts_needed: int | None
 
 
-def choose_row(
+def weigh(
     trials: Trials,
     metric: str,
     costs: Mapping[str, float | None],
     allowed: Sequence[str] | None = None,
     target: float | None = None,
-) -> Choice | None:
-    """The choice among the rows that the metric can be told of; None where there is none, or a single test text.
+) -> Weighed | None:
+    """What the rows that the metric can be told of are expected to cost; None where there is none, or a single test
+    text.
 
     `costs` by label decide which is the cheapest; `allowed` are the rows that may be chosen, all unless given. With a
     `target` in points the row must have no more expected regret than that, else than the margin.
@@ -73,41 +106,42 @@ def choose_row(
     labels = [label for label in trials.able(metric) if allowed is None or label in allowed]
     if not labels or trials.test is None or trials.test.n < 2:
         return None
-    standing = standing_of(trials.seen(metric, labels), trials.noise(metric))
-    unit = trials.noise(metric).unit
-    margin = trials.margin * POINT * unit
-    drawn = decision.regrets(decision.posterior_means(standing))
-    expected, bounds = drawn.mean(axis=0), decision.regret_bounds(standing)
-    known = [cost if (cost := costs.get(label)) is not None else np.inf for label in labels]
-    aim = TARGET_SHARE * margin if target is None else target * POINT * unit
+    noise = trials.noise(metric)
+    standing = standing_of(trials.seen(metric, labels), noise)
+    margin = trials.margin * POINT * noise.unit
+    aim = TARGET_SHARE * margin if target is None else target * POINT * noise.unit
     limit = margin if target is None else aim
-    place = int(decision.choose(expected, known, limit))
-    best = int(expected.argmin())
+    drawn = decision.regrets(decision.posterior_means(standing))
+    known = [cost if (cost := costs.get(label)) is not None else np.inf for label in labels]
+    place = int(decision.choose(drawn.mean(axis=0), known, limit))
+    return Weighed(labels, standing, drawn, margin, limit, aim, place)
+
+
+def choose_row(trials: Trials, metric: str, weighed: Weighed) -> Choice:
+    """The choice among weighed rows, with where each stands."""
+    labels, standing, drawn = weighed.labels, weighed.standing, weighed.regrets
+    expected, bounds = weighed.expected, decision.regret_bounds(standing)
     ranks, ties = placed_among(trials, metric, labels, standing.mean)
-    ahead = decision.new_run_ahead(standing, decision.SPREAD_SCALE * unit)
+    ahead = decision.new_run_ahead(standing, decision.SPREAD_SCALE * trials.noise(metric).unit)
     return Choice(
+        weighed,
         placed={
             label: Placed(
                 label,
                 float(expected[i]),
                 float(bounds[i]),
                 float((drawn[:, i] == 0).mean()),
-                float((drawn[:, i] <= margin).mean()),
-                float((drawn[:, i] <= aim).mean()),
+                float((drawn[:, i] <= weighed.margin).mean()),
                 ranks[i],
                 ties[i],
             )
             for i, label in enumerate(labels)
         },
-        recommended=labels[place],
-        leader=labels[best],
-        limit=limit,
-        reached=bool(expected[place] <= limit),
-        target=aim,
-        texts_limit=decision.regret_of_texts(standing),
+        recommended=labels[weighed.place],
+        leader=labels[int(expected.argmin())],
         new_run={(a, b): float(ahead[i, j]) for i, a in enumerate(labels) for j, b in enumerate(labels) if i != j},
-        seeds_needed=_needed(standing, aim, place, trials, labels, "seeds"),
-        texts_needed=_needed(standing, aim, place, trials, labels, "texts"),
+        seeds_needed=_needed(weighed, trials, "seeds"),
+        texts_needed=_needed(weighed, trials, "texts"),
     )
 
 
@@ -149,11 +183,10 @@ def told_apart(trials: Trials, metric: str, labels: Sequence[str]) -> dict[tuple
     return {pair: test.difference for (pair, test), value in found if value <= ALPHA and test.difference != 0}
 
 
-def _needed(
-    standing: Standing, target: float, place: int, trials: Trials, labels: Sequence[str], what: str
-) -> int | None:
+def _needed(weighed: Weighed, trials: Trials, what: str) -> int | None:
     """How many seeds or test texts would bring the row's expected regret to the target, the means as they are."""
-    now = max(len(trials.rows[label].seeds) for label in labels)
+    standing = weighed.standing
+    now = max(len(trials.rows[label].seeds) for label in weighed.labels)
     if what == "texts":
         now = trials.test.n if trials.test is not None else 0
     times, most = 1.0, MOST_TEXTS if what == "texts" else MOST_SEEDS / now
@@ -164,7 +197,7 @@ def _needed(
             else replace(standing, example=standing.example / times)
         )
         drawn = decision.regrets(decision.posterior_means(more))
-        if float(drawn[:, place].mean()) <= target:
+        if float(drawn[:, weighed.place].mean()) <= weighed.target:
             return round(now * times)
         times = times * 1.25 if what == "texts" else (round(now * times) + 1) / now
     return None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from whichtune.stats.choice import Choice
+from whichtune.stats.choice import Weighed
 from whichtune.stats.trials import Trials
 
 # A row with a smaller chance to be good enough is not worth another seed.
@@ -23,19 +23,18 @@ class Round:
     reason: Reason | None = None
 
 
-def next_round(choice: Choice, trials: Trials, metric: str, most: int, left: float | None = None) -> Round:
-    """The next round of a study whose rows are placed as in `choice`, where a row may have `most` seeds and runs may
-    take `left` more seconds (None: as many as they like)."""
-    if choice.placed[choice.recommended].expected_regret <= choice.target:
+def next_round(weighed: Weighed, trials: Trials, metric: str, most: int, left: float | None = None) -> Round:
+    """The next round of a study whose rows are `weighed`, where a row may have `most` seeds and runs may take `left`
+    more seconds (None: as many as they like)."""
+    if weighed.expected[weighed.place] <= weighed.target:
         return Round((), "target")
-    if choice.texts_limit > choice.target:
+    if weighed.texts_limit > weighed.target:
         return Round((), "texts")
-    labels = list(choice.placed)
-    drawing = {label for label, seen in zip(labels, trials.seen(metric, labels), strict=True) if seen.draws}
+    seen = trials.seen(metric, weighed.labels)
     rows = [
         label
-        for label, placed in choice.placed.items()
-        if placed.p_target >= LEAST_CHANCE and label in drawing and len(trials.rows[label].seeds) < most
+        for label, row, chance in zip(weighed.labels, seen, weighed.p_target, strict=True)
+        if chance >= LEAST_CHANCE and row.draws and len(row.seeds) < most
     ]
     if not rows:
         return Round((), "seeds")
