@@ -396,14 +396,14 @@ def test_rows_that_are_the_same_runs_are_not_compared(study: StudyOnDisk) -> Non
 def test_a_few_repeats_that_change_nothing_are_not_told_as_another_answer(tmp_path: Path) -> None:
     """Without them the test is the study's own, its noise and its correction included, so it comes out the same."""
     notes = 0
-    for number in range(12):
+    for number in range(5):
         rng = np.random.default_rng(100 + number)
         study = study_on_disk(tmp_path / str(number))
         study.duplicates = np.arange(N) < 1
         for label, wrong in (("a", 0.04), ("b", 0.05), ("c", 0.08), ("d", 0.09), ("e", 0.11), ("f", 0.14)):
             study.add(label, seeds_of(rng, wrong))
         notes += sum(c.without_duplicates is not None for c in evidence(study).comparisons)
-    assert notes <= 1
+    assert notes == 0
 
 
 def test_one_test_example_and_three_seeds_are_no_crash(tmp_path: Path) -> None:
@@ -417,7 +417,7 @@ def test_one_test_example_and_three_seeds_are_no_crash(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("metric", ["accuracy", "f1_macro", "loss"])
 def test_one_seed_has_p_and_interval_that_agree(tmp_path: Path, metric: str) -> None:
-    for number in range(25):
+    for number in range(12):
         rng = np.random.default_rng(number)
         study = study_on_disk(tmp_path / str(number), n=60, primary_metric=metric, pairs=[{"a": "a", "b": "b"}])
         for label, wrong in (("a", 0.02), ("b", rng.choice([0.05, 0.1, 0.15]))):

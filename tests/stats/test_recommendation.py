@@ -94,7 +94,7 @@ def test_a_second_seed_narrows_what_one_said(tmp_path: Path) -> None:
     """On average over studies: the same first seed, with and without a second."""
     rng = np.random.default_rng(21)
     bounds: dict[int, list[float]] = {1: [], 2: []}
-    for number in range(12):
+    for number in range(5):
         runs = {label: seeds_of(rng, 0.05 + 0.01 * place, 2) for place, label in enumerate("abcd")}
         for seeds in (1, 2):
             study = study_on_disk(tmp_path / f"{number}-{seeds}")

@@ -81,8 +81,9 @@ def run_declared(pair: Declared, trials: Trials, metric: str) -> Tested:
     return Tested(blank.model_copy(update=update), result)
 
 
-def decide(tested: Tested, adjusted: Adjusted | None) -> Comparison:
-    """The verdict from corrected p values. A pair that was not tested keeps its verdict."""
+def decide(tested: Tested, adjusted: Adjusted | None, forecast: bool = True) -> Comparison:
+    """The verdict from corrected p values. A pair that was not tested keeps its verdict. `forecast`: with what could
+    have been shown, which takes longest."""
     result, pair = tested.comparison, tested.pair
     if pair is None or result.difference is None:
         return result
@@ -101,7 +102,7 @@ def decide(tested: Tested, adjusted: Adjusted | None) -> Comparison:
         "within_margin": within,
         "family": family,
         "correction": adjusted.correction if adjusted is not None else None,
-        "power": _power(pair, verdict, family, result.unit),
+        "power": _power(pair, verdict, family, result.unit) if forecast else None,
     }
     decided = result.model_copy(update=update)
     return decided.model_copy(update={"agrees_with_published": agreement(decided)})
@@ -236,7 +237,7 @@ def without_duplicates(full: Comparison, fresh: Tested, adjusted: Adjusted | Non
 
     The same test with the study's noise on these examples, corrected over the same family.
     """
-    other = decide(fresh, adjusted)
+    other = decide(fresh, adjusted, forecast=False)
     if other.p is None or other.interval is None or other.difference is None or full.verdict == "not_tested":
         return None
     shown = {comparison.verdict in ("better", "worse") for comparison in (full, other)}

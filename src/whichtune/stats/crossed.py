@@ -117,20 +117,26 @@ class Reference:
         return self._tail(np.asarray(distance, dtype=np.float64), *self._mixture())
 
     def quantile(self, upper: float) -> FloatArray:
-        """The distance that is exceeded with probability `upper` (at most one half)."""
-        mixture = self._mixture()
-        low = np.zeros_like(self.standard_error)
-        high = self.standard_error + 1e-12
+        """The distance that is exceeded with probability `upper` (at most one half).
+
+        By Newton's steps on the logarithm of the tail, from the normal's distance, which is short of it.
+        """
+        from scipy.special import ndtri
+
+        scale, weight = self._mixture()
+        distance: FloatArray = np.asarray(self.standard_error * -ndtri(upper) + 1e-12)
+        safe = np.where(scale > 0, scale, 1.0)
         for _ in range(60):
-            short = self._tail(high, *mixture) > upper
-            if not short.any():
+            tail = self._tail(distance, scale, weight)
+            height = np.exp(-0.5 * (distance[..., None] / safe) ** 2) / (safe * np.sqrt(2 * np.pi))
+            density = (np.where(scale > 0, height, 0.0) * weight).sum(axis=-1)
+            able = (tail > 0) & (density > 0)
+            log = np.log(np.where(able, tail, upper) / upper)
+            step = np.where(able, log * np.divide(tail, density, out=np.zeros_like(tail), where=able), 0.0)
+            distance = np.asarray(np.maximum(distance + step, distance / 2))
+            if (np.abs(step) <= 1e-13 * distance).all():
                 break
-            high = np.where(short, 2 * high, high)
-        for _ in range(60):
-            middle = (low + high) / 2
-            short = self._tail(middle, *mixture) > upper
-            low, high = np.where(short, middle, low), np.where(short, high, middle)
-        return high
+        return distance
 
 
 @dataclass(frozen=True)
