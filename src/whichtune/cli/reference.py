@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from whichtune.baselines import BASELINES
 from whichtune.embedded import RATES
 from whichtune.methods import METHODS
+from whichtune.study.decide import Decide
 from whichtune.study.spaces import Tuning
 from whichtune.study.spec import DataSettings, Settings, Study
 from whichtune.tasks import TASKS
@@ -161,5 +162,12 @@ def settings_page() -> str:
         "with `draws`, `budget` or `seed`. See `tuning.md`.",
         "",
         *settings_table(Tuning),
+        "",
+        "## Decide",
+        "",
+        "In a study file under `decide:`, or `decide: true`; on the command line `--decide`, `--max-seeds` and",
+        "`--budget`. See [seeds where they are needed](statistics.md#seeds-where-they-are-needed).",
+        "",
+        *settings_table(Decide),
     ]
     return "\n".join(parts) + "\n"
