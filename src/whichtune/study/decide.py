@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field, field_validator
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, field_validator
 
 from whichtune.study.frozen import Frozen
 from whichtune.study.numbers import MOST_SEEDS
@@ -42,3 +44,15 @@ def parse_seconds(text: str) -> float:
     if budget is None or budget.unit != "seconds":
         raise ValueError("write a time such as 90s, 20min or 1.5h")
     return budget.amount
+
+
+def _read(value: object) -> object:
+    if isinstance(value, bool):
+        return {} if value else None
+    if value is not None and not isinstance(value, (dict, Decide)):
+        raise ValueError("write true, or a mapping with max_seeds, budget or target")
+    return value
+
+
+# As a study holds it: a mapping, true for the defaults, or nothing.
+WrittenDecide = Annotated[Decide | None, BeforeValidator(_read)]

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import Field, JsonValue, field_validator, model_validator
 
 from whichtune.study.constraints import WrittenConstraint
-from whichtune.study.decide import Decide
+from whichtune.study.decide import WrittenDecide
 from whichtune.study.frozen import Frozen
 from whichtune.study.identity import canonical, later_defaults, run_id
 from whichtune.study.numbers import MOST_JOBS
@@ -344,7 +344,7 @@ class Study(Frozen):
     defaults: Literal[1, 2] = Field(
         2, description="edition of the methods' default learning rates; a folder keeps the one that it was begun with"
     )
-    decide: Decide | None = Field(
+    decide: WrittenDecide = Field(
         None,
         description="begin with `seeds` and add more where they are needed, see below; true is short for `{}`",
     )
@@ -362,15 +362,6 @@ class Study(Frozen):
         "are imported, so name only what you trust",
     )
     published: dict[str, Any] | None = Field(None, description="published figures to set beside the measured ones")
-
-    @field_validator("decide", mode="before")
-    @classmethod
-    def _yes_or_no(cls, value: object) -> object:
-        if isinstance(value, bool):
-            return {} if value else None
-        if value is not None and not isinstance(value, (dict, Decide)):
-            raise ValueError("write true, or a mapping with max_seeds, budget or target")
-        return value
 
     @field_validator("tuning", mode="before")
     @classmethod
