@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from pins.make_judged import judged
 from pins.make_pins import STUDIES, pinned_specs
 from whichtune.compare import compare
 from whichtune.records.store import StudyFolder
@@ -50,6 +51,13 @@ def test_a_stored_study_resumes_with_nothing_to_run(name: str, at_pins: None, tm
     told = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     assert golden.keys() <= told.keys()
     assert differences(measured(golden), measured(told)) == []
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_what_is_made_of_a_stored_study_stays(name: str) -> None:
+    """Figures only: sentences may be said otherwise. Made anew by make_judged.py where the statistics change."""
+    golden = json.loads((PINS / "judged.json").read_text(encoding="utf-8"))[name]
+    assert differences(golden, judged(PINS / name)) == []
 
 
 @pytest.mark.parametrize("name", STUDIES)
