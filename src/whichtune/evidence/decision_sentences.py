@@ -97,10 +97,15 @@ def regret_text(metric: str, row: CandidateFigures) -> str:
     """`expected to cost 0.4 points against the truly best row (at most 1.6 with a chance of 95 %)`."""
     if row.expected_regret is None or row.regret_bound is None:
         return "not judged"
-    if row.regret_bound < NOTHING * METRICS[metric].scale / 100:
-        return "expected to cost nothing against any other"
+    if is_far_ahead(metric, row):
+        return "far ahead of every other"
     bound = amount(metric, row.regret_bound)
     return f"expected to cost {amount(metric, row.expected_regret)} against the truly best row (at most {bound}, 95 %)"
+
+
+def is_far_ahead(metric: str, row: CandidateFigures) -> bool:
+    """Whether there is nothing to lose by choosing the row."""
+    return row.regret_bound is not None and row.regret_bound < NOTHING * METRICS[metric].scale / 100
 
 
 def limit_of(verdict: Verdict) -> float:
@@ -128,6 +133,8 @@ def headline(verdict: Verdict, chosen: CandidateFigures, leader: CandidateFigure
             f"Use {name}: it is the cheapest row that is good enough, {regret_text(metric, chosen)}"
             f"{_saving(verdict.selection_cost, chosen, leader)}."
         )
+    if is_far_ahead(metric, chosen):
+        return f"Use {name}: it is the best row, and no other comes near it."
     if cheaper:
         return (
             f"Use {name}, the best row, {regret_text(metric, chosen)}: no cheaper row is expected to be within "
@@ -145,9 +152,10 @@ def _saving(cost: str, chosen: CandidateFigures, other: CandidateFigures) -> str
 def candidate_sentence(metric: str, row: CandidateFigures) -> str:
     """Where a row stands and what choosing it would cost."""
     label, regret = in_text(row.label), regret_text(metric, row)
+    if row.standing == "best":
+        lead = f"{label} scores highest and is truly the best with a chance of {chance(row.p_best or 0.0)}"
+        return f"{lead}." if is_far_ahead(metric, row) else f"{lead}; choosing it is {regret}."
     sentences = {
-        "best": f"{label} scores highest and is truly the best with a chance of {chance(row.p_best or 0.0)}; choosing "
-        f"it is {regret}.",
         "good enough": f"{label} is good enough: choosing it is {regret}.",
         "undecided": f"{label} may be good enough or not: choosing it is {regret}.",
         "shown worse": f"{label} is not good enough: choosing it is {regret}.",
@@ -243,7 +251,8 @@ def surer(
             "Neither more seeds nor more test texts alone would bring the expected regret below "
             f"{amount(verdict.metric, target)}: both are needed."
         )
-    return f"{listing(ways, 'or').capitalize()} would bring the expected regret below {amount(verdict.metric, target)}."
+    which = listing(ways, "or")
+    return f"{which[:1].upper()}{which[1:]} would bring the expected regret below {amount(verdict.metric, target)}."
 
 
 def _rounded(n: int) -> int:
