@@ -13,9 +13,12 @@ import pytest
 
 from whichtune.compare import compare
 from whichtune.errors import SettingError
+from whichtune.evidence.beforehand import margin_beforehand
 from whichtune.stats.answers import Answers, Row, TestSet
 from whichtune.stats.choice import weigh
+from whichtune.stats.pairs import StudyNoise, compare_scores
 from whichtune.stats.rounds import next_round
+from whichtune.stats.scores import Scores
 from whichtune.stats.trials import Trials
 from whichtune.study.load import parse_study
 from whichtune.study.roles import Role
@@ -153,3 +156,42 @@ def test_a_file_that_asks_for_nonsense_is_refused(wrong: Any) -> None:
 def test_true_is_short_for_the_defaults() -> None:
     assert parse_study({**STUDY, "decide": True}, "s").decide == parse_study({**STUDY, "decide": {}}, "s").decide
     assert parse_study({**STUDY, "decide": False}, "s").decide is None
+
+
+@pytest.mark.parametrize(
+    "seeds, texts, margin, told",
+    [(3, 300, 1.0, "; 1.4 points could be."), (1, 100, 1.0, "; 2.7 points could be."), (3, 1000, 1.0, None)],
+)
+def test_a_margin_out_of_reach_is_told_before_the_first_run(
+    seeds: int, texts: int, margin: float, told: str | None
+) -> None:
+    found = margin_beforehand("accuracy", margin, seeds, texts, 6)
+    assert (found or "").endswith(told or "")
+    assert (found is None) == (told is None)
+
+
+@pytest.mark.parametrize("n", [300, 1000])
+def test_what_is_told_beforehand_is_what_the_tests_say(n: int) -> None:
+    """Rows that answer alike but for one text: equivalent where it was not ruled out, and nowhere else."""
+    rows = []
+    for place in range(6):
+        right = np.ones((3, n))
+        right[0, place] = 0.0
+        rows.append(Scores(right, 1.0))
+    test = compare_scores(rows[0], rows[1], 0.01, True, StudyNoise.of(rows))
+    assert (test.p_equivalence is not None and test.p_equivalence <= 0.05) == (
+        margin_beforehand("accuracy", 1.0, 3, n, 6) is None
+    )
+
+
+def test_it_is_told_by_compare(tmp_path: Path, mail: Path, tiny_gpt2: Path) -> None:
+    value = {**STUDY, "data": {"source": str(mail)}, "model": str(tiny_gpt2), "methods": ["head_only", "last_blocks"]}
+    notes: list[str] = []
+    compare(
+        parse_study(value, "s"),
+        tmp_path / "made",
+        save="none",
+        threads=1,
+        on_event=lambda event: notes.append(event["text"]) if event["event"] == "note" else None,
+    )
+    assert any("can be shown to be equivalent to within 1 point" in note for note in notes)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from whichtune.errors import ModelError, SettingError
+from whichtune.evidence.beforehand import margin_beforehand
 from whichtune.evidence.checks import make_checks
 from whichtune.evidence.judge import judge, judge_round
 from whichtune.evidence.stored import named
@@ -100,6 +101,8 @@ def compare(
             first = first_seeds(study, StudyFolder(place))
         everything, dataset = prepare(with_all_seeds(study), lenient)
         rounds = Rounds(replace(everything, first_seeds=first), study.seeds)
+        for sentence in warned_beforehand(rounds.expansion, dataset):
+            on_event({"event": "note", "text": sentence})
         search = plan_search(rounds.expansion, dataset.without_test())
         folder = StudyFolder(place, create=True)
         _write_study(folder, rounds.expansion, command, search.described() if search else None)
@@ -177,6 +180,15 @@ def _set_aside(folder: StudyFolder, specs: Iterable[RunSpec], tell: Listener) ->
             if fault is not None:
                 place = folder.set_aside(spec.run_id)
                 tell({"event": "note", "text": f"Made again: {named(spec)}, since {fault}; it is kept in {place}."})
+
+
+def warned_beforehand(expansion: Expansion, dataset: AnyDataset) -> list[str]:
+    """What the study cannot show, known before its first run."""
+    study = expansion.study
+    drawing = {spec.label for spec in expansion.specs if spec.seed is not None}
+    texts = len(dataset.splits["test"].ids)
+    found = margin_beforehand(expansion.primary_metric, study.margin, len(study.seeds), texts, len(drawing))
+    return [] if found is None else [found]
 
 
 def load_plugins(study: Study) -> None:

@@ -15,7 +15,7 @@ def print_dry_run(study: Study, out: Path | None, lenient: bool = False) -> None
     """Each run with its predicted cost. With `lenient`, runs whose model cannot be had stand there without one."""
     from whichtune.cli.terminal import print_estimates
     from whichtune.cli.terminal_tuning import print_search
-    from whichtune.compare import prepare
+    from whichtune.compare import prepare, warned_beforehand
     from whichtune.records.store import default_folder
     from whichtune.runs.estimate import estimate_runs, free_disk
     from whichtune.tuning.estimate import estimate_search
@@ -35,5 +35,5 @@ def print_dry_run(study: Study, out: Path | None, lenient: bool = False) -> None
     for label, reason in faults.items():
         text = f"'{label}' cannot be estimated, and would fail: {reason}."
         console().print(text, markup=False, highlight=False, soft_wrap=True)
-    for note in expansion.notes:
+    for note in [*expansion.notes, *warned_beforehand(expansion, dataset)]:
         console().print(note, markup=False, highlight=False, soft_wrap=True)
