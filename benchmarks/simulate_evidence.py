@@ -2,7 +2,7 @@
 
     python benchmarks/simulate_evidence.py --studies 10000
 
-takes about an hour and a half on one core; with --studies 1000 a tenth of that. Parts that evidence.json holds
+takes about half an hour on one core; with --studies 1000 a tenth of that. Parts that evidence.json holds
 already for as many studies are kept, so that it can be interrupted. Exits with 1 where a target is missed. What is
 simulated and what the figures mean: docs/statistics.md.
 """
