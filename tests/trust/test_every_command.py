@@ -34,6 +34,13 @@ def each_run(study: StudyFolder, name: str, make: Callable[[Path], object]) -> N
             replaced(folder / name, make)
 
 
+def linked(place: Path) -> None:
+    """A link in its place, to where it is kept now."""
+    kept = place.with_name("kept")
+    place.rename(kept)
+    place.symlink_to(kept)
+
+
 def lock_of(study: StudyFolder) -> Path:
     """The place of a run's lock, free, where the run is to be made again."""
     (study.path / "precious").write_text("mine")
@@ -63,6 +70,8 @@ HARMS: dict[str, Harm] = {
     "a pipe for the study": lambda study: replaced(study.path / "study.json", os.mkfifo),
     "a file for the runs": lambda study: replaced(study.runs, Path.touch),
     "a loop for the runs": lambda study: replaced(study.runs, lambda p: p.symlink_to(p)),
+    "a link for the runs": lambda study: linked(study.runs),
+    "a link for a run": lambda study: linked(run_folder(study)),
     "a loop for a run": lambda study: replaced(run_folder(study), lambda p: p.symlink_to(p)),
     "a file for a run": lambda study: replaced(run_folder(study), Path.touch),
     "a file for the locks": lambda study: replaced(study.path / "locks", Path.touch),
@@ -79,7 +88,9 @@ HARMS: dict[str, Harm] = {
         study.path / "report.html", lambda p: p.symlink_to(study.path.parent / "elsewhere.html")
     ),
 }
-COMMANDS = ("show", "show a run", "show as JSON", "report", "predict", "compare", "compare, dry")
+COMMANDS = ("show", "show a run", "report", "predict", "compare, dry", "show as JSON", "compare")
+WRITING = COMMANDS[-1]
+APART = 3  # beside the one that writes, these share out the folders in the quick test: each meets two more
 
 
 def words_of(command: str, made: Place) -> tuple[str, ...]:
@@ -96,13 +107,33 @@ def words_of(command: str, made: Place) -> tuple[str, ...]:
     }[command]
 
 
+def quick_ones(command: str) -> list[str]:
+    """The folders that a command meets in the quick test: the one that writes meets all, each other every third."""
+    return list(HARMS) if command == WRITING else list(HARMS)[COMMANDS.index(command) % APART :: APART]
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_prepared_folders(command: str, made: Place, tmp_path: Path) -> None:
+    ask(command, quick_ones(command), made, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_prepared_folder(command: str, made: Place, tmp_path: Path) -> None:
+    ask(command, list(HARMS), made, tmp_path)
+
+
+def test_every_folder_is_met_quickly() -> None:
+    met = {name: sum(name in quick_ones(command) for command in COMMANDS) for name in HARMS}
+    assert met == dict.fromkeys(HARMS, 3)
+
+
+def ask(command: str, names: list[str], made: Place, tmp_path: Path) -> None:
     told, codes = [], set()
-    for number, (name, harm) in enumerate(HARMS.items()):
+    for number, name in enumerate(names):
         here = tmp_path / str(number)
         here.mkdir()
-        harm(StudyFolder(shutil.copytree(made.cwd / "out", here / "out")))
+        HARMS[name](StudyFolder(shutil.copytree(made.cwd / "out", here / "out")))
         case = Case(words_of(command, made), kind="prepared folders")
         found = answer(case, here)
         codes.add(found.code)

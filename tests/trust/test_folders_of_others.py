@@ -12,7 +12,7 @@ import pytest
 
 from command import inside
 from trust.places import MARK, Place, edit_summary, run_of
-from whichtune.records.store import StudyFolder
+from whichtune.records.store import LEADS_OUT, StudyFolder
 from whichtune.records.verify import CHECKSUMS, run_fault, write_checksums
 
 
@@ -33,6 +33,44 @@ def test_what_a_link_leads_to_is_not_removed(study: StudyFolder, tmp_path: Path)
     study.discard(folder.name)
     assert not folder.exists()
     assert run_fault((tmp_path / "elsewhere").rename(tmp_path / folder.name)) is None
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("name", ["runs", "locks", "set-aside", "figures"])
+def test_folders_that_lead_out_are_refused(study: StudyFolder, made: Place, tmp_path: Path, name: str) -> None:
+    place, elsewhere = study.path / name, tmp_path / "elsewhere"
+    place.mkdir(exist_ok=True)
+    shutil.rmtree(study.run_folder(run_of(study, "majority").run_id))  # which a comparison would make
+    place.rename(elsewhere)
+    place.symlink_to(elsewhere)
+    before, told = everything(elsewhere), f"Error: '{place}' {LEADS_OUT}: remove it.\n"
+    assert inside(*made.command, "--out", str(study.path), cwd=made.cwd, code=2).stderr == told
+    for words in (["show"], ["show", "head_only"], ["report", "--no-figures"], ["predict", "head_only", "d.csv"]):
+        said = inside(words[0], str(study.path), *words[1:], cwd=made.cwd, code=2 if name == "runs" else 0)
+        assert said.stderr == told or name != "runs"
+    assert everything(elsewhere) == before
+    assert place.is_symlink()
+
+
+def test_a_run_that_is_a_link_is_made_again(study: StudyFolder, made: Place, tmp_path: Path) -> None:
+    folder, elsewhere = study.run_folder(run_of(study, "majority").run_id), tmp_path / "elsewhere"
+    folder.rename(elsewhere)
+    folder.symlink_to(elsewhere)
+    before = everything(elsewhere)
+    assert LEADS_OUT in " ".join(inside("show", str(study.path)).stdout.split())
+    assert LEADS_OUT in inside("predict", str(study.path), "majority", "d.csv", cwd=made.cwd, code=2).stderr
+    for number in range(2):  # the second link has its own place
+        said = inside(*made.command, "--out", str(study.path), cwd=made.cwd)
+        assert "Made again" in said.stdout + said.stderr
+        assert folder.is_dir()
+        assert not folder.is_symlink()
+        assert len([path for path in (study.path / "set-aside").iterdir() if path.is_symlink()]) == number + 1
+        shutil.rmtree(folder)
+        folder.symlink_to(elsewhere)
+    assert everything(elsewhere) == before
 
 
 @pytest.mark.parametrize("name", ["run.json", CHECKSUMS, "predictions.parquet", "summary.json"])

@@ -13,6 +13,7 @@ from whichtune.evidence.checked import Check
 from whichtune.records.record import RunRecord
 from whichtune.stats.results import Comparison, Evidence, MethodFigures, RunFigures, Verdict
 from whichtune.stats.tuning import TuningFigures
+from whichtune.study.frozen import Listed
 from whichtune.study.resolved import ResolvedStudy
 from whichtune.study.roles import SCHEMA_VERSION
 
@@ -24,8 +25,8 @@ class _Stored(BaseModel):
 class Intervals(_Stored):
     """Figures with intervals: of each run, and of each row over its seeds."""
 
-    runs: list[RunFigures] = []
-    methods: list[MethodFigures] = []
+    runs: Listed[RunFigures] = []
+    methods: Listed[MethodFigures] = []
 
 
 class Summary(_Stored):
@@ -34,12 +35,14 @@ class Summary(_Stored):
 
     schema_version: int = SCHEMA_VERSION
     study: ResolvedStudy
-    runs: list[RunRecord]
-    comparisons: list[Comparison] = []
+    runs: Listed[RunRecord]
+    comparisons: Listed[Comparison] = []
     verdict: Verdict | None = None
     intervals: Intervals = Intervals()
     tuning: TuningFigures | None = None
-    checks: list[Check] = Field([], description="what is asked of every study; empty where an earlier version wrote it")
+    checks: Listed[Check] = Field(
+        [], description="what is asked of every study; empty where an earlier version wrote it"
+    )
     examples_checksum: str | None = Field(None, description="sha256 of examples.parquet")
     checksum: str | None = Field(
         None, description="sha256 of the summary without this, as JSON with sorted keys and without spaces"

@@ -13,6 +13,7 @@ from typing import TypeGuard
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from whichtune.metrics import Split
+from whichtune.study.frozen import Listed
 from whichtune.study.roles import SCHEMA_VERSION, Role
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -50,7 +51,7 @@ class Metrics(_SplitMetrics):
     f1_macro: float
     loss: float | None = Field(description="mean cross-entropy in nats; null where there are no probabilities")
     n: int
-    confusion_matrix: list[list[int]] = []
+    confusion_matrix: Listed[Listed[int]] = []
     truncated: int = Field(0, description="texts cut to the context length")
     duplicates_of_train: int = Field(0, description="examples whose text stands verbatim in train")
     accuracy_without_duplicates: float | None = None
@@ -213,10 +214,10 @@ class RunRecord(_Record):
     stopping: Stopping | None = Field(None, description="null without early stopping")
     error: str | None = None
     error_kind: str | None = Field(None, description="the error's class, such as DivergedError")
-    notes: list[str] = Field([], description="what the run wants its reader to know, such as a fallback")
+    notes: Listed[str] = Field([], description="what the run wants its reader to know, such as a fallback")
     shortcuts: dict[str, JsonValue] = Field({}, description="which parts of the plan were used, and why not others")
     environment: Environment | None = None
-    labels: list[str] = Field([], description="class names in the order of the confusion matrix and the logits")
+    labels: Listed[str] = Field([], description="class names in the order of the confusion matrix and the logits")
     context_length: int | None = Field(None, description="tokens a text could have, resolved")
     room: dict[str, int | None] | None = Field(
         None, description="how the context was shared between text and target, where there are targets"

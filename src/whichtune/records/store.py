@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 CURVES = TypeAdapter(list[CurvePoint])
 EXAMPLES = "examples.parquet"
+LEADS_OUT = "is a link, which may lead out of the study's folder"
 PLAIN_NAME = re.compile(r"[0-9A-Za-z_-]{1,64}")
 LONGEST_NAME = 200  # bytes of a study's name: a file's name may have 255
 
@@ -58,8 +59,10 @@ class StudyFolder:
             self._create()
         elif not self.path.is_dir():
             raise StoreError(f"There is no study folder '{path}': check the path.")
+        self._refuse_links("runs")
 
     def _create(self) -> None:
+        self._refuse_links("runs", "locks", "set-aside", "figures")
         try:
             self.runs.mkdir(parents=True, exist_ok=True)
             (self.path / "locks").mkdir(exist_ok=True)
@@ -70,6 +73,12 @@ class StudyFolder:
             raise StoreError(
                 f"The folder '{self.path}' cannot be written ({error.strerror}): choose another with --out."
             ) from error
+
+    def _refuse_links(self, *names: str) -> None:
+        """Raise StoreError where a folder of the study's leads elsewhere: files are written and removed there."""
+        for place in (self.path / name for name in names):
+            if place.is_symlink():
+                raise StoreError(f"'{place}' {LEADS_OUT}: remove it.")
 
     # -- single files -----------------------------------------------------------------------------
 
@@ -125,6 +134,8 @@ class StudyFolder:
     def fault(self, run_id: str, weights: bool = False) -> str | None:
         """Why a run's folder is not to be believed, as the end of a sentence; None where it is, or there is none."""
         folder = self.run_folder(run_id)
+        if folder.is_symlink():
+            return f"what stands in its place {LEADS_OUT}"
         if os.path.lexists(folder) and not folder.is_dir():
             return "what stands in its place is no folder"
         return run_fault(folder, weights) if (folder / RECORD).exists() else None
@@ -132,7 +143,7 @@ class StudyFolder:
     def set_aside(self, run_id: str) -> Path:
         """Move a run's folder out of the way, so that the run can be made again and nothing is lost."""
         number, place = 1, self.path / "set-aside" / run_id
-        while place.exists():
+        while os.path.lexists(place):
             number += 1
             place = place.with_name(f"{run_id}-{number}")
         try:
@@ -236,8 +247,7 @@ class StudyFolder:
         from filelock import FileLock, Timeout
 
         place = self.path / "locks" / f"{run_id}.lock"
-        if place.is_symlink() or place.parent.is_symlink():
-            raise StoreError(f"'{place}' is a link, which may lead out of the study's folder: remove it.")
+        self._refuse_links("locks", f"locks/{place.name}")
         lock = FileLock(place)
         try:
             lock.acquire(timeout=0)

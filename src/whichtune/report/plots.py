@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from whichtune.errors import StoreError
+from whichtune.records.store import LEADS_OUT
 from whichtune.report.drawing.kinds import Figure
 from whichtune.report.drawing.png import save_png
 from whichtune.report.drawing.sheets import sheets
@@ -19,7 +20,7 @@ def save_figures(figures: Sequence[Figure], folder: Path) -> list[Path]:
     for a folder that is a link, too: pictures are removed there.
     """
     if folder.is_symlink():
-        raise StoreError(f"'{folder}' is a link, which may lead out of the study's folder: remove it.")
+        raise StoreError(f"'{folder}' {LEADS_OUT}: remove it.")
     written = []
     try:
         folder.mkdir(exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
@@ -45,7 +46,8 @@ def wrong_value(error: ValidationError) -> str:
     """What is wrong with the first value that is, without a full stop: `'a.b' is wrong (given: 5): must be a text`."""
     errors = error.errors()
     key = _key(errors[0])
-    wanted = list(dict.fromkeys(words_of(each) for each in errors if _key(each) == key))
+    same = takewhile(lambda each: _key(each) == key, errors)  # those of a key are together, and there may be millions
+    wanted = list(dict.fromkeys(words_of(each) for each in same))
     told = given_words(errors[0].get("input"))
     return (f"'{shown(key)}' is wrong{told}: " if key else "") + _joined(wanted)
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+from typing import Annotated, TypeVar
+
+from pydantic import BaseModel, ConfigDict, FailFast, ValidationInfo, field_validator
 
 from whichtune.study.numbers import check_number
+
+Item = TypeVar("Item")
+# A list in a stored file, read up to the first thing that is wrong in it: somebody's file may have millions.
+Listed = Annotated[list[Item], FailFast()]
 
 
 class Frozen(BaseModel):

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from whichtune.study.frozen import Frozen
+from whichtune.study.frozen import Frozen, Listed
 from whichtune.study.plain import Plain
 from whichtune.study.spaces import Space, Tuning
 from whichtune.study.spec import Study
@@ -32,7 +32,7 @@ class SearchedRow(Frozen):
     """A row's search: its ranges as they are written in a study file, its draws, the number of the selected one."""
 
     spaces: dict[str, Space]
-    draws: list[SearchedDraw]
+    draws: Listed[SearchedDraw]
     selected: int | None = None
 
 
@@ -53,7 +53,7 @@ class ResolvedStudy(Study):
     first_seeds: list[int] | None = Field(
         None, description="the seeds that the study had when its figures were first seen; null: those of today"
     )
-    labels: list[str] = Field([], description="class names in the order of the confusion matrices")
-    runs_resolved: list[ResolvedRun] = Field([], description="every run by its id")
-    notes: list[str] = Field([], description="what a reader must know of the data")
+    labels: Listed[str] = Field([], description="class names in the order of the confusion matrices")
+    runs_resolved: Listed[ResolvedRun] = Field([], description="every run by its id")
+    notes: Listed[str] = Field([], description="what a reader must know of the data")
     command: str | None = Field(None, description="the command as it was typed")
