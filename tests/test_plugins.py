@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -22,11 +23,14 @@ settings: {max_steps: 2, batch_size: 8}
 """
 
 
-def whichtune(*arguments: str, at: Path, path: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """The command in a process of its own, in a folder; `path` is searched for packages as an installed one's is."""
+def whichtune(
+    *arguments: str, at: Path, path: Path | None = None, python: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own, in a folder; `path` is searched for packages, too, and `python` is that of
+    an environment beside ours."""
     places = [str(Path(__file__).parents[1] / "src"), *([str(path)] if path else [])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(places), "COLUMNS": "200"}
-    command = [sys.executable, "-m", "whichtune", *arguments]
+    command = [str(python or sys.executable), "-m", "whichtune", *arguments]
     return subprocess.run(command, cwd=at, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -91,13 +95,18 @@ def test_a_method_of_the_calling_program(guard: str, tmp_path: Path, mail: Path,
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The example package, installed by pip into a folder of its own."""
+    """The Python of an environment beside ours, into which pip has installed the example package; what the package
+    needs it finds in ours."""
     place = tmp_path_factory.mktemp("installed")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(place / "environment")], check=True)
+    python = place / "environment" / "bin" / "python"
+    where = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    site = Path(subprocess.run([python, "-c", where], check=True, capture_output=True, text=True).stdout.strip())
+    (site / "beside.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
-    copy = place / "source"
-    subprocess.run(["cp", "-r", str(PACKAGE), str(copy)], check=True)
-    subprocess.run([*command, "--target", str(place / "site"), str(copy)], check=True, capture_output=True)
-    return place / "site"
+    subprocess.run(["cp", "-r", str(PACKAGE), str(place / "source")], check=True)
+    subprocess.run([*command, "--target", str(site), str(place / "source")], check=True, capture_output=True)
+    return python
 
 
 def test_an_installed_package_adds_a_method_a_metric_and_an_executor(
@@ -106,7 +115,7 @@ def test_an_installed_package_adds_a_method_a_metric_and_an_executor(
     study = STUDY % (mail, tiny_gpt2) + "primary_metric: balanced_accuracy\n"
     (tmp_path / "s.yaml").write_text(study, encoding="utf-8")
     command = ("compare", "s.yaml", "--threads", "1", "--save", "all", "--out", "made", "--executor", "in_turn")
-    done = whichtune(*command, at=tmp_path, path=installed)
+    done = whichtune(*command, at=tmp_path, python=installed)
     assert done.returncode == 0, done.stderr
     found = summary(tmp_path / "made")
     assert all(run["metrics"]["test"]["balanced_accuracy"] is not None for run in found["runs"])
@@ -114,10 +123,10 @@ def test_an_installed_package_adds_a_method_a_metric_and_an_executor(
     assert "test balanced accuracy %" in (tmp_path / "made" / "table.md").read_text(encoding="utf-8")
     assert "balanced accuracy" in (tmp_path / "made" / "report.html").read_text(encoding="utf-8")
     assert (tmp_path / "made" / "in_turn.log").read_text(encoding="utf-8").count("made") == 3
-    assert "0 runs made" in whichtune(*command, at=tmp_path, path=installed).stdout
+    assert "0 runs made" in whichtune(*command, at=tmp_path, python=installed).stdout
     (tmp_path / "new.csv").write_text("text\ncall now\n", encoding="utf-8")
-    assert whichtune("predict", "made", "embeddings", "new.csv", at=tmp_path, path=installed).returncode == 0
-    listed = whichtune("methods", at=tmp_path, path=installed).stdout
+    assert whichtune("predict", "made", "embeddings", "new.csv", at=tmp_path, python=installed).returncode == 0
+    listed = whichtune("methods", at=tmp_path, python=installed).stdout
     lines = [line.strip() for line in listed.splitlines()]
     assert "whichtune-embeddings 1.0" in next(line for line in lines if line.startswith("embeddings"))
     assert "built in" in next(line for line in lines if line.startswith("head_only"))
