@@ -27,6 +27,7 @@ MOVING = {"started_at", "finished_at", "checksum", "command", "cost_ratios", "se
 MOVING |= {"flops", "cache_flops", "cache_made"}
 MEASURED = ("seconds", "memory", "inference_ms", "per_second")
 KILLS = 15  # of each study
+MORE = ("--no-figures", "--save", "all")
 SETTINGS = {"epochs": 4, "context_length": 40}
 WRITING = {"context_length": 60, "max_target_tokens": 16, "max_new_tokens": 8, "batch_size": 4, "warmup_steps": 0}
 CLASSES = {"methods": ["head_only", "last_block", "lora", "full"], "seeds": [0, 1], "baselines": ["majority"]}
@@ -49,23 +50,52 @@ STUDIES: dict[str, dict[str, Any]] = {
         "tuning": {"draws": 3},
     },
 }
+QUICK = {**STUDIES["tuning"], "methods": ["head_only"], "tuning": {"draws": 2}}
+QUICK["settings"] = {"epochs": 1, "context_length": 40}
+RUNS = 4  # of it
 
 
 @dataclass
 class Disturbed:
-    """A study's file, the folder that it is made in, and how often it was killed there and came to its end."""
+    """A study's file, the folder that it is made in, and how often it was killed there and came to its end.
+
+    The `quick` one is killed once some of its runs are there, and goes on in this process, without another's imports.
+    """
 
     file: Path
     out: Path
+    quick: bool = False
     kills: int = 0
     ends: int = 0
 
     def start(self) -> subprocess.Popen:
-        return start_cli(self.file, self.out, "--no-figures", "--save", "all")
+        return start_cli(self.file, self.out, *MORE)
+
+    def moment(self, process: subprocess.Popen, chance: random.Random) -> Callable[[], bool]:
+        """Whether to kill it now: after so much processor time of the command and all that it started, a moment that
+        is the same on a busy machine, or after so many runs."""
+        if self.quick:
+            runs = chance.randint(1, RUNS - 1)
+            return lambda: len(self.run_folders()) >= runs
+        me, seconds = psutil.Process(process.pid), chance.uniform(4.0, 13.0)
+        return lambda: spent(me) >= seconds
+
+    def come_to_its_end(self) -> str:
+        """Go on by the same command, and give what it says."""
+        if self.quick:
+            said = inside("compare", str(self.file), "--out", str(self.out), "--threads", "1", *MORE)
+            return said.stdout + said.stderr
+        last = self.start()
+        text, _ = last.communicate()
+        assert last.returncode == 0, text
+        return str(text)
+
+    def run_folders(self) -> list[Path]:
+        return [record.parent for record in self.out.glob("runs/[!.]*/run.json")]
 
     def complete(self) -> dict[str, bytes]:
         """The records of runs that are there, each whole."""
-        folders = [record.parent for record in self.out.glob("runs/[!.]*/run.json")]
+        folders = self.run_folders()
         assert [fault for folder in folders if (fault := run_fault(folder, weights=True))] == []
         records = {folder.name: (folder / "run.json").read_bytes() for folder in folders}
         assert all(json.loads(record)["status"] == "completed" for record in records.values())
@@ -86,11 +116,10 @@ def summary_of(out: Path) -> Any:
     return stable(json.loads((out / "summary.json").read_text(encoding="utf-8")))
 
 
-def killed_after(process: subprocess.Popen, seconds: float, family_too: bool) -> bool:
-    """SIGKILL after so much processor time of the command and all that it started: a moment that is the same on a
-    busy machine. False where it ended before that."""
+def killed(process: subprocess.Popen, now: Callable[[], bool], family_too: bool) -> bool:
+    """SIGKILL as soon as it is time. False where it ended before that."""
     me, family = psutil.Process(process.pid), []
-    while process.poll() is None and spent(me) < seconds:
+    while process.poll() is None and not now():
         time.sleep(0.01)
     if process.poll() is None:
         family = me.children(recursive=True)
@@ -121,7 +150,8 @@ def kill_and_resume(place: Disturbed, kills: int, undisturbed: Any, chance: rand
     compare its summary, and begin anew. The last one is let come to its end."""
     while place.kills < kills:
         before = place.complete()
-        if not killed_after(place.start(), chance.uniform(4.0, 13.0), chance.random() < 0.5):
+        process = place.start()
+        if not killed(process, place.moment(process, chance), chance.random() < 0.5):
             assert summary_of(place.out) == undisturbed
             place.ends += 1
             shutil.rmtree(place.out)
@@ -130,10 +160,7 @@ def kill_and_resume(place: Disturbed, kills: int, undisturbed: Any, chance: rand
         after = place.complete()
         assert {name: after.get(name) for name in before} == before  # nothing that was complete is lost or made again
     before = place.complete()
-    last = place.start()
-    text, _ = last.communicate()
-    assert last.returncode == 0, text
-    assert "Made again" not in text
+    assert "Made again" not in place.come_to_its_end()
     assert {name: place.complete()[name] for name in before} == before
     assert summary_of(place.out) == undisturbed
     assert not list(place.out.glob("runs/.*"))
@@ -143,27 +170,29 @@ def kill_and_resume(place: Disturbed, kills: int, undisturbed: Any, chance: rand
 def disturb(
     tiny_gpt2: Path, mail: Path, notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[str, int], Disturbed]:
-    def disturb(name: str, kills: int) -> Disturbed:
-        data = notes if STUDIES[name].get("task") else mail
+    def disturb(study: dict[str, Any], kills: int, quick: bool = False) -> Disturbed:
+        data = notes if study.get("task") else mail
         file = tmp_path / "study.yaml"
-        file.write_text(yaml.safe_dump({"data": str(data), "model": str(tiny_gpt2), **STUDIES[name]}), encoding="utf-8")
+        file.write_text(yaml.safe_dump({"data": str(data), "model": str(tiny_gpt2), **study}), encoding="utf-8")
         monkeypatch.setenv("WHICHTUNE_CACHE", str(tmp_path / "calm-cache"))
-        inside("compare", str(file), "--out", str(tmp_path / "calm"), "--threads", "1", "--no-figures", "--save", "all")
+        inside("compare", str(file), "--out", str(tmp_path / "calm"), "--threads", "1", *MORE)
         monkeypatch.setenv("WHICHTUNE_CACHE", str(tmp_path / "cache"))  # a killed writer's, too
-        place = Disturbed(file, tmp_path / "killed")
-        kill_and_resume(place, kills, summary_of(tmp_path / "calm"), random.Random(name))
+        place = Disturbed(file, tmp_path / "killed", quick)
+        kill_and_resume(place, kills, summary_of(tmp_path / "calm"), random.Random(str(study)))
         return place
 
     return disturb
 
 
-def test_killed_at_a_random_moment(disturb: Callable[[str, int], Disturbed]) -> None:
-    assert disturb("tuning", 1).kills == 1
+def test_killed_at_a_random_moment(disturb: Callable[..., Disturbed]) -> None:
+    place = disturb(QUICK, 1, quick=True)
+    assert place.kills == 1
+    assert len(place.run_folders()) == RUNS
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", STUDIES)
-def test_killed_fifteen_times(name: str, disturb: Callable[[str, int], Disturbed]) -> None:
-    place = disturb(name, KILLS)
+def test_killed_fifteen_times(name: str, disturb: Callable[..., Disturbed]) -> None:
+    place = disturb(STUDIES[name], KILLS)
     print(f"\n{name}: {place.kills} kills, {place.ends + 1} studies that came to their end, none of them other")
     assert place.kills == KILLS
