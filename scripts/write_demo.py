@@ -41,6 +41,7 @@ def main() -> None:
         "What `make demo` prints (`whichtune compare --seeds 0`: the embedded model, 2.7 million parameters, on 1,000\n"
         f"generated messages whose word order decides; the best possible is 98 %):\n\n{short}\n\n"
         f"> {headline} One seed: how much another seed would change the figures is unknown.\n\n"
+        "† Measured while another run shared the two cores, as the demo has it.\n\n"
         "![Test accuracy of every row with its interval](docs/images/demo-scores.png)\n"
         "![Test accuracy against training time](docs/images/demo-cost-training_seconds.png)\n"
     )

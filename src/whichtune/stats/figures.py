@@ -60,7 +60,7 @@ def _confusion_interval(row: Row, seed: int | None, test: TestSet, metric: Metri
     """BCa; the linearised normal interval that it tends to above 3,000 examples, where it would take seconds, and
     where resamples lose so many classes that it says nothing. None where no answer is wrong."""
     predictions = row.answers[seed].predictions
-    if np.array_equal(test.labels, predictions):
+    if np.array_equal(test.labels, predictions) or test.n < 2:
         return None
     if test.n <= MOST_RESAMPLED:
         found = confusion_interval(metric.counted_in, test.labels, predictions, test.classes)
