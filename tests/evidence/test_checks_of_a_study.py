@@ -104,7 +104,7 @@ def test_a_plugin_adds_a_check_and_one_that_breaks_says_so(tmp_path: Path) -> No
         with pytest.raises(PluginError, match="cannot be added"):
             register("repeats", "Repeats")(mine)
     assert (found["mine"].status, found["mine"].rows, found["mine"].anchor) == ("warned", ["one"], "")
-    assert found["broken"].status == "not_applicable"
+    assert found["broken"].status == "warned"
     assert "KeyError" in found["broken"].sentence
     assert found["repeats"].anchor == "checks.md#repeats"
     assert "mine" not in CHECKS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from whichtune.evidence.checked import Check
-from whichtune.evidence.checks.base import CHECKS, Finding, Material, StudyCheck, not_applicable
+from whichtune.evidence.checks.base import CHECKS, Finding, Material, StudyCheck, warned
 from whichtune.records.record import CurvePoint, RunRecord
 from whichtune.registry import BUILT_IN
 from whichtune.stats.answers import ReadPredictions, group, load_answers
@@ -45,7 +45,8 @@ def _checked(check: StudyCheck, material: Material) -> Check:
 
 
 def _finding(check: StudyCheck, material: Material) -> Finding:
-    """What the check finds. One from elsewhere that breaks says so: hours of training are not lost to it."""
+    """What the check finds. One from elsewhere that breaks warns of itself: hours of training are not lost to it, and
+    nobody takes a question that was not asked for one that does not arise."""
     source = CHECKS.origin(check.code).source
     if source == BUILT_IN:
         return check.look(material)
@@ -53,4 +54,4 @@ def _finding(check: StudyCheck, material: Material) -> Finding:
         return check.look(material)
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
-        return not_applicable(f"The check from {source} could not be made ({type(error).__name__}: {reason}).")
+        return warned(f"The check from {source} could not be made ({type(error).__name__}: {reason}).")
