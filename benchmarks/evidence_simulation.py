@@ -106,7 +106,7 @@ def _accuracy_of_ability() -> tuple[np.ndarray, np.ndarray]:
     return ability, expit(ability[:, None] + SPREAD * nodes) @ (weights / weights.sum())
 
 
-def _levels(rng: np.random.Generator, mean: FloatArray, sd: float, runs: int) -> FloatArray:
+def run_levels(rng: np.random.Generator, mean: FloatArray, sd: float, runs: int) -> FloatArray:
     """True accuracies `(N, runs)` of runs of one method whose true accuracy is `mean (N,)`."""
     if sd == 0:
         return np.repeat(mean[:, None], runs, axis=1)
@@ -160,7 +160,7 @@ def _draw(rng: np.random.Generator, cell: Cell, studies: int) -> Drawn:
         truth = np.clip(truth + rng.normal(0, cell.spread, truth.shape), 0.5, 0.995)
     means = np.repeat(truth[:, -1:], cell.rows, axis=1) if cell.sparse else truth
     levels = np.stack(
-        [_levels(rng, means[:, row], sd, cell.n_seeds + 1) for row, sd in enumerate(cell.seed_sds)], axis=1
+        [run_levels(rng, means[:, row], sd, cell.n_seeds + 1) for row, sd in enumerate(cell.seed_sds)], axis=1
     )
     right = answers(rng, cell, levels[..., :-1])
     return Drawn(cell, right.mean(axis=-1, dtype=np.float64), pair_squares(right, cell.pairs), truth, levels[..., -1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from evidence_simulation import Cell, FloatArray, answers, holm_rows
+from evidence_simulation import Cell, FloatArray, answers, holm_rows, run_levels
 from whichtune.stats.squares import mean_squares, satterthwaite
 
 
@@ -73,11 +73,10 @@ def run_estimators(cell: Cell, studies: int, seed: int, batch: int = 100) -> dic
     counts = {name: [0.0, 0.0] for name in ESTIMATORS}
     for start in range(0, studies, batch):
         n = min(batch, studies - start)
-        shape = (n, cell.n_seeds)
-        levels = []
-        for mean, sd in zip(cell.means, cell.seed_sds, strict=True):
-            strength = mean * (1 - mean) / sd**2 - 1 if sd else 0.0
-            levels.append(rng.beta(mean * strength, (1 - mean) * strength, shape) if sd else np.full(shape, mean))
+        levels = [
+            run_levels(rng, np.full(n, mean), sd, cell.n_seeds)
+            for mean, sd in zip(cell.means, cell.seed_sds, strict=True)
+        ]
         right = answers(rng, cell, np.stack(levels, axis=1))
         for name, estimator in ESTIMATORS.items():
             p = estimator(right, cell)

@@ -23,7 +23,7 @@ sys.path.insert(0, str(HERE))
 import numpy as np  # noqa: E402
 
 from evidence_pages import points, table  # noqa: E402
-from evidence_simulation import Cell, answers  # noqa: E402
+from evidence_simulation import Cell, answers, run_levels  # noqa: E402
 from simulate_evidence import TRUTHS  # noqa: E402
 from whichtune.stats.answers import Answers, Row, TestSet  # noqa: E402
 from whichtune.stats.choice import Weighed, weigh  # noqa: E402
@@ -42,8 +42,7 @@ def drawn(truth: FloatArray, rng: np.random.Generator) -> FloatArray:
     """Right answers `(K, S, E)` of one study with as many seeds as a row may have."""
     sd = 0.01
     cell = Cell("", tuple(truth), (sd,) * len(truth), MOST, EXAMPLES)
-    strength = truth * (1 - truth) / sd**2 - 1
-    levels = rng.beta((truth * strength)[:, None], ((1 - truth) * strength)[:, None], (len(truth), MOST))
+    levels = run_levels(rng, truth, sd, MOST)
     return answers(rng, cell, levels[None])[0]
 
 

@@ -21,7 +21,7 @@ sys.path.insert(0, str(HERE))
 import numpy as np  # noqa: E402
 
 from evidence_pages import LEAST_COVERED, MOST_FALSE  # noqa: E402
-from evidence_simulation import Cell, answers  # noqa: E402
+from evidence_simulation import Cell, answers, run_levels  # noqa: E402
 from whichtune.metrics import METRICS  # noqa: E402
 from whichtune.stats import StudyNoise, class_scores, closed_pairs, compare_scores  # noqa: E402
 from whichtune.stats.scores import Scores  # noqa: E402
@@ -32,10 +32,11 @@ def f1_rates(cell: Cell, positives: float, studies: int, seed: int) -> dict[str,
     rng = np.random.default_rng(seed)
     count = {"family": 0.0, "coverage": 0.0, "one_model": 0.0}
     for _ in range(studies):
-        levels = np.stack([_levels(rng, m, sd, cell.n_seeds) for m, sd in zip(cell.means, cell.seed_sds, strict=True)])
-        right = answers(rng, cell, levels[None])[0] > 0
+        rows = zip(cell.means, cell.seed_sds, strict=True)
+        levels = np.stack([run_levels(rng, np.array([mean]), sd, cell.n_seeds) for mean, sd in rows], axis=1)
+        right = answers(rng, cell, levels)[0] > 0
         labels = (rng.random(cell.n_examples) < positives).astype(np.int64)
-        methods = [class_scores(METRICS["f1_macro"], labels, np.where(rows, labels, 1 - labels), 2) for rows in right]
+        methods = [class_scores(METRICS["f1_macro"], labels, np.where(each, labels, 1 - labels), 2) for each in right]
         noise = StudyNoise.of(methods)
         tests = [compare_scores(methods[a], methods[b], None, False, noise, brief=True) for a, b in cell.pairs]
         p = np.array([test.p for test in tests])
@@ -44,13 +45,6 @@ def f1_rates(cell: Cell, positives: float, studies: int, seed: int) -> dict[str,
         first, second = (Scores(methods[i].values[:1], methods[i].weight) for i in (0, 1))
         count["one_model"] += float((compare_scores(first, second, None, False).p or 1.0) <= 0.05)
     return {key: value / studies for key, value in count.items()}
-
-
-def _levels(rng: np.random.Generator, mean: float, sd: float, runs: int) -> np.ndarray:
-    if sd == 0:
-        return np.full(runs, mean)
-    strength = mean * (1 - mean) / sd**2 - 1
-    return rng.beta(mean * strength, (1 - mean) * strength, runs)
 
 
 def main() -> int:

@@ -63,13 +63,6 @@ class PairTest:
     def n_seeds(self) -> int:
         return len(self.a_by_seed)
 
-    @property
-    def half_width_90(self) -> float | None:
-        """Half the 90 % interval: equivalence needs it below the margin."""
-        if self.interval_90 is None:
-            return None
-        return (self.interval_90[1] - self.interval_90[0]) / 2
-
     def detectable(self, alpha: float) -> float | None:
         """Smallest true difference that would be shown with a chance of 80 %, at that level."""
         if self.test in CROSSED and self.noise is not None:
