@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from whichtune.errors import ModelError, SettingError
 from whichtune.evidence.beforehand import margin_beforehand
 from whichtune.evidence.checks import make_checks
-from whichtune.evidence.judge import judge, judge_round
+from whichtune.evidence.judge import judge_round, judge_trials, trials_of
 from whichtune.evidence.stored import named
 from whichtune.evidence.summary import Summary, build_summary
 from whichtune.executors.base import Executor, ExecutorOptions, executor_of
@@ -288,8 +288,9 @@ def write_summary(
     records = [_record_of(folder, spec, expansion) for spec in expansion.specs]
     tuning = None if search is None else search_figures(search, folder)
     study = resolved(expansion, command, search.described(tuning) if search else None)
-    evidence = judge(study, records, folder.predictions, tuning)
-    checks = make_checks(study, records, evidence, folder.predictions, folder.curves)
+    trials = trials_of(study, records, folder.predictions)
+    evidence = judge_trials(study, trials, tuning)
+    checks = make_checks(study, trials, evidence, folder.curves)
     summary = build_summary(study, records, evidence, checks)
     if (folder.path / EXAMPLES).is_file():
         summary = summary.model_copy(update={"examples_checksum": sha256_file(folder.path / EXAMPLES)})

@@ -8,6 +8,7 @@ from typing import Any
 from stats.study_files import StudyOnDisk, evidence
 from whichtune.evidence.checked import Check
 from whichtune.evidence.checks import make_checks
+from whichtune.evidence.judge import trials_of
 from whichtune.records.record import CurvePoint
 from whichtune.stats.tuning import TuningFigures
 
@@ -37,7 +38,8 @@ def checks_of(
     """By code; `curves` by the label of a row, the same for all its runs."""
     of_run = {run.run_id: curves[run.label] for run in study.records if curves and run.label in curves}
     shown = evidence(study).model_copy(update={"tuning": tuning})
-    found = make_checks(study.resolved, study.records, shown, study.read, lambda run_id: of_run.get(run_id, []))
+    trials = trials_of(study.resolved, study.records, study.read)
+    found = make_checks(study.resolved, trials, shown, lambda run_id: of_run.get(run_id, []))
     return {check.code: check for check in found}
 
 

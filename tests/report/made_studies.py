@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from whichtune.evidence.checks import make_checks
-from whichtune.evidence.judge import judge
+from whichtune.evidence.judge import judge_trials, trials_of
 from whichtune.evidence.summary import build_summary
 from whichtune.metrics import metrics_of
 from whichtune.records.record import Cost, Environment, Metrics, MetricsBySplit, RunRecord, RunStatus
@@ -185,8 +185,9 @@ class MadeStudy:
         summary: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "study": self.study}
         if verdict:
             study = ResolvedStudy.model_validate(self.study)
-            evidence = judge(study, self.records, self.folder.predictions, self._tuning())
-            checks = make_checks(study, self.records, evidence, self.folder.predictions, self.folder.curves)
+            trials = trials_of(study, self.records, self.folder.predictions)
+            evidence = judge_trials(study, trials, self._tuning())
+            checks = make_checks(study, trials, evidence, self.folder.curves)
             summary = build_summary(study, self.records, evidence, checks).to_json()
         else:  # as a study that was never judged
             summary["runs"] = [record.model_dump(mode="json") for record in self.records]

@@ -44,7 +44,11 @@ def judge(
     `predictions.parquet`; `tuning` is what a search for settings showed. Raises DataError where runs were
     tested on different examples.
     """
-    trials = trials_of(study, records, read_predictions)
+    return judge_trials(study, trials_of(study, records, read_predictions), tuning)
+
+
+def judge_trials(study: ResolvedStudy, trials: Trials, tuning: TuningFigures | None = None) -> Evidence:
+    """`judge` of rows whose answers are read already."""
     rows, test, metric = trials.rows, trials.test, study.primary_metric
     best = best_row(rows.values(), metric, study.selection_cost, study.require)
     baseline = find_baseline(study, rows)

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from whichtune.evidence.checked import Check
 from whichtune.evidence.checks.base import CHECKS, Finding, Material, StudyCheck, warned
-from whichtune.records.record import CurvePoint, RunRecord
+from whichtune.records.record import CurvePoint
 from whichtune.registry import BUILT_IN
-from whichtune.stats.answers import ReadPredictions, group, load_answers
 from whichtune.stats.results import Evidence
+from whichtune.stats.trials import Trials
 from whichtune.study.resolved import ResolvedStudy
 
 
 def make_checks(
     study: ResolvedStudy,
-    records: Sequence[RunRecord],
+    trials: Trials,
     evidence: Evidence,
-    read_predictions: ReadPredictions,
     read_curves: Callable[[str], list[CurvePoint]],
 ) -> list[Check]:
     """Every check's finding, in the order of the table.
 
-    Reads stored records, predictions and curves only; trains nothing and loads no torch.
+    `trials` are the rows with their answers as they were judged, `read_curves(run_id)` the curves of a run. Trains
+    nothing and loads no torch.
     """
-    rows = group(records)
-    test = load_answers(rows.values(), read_predictions, len(study.labels) or None)
-    material = Material(study, rows, test, evidence, read_curves)
+    material = Material(study, trials.rows, trials.test, evidence, read_curves)
     return [_checked(check, material) for check in CHECKS.values()]
 
 
