@@ -56,9 +56,9 @@ def test_weights_that_do_not_prove_themselves_are_not_kept(study: StudyFolder) -
         transposed(folder / "baseline.safetensors")
         from whichtune.records.verify import spec_of
         from whichtune.runs.predict import _known
-        from whichtune.runs.proof import predict_proven
+        from whichtune.runs.proof import proven
 
-        predict_proven(spec_of(record), record, folder, [], _known(study, record))
+        proven(spec_of(record), record, folder, _known(study, record))
 
     study.write_run(record, predictions=before, save=save)
     stored = study.read_run(record.run_id)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from whichtune.cli import choices, published
+from whichtune.cli import choices, predict, published, serve
 from whichtune.cli.arguments import load_plugins
 from whichtune.cli.asked import check_folder, is_parser_error, parse_bytes, parser_sentence
 from whichtune.cli.dry_run import print_dry_run
-from whichtune.cli.screen import console, debug_wanted, remember_command, safe_json, say, typed_command, write_data
+from whichtune.cli.screen import console, debug_wanted, remember_command, safe_json, say, typed_command
 from whichtune.errors import WhichtuneError
 
 if TYPE_CHECKING:
@@ -222,27 +222,6 @@ def cache(
 
 
 @app.command()
-def predict(
-    folder: choices.StudyDir,
-    run: Annotated[str, typer.Argument(help="Run id, label, or LABEL:SEED.")],
-    file: Annotated[Path, typer.Argument(help="Texts: .txt with one a line, or a table.")],
-    text_column: choices.TextColumn = None,
-    out: Annotated[Path | None, typer.Option(help="Write CSV here instead of printing it.")] = None,
-    remote_code: Annotated[
-        bool, typer.Option("--remote-code", help="Let the model's own Python code run; only if you trust it.")
-    ] = False,
-) -> None:
-    """Classify a file of texts with a saved run."""
-    from whichtune.records.store import StudyFolder
-    from whichtune.report.cells import as_csv
-    from whichtune.runs.predict import find_run, predict_file
-
-    place = StudyFolder(folder)
-    table = predict_file(place, find_run(place, run), file, text_column, remote_code)
-    write_data(as_csv(table), out)
-
-
-@app.command()
 def methods(name: Annotated[str | None, typer.Argument(help="One method, in full.")] = None) -> None:
     """List the methods and baselines, or show one method's card."""
     from whichtune.cli.terminal import print_method, print_methods
@@ -384,6 +363,8 @@ def main() -> None:
 
 
 published.add_to(app)
+predict.add_to(app)
+serve.add_to(app)
 
 if __name__ == "__main__":
     main()

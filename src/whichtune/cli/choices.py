@@ -42,3 +42,6 @@ Jobs = Annotated[
     int | None,
     typer.Option(min=1, max=MOST_JOBS, help="Runs made at a time; their times are then those of a shared machine."),
 ]
+RemoteCode = Annotated[
+    bool, typer.Option("--remote-code", help="Let the model's own Python code run; only if you trust it.")
+]

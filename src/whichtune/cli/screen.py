@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shlex
+import shutil
 import sys
-from collections.abc import Iterable
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-from whichtune.errors import WhichtuneError
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 # What moves a terminal's cursor, gives it commands or turns text around; lone surrogates cannot be written at all.
 UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+IN_MEMORY = 1 << 20  # bytes of data to be printed that wait in memory
 
 
 def safe(text: str) -> str:
@@ -34,15 +38,24 @@ def say(text: str, stderr: bool = False) -> None:
     print(safe(text), file=sys.stderr if stderr else sys.stdout)
 
 
-def write_data(text: str, out: Path | None) -> None:
-    """Write data for other programs as they are, into a file or to standard output; to a terminal safely."""
-    if out is None:
-        sys.stdout.write(safe(text) if sys.stdout.isatty() else text)
-        return
-    try:
-        out.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise WhichtuneError(f"'{out}' cannot be written: {error.strerror}.") from error
+@contextmanager
+def whole_output() -> Iterator[IO[bytes]]:
+    """Takes data for other programs and prints all of it at the end, or nothing; to a terminal safely.
+
+    What is long waits on disk.
+    """
+    with tempfile.SpooledTemporaryFile(IN_MEMORY) as handle:
+        yield handle
+        handle.seek(0)
+        sys.stdout.flush()
+        raw = None if sys.stdout.isatty() else getattr(sys.stdout, "buffer", None)
+        if raw is not None:
+            shutil.copyfileobj(handle, raw)
+            raw.flush()
+            return
+        show = safe if sys.stdout.isatty() else str
+        for line in io.TextIOWrapper(handle, encoding="utf-8", newline=""):
+            sys.stdout.write(show(line))
 
 
 def console(stderr: bool = False) -> Console:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,7 @@ from whichtune.errors import DataError
 SEPARATORS = (",", ";", "\t", "|")
 SEPARATOR_NAMES = {"\t": "tab", " ": "blank"}
 SAMPLE = 50  # rows by which a separator is judged
+MOST_LINES = 100_000  # of one row, where rows are read one by one
 FIRST_LINE = re.compile(r'^"?sep=([^"\w\r\n])"?[\r\n]*$')  # as some spreadsheets write it
 
 
@@ -69,6 +71,64 @@ def read_rows(text: str, place: str, usual: str, separator: str | None = None) -
     header, body = records[0].fields, [record.fields for record in records[1:]]
     rows = _fitted(body, len(header), place, chosen, notes)
     return Rows(_names(header, place, notes), rows, notes)
+
+
+def stream_records(lines: Iterator[str], place: str, usual: str) -> tuple[list[str], Iterator[list[str | None]]]:
+    """The columns' names of a CSV or TSV text, and its rows one after the other with as many fields.
+
+    The separator, and whether rows begin with a number that the header lacks, are told by the first rows alone. Raises
+    DataError, in the middle of the rows too, for an open quote or a row that does not fit.
+    """
+    sample = list(itertools.islice(lines, 4 * SAMPLE))
+    given = FIRST_LINE.match(sample[0]) if sample else None
+    if given:
+        sample = sample[1:]
+    if not any(line.strip() for line in sample):
+        raise DataError(f"{place} cannot be read as {'tsv' if usual == chr(9) else 'csv'}: it begins with empty lines.")
+    separator = given.group(1) if given else _separator(sample, usual)
+    records = _one_by_one(itertools.chain(sample, lines), separator, place)
+    header = next(records)
+    first = list(itertools.islice(records, SAMPLE))
+    numbered = bool(first) and all(len(fields) == len(header) + 1 for fields in first)
+    numbered = numbered and _counted([fields[0].strip() for fields in first])
+
+    def rows() -> Iterator[list[str | None]]:
+        for row, fields in enumerate(itertools.chain(first, records), start=1):
+            yield _fit(fields[1:] if numbered else fields, len(header), row, place, separator)
+
+    return _names(header, place, []), rows()
+
+
+def _one_by_one(lines: Iterator[str], separator: str, place: str) -> Iterator[list[str]]:
+    """Every row that is not blank. Raises DataError for a quote that runs on where it should not."""
+    taken: list[str] = []
+    ended = False
+
+    def noted() -> Iterator[str]:
+        nonlocal ended
+        for line in lines:
+            taken.append(line)
+            if len(taken) > MOST_LINES:
+                return  # of one row: its quote is open
+            yield line
+        ended = True
+
+    row, reader = 0, csv.reader(noted(), delimiter=separator)
+    while True:
+        with _large_fields():  # for one row: what is set for the whole process is put back
+            fields = next(reader, None)
+        if fields is None:
+            return
+        if len(taken) > 1 or not _is_blank(taken[0], separator):
+            fault = _quote_fault(taken, separator) if len(taken) > 1 or ended else None
+            if fault and (len(taken) > 1 or "unexpected end" in fault):
+                where = f"Row {row}" if row else "The header"
+                raise DataError(
+                    f"{where} of {place} opens a quote that is not closed there: remove the quote or double it."
+                )
+            yield fields
+            row += 1
+        taken.clear()
 
 
 def _separator(lines: Sequence[str], usual: str) -> str:
@@ -195,16 +255,9 @@ def _fitted(body: list[list[str]], width: int, place: str, separator: str, notes
         notes.append(f"The rows of {place} begin with their number, which the header lacks: it is left out.")
         body = [fields[1:] for fields in body]
     extra, short = 0, []
+    rows = []
     for row, fields in enumerate(body, start=1):
-        if max(map(len, fields), default=0) > LARGEST_CELL:
-            raise DataError(f"Row {row} of {place} has a field of more than {LARGEST_CELL:,} characters: shorten it.")
-        if any(value.strip() for value in fields[width:]):
-            columns = "1 column" if width == 1 else f"{width:,} columns"
-            name = SEPARATOR_NAMES.get(separator, f"'{separator}'")
-            raise DataError(
-                f"Row {row} of {place} has {len(fields):,} fields, but the header has {columns}: put a text that holds "
-                f"a {name} in quotes."
-            )
+        rows.append(_fit(fields, width, row, place, separator))
         extra += len(fields) > width
         if len(fields) < width:
             short.append(row)
@@ -213,7 +266,21 @@ def _fitted(body: list[list[str]], width: int, place: str, separator: str, notes
     if short:
         more = f" and {len(short) - 1:,} more" if len(short) > 1 else ""
         notes.append(f"Row {short[0]}{more} of {place} has fewer fields than the header: those at its end are empty.")
-    return [[*fields[:width], *[None] * (width - len(fields))] for fields in body]
+    return rows
+
+
+def _fit(fields: list[str], width: int, row: int, place: str, separator: str) -> list[str | None]:
+    """A row with `width` fields. Raises DataError where what it has more is not empty, or a field is too long."""
+    if max(map(len, fields), default=0) > LARGEST_CELL:
+        raise DataError(f"Row {row} of {place} has a field of more than {LARGEST_CELL:,} characters: shorten it.")
+    if any(value.strip() for value in fields[width:]):
+        columns = "1 column" if width == 1 else f"{width:,} columns"
+        name = SEPARATOR_NAMES.get(separator, f"'{separator}'")
+        raise DataError(
+            f"Row {row} of {place} has {len(fields):,} fields, but the header has {columns}: put a text that holds "
+            f"a {name} in quotes."
+        )
+    return [*fields[:width], *[None] * (width - len(fields))]
 
 
 def _counted(numbers: list[str]) -> bool:

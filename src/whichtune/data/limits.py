@@ -161,6 +161,11 @@ def refuse_other_format(content: bytes, place: str, expected: str) -> None:
 
 def decode(content: bytes, place: str) -> str:
     """UTF-8, or UTF-16 and UTF-32 with their mark. Raises DataError that names what the text seems to be."""
+    return _decode(content, place, encoding_of(content, place))
+
+
+def encoding_of(content: bytes, place: str) -> str:
+    """How a text is encoded, by its first bytes. Raises DataError for UTF-16 without its mark."""
     for mark, encoding in (
         (b"\xef\xbb\xbf", "utf-8-sig"),
         (b"\xff\xfe\0\0", "utf-32"),
@@ -169,10 +174,10 @@ def decode(content: bytes, place: str) -> str:
         (b"\xfe\xff", "utf-16"),
     ):
         if content.startswith(mark):
-            return _decode(content, place, encoding)
+            return encoding
     if content[:4000].count(0) > len(content[:4000]) // 4:
         raise DataError(f"{place} is not UTF-8: it seems to be UTF-16 without its mark; save it as UTF-8.")
-    return _decode(content, place, "utf-8")
+    return "utf-8"
 
 
 def _decode(content: bytes, place: str, encoding: str) -> str:

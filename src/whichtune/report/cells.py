@@ -25,8 +25,8 @@ def written_cell(text: str) -> str:
     return text.strip()
 
 
-def as_csv(table: pd.DataFrame) -> str:
+def as_csv(table: pd.DataFrame, separator: str = ",", header: bool = True) -> str:
     """A table for other programs; its columns of numbers stay as they are."""
     texts = [name for name in table.columns if table[name].dtype.kind not in "biuf"]
     marked = table.assign(**{name: [cell(value) for value in table[name]] for name in texts})
-    return str(marked.rename(columns=cell).to_csv(index=False, lineterminator="\n"))
+    return str(marked.rename(columns=cell).to_csv(index=False, header=header, sep=separator, lineterminator="\n"))

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from whichtune.data.texts import read_texts
+from whichtune.data.streamed import TextFile
 from whichtune.errors import StoreError
 from whichtune.evidence.stored import SUMMARY, read_summary, run_doubt
 from whichtune.records.record import RunRecord, RunStatus
 from whichtune.records.store import StudyFolder
 from whichtune.records.verify import spec_of
 from whichtune.registry import did_you_mean
-from whichtune.runs.proof import Known, known_answers, predict_proven
+from whichtune.runs.proof import Known, known_answers, proven
+from whichtune.study.spec import RunSpec
 from whichtune.tasks import task_of
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from whichtune.tasks.base import Answerer
 
 RUN_ID = re.compile("[0-9a-f]{16}")
 
@@ -63,14 +68,20 @@ def _named(folder: StudyFolder, wanted: str, records: list[RunRecord]) -> RunRec
     return found[0]
 
 
-def predict_file(
-    folder: StudyFolder, record: RunRecord, file: Path, text_column: str | None, remote_code: bool = False
-) -> pd.DataFrame:
-    """What the run's task makes of each row of a file: columns text and prediction, and what else it has to say.
+@dataclass(frozen=True)
+class Opened:
+    """A saved run that has proved itself, loaded: `answer` gives the table of `Task.predict` for texts."""
 
-    A .txt file holds one text a line. `remote_code` lets the model's own Python code run: that the run's record allows
-    it is no word of the caller's. Raises StoreError where the run was not saved or is not what it was, DataError for
-    the file.
+    record: RunRecord
+    spec: RunSpec
+    answer: Answerer
+
+
+def open_run(folder: StudyFolder, record: RunRecord, remote_code: bool = False) -> Opened:
+    """Load a saved run.
+
+    `remote_code` lets the model's own Python code run: that the run's record allows it is no word of the caller's.
+    Raises StoreError where the run was not saved or is not what it was.
     """
     spec = spec_of(record)
     if spec.remote_code and not remote_code:
@@ -79,9 +90,35 @@ def predict_file(
             "let it run with --remote-code."
         )
     place = saved_in(folder, record)
-    task = task_of(spec)
-    texts = read_texts(file, text_column or spec.data.text_column, task.columns.texts)
-    return predict_proven(spec, record, place, texts, _known(folder, record))
+    return Opened(record, spec, proven(spec, record, place, _known(folder, record)))
+
+
+def predict_texts(opened: Opened, pieces: Iterable[list[str]]) -> Iterator[pd.DataFrame]:
+    """The table of each piece of many texts, in their order."""
+    done = 0
+    for texts in pieces:
+        yield opened.answer(texts, done)
+        done += len(texts)
+
+
+def texts_for(record: RunRecord, file: Path, text_column: str | None) -> TextFile:
+    """A file's texts, read as the run's task names its columns. Raises DataError for the file."""
+    spec = spec_of(record)
+    return TextFile(file, text_column or spec.data.text_column, task_of(spec).columns.texts)
+
+
+def predict_file(
+    folder: StudyFolder, record: RunRecord, file: Path, text_column: str | None, remote_code: bool = False
+) -> pd.DataFrame:
+    """What the run's task makes of each row of a file: columns text and prediction, and what else it has to say.
+
+    A .txt file holds one text a line. Raises as `open_run` does, and DataError for the file.
+    """
+    import pandas as pd
+
+    opened = open_run(folder, record, remote_code)
+    pieces = texts_for(record, file, text_column).pieces()
+    return pd.concat(predict_texts(opened, pieces), ignore_index=True)
 
 
 def _known(folder: StudyFolder, record: RunRecord) -> Known | None:

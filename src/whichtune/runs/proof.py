@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from whichtune.tasks.base import Answerer
+
 PROVED = 10
 
 
@@ -40,20 +42,18 @@ def known_answers(predictions: pd.DataFrame | None, texts: Mapping[str, str]) ->
     return Known([texts[str(example)] for example in chosen["example_id"]], chosen)
 
 
-def predict_proven(
-    spec: RunSpec, record: RunRecord, folder: Path, texts: list[str], known: Known | None
-) -> pd.DataFrame:
-    """What a saved run makes of new texts, once it has given the recorded answers to the known ones.
+def proven(spec: RunSpec, record: RunRecord, folder: Path, known: Known | None) -> Answerer:
+    """A saved run, loaded, once it has given the recorded answers to the known texts.
 
     Raises StoreError where it gives others: then what was saved is not what was tested.
     """
-    first = known.texts if known is not None else []
     task = task_of(spec)
-    table = task.predict(spec, record, folder, [*first, *texts])
-    again = table.iloc[: len(first)].reset_index(drop=True)
-    if known is not None and not task.gives_again(spec, record, again, known.recorded.reset_index(drop=True)):
+    answer = task.ready(spec, record, folder)
+    if known is not None and not task.gives_again(
+        spec, record, answer(known.texts), known.recorded.reset_index(drop=True)
+    ):
         raise StoreError(
             f"What was saved of '{record.label}' does not give its recorded predictions again: make the run again "
             "with --save all."
         )
-    return table.iloc[len(first) :].reset_index(drop=True)
+    return answer

@@ -108,7 +108,7 @@ def _proven(
     spec: RunSpec, dataset: AnyDataset, result: RunResult, save: Callable[[Path], None]
 ) -> Callable[[Path], None]:
     """`save` that has what it wrote answer a few test texts as the run did. Raises StoreError where it does not."""
-    from whichtune.runs.proof import known_answers, predict_proven
+    from whichtune.runs.proof import known_answers, proven
 
     test = dataset.splits["test"]
     known = known_answers(result.predictions, dict(zip(test.ids, test.texts, strict=True)))
@@ -116,7 +116,7 @@ def _proven(
     def save_proven(folder: Path) -> None:
         save(folder)
         if known is not None:
-            predict_proven(spec, result.record, folder, [], known)
+            proven(spec, result.record, folder, known)
 
     return save_proven
 

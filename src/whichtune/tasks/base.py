@@ -84,6 +84,13 @@ class Judged:
     notes: list[str] = field(default_factory=list)
 
 
+class Answerer(Protocol):
+    """A saved run, loaded once to answer again and again."""
+
+    def __call__(self, texts: list[str], first: int = 0) -> pd.DataFrame:
+        """`Task.predict`'s table of one text or more; sentences on a text count its row from `first`, rows before."""
+
+
 class NoTaskSettings(BaseModel):
     """A task without settings of its own."""
 
@@ -250,6 +257,14 @@ class Task(ABC, Generic[DatasetT, ModelT, EncodedT, ForwardT]):
     def predict(self, spec: RunSpec, record: RunRecord, folder: Path, texts: list[str]) -> pd.DataFrame:
         """What a completed run, a baseline among them, makes of new texts: a table with column `text`, then
         `prediction`. The run's `folder` has what it saved."""
+
+    def ready(self, spec: RunSpec, record: RunRecord, folder: Path) -> Answerer:
+        """`predict` for who comes again with more texts. What it needs may be loaded here, once."""
+
+        def answer(texts: list[str], first: int = 0) -> pd.DataFrame:
+            return self.predict(spec, record, folder, texts)
+
+        return answer
 
     def gives_again(self, spec: RunSpec, record: RunRecord, again: pd.DataFrame, recorded: pd.DataFrame) -> bool:
         """Whether `predict`'s table of a few test texts is what was recorded of them, rounding apart.

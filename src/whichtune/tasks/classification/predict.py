@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -29,8 +29,11 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
     from whichtune.models.heads import Classifier
+    from whichtune.tasks.base import Answerer
 
 
+# Larger batches are slower on a CPU: more of their tokens are padding, and less fits its caches.
+CPU_BATCH = 16
 # How much a probability may differ when a text is computed again in another batch.
 PROBABILITY_TOLERANCE = {"float32": 0.005, "bf16": 0.1, "fp16": 0.1}
 
@@ -45,22 +48,62 @@ def same_answers(spec: RunSpec, labels: list[str], again: pd.DataFrame, recorded
     return found.shape == shares.shape and bool((np.abs(found - shares) <= PROBABILITY_TOLERANCE[spec.precision]).all())
 
 
+class Scorer(Protocol):
+    """A loaded run: logits (n, C) of texts; sentences on a text count its row from `first`, rows before."""
+
+    def __call__(self, texts: list[str], first: int = 0) -> np.ndarray: ...
+
+
 def new_logits(spec: RunSpec, record: RunRecord, folder: Path, texts: list[str]) -> np.ndarray:
     """Logits (n, C) of texts, from a run rebuilt from its spec and from what it saved in `folder`."""
+    return ready_logits(spec, record, folder)(texts)
+
+
+def ready_table(spec: RunSpec, record: RunRecord, folder: Path) -> Answerer:
+    """A saved run, loaded: texts to a table of them, the predicted class names and a probability for each class."""
+    score = ready_logits(spec, record, folder)
+
+    def answer(texts: list[str], first: int = 0) -> pd.DataFrame:
+        import pandas as pd
+
+        logits = score(texts, first)
+        shares = softmax(logits, axis=1)
+        columns = {f"probability of {name}": shares[:, i] for i, name in enumerate(record.labels)}
+        return pd.DataFrame({"text": texts, "prediction": [record.labels[i] for i in logits.argmax(axis=1)], **columns})
+
+    return answer
+
+
+def ready_logits(spec: RunSpec, record: RunRecord, folder: Path) -> Scorer:
+    """What gives the logits of a run that is rebuilt from its spec and from what it saved in `folder`."""
     if record.role is Role.BASELINE:
-        logits = fitted_baseline(record.method).load(folder).logits(texts)
-        fitted = fitted_classes(spec, record.labels)
-        if logits.shape != (len(texts), len(fitted)):
-            raise StoreError(f"What was saved in {folder.name} knows other classes than the run: make it again.")
-        return logits_of_all(logits, fitted, len(record.labels))
+        return _baseline(spec, record, folder)
     classifier, tokenizer = build_classifier(spec, len(record.labels))
     load_trained_state(classifier, folder / "weights.safetensors")
     classifier.to(spec.device).eval()
     limit = _limit(spec, record, classifier.backbone.config)
-    tokens, _ = tokenise(texts, tokenizer, limit, spec.long_texts_keep, "text", [str(i) for i in range(len(texts))])
     rows = rows_of_embeddings(classifier.backbone.config)
-    refuse_tokens_beyond(rows, tokens, "text in row", [str(i + 1) for i in range(len(texts))])
-    return _logits(spec, classifier, tokenizer, tokens, limit)
+
+    def score(texts: list[str], first: int = 0) -> np.ndarray:
+        names = [str(first + i + 1) for i in range(len(texts))]
+        tokens, _ = tokenise(texts, tokenizer, limit, spec.long_texts_keep, "text in row", names)
+        refuse_tokens_beyond(rows, tokens, "text in row", names)
+        return _logits(spec, classifier, tokenizer, tokens, limit)
+
+    return score
+
+
+def _baseline(spec: RunSpec, record: RunRecord, folder: Path) -> Scorer:
+    fitted = fitted_baseline(record.method).load(folder)
+    classes = fitted_classes(spec, record.labels)
+
+    def score(texts: list[str], first: int = 0) -> np.ndarray:
+        logits = fitted.logits(texts)
+        if logits.shape != (len(texts), len(classes)):
+            raise StoreError(f"What was saved in {folder.name} knows other classes than the run: make it again.")
+        return logits_of_all(logits, classes, len(record.labels))
+
+    return score
 
 
 def _limit(spec: RunSpec, record: RunRecord, config: PretrainedConfig) -> int:
@@ -75,7 +118,8 @@ def _logits(
 ) -> np.ndarray:
     """Logits (n, C) float32 in the texts' order, in batches of similar length, padded as the run's were."""
     device, pad_id = torch.device(spec.device), pad_id_of(tokenizer)
-    size = 1 if spec.padding == "none" else EVALUATION_BATCH
+    size = CPU_BATCH if spec.device == "cpu" else EVALUATION_BATCH
+    size = 1 if spec.padding == "none" else size
     found: dict[int, np.ndarray] = {}
     with torch.no_grad():
         for rows in by_length([len(ids) for ids in tokens], size):

@@ -11,7 +11,7 @@ from whichtune.errors import SettingError
 from whichtune.records.record import Metrics, MetricsBySplit
 from whichtune.study.roles import Role
 from whichtune.study.spec import DataSettings, RunSpec, Settings
-from whichtune.tasks.base import FittedBaseline, Judged, Task, register
+from whichtune.tasks.base import Answerer, FittedBaseline, Judged, Task, register
 from whichtune.tasks.classification.model import build_classifier, encode_for
 from whichtune.wording import plural
 
@@ -168,17 +168,16 @@ class Classification(Task["Dataset", "Classifier", "Encoded", "Forward"]):
 
     def predict(self, spec: RunSpec, record: RunRecord, folder: Path, texts: list[str]) -> pd.DataFrame:
         """The texts, the predicted class names, and a probability for each class."""
-        import pandas as pd
-        from scipy.special import softmax
+        from whichtune.tasks.classification.predict import ready_table
 
-        from whichtune.tasks.classification.predict import new_logits
+        return ready_table(spec, record, folder)(texts)
 
-        logits = new_logits(spec, record, folder, texts)
-        shares = softmax(logits, axis=1)
-        table = pd.DataFrame({"text": texts, "prediction": [record.labels[i] for i in logits.argmax(axis=1)]})
-        for i, name in enumerate(record.labels):
-            table[f"probability of {name}"] = shares[:, i]
-        return table
+    def ready(self, spec: RunSpec, record: RunRecord, folder: Path) -> Answerer:
+        from whichtune.tasks.classification.predict import ready_table
+
+        if type(self).predict is not Classification.predict:
+            return super().ready(spec, record, folder)  # a task of this kind that predicts in its own way
+        return ready_table(spec, record, folder)
 
     def gives_again(self, spec: RunSpec, record: RunRecord, again: pd.DataFrame, recorded: pd.DataFrame) -> bool:
         """By every class's probability; by the names alone where a task of this kind gives none."""

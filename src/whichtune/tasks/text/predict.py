@@ -10,14 +10,20 @@ from whichtune.study.spec import RunSpec
 from whichtune.tasks.text.model import build_language_model, decode, encoder_of, write_texts, writing_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
-def write_new(spec: RunSpec, room: Room, weights: Path, texts: list[str]) -> list[str]:
-    """The written texts of a run whose record says that the context was shared out as `room`."""
+def ready_writer(spec: RunSpec, room: Room, weights: Path) -> Callable[[list[str]], list[str]]:
+    """A loaded run that writes a text for each. Its record says that the context was shared out as `room`."""
     model, tokenizer = build_language_model(spec)
     load_trained_state(model, weights)
     model.to(spec.device)
     encoder = encoder_of(spec, tokenizer)
-    prompts = [encoder.prompt(encoder.cut(ids, room.source), room.prompt) for ids in encoder.sources(texts)]
-    return decode(tokenizer, write_texts(spec, model, prompts, writing_of(spec, room, tokenizer)))
+    writing = writing_of(spec, room, tokenizer)
+
+    def write(texts: list[str]) -> list[str]:
+        prompts = [encoder.prompt(encoder.cut(ids, room.source), room.prompt) for ids in encoder.sources(texts)]
+        return decode(tokenizer, write_texts(spec, model, prompts, writing))
+
+    return write

@@ -9,7 +9,7 @@ from whichtune.errors import SettingError, StoreError
 from whichtune.study.roles import Role
 from whichtune.study.spec import DataSettings, RunSpec
 from whichtune.study.spec import Settings as RunSettings
-from whichtune.tasks.base import FittedBaseline, Judged, Task, register
+from whichtune.tasks.base import Answerer, FittedBaseline, Judged, Task, register
 from whichtune.tasks.text.answers import ExtractiveBaseline, SplitAnswers, extract, judge_texts
 from whichtune.tasks.text.model import (
     build_language_model,
@@ -22,6 +22,7 @@ from whichtune.tasks.text.model import (
 from whichtune.tasks.text.settings import SummarisationSettings, TextToTextSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import pandas as pd
@@ -185,9 +186,12 @@ class TextToText(Task["PairDataset", "LanguageModel", "EncodedPairs", "TextForwa
 
     def predict(self, spec: RunSpec, record: RunRecord, folder: Path, texts: list[str]) -> pd.DataFrame:
         """The texts, and what is written for each."""
-        import pandas as pd
+        return _ready(spec, record, folder)(texts)
 
-        return pd.DataFrame({"text": texts, "prediction": _written(spec, record, folder, texts)})
+    def ready(self, spec: RunSpec, record: RunRecord, folder: Path) -> Answerer:
+        if type(self).predict is not TextToText.predict:
+            return super().ready(spec, record, folder)  # a task of this kind that predicts in its own way
+        return _ready(spec, record, folder)
 
     def gives_again(self, spec: RunSpec, record: RunRecord, again: pd.DataFrame, recorded: pd.DataFrame) -> bool:
         """Text by text, a few apart: rounding may tip a token, and all that follows. What is drawn is not compared:
@@ -207,13 +211,24 @@ class Summarisation(TextToText):
     default_baselines = ("lead_1", "lead_3", "untuned")
 
 
-def _written(spec: RunSpec, record: RunRecord, folder: Path, texts: list[str]) -> list[str]:
-    """What a saved run answers to each text."""
-    if record.role is Role.BASELINE:
-        return extract(spec, texts)
-    from whichtune.data.pair_encoding import Room
-    from whichtune.tasks.text.predict import write_new
+def _ready(spec: RunSpec, record: RunRecord, folder: Path) -> Answerer:
+    """A saved run that answers to each text."""
+    from functools import partial
 
-    if record.room is None:
-        raise StoreError(f"The record of '{record.label}' does not say how its context was shared: make it again.")
-    return write_new(spec, Room.of(record.room), folder / "weights.safetensors", texts)
+    write: Callable[[list[str]], list[str]]
+    if record.role is Role.BASELINE:
+        write = partial(extract, spec)
+    else:
+        from whichtune.data.pair_encoding import Room
+        from whichtune.tasks.text.predict import ready_writer
+
+        if record.room is None:
+            raise StoreError(f"The record of '{record.label}' does not say how its context was shared: make it again.")
+        write = ready_writer(spec, Room.of(record.room), folder / "weights.safetensors")
+
+    def answer(texts: list[str], first: int = 0) -> pd.DataFrame:
+        import pandas as pd
+
+        return pd.DataFrame({"text": texts, "prediction": write(texts)})
+
+    return answer

@@ -1,0 +1,186 @@
+"""The texts of a file piece by piece, so that a file of any length takes little memory.
+
+A small file is read whole, with every check that a study's data get; a long one row by row. What only a look at all
+rows can tell (a quoted text that swallows others, quotes of a TSV that are none) is not told of a long one.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import IO
+
+from whichtune.data.columns import cells_as_text, choose_column
+from whichtune.data.delimited import stream_records
+from whichtune.data.limits import (
+    LARGEST_CELL,
+    LARGEST_FILE,
+    PARQUET,
+    check_file,
+    encoding_of,
+    format_of,
+    refuse_other_format,
+)
+from whichtune.data.shown import quoted, shown
+from whichtune.data.sources import TEXT_NAMES
+from whichtune.data.tables import kind_of_file
+from whichtune.data.texts import read_texts
+from whichtune.errors import DataError
+
+WHOLE = 4 << 20  # bytes on disk of a file that is read at once
+PIECE = 512  # texts that are held at a time
+HEAD = 4096
+
+
+class TextFile:
+    """The texts of a file, to be gone through as often as is wanted.
+
+    A .txt file has one a line, a table has them in `text_column`, or in the first that is called as `usual` says.
+    Files of up to `whole` bytes are read at once. Every way through raises DataError at the first row that is wrong.
+    """
+
+    def __init__(
+        self, file: Path, text_column: str | None, usual: Sequence[str] = TEXT_NAMES, whole: int = WHOLE
+    ) -> None:
+        self.file, self.text_column, self.usual = file, text_column, tuple(usual)
+        check_file(file)
+        self.kind = ".txt" if file.name.lower().endswith((".txt", ".txt.gz")) else kind_of_file(file)
+        small = file.stat().st_size <= (whole if file.suffix.lower() != ".gz" else whole // 8)
+        at_once = small or self.kind in (None, ".json") or (self.kind == ".parquet" and file.suffix.lower() == ".gz")
+        self.texts = read_texts(file, text_column, self.usual) if at_once else None
+
+    def count(self) -> int:
+        """How many texts there are, once every row has been read."""
+        return sum(map(len, self.pieces()))
+
+    def pieces(self, size: int = PIECE) -> Iterator[list[str]]:
+        """All texts in their order, at most `size` at a time."""
+        if self.texts is not None:
+            for start in range(0, len(self.texts), size):
+                yield self.texts[start : start + size]
+            return
+        place, done = shown(self.file.name), 0
+        word = "line" if self.kind == ".txt" else None
+        for column, cells in self._cells(place, size):
+            yield cells_as_text(cells, "text", word or column, _row_after(done, place))
+            done += len(cells)
+        if not done:
+            raise DataError(f"{place} has no rows.")
+
+    def _cells(self, place: str, size: int) -> Iterator[tuple[str, list[object]]]:
+        if self.kind == ".parquet":
+            yield from self._of_parquet(place, size)
+            return
+        with _open_text(self.file, place) as handle:
+            lines = _lines(handle, place)
+            if self.kind == ".txt":
+                yield from (("line", piece) for piece in _pieces((line.rstrip("\r\n") for line in lines), size))
+            elif self.kind == ".jsonl":
+                yield from self._of_json(lines, place, size)
+            else:
+                yield from self._of_rows(lines, place, size)
+
+    def _of_rows(self, lines: Iterator[str], place: str, size: int) -> Iterator[tuple[str, list[object]]]:
+        names, rows = stream_records(lines, place, "\t" if self.kind == ".tsv" else ",")
+        column = choose_column("text", self.text_column, self.usual, names, place)
+        at = names.index(column)
+        yield from ((column, piece) for piece in _pieces((row[at] for row in rows), size))
+
+    def _of_json(self, lines: Iterator[str], place: str, size: int) -> Iterator[tuple[str, list[object]]]:
+        rows = _objects(lines, place)
+        first = next(rows, None)
+        if first is None:
+            raise DataError(f"{place} has no rows.")
+        column = choose_column("text", self.text_column, self.usual, list(first), place)
+
+        def cells() -> Iterator[object]:
+            yield first.get(column)
+            yield from (row.get(column) for row in rows)
+
+        yield from ((column, piece) for piece in _pieces(cells(), size))
+
+    def _of_parquet(self, place: str, size: int) -> Iterator[tuple[str, list[object]]]:
+        import pyarrow
+        from pyarrow import parquet
+
+        with self.file.open("rb") as handle:
+            if format_of(handle.read(HEAD)) != PARQUET:
+                raise DataError(f"{place} cannot be read as parquet: it is something else, name it after what it is.")
+        try:
+            with parquet.ParquetFile(self.file) as held:
+                names = [str(name) for name in held.schema_arrow.names]
+                if twice := [name for name, count in Counter(names).items() if count > 1]:
+                    raise DataError(f"{place} names a column twice, {quoted(twice, 3)}: rename one.")
+                column = choose_column("text", self.text_column, self.usual, names, place)
+                for batch in held.iter_batches(batch_size=size, columns=[column]):
+                    yield column, batch.column(0).to_pylist()
+        except (ValueError, OSError, TypeError, KeyError, RuntimeError, pyarrow.ArrowException) as error:
+            reason = shown((str(error).strip() or type(error).__name__).splitlines()[0], 200)
+            raise DataError(f"{place} cannot be read as parquet: {reason}.") from error
+
+
+def _row_after(done: int, place: str) -> Callable[[int], str]:
+    return lambda row: f"Row {done + row + 1} of {place}"
+
+
+def _pieces(cells: Iterator[object], size: int) -> Iterator[list[object]]:
+    piece: list[object] = []
+    for cell in cells:
+        piece.append(cell)
+        if len(piece) == size:
+            yield piece
+            piece = []
+    if piece:
+        yield piece
+
+
+def _objects(lines: Iterator[str], place: str) -> Iterator[dict[str, object]]:
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            reason = str(error).partition(":")[0]
+            raise DataError(f"Line {number} of {place} cannot be read as jsonl: {reason.lower()}.") from error
+        except RecursionError as error:
+            raise DataError(f"Line {number} of {place} cannot be read as jsonl: it is nested too deeply.") from error
+        if not isinstance(row, dict):
+            raise DataError(f"Line {number} of {place} is no object with the columns' names.")
+        yield row
+
+
+def _open_text(file: Path, place: str) -> IO[str]:
+    """The file's characters, decompressed; its first bytes say how they are encoded."""
+    try:
+        handle: IO[bytes] = gzip.open(file) if file.suffix.lower() == ".gz" else file.open("rb")  # type: ignore[assignment]
+        head = handle.read(HEAD)
+        handle.seek(0)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{place} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
+    refuse_other_format(head, place, "")
+    return io.TextIOWrapper(handle, encoding=encoding_of(head, place), newline="")
+
+
+def _lines(handle: IO[str], place: str) -> Iterator[str]:
+    """Lines with their ends. Raises DataError for one that is too long, and where the bytes are no text."""
+    number, read = 0, 0
+    try:
+        while line := handle.readline(LARGEST_CELL + 1):
+            number += 1
+            read += len(line)
+            if len(line) > LARGEST_CELL:
+                raise DataError(f"Line {number} of {place} has more than {LARGEST_CELL:,} characters: shorten it.")
+            if read > LARGEST_FILE:
+                raise DataError(f"{place} holds more than {LARGEST_FILE >> 30} GiB: split it into smaller files.")
+            yield line
+    except UnicodeDecodeError as error:
+        name = error.encoding.upper()
+        raise DataError(f"{place} is not {name} after line {number}: save it as UTF-8.") from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{place} cannot be read after line {number}: {error}.") from error

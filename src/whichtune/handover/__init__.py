@@ -1,0 +1,1 @@
+"""A trained row as others use it."""

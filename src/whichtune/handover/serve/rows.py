@@ -1,0 +1,165 @@
+"""The rows that a server answers with: loaded once, and what is known of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from whichtune.errors import SettingError
+from whichtune.handover.serve.choose import Chosen, believed_summary, choose_run
+from whichtune.handover.serve.schema import Evidence, Metadata, Prediction, RowInfo, SaidFigures
+from whichtune.measure.environment import package_versions
+from whichtune.records.record import Metrics
+from whichtune.records.verify import spec_of
+from whichtune.runs.predict import Opened, open_run
+from whichtune.study.roles import Role
+from whichtune.tasks import task_of
+from whichtune.version import VERSION
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from whichtune.evidence.summary import Summary
+    from whichtune.handover.serve.limits import Limits
+    from whichtune.records.record import RunRecord
+    from whichtune.records.store import StudyFolder
+
+MOST_TEXTS = 64  # of one forward pass, unless a request has more
+# One text's answer by one row: the class or the written text, and the probabilities in the classes' order.
+Answer = tuple[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True)
+class Picked:
+    """The study and the runs that are to be served, not loaded yet."""
+
+    folder: StudyFolder
+    summary: Summary
+    chosen: list[Chosen]
+
+
+def pick(folder: StudyFolder, row: str | None, seed: int | None, compare: str | None) -> Picked:
+    """Raises StoreError and SettingError as `choose_run` does, and SettingError for a row beside itself."""
+    summary = believed_summary(folder)
+    chosen = [choose_run(folder, summary, row, seed)]
+    if compare is not None:
+        chosen.append(choose_run(folder, summary, compare, None))
+        if chosen[0].record.run_id == chosen[1].record.run_id:
+            raise SettingError(f"--compare {compare} is the row that is served already: name another.")
+    return Picked(folder, summary, chosen)
+
+
+@dataclass(frozen=True)
+class Served:
+    """The rows, loaded. `names` are distinct."""
+
+    picked: Picked
+    opened: list[Opened]
+    names: list[str]
+    labels: list[str]  # of classes; none where texts are written
+
+    def answers(self, texts: list[str]) -> list[tuple[Answer, ...]]:
+        """For each text what each row answers."""
+        return list(zip(*(self._of_row(row, texts) for row in self.opened), strict=True))
+
+    def _of_row(self, row: Opened, texts: list[str]) -> list[Answer]:
+        table = row.answer(texts)
+        said = [str(value) for value in table["prediction"]]
+        if not self.labels:
+            return [(text, ()) for text in said]
+        columns = [table[f"probability of {name}"].tolist() for name in self.labels]
+        return list(zip(said, zip(*columns, strict=True), strict=True))
+
+    @property
+    def most_texts(self) -> int:
+        """Of one forward pass. What is drawn at random depends on what is written beside it: then 1."""
+        drawn = any(row.spec.task_settings.get("generation") == "sample" for row in self.opened)
+        return 1 if drawn else MOST_TEXTS
+
+    def prediction(self, answer: Answer) -> Prediction:
+        """As it is sent."""
+        said, shares = answer
+        return (
+            {"label": said, "probabilities": dict(zip(self.labels, shares, strict=True))} if shares else {"text": said}
+        )
+
+    def table(self, texts: list[str], answers: Sequence[tuple[Answer, ...]]) -> pd.DataFrame:
+        """Texts and answers as a table: the columns of `predict`, by row where there are two."""
+        import pandas as pd
+
+        columns: dict[str, list[str] | list[float]] = {"text": texts}
+        for place, name in enumerate(self.names):
+            by = f" by {name}" if len(self.names) > 1 else ""
+            columns[f"prediction{by}"] = [each[place][0] for each in answers]
+            for number, label in enumerate(self.labels):
+                columns[f"probability of {label}{by}"] = [each[place][1][number] for each in answers]
+        return pd.DataFrame(columns)
+
+    def metadata(self, limits: Limits) -> Metadata:
+        """What is known of the study and of these rows."""
+        summary, verdict = self.picked.summary, self.picked.summary.verdict
+        evidence = None
+        if verdict is not None:
+            evidence = Evidence(
+                recommended=verdict.recommended,
+                headline=verdict.headline,
+                reasons=verdict.reasons,
+                warnings=verdict.warnings,
+            )
+        rows = zip(self.names, self.picked.chosen, strict=True)
+        return Metadata(
+            study=summary.study.name,
+            task=summary.study.task,
+            metric=summary.study.primary_metric,
+            classes=self.labels,
+            rows=[row_info(name, chosen) for name, chosen in rows],
+            evidence=evidence,
+            limits=limits,
+            versions={"whichtune": VERSION, **package_versions()},
+        )
+
+
+def load(picked: Picked, remote_code: bool) -> Served:
+    """Load the runs, each of which proves itself first. Raises StoreError where one was not saved or is changed."""
+    opened = [open_run(picked.folder, chosen.record, remote_code) for chosen in picked.chosen]
+    records = [row.record for row in opened]
+    labels = [record.label for record in records]
+    names = labels if len(set(labels)) == len(labels) else [_with_seed(record) for record in records]
+    return Served(picked, opened, names, list(records[0].labels))
+
+
+def _with_seed(record: RunRecord) -> str:
+    return record.label if record.seed is None else f"{record.label}:{record.seed}"
+
+
+def row_info(name: str, chosen: Chosen) -> RowInfo:
+    """What a record says of a run."""
+    record = chosen.record
+    test = record.metrics.test
+    names = task_of(spec_of(record)).metrics
+    figures = {} if test is None else {name: value for name in names if (value := test.value(name)) is not None}
+    made = record.environment
+    return RowInfo(
+        row=name,
+        run_id=record.run_id,
+        seed=record.seed,
+        method=record.method,
+        model=None if record.role is Role.BASELINE else str(record.spec.get("model") or "") or None,
+        chosen=chosen.why,
+        test_texts=None if test is None else test.n,
+        test=figures,
+        said=_said(record, test) if isinstance(test, Metrics) else {},
+        made_with={} if made is None else {"whichtune": made.whichtune, **made.packages},
+    )
+
+
+def _said(record: RunRecord, test: Metrics) -> dict[str, SaidFigures]:
+    """For each class how many test texts it was the answer to, and of how many of these it was the right one."""
+    matrix = test.confusion_matrix
+    if len(matrix) != len(record.labels):
+        return {}
+    return {
+        label: SaidFigures(texts=sum(row[place] for row in matrix), right=matrix[place][place])
+        for place, label in enumerate(record.labels)
+    }
