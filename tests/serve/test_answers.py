@@ -22,6 +22,8 @@ from whichtune.handover.serve.limits import RequestError
 from whichtune.handover.serve.rows import Served, load, pick
 from whichtune.records.store import StudyFolder
 from whichtune.runs.predict import find_run, predict_file
+from whichtune.tasks import TASKS
+from whichtune.tasks.classification.task import Classification
 
 NEAR = 1e-5
 
@@ -205,6 +207,20 @@ def test_the_description_fits_what_is_sent(server: Running) -> None:
     assert required("ErrorResponse") == set(server.predict([]).json)
     text = json.dumps(described)
     assert all(name in schemas for name in re.findall(r"#/components/schemas/(\w+)", text))
+
+
+class NamesAlone(Classification):
+    """A task of one's own that gives no probabilities."""
+
+    def predict(self, spec, record, folder, texts):
+        return super().predict(spec, record, folder, texts)[["text", "prediction"]]
+
+
+def test_a_task_without_probabilities(saved: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TASKS._all, "classification", NamesAlone())
+    with running(load(pick(saved, "majority", None, None), remote_code=False)) as server:
+        (given,) = server.predict(["call me"]).json["predictions"]
+        assert given == {"text": find_run(saved, "majority").labels[0]}
 
 
 def test_written_texts(notes: Path, tiny_gpt2: Path, tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_it_shows_what_both_rows_answer(opened, server: Running, served: Served,
     one.answer("you have won a prize")
     (answers,) = served.answers(["you have won a prize"])
     cards = one.page.locator("#answers article")
-    assert cards.locator("h3").all_inner_texts() == served.names
+    assert cards.locator("h2").all_inner_texts() == served.names
     assert cards.locator(".said").all_inner_texts() == [said for said, _ in answers]
     shares = [f"{100 * share:.1f} %" for _, row in answers for share in row]
     assert cards.locator("td.share").all_inner_texts() == shares

@@ -31,7 +31,6 @@ class Batcher(Generic[AnswerT]):
 
     def __init__(self, compute: Callable[[list[str]], Sequence[AnswerT]], most_texts: int, most_waiting: int) -> None:
         self.compute, self.most_texts, self.most_waiting = compute, most_texts, most_waiting
-        self.passes = 0  # forward passes so far
         self._asked: deque[_Asked[AnswerT]] = deque()
         self._waiting = 0  # texts
         self._wake = asyncio.Event()
@@ -84,7 +83,6 @@ class Batcher(Generic[AnswerT]):
         texts = [text for asked in taken for text in asked.texts]
         try:
             found = await asyncio.get_running_loop().run_in_executor(self._thread, self.compute, texts)
-            self.passes += 1
         except Exception as error:
             if len(taken) == 1:
                 if not taken[0].answers.cancelled():

@@ -57,7 +57,8 @@ class Served:
     picked: Picked
     opened: list[Opened]
     names: list[str]
-    labels: list[str]  # of classes; none where texts are written
+    classes: list[str]  # none where texts are written
+    labels: list[str]  # the classes, where every row gives their probabilities
 
     def answers(self, texts: list[str]) -> list[tuple[Answer, ...]]:
         """For each text what each row answers."""
@@ -126,7 +127,17 @@ def load(picked: Picked, remote_code: bool) -> Served:
     records = [row.record for row in opened]
     labels = [record.label for record in records]
     names = labels if len(set(labels)) == len(labels) else [_with_seed(record) for record in records]
-    return Served(picked, opened, names, list(records[0].labels))
+    return Served(picked, opened, names, list(records[0].labels), _labels(opened))
+
+
+def _labels(opened: list[Opened]) -> list[str]:
+    """The classes that every row gives probabilities of; none where one gives none, as a task of one's own may.
+
+    The text that is answered for it is the first, which takes longest.
+    """
+    labels = list(opened[0].record.labels)
+    wanted = {f"probability of {label}" for label in labels}
+    return labels if all(wanted <= set(row.answer(["a text"]).columns) for row in opened) else []
 
 
 def _with_seed(record: RunRecord) -> str:
