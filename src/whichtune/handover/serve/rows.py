@@ -81,9 +81,9 @@ class Served:
     def prediction(self, answer: Answer) -> Prediction:
         """As it is sent."""
         said, shares = answer
-        return (
-            {"label": said, "probabilities": dict(zip(self.labels, shares, strict=True))} if shares else {"text": said}
-        )
+        if not self.classes:
+            return {"text": said}
+        return {"label": said, "probabilities": dict(zip(self.labels, shares, strict=True))}
 
     def table(self, texts: list[str], answers: Sequence[tuple[Answer, ...]]) -> pd.DataFrame:
         """Texts and answers as a table: the columns of `predict`, by row where there are two."""
@@ -113,7 +113,7 @@ class Served:
             study=summary.study.name,
             task=summary.study.task,
             metric=summary.study.primary_metric,
-            classes=self.labels,
+            classes=self.classes,
             rows=[row_info(name, chosen) for name, chosen in rows],
             evidence=evidence,
             limits=limits,

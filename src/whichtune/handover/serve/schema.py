@@ -33,7 +33,7 @@ class ClassPrediction(_Wire):
     """A class, and the probability of each."""
 
     label: str
-    probabilities: dict[str, float]
+    probabilities: dict[str, float] = Field(description="none where a task of one's own gives none")
 
 
 class WrittenText(_Wire):
