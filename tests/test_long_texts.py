@@ -18,8 +18,9 @@ from whichtune.embedded import model_path
 from whichtune.errors import SettingError
 from whichtune.runs.run import run_one
 from whichtune.seeding import DATA_ORDER, generator
+from whichtune.study.data_settings import DataSettings
 from whichtune.study.load import parse_study
-from whichtune.study.spec import DataSettings, RunSpec
+from whichtune.study.spec import RunSpec
 from whichtune.training.batching import epoch_batches, first_epoch, padding_share
 
 TEXT = "one two three four five six seven eight nine ten eleven twelve"

@@ -22,7 +22,8 @@ from whichtune.report.drawing.kinds import Curves
 from whichtune.report.figures import all_figures
 from whichtune.report.reproduction import heading, reproduction_rows, reproduction_table
 from whichtune.report.write import load_view
-from whichtune.study.spec import DataSettings, Study
+from whichtune.study.data_settings import DataSettings
+from whichtune.study.spec import Study
 
 SHEET = Path(__file__).resolve().parents[3] / "shared" / "published" / "imdb-feature-extraction-vs-lora.md"
 ROWS = ["row 1, feature extraction", "row 2, LoRA on c_fc and c_proj"]

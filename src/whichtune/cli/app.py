@@ -51,6 +51,9 @@ def compare(
         str | None, typer.Option(help="classification, summarisation or text_to_text [default: classification].")
     ] = None,
     model: choices.Model = None,
+    train_sizes: Annotated[
+        str | None, typer.Option(help="Numbers of training texts to cross with every row, as 50,100,200,all.")
+    ] = None,
     methods: Annotated[str | None, typer.Option(help="Methods and baselines, separated by commas.")] = None,
     seeds: Annotated[str | None, typer.Option(help="Seeds, separated by commas.")] = None,
     set_: Annotated[
@@ -109,6 +112,7 @@ def compare(
         target_column,
         {"require": require, "price": price, "power": power},
         {"decide": decide, "max_seeds": max_seeds, "budget": budget},
+        train_sizes,
     )
     limit = parse_bytes("--cache-limit", cache_limit)
     check_folder(chosen, out)

@@ -13,7 +13,8 @@ from whichtune.data.given import SPLIT_ALIASES, SPLITS, answered, by_split_colum
 from whichtune.data.shown import listed, shown, shown_path
 from whichtune.data.tables import SUFFIXES, kind_of_file, read_file
 from whichtune.errors import DataError
-from whichtune.study.spec import DataSettings, sha256_file
+from whichtune.study.data_settings import DataSettings
+from whichtune.study.spec import sha256_file
 
 if TYPE_CHECKING:
     import datasets

@@ -17,11 +17,12 @@ from whichtune.methods import METHODS
 from whichtune.plugins import load_plugin
 from whichtune.registry import did_you_mean
 from whichtune.study.constraints import parse_constraint
+from whichtune.study.data_settings import DataSettings
 from whichtune.study.decide import parse_seconds
 from whichtune.study.load import parse_assignment, parse_study, read_yaml
 from whichtune.study.price import parse_power, parse_price
 from whichtune.study.spaces import parse_budget
-from whichtune.study.spec import DEFAULT_TASK, EMBEDDED, DataSettings, Study
+from whichtune.study.spec import DEFAULT_TASK, EMBEDDED, Study
 from whichtune.tasks import TASKS
 from whichtune.wording import listed, shown
 
@@ -87,6 +88,7 @@ def assemble_study(
     target_column: str | None = None,
     judged: Judged | None = None,
     deciding: Deciding | None = None,
+    train_sizes: str | None = None,
 ) -> Study:
     """The study that a `compare` command means. Without a file or methods, the demo study's methods, or those that a
     task of written texts names.
@@ -120,9 +122,10 @@ def assemble_study(
         if (model or value.get("model") or EMBEDDED) == EMBEDDED:  # rates and jobs are for that model
             value.setdefault("jobs", demo["jobs"])
             value["settings"] = {**demo["settings"], **_mapping(value.get("settings"))}
-    for key, chosen in (("model", model), ("plan", plan), ("device", device)):
+    for key, chosen in (("plan", plan), ("device", device)):
         if chosen is not None:
             value[key] = chosen
+    value = _with_axes(value, model, train_sizes)
     if seeds is not None:
         value["seeds"] = [*parse_seeds(seeds)]
     value = _with_search(value, **(search or {}))
@@ -131,6 +134,31 @@ def assemble_study(
     if assignments:
         value = with_assignments(value, assignments, where)
     return parse_study(value, where)
+
+
+def _with_axes(value: Values, model: str | None, train_sizes: str | None) -> Values:
+    """`--model`, of which there may be several, and `--train-sizes`. Pairs that a file or the demo declares are of rows
+    on one model and all texts, so they go."""
+    value = dict(value)
+    if model is not None:
+        named = [name.strip() for name in model.split(",")] if not Path(model).exists() else [model]
+        if not all(named):
+            raise SettingError(f"--model {shown(model)}: name models, separated by commas.")
+        value["model"] = named[0]
+        value["models"] = [*named] if len(named) > 1 else []
+    if train_sizes is not None:
+        value["train_sizes"] = [*parse_sizes(train_sizes)]
+    if value.get("models") or value.get("train_sizes"):
+        value.pop("pairs", None)
+    return value
+
+
+def parse_sizes(text: str) -> list[int | str]:
+    """`50,100,all` as numbers and `all`."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part == "all" or WHOLE.fullmatch(part) for part in parts):
+        raise SettingError(f"--train-sizes {shown(text)}: write numbers of texts, or all, such as 50,100,200,all.")
+    return [part if part == "all" else int(part) for part in parts]
 
 
 def _mapping(value: JsonValue) -> Values:

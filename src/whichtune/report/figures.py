@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from whichtune.report.drawing.kinds import Figure
+from whichtune.report.learning import growth_figure
 from whichtune.report.matrices import matrix_figures
 from whichtune.report.published_curves import published_curve_figure
 from whichtune.report.score_figures import cost_bars, cost_figures, score_dots
@@ -21,6 +22,7 @@ def all_figures(view: View) -> list[Figure]:
     found: list[Figure | None] = [
         score_dots(view),
         *cost_figures(view),
+        growth_figure(view),
         *tuning_figures(view),
         *curve_figures(view),
         published_curve_figure(view),

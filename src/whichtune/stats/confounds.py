@@ -64,6 +64,7 @@ FOLLOWS = {
     "schedule": {"warmup_steps", "warmup_ratio"},
     "drop_last": {"optimiser_steps", "examples_seen"},
     "data": {"optimiser_steps", "examples_seen", "context_length"},
+    "model": {"token_position", "context_length", "causal_mask", "padding", "learning_rate"},  # its family's own
 }
 OWN = "method_settings."  # before the names of settings that only one method has
 METHOD_WORDS = {"method", "method_settings", "what trains", "trainable_layers", "trainable layers"}

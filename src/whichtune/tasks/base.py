@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from whichtune.models.loading import ModelInfo
     from whichtune.records.record import MetricsBySplit, RunRecord
     from whichtune.shortcuts.prepared import CacheSettings, Prepared
-    from whichtune.study.spec import DataSettings, RunSpec, Study
+    from whichtune.study.data_settings import DataSettings
+    from whichtune.study.spec import RunSpec, Study
     from whichtune.study.spec import Settings as RunSettings
     from whichtune.tasks.estimates import Estimate, Preview
     from whichtune.training.objective import CurveWatcher, EncodedData, Objective, TrainingForward

@@ -108,7 +108,7 @@ def _gain_panel(figure: Gains, panel: GainPanel, x: Scale, y: Scale) -> Canvas:
         canvas.path(edges, f"band b-{panel.mark}", closed=True)
     canvas.path(_middle(curve, x, y), f"curve c-{panel.mark}")
     for point in curve if len(curve) <= FEW_GAINS else curve[-1:]:
-        note = f"{panel.title}, {point.draws} draws: {point.y:.4g}"
+        note = f"{panel.title}, {point.draws:,} {point.unit}: {point.y:.4g}"
         canvas.circle(x(point.x), y(point.y), 2.4, f"point c-{panel.mark}", note)
     return canvas
 

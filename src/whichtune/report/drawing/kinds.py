@@ -159,12 +159,13 @@ class Curves(Figure):
 
 @dataclass(frozen=True)
 class GainPoint:
-    """The expected best `y` of so many draws, which cost `x`."""
+    """The expected best `y` of so many draws, which cost `x`; `unit` where other things than draws are counted."""
 
     x: float
     y: float
     span: Span | None
     draws: int
+    unit: str = "draws"
 
 
 @dataclass(frozen=True)
@@ -183,6 +184,13 @@ class Gains(Figure):
     axis_y: str
     log: bool
     panels: list[GainPanel]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Growth(Gains):
+    """Learning curves: the score against the number of training texts, a panel for each way of fine-tuning."""
+
+    kind: ClassVar[str] = "growth"
 
 
 @dataclass(frozen=True)

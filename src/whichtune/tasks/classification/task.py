@@ -9,8 +9,9 @@ from whichtune.data.sources import LABELLED
 from whichtune.data.truncation import KEPT_WORDS
 from whichtune.errors import SettingError
 from whichtune.records.record import Metrics, MetricsBySplit
+from whichtune.study.data_settings import DataSettings
 from whichtune.study.roles import Role
-from whichtune.study.spec import DataSettings, RunSpec, Settings
+from whichtune.study.spec import RunSpec, Settings
 from whichtune.tasks.base import FittedBaseline, Judged, Task, register
 from whichtune.tasks.classification.model import build_classifier, encode_for
 from whichtune.wording import plural

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from whichtune.data.sources import PAIRED
 from whichtune.errors import SettingError, StoreError
+from whichtune.study.data_settings import DataSettings
 from whichtune.study.roles import Role
-from whichtune.study.spec import DataSettings, RunSpec
+from whichtune.study.spec import RunSpec
 from whichtune.study.spec import Settings as RunSettings
 from whichtune.tasks.base import FittedBaseline, Judged, Task, register
 from whichtune.tasks.text.answers import ExtractiveBaseline, SplitAnswers, extract, judge_texts
