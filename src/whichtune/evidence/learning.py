@@ -20,6 +20,9 @@ from whichtune.study.resolved import ResolvedStudy
 from whichtune.study.roles import Role
 from whichtune.wording import number
 
+GUESS = "majority"  # learns nothing from more texts
+LIKELY = 0.8  # chance of an overtaking from which on it is worth a sentence
+
 
 @dataclass(frozen=True)
 class Sized:
@@ -76,9 +79,9 @@ def learning_figures(study: ResolvedStudy, trials: Trials) -> LearningFigures | 
         return None
     whole = _whole_size(trials)
     rows = [
-        Sized(trials.rows[label], size or whole, size is None)
+        Sized(trials.rows[label], train_size(trials.rows[label]) or whole, train_size(trials.rows[label]) is None)
         for label in trials.able(metric)
-        if (size := train_size(trials.rows[label])) is not None or whole
+        if trials.rows[label].method != GUESS and (train_size(trials.rows[label]) or whole)
     ]
     families: dict[str, list[Sized]] = {}
     for one in rows:
@@ -177,7 +180,7 @@ def _overtaken(series: Sequence[Series]) -> list[Overtaken]:
         if low >= high:
             continue
         one = learning.overtaking(first.law, second.law, int(low), int(high))
-        if one.chance < 0.5:
+        if one.chance < LIKELY:
             continue
         span = None if one.at is None else (round(one.at.low), round(one.at.high))
         at = None if one.at is None else round(one.at.value)
@@ -190,7 +193,7 @@ def _overtaken(series: Sequence[Series]) -> list[Overtaken]:
 
 def sentences(figures: LearningFigures) -> list[str]:
     """What more texts are worth, and from where on one row overtakes another."""
-    gains = [_gain_sentence(curve) for curve in figures.curves if not (curve.baseline and curve.method == "majority")]
+    gains = [_gain_sentence(curve) for curve in figures.curves]
     return [*(text for text in gains if text), *(_overtaken_sentence(one) for one in figures.overtaken)]
 
 

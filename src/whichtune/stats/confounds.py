@@ -129,10 +129,11 @@ def _own_rate(a: Recorded, b: Recorded) -> set[str]:
 
 
 def _without_steps(differing: Mapping[str, tuple[JsonValue, JsonValue]]) -> set[str]:
-    """A rate, and steps, that one of two methods has none of: it is solved, or as it is."""
+    """A rate, and steps, that one of two methods has none of: it is solved, looking at each text once, or as it is."""
     if "method" not in differing:
         return set()
-    return {k for k in ("learning_rate", "optimiser_steps") if k in differing and not all(differing[k])}
+    without = {k for k in ("learning_rate", "optimiser_steps") if k in differing and not all(differing[k])}
+    return without | ({"examples_seen"} if "optimiser_steps" in without else set())
 
 
 def _searched(a: Recorded, b: Recorded) -> set[str]:
@@ -171,7 +172,8 @@ def _factor_key(factor: str | None, differing: Mapping[str, object]) -> str | No
         if "method" in differing:
             return "method"
         design = [k for k in differing if k not in ("learning_rate", "optimiser_steps", "examples_seen")]
-        return design[0] if len(design) == 1 else None
+        alone = [key for key in design if set(design) <= {key} | FOLLOWS.get(key, set())]
+        return alone[0] if alone else None
     plain = factor.removeprefix("method.").strip()
     for key in (plain, plain.replace(" ", "_"), f"{OWN}{plain}"):
         if key in differing:
