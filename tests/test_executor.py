@@ -17,10 +17,10 @@ import pytest
 
 from command import inside
 from whichtune.compare import compare
-from whichtune.result import Result
 from whichtune.executors.local import LocalExecutor
 from whichtune.records.record import RunStatus
 from whichtune.records.store import StudyFolder
+from whichtune.result import Result
 from whichtune.study.load import parse_study
 from whichtune.study.spec import Study
 

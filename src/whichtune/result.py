@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from pydantic import JsonValue
 
 from whichtune.errors import StoreError, UnknownNameError
-from whichtune.evidence.so_far import summary_of
 from whichtune.evidence.summary import Summary
 from whichtune.interactive.notebook import in_notebook, show_html
 from whichtune.metrics import METRICS
@@ -27,6 +26,7 @@ from whichtune.report.figures import all_figures
 from whichtune.report.frame import row_status
 from whichtune.report.picture import Picture, pictures
 from whichtune.report.rows import TableRow
+from whichtune.report.so_far import summary_of
 from whichtune.report.view import View
 from whichtune.report.write import view_of, whole_table
 from whichtune.stats.results import Comparison, Verdict

@@ -97,20 +97,22 @@ class GivenData:
             ) from error
 
 
-def given_data(data: object, answer: str) -> GivenData | None:
-    """What a program gives as its data; None for words that a study file has, too: a source, or a mapping of settings.
+def names_data(data: object) -> bool:
+    """Whether this is what a study file has for its data, too: a source, or a mapping of settings."""
+    if isinstance(data, Mapping):
+        return not _are_splits(data) and not (data and all(_is_column(column) for column in data.values()))
+    return data is None or isinstance(data, (str, os.PathLike))
+
+
+def given_data(data: object, answer: str) -> GivenData:
+    """What a program gives as its data: a table, or a mapping of splits to tables.
 
     `answer` is what pairs hold beside the text: label or target. Raises DataError for what is no table.
     """
-    if data is None or isinstance(data, (str, os.PathLike)):
-        return None
-    if isinstance(data, Mapping):
-        if _are_splits(data):
-            parts = {SPLIT_ALIASES.get(str(name), str(name)): part for name, part in data.items()}
-            texts = {name: _lines(parts[name], f"the {name} data", answer) for name in SPLITS if name in parts}
-            return GivenData({f"{name}.jsonl": text for name, text in texts.items()})
-        if not data or not all(_is_column(column) for column in data.values()):
-            return None
+    if isinstance(data, Mapping) and _are_splits(data):
+        parts = {SPLIT_ALIASES.get(str(name), str(name)): part for name, part in data.items()}
+        texts = {name: _lines(parts[name], f"the {name} data", answer) for name in SPLITS if name in parts}
+        return GivenData({f"{name}.jsonl": text for name, text in texts.items()})
     return GivenData({f"{WHOLE}.jsonl": _lines(data, "the data", answer)})
 
 

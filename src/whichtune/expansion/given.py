@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
-from whichtune.data.memory import AnyData, GivenData, given_data
+from whichtune.data.memory import AnyData, GivenData, given_data, names_data
 from whichtune.errors import SettingError
 from whichtune.expansion.assemble import Values, assigned, chosen_methods, load_named, with_methods, with_usual_rows
 from whichtune.study.explain import explain_validation
@@ -54,14 +54,14 @@ def study_from(study: AnyStudy | None, keywords: Keywords) -> tuple[Study, Given
     if isinstance(study, Study) and not keywords:
         return study, None
     value, held, where = _values(study)
-    if keywords.data is not None:
-        held = keywords.data
+    data = held if keywords.data is None else keywords.data
     load_named(value)
     value = _with_keywords(value, keywords, where)
+    if names_data(data):
+        return parse_study(_with_data(value, data, keywords, where), where), None
     task = str(value.get("task") or DEFAULT_TASK)
-    given = None if held is None else given_data(held, TASKS[task].columns.answer if task in TASKS else "label")
-    value = _with_source(value, held, given, keywords, where)
-    return parse_study(value, where), given
+    given = given_data(data, TASKS[task].columns.answer if task in TASKS else "label")
+    return parse_study(_with_data(value, IN_MEMORY, keywords, where), where), given
 
 
 def _values(study: AnyStudy | None) -> tuple[Values, object, str]:
@@ -78,8 +78,9 @@ def _values(study: AnyStudy | None) -> tuple[Values, object, str]:
             "data and the like are given by their names, as compare(data=...)."
         )
     where = "The study"
-    rest = {key: value for key, value in study.items() if key != "data"}
-    return {"name": "study", **_plain(rest, where)}, study.get("data"), where
+    held = None if names_data(study.get("data")) else study["data"]
+    rest = {key: value for key, value in study.items() if key != "data" or held is None}
+    return {"name": "study", **_plain(rest, where)}, held, where
 
 
 def _plain(value: Mapping[str, object], where: str) -> Values:
@@ -129,16 +130,14 @@ def _listed(given: object, name: str, what: str) -> list[JsonValue]:
     return list(given)
 
 
-def _with_source(value: Values, held: object, given: GivenData | None, keywords: Keywords, where: str) -> Values:
-    """The study with where its data come from and which columns they have."""
+def _with_data(value: Values, named: object, keywords: Keywords, where: str) -> Values:
+    """The study with where its data come from, as a keyword or a stand-in names it, and which columns they have."""
     said = value.get("data")
     settings: Values = {"source": said} if isinstance(said, str) else dict(said) if isinstance(said, dict) else {}
-    if given is not None:
-        settings = {**settings, "source": IN_MEMORY}
-    elif isinstance(held, (str, os.PathLike)):
-        settings = {"source": os.fspath(held), **{key: each for key, each in settings.items() if key != "source"}}
-    elif isinstance(held, Mapping):
-        settings = {**_plain(held, f"{where}, data"), **settings}
+    if isinstance(named, Mapping):
+        settings |= _plain(named, f"{where}, data")
+    elif isinstance(named, (str, os.PathLike)):
+        settings["source"] = os.fspath(named)
     columns = {"text_column": keywords.text_column, "label_column": keywords.label_column}
     for key, chosen in {**columns, "target_column": keywords.target_column}.items():
         if chosen is not None:
