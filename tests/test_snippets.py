@@ -91,4 +91,4 @@ def test_a_broken_block_fails_at_its_line(tmp_path: Path) -> None:
     assert run(blocks[:2])["a"] == 1
     with pytest.raises(ZeroDivisionError) as found:
         run(blocks)
-    assert (found.traceback[-1].path.name, found.traceback[-1].lineno + 1) == ("page.md", 14)
+    assert (str(found.traceback[-1].path), found.traceback[-1].lineno + 1) == ("page.md", 14)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import html5lib
@@ -19,15 +21,43 @@ XHTML = "{http://www.w3.org/1999/xhtml}"
 LIMIT = 1800  # seconds for what hangs for good
 
 
-@pytest.fixture
-def in_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder in which kernels start, with this package on their path and settings of their own."""
-    monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
-    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
-    work = tmp_path / "work"
-    work.mkdir()
-    return work
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Kernels have this package on their path and settings of their own."""
+    place = tmp_path_factory.mktemp("kernels")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT / "src"))
+        patch.setenv("IPYTHONDIR", str(place / "ipython"))
+        patch.setenv("JUPYTER_RUNTIME_DIR", str(place / "runtime"))
+        yield
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A real kernel in a folder of its own."""
+
+    manager: jupyter_client.KernelManager
+    client: jupyter_client.BlockingKernelClient
+    folder: Path
+
+    def answer(self, code: str) -> dict:
+        """What the kernel answers once it has run this."""
+        return self.answer_to(self.client.execute(code))
+
+    def answer_to(self, asked: str) -> dict:
+        while True:
+            message = self.client.get_shell_msg(timeout=LIMIT)
+            if message["parent_header"].get("msg_id") == asked:
+                return message["content"]
+
+
+@pytest.fixture(scope="module")
+def kernel(environment: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
+    folder = tmp_path_factory.mktemp("kernel")
+    manager, client = jupyter_client.manager.start_new_kernel(kernel_name="python3", cwd=str(folder))
+    yield Kernel(manager, client, folder)
+    client.stop_channels()
+    manager.shutdown_kernel(now=True)
 
 
 def outputs(cell: nbformat.NotebookNode, kind: str) -> list[str]:
@@ -40,9 +70,10 @@ def test_the_kept_notebook_holds_no_outputs() -> None:
     assert all(cell.outputs == [] and cell.execution_count is None for cell in book.cells if cell.cell_type == "code")
 
 
-def test_the_notebook_runs(in_kernel: Path) -> None:
+@pytest.mark.usefixtures("environment")
+def test_the_notebook_runs(tmp_path: Path) -> None:
     book = nbformat.read(NOTEBOOK, as_version=4)
-    NotebookClient(book, timeout=LIMIT, kernel_name="python3", resources={"metadata": {"path": in_kernel}}).execute()
+    NotebookClient(book, timeout=LIMIT, kernel_name="python3", resources={"metadata": {"path": tmp_path}}).execute()
     cells = {cell.id: cell for cell in book.cells if cell.cell_type == "code"}
     (card,) = outputs(cells["show"], "text/html")
     document = html5lib.parseFragment(card)
@@ -51,7 +82,7 @@ def test_the_notebook_runs(in_kernel: Path) -> None:
     (picture,) = document.iter(f"{XHTML}img")
     assert picture.attrib["src"].startswith("data:image/svg+xml;base64,")
     (link,) = document.iter(f"{XHTML}a")
-    assert (in_kernel / link.attrib["href"]).is_file()
+    assert (tmp_path / link.attrib["href"]).is_file()
     (table,) = outputs(cells["table"], "text/html")
     assert "test_accuracy" in table
     assert "training_seconds" in table
@@ -70,38 +101,36 @@ def test_the_notebook_runs(in_kernel: Path) -> None:
 LONG_STUDY = """
 from whichtune import compare
 rows = [(f"win {i} pounds now", "spam") for i in range(60)] + [(f"see you at {i}", "ham") for i in range(60)]
-compare(name="long", data=rows, methods=["tfidf_word", "full"], seeds=[0, 1], settings={"epochs": 5000}, progress=False)
+compare(name="long", data=rows, methods=["tfidf_word"])
+compare(name="long", data=rows, methods=["tfidf_word", "full"], seeds=[0, 1], settings={"epochs": 5000})
 """
 
 
-def test_interrupting_the_kernel_leaves_no_process(in_kernel: Path) -> None:
-    manager, client = jupyter_client.manager.start_new_kernel(kernel_name="python3", cwd=str(in_kernel))
-    try:
-        kernel = psutil.Process(manager.provisioner.process.pid)
-        asked = client.execute(LONG_STUDY)
-        records = in_kernel / "whichtune-long" / "runs"
-        while not (list(records.glob("*/run.json")) and training(kernel)):  # one run is complete, another under way
-            assert client.is_alive()
-            time.sleep(0.1)
-        family = kernel.children(recursive=True)
-        manager.interrupt_kernel()
-        reply = answer_to(client, asked)
-        assert (reply["status"], reply["ename"]) == ("error", "KeyboardInterrupt")
-        psutil.wait_procs(family, timeout=LIMIT)
-        assert not [process for process in family if process.is_running()]
-        assert not list(records.glob(".*"))
-        client.execute(
-            "from whichtune import open_study; result = open_study('whichtune-long')\n"
-            "assert result.row('tfidf_word').status == 'completed', result\n"
-            "assert result.row('full').status == 'interrupted', result",
-            reply=True,
-            timeout=LIMIT,
-        )
-        told = client.execute("sorted(result.table['status'])", reply=True, timeout=LIMIT)
-        assert told["content"]["status"] == "ok"
-    finally:
-        client.stop_channels()
-        manager.shutdown_kernel(now=True)
+def test_interrupting_the_kernel_leaves_no_process(kernel: Kernel) -> None:
+    process = psutil.Process(kernel.manager.provisioner.process.pid)
+    asked = kernel.client.execute(LONG_STUDY)
+    study = kernel.folder / "whichtune-long"
+    records = study / "runs"
+    # One run is complete, and one of the second study is under way.
+    while not ((study / "study.json").is_file() and '"full"' in (study / "study.json").read_text()):
+        assert kernel.client.is_alive()
+        time.sleep(0.1)
+    while not training(process):
+        assert kernel.client.is_alive()
+        time.sleep(0.1)
+    family = process.children(recursive=True)
+    kernel.manager.interrupt_kernel()
+    reply = kernel.answer_to(asked)
+    assert (reply["status"], reply["ename"]) == ("error", "KeyboardInterrupt")
+    psutil.wait_procs(family, timeout=LIMIT)
+    assert not [one for one in family if one.is_running()]
+    assert not list(records.glob(".*"))
+    seen = kernel.answer(
+        "from whichtune import open_study; result = open_study('whichtune-long')\n"
+        "assert result.row('tfidf_word').status == 'completed', result\n"
+        "assert result.row('full').status == 'interrupted', result"
+    )
+    assert seen["status"] == "ok", seen
 
 
 def training(kernel: psutil.Process) -> list[psutil.Process]:
@@ -110,28 +139,15 @@ def training(kernel: psutil.Process) -> list[psutil.Process]:
     return [run for server in servers for run in server.children()]
 
 
-def answer_to(client: jupyter_client.BlockingKernelClient, asked: str) -> dict:
-    while True:
-        message = client.get_shell_msg(timeout=LIMIT)
-        if message["parent_header"].get("msg_id") == asked:
-            return message["content"]
-
-
-def test_a_method_registered_in_a_notebook_is_refused_in_one_sentence(in_kernel: Path) -> None:
-    manager, client = jupyter_client.manager.start_new_kernel(kernel_name="python3", cwd=str(in_kernel))
-    try:
-        code = (
-            "from whichtune import compare\nfrom whichtune.methods.base import register\n"
-            "from whichtune.methods.full import Full\n"
-            "register(type('Mine', (Full,), {'name': 'mine', '__module__': '__main__'}))\n"
-            "compare(data=[('a', 'x'), ('b', 'y')] * 30, methods=['mine'], seeds=[0])"
-        )
-        reply = client.execute(code, reply=True, timeout=LIMIT)["content"]
-        assert reply["ename"] == "PluginError"
-        assert "registered in an interactive session" in reply["evalue"]
-    finally:
-        client.stop_channels()
-        manager.shutdown_kernel(now=True)
+def test_a_method_registered_in_a_notebook_is_refused_in_one_sentence(kernel: Kernel) -> None:
+    reply = kernel.answer(
+        "from whichtune import compare\nfrom whichtune.methods.base import register\n"
+        "from whichtune.methods.full import Full\n"
+        "register(type('Mine', (Full,), {'name': 'mine', '__module__': '__main__'}))\n"
+        "compare(data=[('a', 'x'), ('b', 'y')] * 30, methods=['mine'], seeds=[0])"
+    )
+    assert reply["ename"] == "PluginError"
+    assert "registered in an interactive session" in reply["evalue"]
 
 
 def test_nothing_of_a_notebook_is_imported_elsewhere() -> None:

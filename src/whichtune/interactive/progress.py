@@ -52,6 +52,10 @@ class ProgressBar:
         self.titles: dict[str, str] = {}
 
     def __enter__(self) -> ProgressBar:
+        with warnings.catch_warnings():
+            # A notebook without widgets: text will do. Here, before transformers imports it with the warning.
+            warnings.filterwarnings("ignore", message="IProgress not found")
+            import tqdm.auto  # noqa: F401
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -117,9 +121,7 @@ class ProgressBar:
 
 def _new_bar(name: str, total: int | None, complete: int) -> _Bar:
     """tqdm's bar for where this runs: a widget in notebooks that have widgets, else text."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="IProgress not found")  # text will do
-        from tqdm.auto import tqdm
+    from tqdm.auto import tqdm
 
     layout = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}" if total else None
     bar: _Bar = tqdm(
