@@ -15,6 +15,8 @@ import psutil
 import pytest
 from nbclient import NotebookClient
 
+from test_executor import wait_for_the_end_of
+
 ROOT = Path(__file__).parents[2]
 NOTEBOOK = ROOT / "docs" / "notebooks" / "first_study.ipynb"
 XHTML = "{http://www.w3.org/1999/xhtml}"
@@ -122,8 +124,7 @@ def test_interrupting_the_kernel_leaves_no_process(kernel: Kernel) -> None:
     kernel.manager.interrupt_kernel()
     reply = kernel.answer_to(asked)
     assert (reply["status"], reply["ename"]) == ("error", "KeyboardInterrupt")
-    psutil.wait_procs(family, timeout=LIMIT)
-    assert not [one for one in family if one.is_running()]
+    wait_for_the_end_of(family)
     assert not list(records.glob(".*"))
     seen = kernel.answer(
         "from whichtune import open_study; result = open_study('whichtune-long')\n"
