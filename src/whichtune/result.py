@@ -29,7 +29,7 @@ from whichtune.report.rows import TableRow
 from whichtune.report.so_far import summary_of
 from whichtune.report.view import View
 from whichtune.report.write import view_of, whole_table
-from whichtune.stats.results import Comparison, Verdict
+from whichtune.stats.results import Comparison, Question, Verdict
 from whichtune.study.roles import Role
 from whichtune.study.spec import Settings
 from whichtune.wording import plural, shown
@@ -91,6 +91,11 @@ class Result:
     def comparisons(self) -> list[Comparison]:
         """Each pair that was compared: difference in points, interval, p values, verdict and a sentence."""
         return self.summary.comparisons
+
+    @property
+    def questions(self) -> list[Question]:
+        """What rows ask of one another by how they differ, each answered in a sentence with its comparison."""
+        return self.summary.questions
 
     @property
     def recommended(self) -> Row | None:

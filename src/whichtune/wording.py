@@ -39,6 +39,23 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} hours"
 
 
+def rounded_up(n: int) -> int:
+    """Two significant figures, upwards: a forecast is no more exact than that."""
+    step: int = 10 ** max(0, len(str(n)) - 2)
+    return -(-n // step) * step
+
+
+def spoken_seconds(seconds: float) -> str:
+    """`0.28 s`, `2.8 s`, `61 s`, `2 min 5 s`, `1 h 12 min`: two or three digits that matter."""
+    if seconds < 99.5:
+        return f"{seconds:.2g} s" if seconds >= 0.01 else "under 0.01 s"
+    if seconds < 3570:
+        whole = round(seconds)
+        return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes % 60 else f"{minutes // 60} h"
+
+
 def shown(name: object, longest: int = LONGEST_NAME) -> str:
     """A name with its control characters, odd blanks and lone surrogates escaped, cut where it is long."""
     text = str(name)

@@ -107,8 +107,8 @@ def test_slower_and_worse_than_a_baseline(
     found = checks_of(study)["worse_than_baseline"]
     assert (found.status, found.rows) == (status, ["model"] if status == "warned" else [])
     if status == "warned":
-        assert "10.0 points behind tfidf on test" in found.sentence
-        assert "20 times the training time and 50 times the inference time" in found.sentence
+        assert "tfidf needs no language model" in found.sentence
+        assert "model (10.0 points behind, 20 times the training time, 50 times" in found.sentence
 
 
 def test_without_a_baseline_there_is_nothing_to_be_worse_than(tmp_path: Path) -> None:

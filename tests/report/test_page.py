@@ -68,25 +68,30 @@ def test_verdict_comes_first_and_says_what_it_does_not_show(parsed, made):
     verdict = made("ordinary").read_json("summary.json")["verdict"]
     assert sections[0] == "verdict"
     shown = text_of(by_id(tree, "verdict"))
-    assert shown.startswith(f"Verdict {verdict['headline']}")
-    for line in [*verdict["warnings"], *verdict["does_not_show"], *verdict["reasons"]]:
+    assert shown.startswith(f"Decision Use {verdict['recommended']} ")
+    for line in [verdict["headline"], *verdict["warnings"], *verdict["does_not_show"], *verdict["reasons"]]:
         assert " ".join(line.split()) in shown
     assert sections == [
-        "verdict", "table", "checks", "scores", "costs", "curves", "bars", "differences", "classes", "examples",
-        "interpretation", "published", "record",
+        "verdict", "questions", "table", "checks", "scores", "costs", "price", "curves", "bars", "classes", "examples",
+        "differences", "published", "record",
     ]  # fmt: skip
 
 
 def test_table_has_every_row_its_figures_and_what_failed(parsed, made):
     table = by_id(parsed("ordinary"), "table")
-    rows = {row[0].split()[0]: row for row in rows_of(next(table.iter("table")))[1:]}
-    assert list(rows) == ["head_only", "last_block", "lora", "full", "tfidf_char"]
-    assert "1 of 3 not completed" in rows["full"][0]
-    assert "baseline" in rows["tfidf_char"][0]
+    head, *lines = rows_of(next(table.iter("table")))
+    rows = {row[0].split()[0]: dict(zip(head, row, strict=True)) for row in lines}
+    scored = sorted(("head_only", "last_block", "lora", "full"), key=lambda name: -float(
+        rows[name]["test accuracy %"].split()[0]
+    ))  # fmt: skip
+    top = made("ordinary").read_json("summary.json")["verdict"]["recommended"]
+    assert list(rows) == [top, *(name for name in scored if name != top), "tfidf_char"]
+    assert "1 of 3 not completed" in rows["full"]["run"]
+    assert "baseline" in rows["tfidf_char"]["run"]
     runs = [run for run in made("ordinary").read_json("summary.json")["runs"] if run["label"] == "lora"]
     mean = 100 * sum(run["metrics"]["test"]["accuracy"] for run in runs) / len(runs)
-    assert rows["lora"][2:4] == ["1-3", "1"]  # ranks and ties
-    assert rows["lora"][4].startswith(f"{mean:.2f} ")
+    assert (rows["lora"]["rank"], rows["lora"]["ties"]) == ("1-3", "1")
+    assert rows["lora"]["test accuracy %"].startswith(f"{mean:.2f} ")
     assert "The loss became infinite at step 12." in text_of(table)
 
 

@@ -10,7 +10,7 @@ from whichtune.stats.costs import COSTS
 from whichtune.stats.results import CandidateFigures, Verdict, in_text
 from whichtune.study.decide import Decide
 from whichtune.study.price import Price
-from whichtune.wording import duration, listing, number, plural
+from whichtune.wording import duration, listing, number, plural, rounded_up
 
 NOTHING = 0.005  # points that are told as none
 
@@ -73,7 +73,7 @@ def stopped(reason: str | None, target: str, decide: Decide, texts: int | None) 
     sentences = {
         "target": f"No more seeds were added: the expected regret is at most {target}.",
         "texts": f"No more seeds were added: with this test set none would bring the expected regret to {target}"
-        + (f"; about {_rounded(texts):,} labelled test texts would." if texts is not None else "."),
+        + (f"; about {rounded_up(texts):,} labelled test texts would." if texts is not None else "."),
         "seeds": f"No more seeds were added: every row that may be good enough has {decide.max_seeds}.",
     }
     if reason is None:
@@ -245,7 +245,7 @@ def surer(
         takes = f" ({takes})" if takes else ""
         ways.append(f"{plural(verdict.seeds_needed, 'seed')} of each row instead of {seeds}{takes}")
     if verdict.texts_needed is not None and verdict.texts_needed > texts:
-        ways.append(f"about {_rounded(verdict.texts_needed):,} labelled test texts instead of {texts:,}")
+        ways.append(f"about {rounded_up(verdict.texts_needed):,} labelled test texts instead of {texts:,}")
     if not ways:
         return (
             "Neither more seeds nor more test texts alone would bring the expected regret below "
@@ -253,9 +253,3 @@ def surer(
         )
     which = listing(ways, "or")
     return f"{which[:1].upper()}{which[1:]} would bring the expected regret below {amount(verdict.metric, target)}."
-
-
-def _rounded(n: int) -> int:
-    """Two significant figures: a forecast is no more exact than that."""
-    step: int = 10 ** max(0, len(str(n)) - 2)
-    return -(-n // step) * step

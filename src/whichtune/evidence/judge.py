@@ -6,11 +6,14 @@ machine that has the study's folder. How each figure is computed: `docs/statisti
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
 from whichtune.evidence import sentences
+from whichtune.evidence.question_sentences import answer_of, question_of
+from whichtune.evidence.questions import asked_between, natural_questions
 from whichtune.evidence.tuning_sentences import tuning_sentences
 from whichtune.evidence.verdict import asked_regret, best_row, fixed_seeds, make_verdict, outside
 from whichtune.records.record import RunRecord
@@ -23,6 +26,7 @@ from whichtune.stats.family import Adjusted, Question, correct, question
 from whichtune.stats.figures import method_figures, run_figures
 from whichtune.stats.noise import Prior
 from whichtune.stats.results import Comparison, Evidence
+from whichtune.stats.results import Question as Answered
 from whichtune.stats.rounds import Round, next_round
 from whichtune.stats.trials import POINT, Trials
 from whichtune.stats.tuning import TuningFigures
@@ -63,10 +67,34 @@ def judge_trials(study: ResolvedStudy, trials: Trials, tuning: TuningFigures | N
     return Evidence(
         comparisons=comparisons,
         verdict=make_verdict(study, trials, choice, best, baseline, comparisons, tuning),
+        questions=answered_questions(study, trials, comparisons),
         runs=[] if test is None else [f for row in rows.values() for f in run_figures(row, test)],
         per_method=[method_figures(row, test, metric, trials.noise(metric)) for row in rows.values()],
         tuning=tuning and tuning.model_copy(update={"sentences": tuning_sentences(tuning)}),
     )
+
+
+def answered_questions(study: ResolvedStudy, trials: Trials, comparisons: Sequence[Comparison]) -> list[Answered]:
+    """The pairs that the study declares; where it declares none, those that its rows ask by how they differ."""
+    if trials.test is None:
+        return []
+    if study.pairs:
+        tested = [pair for pair in comparisons if pair.declared]
+        asked = [asked_between(trials.rows[pair.a], trials.rows[pair.b]) for pair in tested]
+    else:
+        asked = natural_questions(trials.rows)
+        family = Family([Declared(one.a, one.b, declared=False) for one in asked])
+        tested = _corrected(family, trials.fixed or trials, study.primary_metric)
+    same = Counter((one.topic, one.values) for one in asked)
+    return [
+        Answered(
+            topic=one.topic,
+            question=question_of(one),
+            sentence=answer_of(one, result, one.values is not None and same[one.topic, one.values] > 1),
+            comparison=result,
+        )
+        for one, result in zip(asked, tested, strict=True)
+    ]
 
 
 def judge_round(study: ResolvedStudy, records: Sequence[RunRecord], read_predictions: ReadPredictions) -> Round:

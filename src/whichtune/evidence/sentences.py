@@ -6,13 +6,11 @@ thousand examples or more make the second worth reading.
 
 from __future__ import annotations
 
-import math
-
 from whichtune.metrics import metric_title
 from whichtune.stats.costs import COSTS, TOLD
 from whichtune.stats.results import Comparison, in_text
 from whichtune.study.published import Published
-from whichtune.wording import listing, number, plural
+from whichtune.wording import listing, number, plural, rounded_up
 
 ABOUT_EQUAL = 0.05
 
@@ -145,7 +143,7 @@ def _power(result: Comparison) -> str:
     text = f"A true difference of about {detectable} or more would probably have been shown"
     needs = []
     if power.examples_needed is not None:
-        needs.append(f"about {plural(_rounded(power.examples_needed), 'test example')}")
+        needs.append(f"about {plural(rounded_up(power.examples_needed), 'test example')}")
     if power.seeds_needed is not None:
         needs.append(f"about {plural(power.seeds_needed, 'seed')}")
     target = points(power.target)
@@ -154,12 +152,6 @@ def _power(result: Comparison) -> str:
     if result.holds_for == "methods":
         return f"{text}; for {target} more test examples or more seeds alone would not do."
     return f"{text}."
-
-
-def _rounded(n: int) -> int:
-    """Two significant figures, upwards: a forecast is no more exact than that."""
-    step: int = 10 ** max(0, int(math.log10(n)) - 1)
-    return -(-n // step) * step
 
 
 def _scope(result: Comparison) -> str:

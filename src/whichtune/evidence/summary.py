@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from whichtune.evidence.checked import Check
 from whichtune.records.record import RunRecord
-from whichtune.stats.results import Comparison, Evidence, MethodFigures, RunFigures, Verdict
+from whichtune.stats.results import Comparison, Evidence, MethodFigures, Question, RunFigures, Verdict
 from whichtune.stats.tuning import TuningFigures
 from whichtune.study.frozen import Listed
 from whichtune.study.resolved import ResolvedStudy
@@ -37,6 +37,9 @@ class Summary(_Stored):
     study: ResolvedStudy
     runs: Listed[RunRecord]
     comparisons: Listed[Comparison] = []
+    questions: Listed[Question] = Field(
+        [], description="declared pairs, else those that rows ask by how they differ; empty in earlier versions"
+    )
     verdict: Verdict | None = None
     intervals: Intervals = Intervals()
     tuning: TuningFigures | None = None
@@ -68,6 +71,7 @@ def build_summary(
         study=study,
         runs=list(records),
         comparisons=evidence.comparisons,
+        questions=evidence.questions,
         verdict=evidence.verdict,
         intervals=Intervals(runs=evidence.runs, methods=evidence.per_method),
         tuning=evidence.tuning,

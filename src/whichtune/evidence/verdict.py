@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from whichtune.evidence import decision_sentences as said
 from whichtune.evidence.tuning_sentences import crossing_sentence, tuning_limits, tuning_warnings
@@ -12,7 +13,7 @@ from whichtune.stats.answers import Row, TestSet
 from whichtune.stats.choice import TARGET_SHARE, Choice, told_apart
 from whichtune.stats.correction import holm
 from whichtune.stats.crossed import MIN_SEEDS
-from whichtune.stats.results import Answer, CandidateFigures, Comparison, Verdict, in_text
+from whichtune.stats.results import Answer, BeatsWords, CandidateFigures, Comparison, Verdict, in_text
 from whichtune.stats.rounds import LEAST_CHANCE, next_round
 from whichtune.stats.selection import Candidate, best_on_validation
 from whichtune.stats.trials import POINT, Trials
@@ -118,11 +119,14 @@ def make_verdict(
     tuned = _fine_tuned(trials, figures)
     crossings = [crossing_sentence(crossing, metric) for crossing in (tuning.crossings if tuning else [])]
     price = parse_price(study.price) if study.price else None
+    words = _against_words(metric, choice, trials, tuned)
     verdict = blank.model_copy(
         update={
             "recommended": choice.recommended,
             "leader": choice.leader,
             "best_fine_tuned": tuned[0].label if tuned else None,
+            "best_without_model": words.words if words else None,
+            "beats_words": words.standing if words else None,
             "margin_reached": choice.weighed.reached,
             "regret_limit": _shown(metric, choice.weighed.limit),
             "stopped": _stopped(study, choice, trials),
@@ -142,7 +146,7 @@ def make_verdict(
     return verdict.model_copy(
         update={
             "headline": said.headline(verdict, chosen, leader, bool(cheaper)),
-            "answers": _answers(verdict, choice, trials, chosen, leader, tuned, price),
+            "answers": _answers(verdict, choice, trials, chosen, leader, tuned, words, price),
         }
     )
 
@@ -232,6 +236,7 @@ def _answers(
     chosen: CandidateFigures,
     leader: CandidateFigures,
     tuned: Sequence[CandidateFigures],
+    words: AgainstWords | None,
     price: Price | None,
 ) -> list[Answer]:
     metric = verdict.metric
@@ -240,30 +245,51 @@ def _answers(
     found: list[tuple[str, str | None]] = [
         ("fine_tuning", said.best_fine_tuned(metric, tuned, ahead)),
         ("cheapest", said.cheapest(verdict, chosen, leader)),
-        ("words", _against_words(verdict, choice, trials, tuned)),
+        ("words", None if words is None else _words_sentence(metric, words)),
         ("sure", said.how_sure(verdict, chosen, close)),
         ("surer", _surer(verdict, choice, trials, chosen, price)),
     ]
     return [Answer.model_validate({"question": name, "sentence": text}) for name, text in found if text is not None]
 
 
-def _against_words(verdict: Verdict, choice: Choice, trials: Trials, tuned: Sequence[CandidateFigures]) -> str | None:
-    """The best fine-tuned row against the best row without a language model."""
-    metric = verdict.metric
+@dataclass(frozen=True)
+class AgainstWords:
+    """The best fine-tuned row against the best row without a language model. `gap` is in favour of the former, with
+    its interval; `shown` whether the two are told apart."""
+
+    tuned: str | None
+    words: str
+    gap: float | None = None
+    span: list[float] | None = None
+    shown: bool = False
+
+    @property
+    def standing(self) -> BeatsWords | None:
+        if self.gap is None:
+            return None
+        return "not_shown" if not self.shown else "ahead" if self.gap > 0 else "behind"
+
+
+def _against_words(
+    metric: str, choice: Choice, trials: Trials, tuned: Sequence[CandidateFigures]
+) -> AgainstWords | None:
     free = [label for label in choice.placed if trials.rows[label].role is Role.BASELINE]
     if not free:
         return None
     words = min(free, key=lambda label: (choice.placed[label].expected_regret, label))
     if not tuned:
-        return said.against_words(metric, None, words, None, None, False)
+        return AgainstWords(None, words)
     pair = (tuned[0].label, words) if METRICS[metric].higher_is_better else (words, tuned[0].label)
     test = trials.tested(*pair, metric)
     if test is None:
-        return said.against_words(metric, tuned[0].label, words, None, None, False)
+        return AgainstWords(tuned[0].label, words)
     apart = {frozenset(pair) for pair in told_apart(trials, metric, list(choice.placed))}
     span = None if test.interval is None else [_shown(metric, end) for end in test.interval]
-    gap = _shown(metric, test.difference)
-    return said.against_words(metric, tuned[0].label, words, gap, span, frozenset(pair) in apart)
+    return AgainstWords(tuned[0].label, words, _shown(metric, test.difference), span, frozenset(pair) in apart)
+
+
+def _words_sentence(metric: str, words: AgainstWords) -> str | None:
+    return said.against_words(metric, words.tuned, words.words, words.gap, words.span, words.shown)
 
 
 def _surer(verdict: Verdict, choice: Choice, trials: Trials, chosen: CandidateFigures, price: Price | None) -> str:

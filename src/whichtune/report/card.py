@@ -15,7 +15,7 @@ from whichtune.report.cost_columns import money_columns
 from whichtune.report.cost_notes import OUTSIDE, is_outside
 from whichtune.report.drawing.sheets import sheet
 from whichtune.report.drawing.svg import as_file
-from whichtune.report.page import headline_facts
+from whichtune.report.page import headline_facts, title_of
 from whichtune.report.rows import TableRow
 from whichtune.report.score_figures import score_dots
 from whichtune.report.tables import places, seeds_text
@@ -50,7 +50,7 @@ def render_card(view: View, page: Path) -> str:
     return str(
         render(
             "card.html.j2",
-            name=view.study.name,
+            name=title_of(view),
             facts=headline_facts(view),
             headline="Nothing was judged yet." if verdict is None else verdict.headline,
             warnings=view.study.notes if verdict is None else verdict.warnings,

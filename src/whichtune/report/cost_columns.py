@@ -44,7 +44,7 @@ def money_columns(view: View) -> list[Column]:
         return _times(row.cost("training_seconds"), price.of_seconds)
 
     def million(row: TableRow) -> float | None:
-        return _times(_throughput_ms(row), price.of_million)
+        return _times(throughput_ms(row), price.of_million)
 
     return [
         Column(f"train {unit}", "training_seconds", words.money, of=training, timed=True),
@@ -52,7 +52,7 @@ def money_columns(view: View) -> list[Column]:
     ]
 
 
-def _throughput_ms(row: TableRow) -> float | None:
+def throughput_ms(row: TableRow) -> float | None:
     """Milliseconds a text in batches, or alone where no batches were timed."""
     batch = row.cost(BATCH_LATENCY.figure)
     return row.cost(LATENCY.figure) if batch is None else batch

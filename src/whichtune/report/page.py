@@ -7,21 +7,24 @@ import hashlib
 from dataclasses import dataclass
 
 from whichtune.records.store import StudyFolder
-from whichtune.report import columns, details, tables, tuning, words
+from whichtune.report import details, tables, tuning
+from whichtune.report.answers import other_pairs, questions
 from whichtune.report.checks import checks_content
-from whichtune.report.columns import Column
-from whichtune.report.cost_columns import cost_columns
-from whichtune.report.cost_notes import OUTSIDE, cost_notes, is_outside
+from whichtune.report.copied import CITATION, study_file
+from whichtune.report.cost_notes import cost_notes
+from whichtune.report.decision import decision_of
 from whichtune.report.drawing.kinds import Bars, Curves, Differences, Dots, Figure, Gains, Scatter, Sensitivity
 from whichtune.report.drawing.looks import style_sheet
 from whichtune.report.drawing.on_page import legend, panels, two_sizes
 from whichtune.report.figures import all_figures, of_kind
-from whichtune.report.rows import TableRow
+from whichtune.report.names import short_data, short_model
+from whichtune.report.price_box import price_box
 from whichtune.report.run_notes import run_notes
 from whichtune.report.sections import page_of
+from whichtune.report.study_table import row_id, study_table
 from whichtune.report.templates import asset, render
 from whichtune.report.view import View
-from whichtune.study.roles import Role
+from whichtune.study.spec import Study
 from whichtune.wording import plural
 
 
@@ -36,9 +39,13 @@ def render_page(view: View, folder: StudyFolder, drawn: list[Figure] | None = No
 def page_content(view: View, folder: StudyFolder, drawn: list[Figure]) -> dict[str, object]:
     """Everything the template shows."""
     return {
-        "name": view.study.name,
+        "name": title_of(view),
         "facts": headline_facts(view),
         "verdict": view.verdict,
+        "decision": decision_of(view),
+        "picture": None,
+        "ids": {label: row_id(view, label) for label in view.groups},
+        "questions": questions(view),
         "checks": checks_content(view.summary.checks),
         "table": study_table(view),
         "failed": details.failed_runs(view),
@@ -50,9 +57,9 @@ def page_content(view: View, folder: StudyFolder, drawn: list[Figure]) -> dict[s
         "curves": [panels(figure) for figure in of_kind(drawn, Curves)],
         "bars": [panels(figure) for figure in of_kind(drawn, Bars)],
         "differences": next(iter(of_kind(drawn, Differences)), None),
-        "comparisons": comparison_rows(view),
+        "other_pairs": other_pairs(view),
+        "price": price_box(view),
         "sections": page_of(view).sections(view, folder, drawn),
-        "paragraphs": paragraphs(view),
         "published": details.published_table(view),
         "claims": details.claims(view),
         "settings": details.settings_tables(view),
@@ -61,6 +68,8 @@ def page_content(view: View, folder: StudyFolder, drawn: list[Figure]) -> dict[s
         "data": details.data_facts(view),
         "notes": run_notes(view),
         "command": view.study.command,
+        "study_file": study_file(view.study),
+        "citation": CITATION,
     }
 
 
@@ -77,134 +86,31 @@ def tuning_content(view: View, drawn: list[Figure]) -> dict[str, object] | None:
     }
 
 
-def headline_facts(view: View) -> list[str]:
+def title_of(view: View) -> str:
+    """The study's name; of one that nobody named, its data and its model."""
+    if view.study.name != Study.model_fields["name"].default:
+        return view.study.name
+    return f"{short_data(view.study.data.source)} with {short_model(view.study.model)}"
+
+
+@dataclass(frozen=True)
+class Named:
+    """A short name, with the whole of it."""
+
+    kind: str
+    short: str
+    whole: str
+
+
+def headline_facts(view: View) -> list[Named]:
     """The line under the title."""
     runs = plural(sum(len(runs) for runs in view.groups.values()), "run")
     finished = max((run.finished_at for run in view.done if run.finished_at), default=None)
+    tests = max((run.metrics.test.n for run in view.done if run.metrics.test is not None), default=0)
     return [
-        f"data {view.study.data.source}",
-        f"model {view.study.model}",
-        f"{runs}, {len(view.failed)} not completed" if view.failed else runs,
-        *([f"finished {finished[:10]}"] if finished else []),
-    ]
-
-
-def paragraphs(view: View) -> list[str]:
-    """The interpretation: a paragraph a declared pair, else every comparison's; best against baseline last."""
-    found = list(view.verdict.paragraphs) if view.verdict is not None else []
-    if not found:
-        found = [pair.sentence for pair in view.comparisons if pair.sentence]
-    against = view.verdict.against_baseline if view.verdict is not None else None
-    return found + ([against] if against and against not in found else [])
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A cell of the main table as text, with the value to sort by and a note below."""
-
-    text: str
-    sort: float | str
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class StudyRow:
-    """A row of the main table."""
-
-    label: str
-    mark: str
-    baseline: bool
-    failed: str
-    cells: list[Cell]
-
-
-@dataclass(frozen=True)
-class StudyTable:
-    """The main table."""
-
-    columns: list[str]
-    rows: list[StudyRow]
-    intervals: bool
-
-
-def study_table(view: View) -> StudyTable:
-    """The main table: scores, costs, and what a trained row takes and needs in use."""
-    shown = [
-        *columns.score_columns(view, page_of(view).beside_loss),
-        *cost_columns(view),
-        *([columns.EPOCHS] if columns.has_stopping(view) else []),
-    ]
-    rows = [_study_row(view, row, shown) for row in view.rows]
-    return StudyTable(
-        ["seeds", *(tables.PLACES if view.places else []), *(column.title for column in shown)],
-        rows,
-        bool(view.intervals),
-    )
-
-
-def _study_row(view: View, row: TableRow, shown: list[Column]) -> StudyRow:
-    broken = row.runs - row.completed
-    return StudyRow(
-        label=row.label,
-        mark=view.mark(row.label),
-        baseline=row.role is Role.BASELINE,
-        failed="; ".join(
-            [
-                *([f"{broken} of {row.runs} not completed"] if broken else []),
-                *([f"{OUTSIDE} what is required"] if is_outside(view, row.label) else []),
-            ]
-        ),
-        cells=[
-            Cell(tables.seeds_text(row), len(row.seeds)),
-            *(Cell(text, text) for text in tables.places(view, row)),
-            *(_cell(view, row, column) for column in shown),
-        ],
-    )
-
-
-def _cell(view: View, row: TableRow, column: Column) -> Cell:
-    value = column.value(row)
-    below = _range(view, row, column) if column.split == "test" else column.tail_text(row)
-    return Cell(column.text(row), "" if value is None else value, below)
-
-
-def _range(view: View, row: TableRow, column: Column) -> str:
-    """The 95 % interval where the column is the primary metric and there is one, else lowest to highest."""
-    if column.figure == view.metric and view.intervals:  # no range beside intervals: they would be taken for one
-        return words.span(view.intervals[row.label]) if row.label in view.intervals else ""
-    ends = column.ends(row)
-    if ends is None:
-        return ""
-    low, high = (f"{end:.{column.digits}f}" for end in ends)
-    return "" if low == high else f"{low} to {high}"
-
-
-@dataclass(frozen=True)
-class ComparisonRow:
-    """A comparison as a line: the pair, the difference with its interval, p, and the verdict."""
-
-    a: str
-    b: str
-    difference: str
-    unit: str
-    interval: str
-    p: str
-    p_adjusted: str
-    verdict: str
-
-
-def comparison_rows(view: View) -> list[ComparisonRow]:
-    """Every comparison as a line."""
-    return [
-        ComparisonRow(
-            a=pair.a,
-            b=pair.b,
-            difference=words.NOTHING if pair.difference is None else words.signed(pair.difference),
-            unit="" if pair.difference is None else pair.unit,
-            interval=words.NOTHING if pair.interval is None else " to ".join(map(words.signed, pair.interval)),
-            p=words.probability(pair.p),
-            p_adjusted=words.probability(pair.p_adjusted),
-            verdict=pair.verdict.replace("_", " "),
-        )
-        for pair in view.comparisons
+        Named("data", short_data(view.study.data.source), view.study.data.source),
+        Named("model", short_model(view.study.model), view.study.model),
+        Named("", f"{runs}, {len(view.failed)} not completed" if view.failed else runs, ""),
+        *([Named("", plural(tests, "test text"), "")] if tests else []),
+        *([Named("", finished[:10], "")] if finished else []),
     ]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from whichtune.report.drawing.kinds import Cell, Matrix
 from whichtune.report.drawing.matrices import strength
+from whichtune.report.names import breakable
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -48,6 +49,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals["tint"] = tint
+    environment.filters["breakable"] = breakable
     return environment
 
 

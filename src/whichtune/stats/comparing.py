@@ -55,7 +55,7 @@ def run_declared(pair: Declared, trials: Trials, metric: str) -> Tested:
         if label not in rows:
             raise SettingError(f"A declared pair names '{label}', which is no row: {did_you_mean(label, rows)}")
     a, b = rows[pair.a], rows[pair.b]
-    found = _differences(a, b, pair.factor)
+    found = differences_of(a, b, pair.factor)
     blank = Comparison(
         a=a.label,
         b=b.label,
@@ -118,7 +118,8 @@ def agreement(result: Comparison) -> bool | None:
     return result.verdict == direction
 
 
-def _differences(a: Row, b: Row, factor: str | None) -> Differences:
+def differences_of(a: Row, b: Row, factor: str | None) -> Differences:
+    """What differs between two rows beside the factor; None: find it."""
     if Role.BASELINE in (a.role, b.role):
         kind = f"method ({a.method} against {b.method})"
         return Differences("method", (a.method, b.method), [kind], [], [])

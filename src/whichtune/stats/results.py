@@ -14,6 +14,7 @@ from whichtune.stats.tuning import TuningFigures
 from whichtune.study.published import Published
 
 Verdict4 = Literal["better", "worse", "equivalent", "undecided", "not_tested"]
+BeatsWords = Literal["ahead", "behind", "not_shown"]
 Span = tuple[float, float]
 RankSpan = tuple[int, int]
 
@@ -175,6 +176,17 @@ class Answer(_Result):
     sentence: str
 
 
+class Question(_Result):
+    """What two rows are compared for, and the answer in one sentence with its figures."""
+
+    topic: str = Field(
+        description="layers, probe, adapter, method, words or declared, else the setting that differs, in words"
+    )
+    question: str = Field(description="as it stands over the answer")
+    sentence: str
+    comparison: Comparison
+
+
 class Verdict(_Result):
     """The written answer and what it rests on."""
 
@@ -182,6 +194,10 @@ class Verdict(_Result):
     best: str | None = Field(description="highest on validation")
     leader: str | None = Field(default=None, description="the row with the least expected regret")
     best_fine_tuned: str | None = Field(default=None, description="the same among rows with a language model")
+    best_without_model: str | None = Field(default=None, description="the same among rows without one")
+    beats_words: BeatsWords | None = Field(
+        default=None, description="where the best fine-tuned row stands against the best without a language model"
+    )
     margin_reached: bool | None = Field(
         default=None, description="whether the recommended row is expected to cost at most the margin"
     )
@@ -221,6 +237,7 @@ class Evidence(_Result):
 
     comparisons: list[Comparison]
     verdict: Verdict
+    questions: list[Question] = []
     runs: list[RunFigures]
     per_method: list[MethodFigures]
     tuning: TuningFigures | None = Field(default=None, description="the search for settings; null: there was none")

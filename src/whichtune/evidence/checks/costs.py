@@ -8,7 +8,7 @@ from whichtune.metrics import METRICS
 from whichtune.stats.answers import Row
 from whichtune.stats.costs import COSTS
 from whichtune.stats.results import in_text
-from whichtune.wording import number, plural
+from whichtune.wording import listing, number, plural
 
 ANSWERING = "inference_ms"
 
@@ -20,18 +20,25 @@ def worse_than_baseline(material: Material) -> Finding:
     baselines = [row for row in material.baselines if row.can(material.metric)]
     if not able or not baselines or material.test is None:
         return not_applicable("No row can be compared with one without a language model.")
-    found = {}
+    found: dict[str, list[tuple[str, str]]] = {}
     for row in able:
         for baseline in baselines:
-            sentence = _worse_and_slower(material, row, baseline)
-            if sentence is not None and row.label not in found:
-                found[row.label] = sentence
+            behind = _worse_and_slower(material, row, baseline)
+            if behind is not None:
+                found.setdefault(baseline.label, []).append((row.label, behind))
+                break
     if not found:
         return passed(f"None of {plural(len(able), 'row')} is both slower and worse than a baseline.")
-    return warned(" ".join(found.values()), list(found))
+    sentences = [
+        f"{in_text(baseline)} needs no language model and is better and faster than "
+        f"{listing([f'{in_text(label)} ({behind})' for label, behind in rows])}."
+        for baseline, rows in found.items()
+    ]
+    return warned(" ".join(sentences), [label for rows in found.values() for label, _ in rows])
 
 
 def _worse_and_slower(material: Material, row: Row, baseline: Row) -> str | None:
+    """`24.1 points behind, 9.0 times the training time, 13 times the inference time`; None where it is not both."""
     metric, cost = METRICS[material.metric], material.study.selection_cost
     behind = _test_figure(material, baseline) - _test_figure(material, row)
     if metric.unit != "points" or behind < material.study.margin:
@@ -39,11 +46,8 @@ def _worse_and_slower(material: Material, row: Row, baseline: Row) -> str | None
     ratios = [(_ratio(row, baseline, key), COSTS.get(key, key)) for key in (cost, ANSWERING)]
     if any(found is None or found <= 1 + ABOUT_EQUAL for found, _ in ratios):
         return None
-    costs = " and ".join(f"{ratio(found)} the {words}" for found, words in ratios if found is not None)
-    return (
-        f"{in_text(row.label)} is {number(behind)} points behind {in_text(baseline.label)} on test and costs {costs}: "
-        f"{in_text(baseline.label)} needs no language model."
-    )
+    costs = ", ".join(f"{ratio(found)} the {words}" for found, words in ratios if found is not None)
+    return f"{number(behind)} points behind, {costs}"
 
 
 def _test_figure(material: Material, row: Row) -> float:
