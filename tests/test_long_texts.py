@@ -118,7 +118,7 @@ def test_the_kept_part_is_a_factor_counted_and_told(tiny_gpt2: Path, mail: Path,
         assert record.metrics.train.truncated > 0
         note = f"Texts cut to 12 tokens, {words} kept: {record.metrics.train.truncated} of {record.metrics.train.n} in"
         assert record.notes[0].startswith(note)
-        assert note in result.table
+        assert note in result.to_markdown()
     # A saved run reads new texts the same way.
     from whichtune.records.store import StudyFolder
     from whichtune.records.verify import spec_of

@@ -6,10 +6,11 @@ folder, so that any of them can be done again alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from whichtune.errors import ModelError, SettingError
 from whichtune.evidence.beforehand import margin_beforehand
@@ -19,14 +20,18 @@ from whichtune.evidence.stored import named
 from whichtune.evidence.summary import Summary, build_summary
 from whichtune.executors.base import Executor, ExecutorOptions, executor_of
 from whichtune.expansion.expand import Expansion, ModelKey, check_names, expand, model_keys, with_baselines
+from whichtune.expansion.given import AnyStudy, Keywords, at_place, study_from
+from whichtune.expansion.kept import BestKeeper, forget_unsaved
 from whichtune.expansion.resumed import first_seeds, resumed
 from whichtune.expansion.rounds import Rounds, with_all_seeds
-from whichtune.metrics import METRICS
+from whichtune.interactive.progress import ProgressBar, wanted_here
 from whichtune.plugins import load_plugin, refuse_in_run_process
 from whichtune.records.events import Event, Listener
 from whichtune.records.record import RunRecord, RunStatus
 from whichtune.records.store import EXAMPLES, StudyFolder, default_folder
+from whichtune.registry import did_you_mean
 from whichtune.report.write import write_report
+from whichtune.result import Result
 from whichtune.study.resolved import ResolvedRun, ResolvedStudy, ResolvedTuning, SearchedRow
 from whichtune.study.roles import Role
 from whichtune.study.spec import RunSpec, Study, sha256_file
@@ -36,102 +41,143 @@ from whichtune.tuning.trials import SearchPlan, make_draws, plan_search, search_
 from whichtune.wording import listing
 
 if TYPE_CHECKING:
+    from whichtune.data.memory import AnyData
     from whichtune.models.loading import ModelInfo
     from whichtune.tasks.base import AnyDataset
 
 Save = Literal["none", "best", "all"]
 
 
-@dataclass(frozen=True)
-class Result:
-    """A finished study: where it is stored and what is in its summary."""
-
-    folder: Path
-    summary: Summary
-    started: int  # runs made by this call; 0 when all were there
-
-    @property
-    def records(self) -> list[RunRecord]:
-        return self.summary.runs
-
-    @property
-    def table(self) -> str:
-        """The table in Markdown."""
-        return (self.folder / "table.md").read_text(encoding="utf-8")
-
-
 Comparison = Result  # the name that release 0.1 gave it
 
 
 def compare(
-    study: Study,
+    study: AnyStudy | None = None,
     out: Path | str | None = None,
     *,
+    name: str | None = None,
+    data: AnyData | Path | str | None = None,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    target_column: str | None = None,
+    task: str | None = None,
+    model: Path | str | None = None,
+    methods: Iterable[str | Mapping[str, object]] | str | None = None,
+    seeds: Iterable[int] | int | None = None,
+    settings: Mapping[str, object] | None = None,
     save: Save = "best",
     threads: int | None = None,
     lenient: bool = False,
     cache_limit: int | None = None,
     jobs: int | None = None,
     executor: Executor | str | None = None,
-    on_event: Listener = lambda event: None,
+    progress: bool | None = None,
+    on_event: Listener | None = None,
     figures: bool = False,
     command: str | None = None,
 ) -> Result:
     """Run what the study's folder does not hold yet, then write its summary and its report.
+
+    `study` is a `Study`, a mapping with a study file's keys, or the path of a study file. The keywords up to `settings`
+    stand over what it says, or are the whole study: `data` is a file, a folder, a data set's name, a pandas
+    DataFrame, a list of (text, label) pairs or of dicts, a mapping of columns, or of `train`, `validation` and `test`
+    to such tables; `methods` are names of methods and baselines, or mappings of a `method` with its settings;
+    `settings` are those of all runs (`epochs`, `full.learning_rate`) and of the data (`data.train_limit`). Data that
+    the program holds are written into the study's folder, so that the study resumes by their content.
 
     `out` defaults to `whichtune-<name>` in the working directory. `save` keeps the trained weights of no run, of
     the run that is best on validation, or of all. `cache_limit` is the bytes that states of frozen blocks may
     take on disk; None: a quarter of what is free. `jobs` runs are made at a time (None: as the study says).
     `executor` makes them: an `executors.base.Executor`, or a registered one by its name; None: this machine. With
     `lenient`, runs whose model cannot be had are failed rows instead of an error, and several lines may mean the
-    same run. `figures` writes those of the report as PNG and SVG, too. `command` is kept in study.json, for the
-    report's reader. Raises a WhichtuneError for anything a user can put right, before the first run starts; a run
-    that fails is a row of the table. After Ctrl-C the summary holds what is complete, and the same call resumes.
+    same run. `progress` draws a bar; None: in a notebook or a terminal, unless `on_event` is told what happens.
+    `figures` writes those of the report as PNG and SVG, too. `command` is kept in study.json, for the report's reader.
+    Raises a WhichtuneError for anything a user can put right, before the first run starts; a run that fails is a row of
+    the table. After Ctrl-C the summary holds what is complete, and the same call resumes.
     """
     refuse_in_run_process()
-    load_plugins(study)
-    check_names(study)
-    options = ExecutorOptions(threads=threads, cache_limit=cache_limit, jobs=jobs or study.jobs)
-    with executor_of(executor, options) as engine:
+    if save not in get_args(Save):
+        raise SettingError(f"save={save!r}: {did_you_mean(str(save), get_args(Save))}")
+    keywords = Keywords(name, data, text_column, label_column, target_column, task, model, methods, seeds, settings)
+    asked, given = study_from(study, keywords)
+    load_plugins(asked)
+    check_names(asked)
+    place = Path(out or default_folder(asked.name)).expanduser()
+    if given is not None:
+        asked = at_place(asked, given, place)
+    with ExitStack() as stack:
+        tell = on_event or _nobody
+        if progress or (progress is None and on_event is None and wanted_here()):
+            tell = _both(stack.enter_context(ProgressBar()), tell)
+        options = ExecutorOptions(threads=threads, cache_limit=cache_limit, jobs=jobs or asked.jobs)
+        engine = stack.enter_context(executor_of(executor, options))
         engine.warm_up()
-        place = Path(out or default_folder(study.name)).expanduser()
-        first = None
-        if place.is_dir():
-            study = resumed(study, StudyFolder(place))
-            first = first_seeds(study, StudyFolder(place))
+        writing = nullcontext() if given is None else given.kept_in(place)
+        return _made(asked, place, writing, engine, tell, save, lenient, figures, command)
+
+
+def _made(
+    study: Study,
+    place: Path,
+    writing: AbstractContextManager[None],
+    engine: Executor,
+    on_event: Listener,
+    save: Save,
+    lenient: bool,
+    figures: bool,
+    command: str | None,
+) -> Result:
+    """The study made in its folder. Within `writing` the data of a program lie there, to stay once it is begun."""
+    first = None
+    if place.is_dir():
+        study = resumed(study, StudyFolder(place))
+        first = first_seeds(study, StudyFolder(place))
+    with writing:
         everything, dataset = prepare(with_all_seeds(study), lenient)
         rounds = Rounds(replace(everything, first_seeds=first), study.seeds)
         for sentence in warned_beforehand(rounds.expansion, dataset):
             on_event({"event": "note", "text": sentence})
         search = plan_search(rounds.expansion, dataset.without_test())
         folder = StudyFolder(place, create=True)
-        _write_study(folder, rounds.expansion, command, search.described() if search else None)
-        started = 0
-        try:
-            if search is not None:
-                _set_aside(folder, [draw.spec for draw in search.draws], on_event)
-                settled, rounds.everything = rounds.everything, waiting(rounds.everything, search)
-                started = make_draws(search, folder, engine.execute, on_event)
-                found = search_figures(search, folder)
-                rounds.everything = settle(settled, found, dataset.without_test())
-                _write_study(folder, rounds.expansion, command, search.described(found))
-            folder.write_examples(task_of(study).examples(dataset))
+    _write_study(folder, rounds.expansion, command, search.described() if search else None)
+    started = 0
+    try:
+        if search is not None:
+            _set_aside(folder, [draw.spec for draw in search.draws], on_event)
+            settled, rounds.everything = rounds.everything, waiting(rounds.everything, search)
+            started = make_draws(search, folder, engine.execute, on_event)
+            found = search_figures(search, folder)
+            rounds.everything = settle(settled, found, dataset.without_test())
+            _write_study(folder, rounds.expansion, command, search.described(found))
+        folder.write_examples(task_of(study).examples(dataset))
+        started += _make_runs(rounds.expansion, folder, engine, save, on_event)
+        while rows := _next_round(rounds.expansion, folder, on_event):
+            rounds.add(rows)
             started += _make_runs(rounds.expansion, folder, engine, save, on_event)
-            while rows := _next_round(rounds.expansion, folder, on_event):
-                rounds.add(rows)
-                started += _make_runs(rounds.expansion, folder, engine, save, on_event)
-        finally:  # after Ctrl-C too: what is complete is worth a table
-            summary = write_summary(folder, rounds.expansion, command, search)
-            folder.write_json("study.json", summary.study.model_dump(mode="json"))
-            write_report(folder, figures)
+    finally:  # after Ctrl-C too: what is complete is worth a table
+        summary = write_summary(folder, rounds.expansion, command, search)
+        folder.write_json("study.json", summary.study.model_dump(mode="json"))
+        write_report(folder, figures)
     return Result(folder.path, summary, started)
+
+
+def _nobody(event: Event) -> None:
+    """Is told, and does nothing."""
+
+
+def _both(first: Listener, second: Listener) -> Listener:
+    def tell(event: Event) -> None:
+        first(event)
+        second(event)
+
+    return tell
 
 
 def _make_runs(expansion: Expansion, folder: StudyFolder, executor: Executor, save: Save, tell: Listener) -> int:
     """Make the study's runs that the folder does not hold yet; gives how many were made now."""
     _set_aside(folder, expansion.specs, tell)
     if save == "all":
-        _forget_unsaved(folder, expansion.specs)
+        forget_unsaved(folder, expansion.specs)
     tell(
         {
             "event": "study",
@@ -143,7 +189,7 @@ def _make_runs(expansion: Expansion, folder: StudyFolder, executor: Executor, sa
             "baselines": [spec.label for spec in expansion.specs if spec.role is Role.BASELINE],
         }
     )
-    keeper = _BestKeeper(folder, expansion) if save == "best" else None
+    keeper = BestKeeper(folder, expansion) if save == "best" else None
 
     def listen(event: Event) -> None:
         if keeper is not None and event["event"] == "end":
@@ -314,34 +360,3 @@ def _record_of(folder: StudyFolder, spec: RunSpec, expansion: Expansion) -> RunR
 
 def _complete(folder: StudyFolder, expansion: Expansion) -> int:
     return sum(folder.is_complete(spec.run_id) for spec in expansion.specs)
-
-
-def _forget_unsaved(folder: StudyFolder, specs: list[RunSpec]) -> None:
-    """`--save all` makes runs again whose weights an earlier call did not keep."""
-    for spec in specs:
-        if folder.is_complete(spec.run_id) and not folder.weight_files(spec.run_id):
-            folder.discard(spec.run_id)
-
-
-class _BestKeeper:
-    """Deletes saved weights of all runs but the best on validation by the primary metric (then the loss)."""
-
-    def __init__(self, folder: StudyFolder, expansion: Expansion) -> None:
-        self.folder, self.metric = folder, expansion.primary_metric
-        self.sign = 1.0 if METRICS[self.metric].higher_is_better else -1.0
-        self.ids = [spec.run_id for spec in expansion.specs if spec.role is not Role.BASELINE]
-
-    def keep(self) -> None:
-        scored = []
-        for run_id in self.ids:
-            record = self.folder.read_run(run_id)
-            if record is None or record.metrics.validation is None or not self.folder.weight_files(run_id):
-                continue
-            figures = record.metrics.validation
-            score = figures.value(self.metric)
-            rank = float("-inf") if score is None else self.sign * score
-            scored.append((rank, -(figures.loss or 0.0), run_id))
-        scored.sort()
-        for _, _, run_id in scored[:-1]:
-            for file in self.folder.weight_files(run_id):
-                file.unlink()

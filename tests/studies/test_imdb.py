@@ -131,7 +131,7 @@ def test_a_small_copy_runs_and_is_no_reproduction(made: Result) -> None:
     assert cells[1][-1] == "5 (927)"
     text = (made.folder / "reproduction.md").read_text(encoding="utf-8")
     assert "with 30 test reviews one review is 3.3 points" in text
-    assert "Warm-up takes 15 of 15 steps (100 %)" in made.table
+    assert "Warm-up takes 15 of 15 steps (100 %)" in made.to_markdown()
 
 
 def test_the_losses_stand_beside_the_published_curve(made: Result) -> None:

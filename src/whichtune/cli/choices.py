@@ -14,7 +14,7 @@ StudyDir = Annotated[Path, typer.Argument(metavar="DIR", help="A study's folder.
 
 Data = Annotated[str | None, typer.Option(help="File, folder, named set, NAME=FILE, or Hub dataset id.")]
 TextColumn = Annotated[str | None, typer.Option(help="Column of the texts.")]
-Model = Annotated[str | None, typer.Option(help="`embedded`, a Hub id, or a folder.")]
+Model = Annotated[str | None, typer.Option(help="`embedded`, a Hub id, or a folder; several between commas.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="A setting, key=value; may be repeated.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda.")]
 Plan = Annotated[str | None, typer.Option(help="`auto` computes only what is needed, `off` everything.")]

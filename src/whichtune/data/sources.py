@@ -153,7 +153,7 @@ def from_datasets(loaded: Mapping[str, datasets.Dataset], settings: DataSettings
         name = SPLIT_ALIASES.get(split, split)
         if name not in SPLITS:  # "unsupervised" and the like
             continue
-        tables[name] = _named_classes(part)
+        tables[name] = named_classes(part)
         parts.append(f"{name}:{_fingerprint(tables[name])}")
     place = shown(settings.source)
     if "train" not in tables:
@@ -179,7 +179,7 @@ def from_datasets(loaded: Mapping[str, datasets.Dataset], settings: DataSettings
     )
 
 
-def _named_classes(part: datasets.Dataset) -> pd.DataFrame:
+def named_classes(part: datasets.Dataset) -> pd.DataFrame:
     """A split as a table, class labels as their names; -1, as unlabelled rows have, and nothing are missing."""
     import datasets
 

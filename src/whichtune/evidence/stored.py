@@ -13,6 +13,7 @@ from whichtune.records.record import RunRecord, RunStatus
 from whichtune.records.store import EXAMPLES, StudyFolder
 from whichtune.records.verify import same_run
 from whichtune.study.explain import wrong_value
+from whichtune.study.resolved import ResolvedRun
 from whichtune.study.roles import SCHEMA_VERSION
 from whichtune.study.spec import RunSpec, sha256_file
 
@@ -65,6 +66,17 @@ def doubts(folder: StudyFolder, stored: Stored) -> list[str]:
     return found
 
 
+def with_warnings(summary: Summary, told: list[str]) -> Summary:
+    """The summary with sentences that a reader must know before anything else."""
+    if not told:
+        return summary
+    if summary.verdict is None:
+        study = summary.study.model_copy(update={"notes": [*told, *summary.study.notes]})
+        return summary.model_copy(update={"study": study})
+    verdict = summary.verdict.model_copy(update={"warnings": [*told, *summary.verdict.warnings]})
+    return summary.model_copy(update={"verdict": verdict})
+
+
 def run_doubt(folder: StudyFolder, told: RunRecord, weights: bool = False) -> str | None:
     """Why what a summary tells of a run is not to be believed, as the end of a sentence; None where it is."""
     fault = folder.fault(told.run_id, weights)
@@ -76,6 +88,6 @@ def run_doubt(folder: StudyFolder, told: RunRecord, weights: bool = False) -> st
     return None if same_run(record, told) else f"{SUMMARY} tells something else of it than its record"
 
 
-def named(run: RunRecord | RunSpec) -> str:
+def named(run: RunRecord | RunSpec | ResolvedRun) -> str:
     """A run as it stands in a sentence."""
     return f"the run '{run.label}'" + ("" if run.seed is None else f", seed {run.seed}")

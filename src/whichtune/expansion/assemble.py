@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypedDict
 
@@ -98,30 +98,15 @@ def assemble_study(
     """
     value: Values = read_yaml(file) if file is not None else {"name": "study"}
     where = str(file) if file is not None else "The command"
-    named = value.get("plugins")
-    for place in named if isinstance(named, list) else []:  # before names are checked, which may be theirs
-        if isinstance(place, str):  # what is no text is left to its check
-            load_plugin(place)
+    load_named(value)
     if task is not None:
         check_choice("--task", task, tuple(TASKS))
         value["task"] = task
     value = _with_data(value, data, text_column, label_column, target_column)
     if methods is not None:
-        value = {**value, **_split_methods(methods)}
-        for key in ("runs", "factors", "pairs", "baseline"):  # they speak of the file's own methods
-            value.pop(key, None)
-        value = _without_lines(value)
-    elif not value.get("methods") and not value.get("runs") and (usual := _usual_methods(value)):
-        value["methods"] = usual
-    elif not value.get("methods") and not value.get("runs"):
-        demo = read_yaml(demo_path())
-        if file is None and data is None and model is None:
-            value["name"] = demo["name"]
-        own = {key: given for key, given in value.items() if given or key != "runs"}  # the demo's pairs are of its runs
-        value = {**{k: demo[k] for k in ("runs", "pairs")}, **own}
-        if (model or value.get("model") or EMBEDDED) == EMBEDDED:  # rates and jobs are for that model
-            value.setdefault("jobs", demo["jobs"])
-            value["settings"] = {**demo["settings"], **_mapping(value.get("settings"))}
+        value = with_methods(value, _split_methods(methods))
+    else:
+        value = with_usual_rows(value, file is None and data is None and model is None, model)
     for key, chosen in (("plan", plan), ("device", device)):
         if chosen is not None:
             value[key] = chosen
@@ -161,6 +146,33 @@ def parse_sizes(text: str) -> list[int | str]:
     return [part if part == "all" else int(part) for part in parts]
 
 
+def load_named(value: Values) -> None:
+    """Import the study's plugins, before names are checked, which may be theirs."""
+    named = value.get("plugins")
+    for place in named if isinstance(named, list) else []:
+        if isinstance(place, str):  # what is no text is left to its check
+            load_plugin(place)
+
+
+def with_usual_rows(value: Values, nameless: bool, model: str | None = None) -> Values:
+    """A study that names neither methods nor runs with those that its task usually compares: the demo's rows, or what
+    a task of written texts names. `nameless`: it says nothing else either, and is called as the demo is.
+    """
+    if value.get("methods") or value.get("runs"):
+        return value
+    if usual := _usual_methods(value):
+        return {**value, "methods": usual}
+    demo = read_yaml(demo_path())
+    if nameless:
+        value = {**value, "name": demo["name"]}
+    own = {key: given for key, given in value.items() if given or key != "runs"}  # the demo's pairs are of its runs
+    value = {**{k: demo[k] for k in ("runs", "pairs")}, **own}
+    if (model or value.get("model") or EMBEDDED) == EMBEDDED:  # rates and jobs are for that model
+        value.setdefault("jobs", demo["jobs"])
+        value["settings"] = {**demo["settings"], **_mapping(value.get("settings"))}
+    return value
+
+
 def _mapping(value: JsonValue) -> Values:
     """A part of a study that its file may leave empty; what is no mapping is left to its check."""
     if value and not isinstance(value, dict):
@@ -181,13 +193,18 @@ def _with_data(
     label_column: str | None,
     target_column: str | None = None,
 ) -> Values:
-    given = value.get("data")
-    data: Values = {"source": given} if isinstance(given, str) else _mapping(given)
+    data = _mapping(_as_mapping(value.get("data")))
     options = {"source": source, "text_column": text_column, "label_column": label_column}
     for key, chosen in {**options, "target_column": target_column}.items():
         if chosen is not None:
             data[key] = chosen
     return {**value, "data": data} if data else value
+
+
+def with_methods(value: Values, chosen: Values) -> Values:
+    """A study with other methods: what speaks of its own ones goes with them."""
+    left = {key: given for key, given in value.items() if key not in ("runs", "factors", "pairs", "baseline")}
+    return _without_lines({**left, **chosen})
 
 
 def _without_lines(value: Values) -> Values:
@@ -261,16 +278,28 @@ def _tuning_with(tuning: JsonValue, given: Values) -> Values:
 
 def _split_methods(text: str) -> Values:
     """Methods and baselines of `--methods`; baselines that are named replace the default three."""
-    names = [name.strip() for name in text.split(",") if name.strip()]
+    names: list[JsonValue] = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
         raise SettingError("--methods is empty: name one or more, separated by commas.")
-    for name in names:
-        if name not in METHODS and name not in BASELINES:
-            raise UnknownNameError(f"There is no method '{shown(name)}': {did_you_mean(name, [*METHODS, *BASELINES])}")
-        if names.count(name) > 1:
-            raise SettingError(f"--methods names '{name}' twice: remove one.")
-    chosen: Values = {"methods": [name for name in names if name in METHODS]}
-    baselines: list[JsonValue] = [name for name in names if name in BASELINES]
+    return chosen_methods(names, "--methods")
+
+
+def chosen_methods(entries: list[JsonValue], said: str) -> Values:
+    """Names of methods and of baselines, and methods with settings; baselines that are named replace the default three.
+
+    `said` is what named them. Raises UnknownNameError, SettingError for a name that stands twice.
+    """
+    baselines: list[JsonValue] = []
+    for entry in entries:
+        if not isinstance(entry, str):
+            continue  # a method with settings: left to its check
+        if entry not in METHODS and entry not in BASELINES:
+            known = did_you_mean(entry, [*METHODS, *BASELINES])
+            raise UnknownNameError(f"There is no method '{shown(entry)}': {known}")
+        if entries.count(entry) > 1:
+            raise SettingError(f"{said} names '{entry}' twice: remove one.")
+        baselines += [entry] if entry not in METHODS else []
+    chosen: Values = {"methods": [entry for entry in entries if entry not in baselines]}
     return {**chosen, "baselines": baselines} if baselines else chosen
 
 
@@ -293,17 +322,22 @@ def whole_numbers(option: str, text: str, example: str) -> list[int]:
 
 def with_assignments(value: Values, assignments: list[str], where: str) -> Values:
     """`--set`: settings of runs, or keys of the study itself and of its data (`data.split=given`)."""
-    settings, data = _mapping(value.get("settings")), _mapping(value.get("data"))
-    for text in assignments:
-        key, chosen = parse_assignment(text)
+    return assigned(value, map(parse_assignment, assignments), "--set ")
+
+
+def assigned(value: Values, given: Iterable[tuple[str, JsonValue]], said: str) -> Values:
+    """A study with settings of runs, keys of its own, of its data and of its search. `said` stands before a key in
+    messages."""
+    settings, data = _mapping(value.get("settings")), _mapping(_as_mapping(value.get("data")))
+    for key, chosen in given:
         head, _, name = key.partition(".")
         if head == "data" and name in DataSettings.model_fields:
             data[name] = chosen
         elif head == "data":
-            raise UnknownNameError(f"--set {shown(key)}: {did_you_mean(name, list(DataSettings.model_fields))}")
+            raise UnknownNameError(f"{said}{shown(key)}: {did_you_mean(name, list(DataSettings.model_fields))}")
         elif head == "tuning" and name not in TUNING_KEYS:
             raise UnknownNameError(
-                f"--set {shown(key)}: {did_you_mean(name, TUNING_KEYS)} Ranges are set in a study file."
+                f"{said}{shown(key)}: {did_you_mean(name, TUNING_KEYS)} Ranges are set in a study file."
             )
         elif head == "tuning":
             value = {**value, "tuning": _tuning_with(value.get("tuning"), {name: chosen})}
@@ -312,6 +346,10 @@ def with_assignments(value: Values, assignments: list[str], where: str) -> Value
         else:
             settings[key] = chosen
     return {**value, "settings": settings, **({"data": data} if data else {})}
+
+
+def _as_mapping(data: JsonValue) -> JsonValue:
+    return {"source": data} if isinstance(data, str) else data
 
 
 def lines_that_keep(study: Study, assignments: list[str]) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
-from pathlib import PurePath
 
 from pydantic import JsonValue
 
@@ -12,10 +11,10 @@ from whichtune.errors import SettingError
 from whichtune.study.data_settings import DataSettings
 from whichtune.study.explain import given_words
 from whichtune.study.spec import RunEntry, Study
+from whichtune.wording import telling_parts
 
 TRAIN_SIZE = "data.train_size"
 Line = tuple[RunEntry, dict[str, JsonValue]]
-PLAIN_ENDS = {"model", "models", "checkpoint", "final", "best", "snapshots"}
 
 
 def with_axes(study: Study, entry: RunEntry, own: dict[str, JsonValue], trains: bool) -> Iterator[Line]:
@@ -57,10 +56,7 @@ def size_of(value: JsonValue, where: str) -> int | None:
 
 def short_models(models: list[str]) -> dict[str, str]:
     """A short name for each model, no two alike: the end of its path, with as much before it as that takes."""
-    parts = {model: [part for part in PurePath(model).parts if part != "/"] or [model] for model in models}
-    for own in parts.values():
-        while len(own) > 1 and own[-1].lower() in PLAIN_ENDS:
-            own.pop()
+    parts = {model: telling_parts(model) for model in models}
     depth = 1
     while True:
         names = {model: "/".join(own[-depth:]) for model, own in parts.items()}

@@ -84,7 +84,7 @@ def reproduce(
     save: Save = "none",
     threads: int | None = None,
     jobs: int | None = None,
-    on_event: Listener = lambda event: None,
+    on_event: Listener | None = None,
     command: str | None = None,
 ) -> Result:
     """Make the runs; where figures were published, reproduction.md and reproduction.csv stand beside the other files.

@@ -14,6 +14,7 @@ from whichtune.records.store import StudyFolder
 from whichtune.records.verify import spec_of
 from whichtune.registry import did_you_mean
 from whichtune.runs.proof import Known, known_answers, predict_proven
+from whichtune.study.spec import RunSpec
 from whichtune.tasks import task_of
 
 if TYPE_CHECKING:
@@ -72,19 +73,25 @@ def predict_file(
     it is no word of the caller's. Raises StoreError where the run was not saved or is not what it was, DataError for
     the file.
     """
+    spec = trusted_spec(record, remote_code)
+    place = saved_in(folder, record)
+    task = task_of(spec)
+    texts = read_texts(file, text_column or spec.data.text_column, task.columns.texts)
+    return predict_proven(spec, record, place, texts, tested(folder, record))
+
+
+def trusted_spec(record: RunRecord, remote_code: bool) -> RunSpec:
+    """A run's spec. Raises StoreError where it lets the model's own Python code run and the caller does not."""
     spec = spec_of(record)
     if spec.remote_code and not remote_code:
         raise StoreError(
             f"The run '{record.label}' was made with Python code of its model '{spec.model}': if you trust that code, "
-            "let it run with --remote-code."
+            "let it run with --remote-code (remote_code=True from Python)."
         )
-    place = saved_in(folder, record)
-    task = task_of(spec)
-    texts = read_texts(file, text_column or spec.data.text_column, task.columns.texts)
-    return predict_proven(spec, record, place, texts, _known(folder, record))
+    return spec
 
 
-def _known(folder: StudyFolder, record: RunRecord) -> Known | None:
+def tested(folder: StudyFolder, record: RunRecord) -> Known | None:
     """A few recorded answers to test texts; None where the run was not tested."""
     if record.metrics.test is None:
         return None
@@ -101,8 +108,10 @@ def saved_in(folder: StudyFolder, record: RunRecord) -> Path:
     if record.status is not RunStatus.COMPLETED:
         raise StoreError(f"The run '{record.label}' did not complete ({record.error}): choose another.")
     if not folder.weight_files(record.run_id):
+        seed = "" if record.seed is None else f", seed {record.seed},"
         raise StoreError(
-            f"The weights of '{record.label}', seed {record.seed}, were not saved: run the study again with --save all."
+            f"The weights of '{record.label}'{seed} were not saved: run the study again with --save all "
+            '(save="all" from Python).'
         )
     refuse_doubtful(folder, record, weights=True)
     return folder.run_folder(record.run_id)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from whichtune.tasks.base import Answering
+
 PROVED = 10
 
 
@@ -48,12 +50,23 @@ def predict_proven(
     Raises StoreError where it gives others: then what was saved is not what was tested.
     """
     first = known.texts if known is not None else []
-    task = task_of(spec)
-    table = task.predict(spec, record, folder, [*first, *texts])
-    again = table.iloc[: len(first)].reset_index(drop=True)
-    if known is not None and not task.gives_again(spec, record, again, known.recorded.reset_index(drop=True)):
+    table = task_of(spec).predict(spec, record, folder, [*first, *texts])
+    _compare(spec, record, table.iloc[: len(first)], known)
+    return table.iloc[len(first) :].reset_index(drop=True)
+
+
+def prove(spec: RunSpec, record: RunRecord, answer: Answering, known: Known | None) -> None:
+    """Have a loaded run give the recorded answers to the known texts. Raises StoreError where it gives others."""
+    if known is not None:
+        _compare(spec, record, answer(known.texts), known)
+
+
+def _compare(spec: RunSpec, record: RunRecord, again: pd.DataFrame, known: Known | None) -> None:
+    if known is None:
+        return
+    first, recorded = again.reset_index(drop=True), known.recorded.reset_index(drop=True)
+    if not task_of(spec).gives_again(spec, record, first, recorded):
         raise StoreError(
             f"What was saved of '{record.label}' does not give its recorded predictions again: make the run again "
             "with --save all."
         )
-    return table.iloc[len(first) :].reset_index(drop=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from whichtune.study.recorded import Recorded
+from whichtune.wording import telling_parts
 
 IGNORED = {
     "seed",
@@ -215,4 +216,4 @@ def _value(value: JsonValue) -> str:
         return str(value.get("source", "other settings"))
     if isinstance(value, list):
         return ", ".join(str(item) for item in value)
-    return str(value).rstrip("/").rsplit("/", 1)[-1]
+    return telling_parts(str(value))[-1]

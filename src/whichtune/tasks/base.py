@@ -39,6 +39,12 @@ if TYPE_CHECKING:
     from whichtune.training.trainer import Training
 
 
+class Answering(Protocol):
+    """A saved run that is ready to answer."""
+
+    def __call__(self, texts: list[str], /) -> pd.DataFrame: ...
+
+
 class AnySplit(Protocol):
     """Examples of one split. What stands beside each text is the task's own."""
 
@@ -251,6 +257,10 @@ class Task(ABC, Generic[DatasetT, ModelT, EncodedT, ForwardT]):
     def predict(self, spec: RunSpec, record: RunRecord, folder: Path, texts: list[str]) -> pd.DataFrame:
         """What a completed run, a baseline among them, makes of new texts: a table with column `text`, then
         `prediction`. The run's `folder` has what it saved."""
+
+    def loaded(self, spec: RunSpec, record: RunRecord, folder: Path) -> Answering:
+        """`predict` of one run, to be asked more than once: a task that can loads its model here, and once."""
+        return lambda texts: self.predict(spec, record, folder, texts)
 
     def gives_again(self, spec: RunSpec, record: RunRecord, again: pd.DataFrame, recorded: pd.DataFrame) -> bool:
         """Whether `predict`'s table of a few test texts is what was recorded of them, rounding apart.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import warnings
 from collections.abc import Sequence
@@ -40,9 +41,16 @@ HALO = [(math.cos(a * math.pi / 4), math.sin(a * math.pi / 4)) for a in range(8)
 
 def save_png(canvas: Canvas, path: FilePath) -> None:
     """Write the picture. Raises OSError where it cannot be written."""
+    path.write_bytes(png_bytes(canvas))
+
+
+def png_bytes(canvas: Canvas) -> bytes:
+    """The picture as a PNG file's content."""
     from matplotlib.image import imsave
 
-    imsave(path, Painter(canvas).paint(), format="png", dpi=96 * SCALE, metadata={"Software": "whichtune"})
+    content = io.BytesIO()
+    imsave(content, Painter(canvas).paint(), format="png", dpi=96 * SCALE, metadata={"Software": "whichtune"})
+    return content.getvalue()
 
 
 class Painter:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,20 +48,37 @@ def same_answers(spec: RunSpec, labels: list[str], again: pd.DataFrame, recorded
 
 def new_logits(spec: RunSpec, record: RunRecord, folder: Path, texts: list[str]) -> np.ndarray:
     """Logits (n, C) of texts, from a run rebuilt from its spec and from what it saved in `folder`."""
+    return loaded_run(spec, record, folder)(texts)
+
+
+def loaded_run(spec: RunSpec, record: RunRecord, folder: Path) -> Callable[[list[str]], np.ndarray]:
+    """The run rebuilt, once for however many texts: what gives their logits (n, C)."""
     if record.role is Role.BASELINE:
-        logits = fitted_baseline(record.method).load(folder).logits(texts)
-        fitted = fitted_classes(spec, record.labels)
-        if logits.shape != (len(texts), len(fitted)):
-            raise StoreError(f"What was saved in {folder.name} knows other classes than the run: make it again.")
-        return logits_of_all(logits, fitted, len(record.labels))
+        return _loaded_baseline(spec, record, folder)
     classifier, tokenizer = build_classifier(spec, len(record.labels))
     load_trained_state(classifier, folder / "weights.safetensors")
     classifier.to(spec.device).eval()
     limit = _limit(spec, record, classifier.backbone.config)
-    tokens, _ = tokenise(texts, tokenizer, limit, spec.long_texts_keep, "text", [str(i) for i in range(len(texts))])
-    rows = rows_of_embeddings(classifier.backbone.config)
-    refuse_tokens_beyond(rows, tokens, "text in row", [str(i + 1) for i in range(len(texts))])
-    return _logits(spec, classifier, tokenizer, tokens, limit)
+
+    def logits_of(texts: list[str]) -> np.ndarray:
+        tokens, _ = tokenise(texts, tokenizer, limit, spec.long_texts_keep, "text", [str(i) for i in range(len(texts))])
+        rows = rows_of_embeddings(classifier.backbone.config)
+        refuse_tokens_beyond(rows, tokens, "text in row", [str(i + 1) for i in range(len(texts))])
+        return _logits(spec, classifier, tokenizer, tokens, limit)
+
+    return logits_of
+
+
+def _loaded_baseline(spec: RunSpec, record: RunRecord, folder: Path) -> Callable[[list[str]], np.ndarray]:
+    baseline, fitted = fitted_baseline(record.method).load(folder), fitted_classes(spec, record.labels)
+
+    def logits_of(texts: list[str]) -> np.ndarray:
+        logits = baseline.logits(texts)
+        if logits.shape != (len(texts), len(fitted)):
+            raise StoreError(f"What was saved in {folder.name} knows other classes than the run: make it again.")
+        return logits_of_all(logits, fitted, len(record.labels))
+
+    return logits_of
 
 
 def _limit(spec: RunSpec, record: RunRecord, config: PretrainedConfig) -> int:

@@ -12,7 +12,7 @@ from whichtune.records.record import Metrics, MetricsBySplit
 from whichtune.study.data_settings import DataSettings
 from whichtune.study.roles import Role
 from whichtune.study.spec import RunSpec, Settings
-from whichtune.tasks.base import FittedBaseline, Judged, Task, register
+from whichtune.tasks.base import Answering, FittedBaseline, Judged, Task, register
 from whichtune.tasks.classification.model import build_classifier, encode_for
 from whichtune.wording import plural
 
@@ -169,17 +169,25 @@ class Classification(Task["Dataset", "Classifier", "Encoded", "Forward"]):
 
     def predict(self, spec: RunSpec, record: RunRecord, folder: Path, texts: list[str]) -> pd.DataFrame:
         """The texts, the predicted class names, and a probability for each class."""
+        return self.loaded(spec, record, folder)(texts)
+
+    def loaded(self, spec: RunSpec, record: RunRecord, folder: Path) -> Answering:
         import pandas as pd
         from scipy.special import softmax
 
-        from whichtune.tasks.classification.predict import new_logits
+        from whichtune.tasks.classification.predict import loaded_run
 
-        logits = new_logits(spec, record, folder, texts)
-        shares = softmax(logits, axis=1)
-        table = pd.DataFrame({"text": texts, "prediction": [record.labels[i] for i in logits.argmax(axis=1)]})
-        for i, name in enumerate(record.labels):
-            table[f"probability of {name}"] = shares[:, i]
-        return table
+        logits_of = loaded_run(spec, record, folder)
+
+        def answer(texts: list[str]) -> pd.DataFrame:
+            logits = logits_of(texts)
+            shares = softmax(logits, axis=1)
+            table = pd.DataFrame({"text": texts, "prediction": [record.labels[i] for i in logits.argmax(axis=1)]})
+            for i, name in enumerate(record.labels):
+                table[f"probability of {name}"] = shares[:, i]
+            return table
+
+        return answer
 
     def gives_again(self, spec: RunSpec, record: RunRecord, again: pd.DataFrame, recorded: pd.DataFrame) -> bool:
         """By every class's probability; by the names alone where a task of this kind gives none."""

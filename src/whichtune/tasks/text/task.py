@@ -10,7 +10,7 @@ from whichtune.study.data_settings import DataSettings
 from whichtune.study.roles import Role
 from whichtune.study.spec import RunSpec
 from whichtune.study.spec import Settings as RunSettings
-from whichtune.tasks.base import FittedBaseline, Judged, Task, register
+from whichtune.tasks.base import Answering, FittedBaseline, Judged, Task, register
 from whichtune.tasks.text.answers import ExtractiveBaseline, SplitAnswers, extract, judge_texts
 from whichtune.tasks.text.model import (
     build_language_model,
@@ -23,6 +23,7 @@ from whichtune.tasks.text.model import (
 from whichtune.tasks.text.settings import SummarisationSettings, TextToTextSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import pandas as pd
@@ -186,9 +187,13 @@ class TextToText(Task["PairDataset", "LanguageModel", "EncodedPairs", "TextForwa
 
     def predict(self, spec: RunSpec, record: RunRecord, folder: Path, texts: list[str]) -> pd.DataFrame:
         """The texts, and what is written for each."""
+        return self.loaded(spec, record, folder)(texts)
+
+    def loaded(self, spec: RunSpec, record: RunRecord, folder: Path) -> Answering:
         import pandas as pd
 
-        return pd.DataFrame({"text": texts, "prediction": _written(spec, record, folder, texts)})
+        write = _loaded(spec, record, folder)
+        return lambda texts: pd.DataFrame({"text": texts, "prediction": write(texts)})
 
     def gives_again(self, spec: RunSpec, record: RunRecord, again: pd.DataFrame, recorded: pd.DataFrame) -> bool:
         """Text by text, a few apart: rounding may tip a token, and all that follows. What is drawn is not compared:
@@ -208,13 +213,13 @@ class Summarisation(TextToText):
     default_baselines = ("lead_1", "lead_3", "untuned")
 
 
-def _written(spec: RunSpec, record: RunRecord, folder: Path, texts: list[str]) -> list[str]:
-    """What a saved run answers to each text."""
+def _loaded(spec: RunSpec, record: RunRecord, folder: Path) -> Callable[[list[str]], list[str]]:
+    """What answers each text as a saved run does."""
     if record.role is Role.BASELINE:
-        return extract(spec, texts)
+        return lambda texts: extract(spec, texts)
     from whichtune.data.pair_encoding import Room
-    from whichtune.tasks.text.predict import write_new
+    from whichtune.tasks.text.predict import loaded_writer
 
     if record.room is None:
         raise StoreError(f"The record of '{record.label}' does not say how its context was shared: make it again.")
-    return write_new(spec, Room.of(record.room), folder / "weights.safetensors", texts)
+    return loaded_writer(spec, Room.of(record.room), folder / "weights.safetensors")
