@@ -17,8 +17,8 @@ from whichtune.data.read import read_source
 from whichtune.errors import DataError, SettingError, StoreError, StudyFileError, UnknownNameError
 from whichtune.expansion.given import Keywords, at_place, study_from
 from whichtune.published.presets import load_preset, preset_names
-from whichtune.study.load import parse_study
 from whichtune.study.data_settings import DataSettings
+from whichtune.study.load import parse_study
 from whichtune.study.spec import Study
 
 VALUE = {

@@ -104,7 +104,7 @@ def assemble_study(
         value["task"] = task
     value = _with_data(value, data, text_column, label_column, target_column)
     if methods is not None:
-        value = with_methods(value, _split_methods(methods))
+        value = with_methods(value, split_methods(methods))
     else:
         value = with_usual_rows(value, file is None and data is None and model is None, model)
     for key, chosen in (("plan", plan), ("device", device)):
@@ -276,7 +276,7 @@ def _tuning_with(tuning: JsonValue, given: Values) -> Values:
     return plain | {key: chosen for key, chosen in given.items() if chosen is not None}
 
 
-def _split_methods(text: str) -> Values:
+def split_methods(text: str) -> Values:
     """Methods and baselines of `--methods`; baselines that are named replace the default three."""
     names: list[JsonValue] = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
