@@ -72,8 +72,8 @@ def test_verdict_comes_first_and_says_what_it_does_not_show(parsed, made):
     for line in [*verdict["warnings"], *verdict["does_not_show"], *verdict["reasons"]]:
         assert " ".join(line.split()) in shown
     assert sections == [
-        "verdict", "table", "checks", "scores", "costs", "curves", "bars", "differences", "classes", "examples",
-        "interpretation", "published", "record",
+        "verdict", "table", "checks", "scores", "costs", "curves", "differences", "classes", "calibration",
+        "examples", "interpretation", "published", "record",
     ]  # fmt: skip
 
 

@@ -29,7 +29,7 @@ def render_page(view: View, folder: StudyFolder, drawn: list[Figure] | None = No
     """report.html."""
     style, script = asset("page.css") + style_sheet(), asset("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    content = page_content(view, folder, all_figures(view) if drawn is None else drawn)
+    content = page_content(view, folder, all_figures(view, folder) if drawn is None else drawn)
     return str(render("page.html.j2", style=style, script=script, script_digest=digest, **content))
 
 
