@@ -11,6 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
+from numpy.typing import NDArray
+
 from whichtune.report.drawing.calibration import calibration_panels
 from whichtune.report.drawing.canvas import Canvas, Circle, Group, Line, Path, Rectangle, Shape, Text, width_of
 from whichtune.report.drawing.costs import SMALL_NARROW, SMALL_WIDE, decision, scatter
@@ -32,6 +35,7 @@ from whichtune.report.drawing.matrices import confusion_map
 from whichtune.report.drawing.scores import NARROW, WIDE, bar_panels, dots
 from whichtune.report.drawing.sheets import sheets
 
+Boxes = NDArray[np.float64]  # (n, 4): left, top, right, bottom
 Polygon = list[tuple[float, float]]
 CAPITAL, TAIL, WIDE_SIGN = 0.76, 0.24, 0.88
 BEHIND = {"grid", "rule"}  # may pass behind a text that has a ground of its own
@@ -163,7 +167,7 @@ def holds(outer: Polygon, inner: Polygon) -> bool:
 def faults(canvas: Canvas) -> list[str]:
     """Everything that is wrong with the texts of a drawing."""
     rooms = covered(canvas)
-    boxes = [bounds(one.room) for one in rooms]
+    boxes = np.array([bounds(one.room) for one in rooms])
     found = []
     for i, text in enumerate(rooms):
         if not isinstance(text.shape, Text):
@@ -184,9 +188,10 @@ def faults(canvas: Canvas) -> list[str]:
     return found
 
 
-def _near(box: tuple[float, float, float, float], boxes: Sequence[tuple[float, float, float, float]]) -> list[int]:
+def _near(box: Sequence[float], boxes: Boxes) -> list[int]:
     left, top, right, bottom = box
-    return [j for j, b in enumerate(boxes) if left < b[2] and b[0] < right and top < b[3] and b[1] < bottom]
+    near = (left < boxes[:, 2]) & (boxes[:, 0] < right) & (top < boxes[:, 3]) & (boxes[:, 1] < bottom)
+    return [int(place) for place in np.flatnonzero(near)]
 
 
 def _may_cross(other: Covered, text: Covered, rooms: Sequence[Covered]) -> bool:
@@ -202,9 +207,7 @@ def _may_cross(other: Covered, text: Covered, rooms: Sequence[Covered]) -> bool:
     return False
 
 
-def _hidden(
-    plate: Covered, i: int, rooms: Sequence[Covered], boxes: Sequence[tuple[float, float, float, float]]
-) -> list[str]:
+def _hidden(plate: Covered, i: int, rooms: Sequence[Covered], boxes: Boxes) -> list[str]:
     """What the ground of a text hides, or lies below: nothing but the grid may touch it."""
     if "plate" not in plate.looks:
         return []

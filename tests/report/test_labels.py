@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from report import drawn
+from report.made_studies import ALL
 from report.varied_studies import VARIED
+from whichtune.records.store import StudyFolder
 from whichtune.report.drawing.canvas import Canvas, Text, width_of
 from whichtune.report.drawing.costs import SMALL_NARROW, SMALL_WIDE, decision, scatter
 from whichtune.report.drawing.kinds import MARKS, CostPoint, Decision, Dots, Figure, Scatter, ScoredRow
@@ -30,12 +32,14 @@ KINDS = {
 
 
 @pytest.fixture(scope="module")
-def varied(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[Figure]]:
+def varied(
+    made: Callable[[str], StudyFolder], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], list[Figure]]:
     found: dict[str, list[Figure]] = {}
 
     def get(name: str) -> list[Figure]:
         if name not in found:
-            folder = VARIED[name](tmp_path_factory.mktemp(name))
+            folder = made(name) if name in ALL else VARIED[name](tmp_path_factory.mktemp(name))
             found[name] = all_figures(load_view(folder), folder)
         return found[name]
 

@@ -20,7 +20,7 @@ LONG = (
 
 def thirty_rows(folder: Path) -> StudyFolder:
     """One seed each, all within two points and most within a factor of two in time."""
-    study = MadeStudy(folder, n=100, seeds=[0])
+    study = MadeStudy(folder, n=100, seeds=[0], pairs=[{"a": "lora lora_rank=1", "b": "lora lora_rank=2"}])
     for i in range(28):
         study.add(f"lora lora_rank={i + 1}", 0.9 + 0.0006 * i, seeds=(0,), seconds=10 + 0.4 * i, parameters=60_000 + i)
     for name in ("majority", "tfidf_word"):
@@ -39,7 +39,7 @@ def long_names(folder: Path) -> StudyFolder:
 
 def same_scores(folder: Path) -> StudyFolder:
     """Twelve rows of one score and one cost: all marks lie on one another."""
-    study = MadeStudy(folder, n=100)
+    study = MadeStudy(folder, n=100, pairs=[{"a": "row number 1", "b": "row number 2"}])
     for i in range(12):
         study.add(f"row number {i}", 0.8, seeds=(0, 1))
     first = study.records[:2]

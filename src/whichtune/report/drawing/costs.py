@@ -37,7 +37,7 @@ def scatter(figure: Scatter, width: int = WIDE) -> Canvas:
     narrow = width < 500
     height = 330 if narrow else 400
     top, bottom = 14.0, height - 48.0
-    y = Scale(*score_range([v for p in figure.points for v in (p.y, *(p.span or ()))], 0.06), bottom, top)
+    y = Scale(*score_range(_values(figure.points), 0.06), bottom, top)
     upward = score_ticks(y)
     left, right = 20.0 + tick_room(upward), width - 14.0
     x = _cost_scale(figure, left, right)
@@ -106,7 +106,11 @@ def _draw_points(canvas: Canvas, points: Sequence[CostPoint], at: At, y: Scale) 
 
 
 def _note(p: CostPoint) -> str:
-    return f"{p.label}: {p.y:.2f} %, {p.cost}"
+    return p.label + _figures(p)
+
+
+def _figures(p: CostPoint) -> str:
+    return f": {p.y:.2f} %, {p.cost}"
 
 
 def _write_labels(canvas: Canvas, points: Sequence[CostPoint], labels: Labels) -> None:
@@ -118,17 +122,21 @@ def _write_labels(canvas: Canvas, points: Sequence[CostPoint], labels: Labels) -
         canvas.label(key, "name strong")
     order = {key.text: place for place, key in enumerate(labels.keys)}
     explained = sorted(labels.explained.items(), key=lambda one: (order.get(one[1], len(order)), one[0]))
-    add_key_list(canvas, [(key, _note(points[i])) for i, key in explained])
+    add_key_list(canvas, [(key, points[i].label, _figures(points[i])) for i, key in explained])
 
 
 # -- the small plot -----------------------------------------------------------------------------------
 
 
 def decision(figure: Decision, size: tuple[int, int] = SMALL_WIDE) -> Canvas:
-    """The rows that matter by name with their intervals, the others as small dots."""
+    """The rows that matter by name with their intervals, the others as small dots; far lower ones on the lower edge."""
     width, height = size
     top, bottom = 12.0, height - 36.0
-    y = Scale(*score_range([v for p in figure.points for v in (p.y, *(p.span or ()))], 0.08), bottom, top)
+    named = [p for label in figure.named for p in figure.points if p.label == label]
+    others = [p for p in figure.points if p.label not in figure.named]
+    floor = _floor(named)
+    values = [*_values(named), *(p.y for p in others if p.y >= floor)]
+    y = Scale(*score_range(values, 0.08), bottom, top)
     upward = score_ticks(y, 4)
     left, right = 18.0 + tick_room(upward), width - 10.0
     x, zero = _time_scale([p.x for p in figure.points], left, right)
@@ -141,15 +149,35 @@ def decision(figure: Decision, size: tuple[int, int] = SMALL_WIDE) -> Canvas:
     def at(p: CostPoint) -> float:
         return x(p.x) if p.x > 0 else zero
 
-    named = [p for label in figure.named for p in figure.points if p.label == label]
-    dots = [p for p in figure.points if p.label not in figure.named]
-    around = [(at(p) - DOT - 1, y(p.y) - DOT - 1, at(p) + DOT + 1, y(p.y) + DOT + 1) for p in dots]
+    places = [(at(p), y(p.y) if p.y >= floor else bottom - DOT - 1) for p in others]
+    around = [(a - DOT - 1, b - DOT - 1, a + DOT + 1, b + DOT + 1) for a, b in places]
     labels = _named(canvas, named, at, y, (left, 0.0, width - 2.0, bottom), around, small=True)
-    for p in dots:
-        canvas.circle(at(p), y(p.y), DOT, f"small b-{p.mark}", _note(p))
+    for p, (a, b) in zip(others, places, strict=True):
+        _dot(canvas, p, a, b, below=p.y < floor)
     _draw_points(canvas, named, at, y)
     _write_labels(canvas, named, labels)
     return canvas
+
+
+def _values(points: Sequence[CostPoint]) -> list[float]:
+    """Scores and the ends of intervals."""
+    return [v for p in points for v in (p.y, *(p.span or ()))]
+
+
+def _floor(named: Sequence[CostPoint]) -> float:
+    """The score below which other rows would leave no room for the differences between the named ones."""
+    values = _values(named)
+    return min(values) - 1.5 * max(2.0, max(values) - min(values))
+
+
+def _dot(canvas: Canvas, p: CostPoint, x: float, y: float, below: bool) -> None:
+    """A row without a name; one that lies below the picture points downwards."""
+    look = f"small b-{p.mark}"
+    if below:
+        points = [(x - DOT, y - DOT), (x + DOT, y - DOT), (x, y + DOT)]
+        canvas.path(points, look, f"{_note(p)}, below the picture", closed=True)
+    else:
+        canvas.circle(x, y, DOT, look, _note(p))
 
 
 def _time_scale(seconds: Sequence[float], left: float, right: float) -> tuple[Scale, float]:

@@ -108,8 +108,8 @@ def named_confusion(figure: Confusion) -> Canvas:
     return canvas
 
 
-def class_list(figure: Confusion) -> list[tuple[str, str]]:
+def class_list(figure: Confusion) -> list[tuple[str, str, str]]:
     """The numbers that stand for classes beside the map, with their names; none where the names stand there."""
     if len(figure.rows) <= MOST_NAMES:
         return []
-    return [(str(i + 1), " ".join(name.split())) for i, name in enumerate(figure.rows)]
+    return [(str(i + 1), name, "") for i, name in enumerate(figure.rows)]

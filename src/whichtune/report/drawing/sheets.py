@@ -69,7 +69,7 @@ def sheet(figure: Figure) -> Canvas:
     if isinstance(figure, Scatter):
         return _padded(_with_legend(scatter(figure), _marks(point.mark for point in figure.points)))
     if isinstance(figure, Decision):
-        return _padded(_with_legend(decision(figure), _marks(point.mark for point in figure.points)))
+        return _padded(_with_legend(decision(figure), _decision_entries(figure)))
     if isinstance(figure, Calibration):
         grid = _grid(calibration_panels(figure), 4, figure.alt, figure.axis_y)
         return _padded(_with_legend(grid, CALIBRATION_ENTRIES))
@@ -142,6 +142,12 @@ def _stroke(look: str) -> Key:
 
 def _ring(canvas: Canvas, x: float, y: float) -> None:
     canvas.circle(x, y, 4.4, "best-point c-any")
+
+
+def _decision_entries(figure: Decision) -> list[Entry]:
+    named = [point.mark for point in figure.points if point.label in figure.named]
+    others = len(named) < len(figure.points)
+    return _marks(named) + ([Entry(lambda canvas, x, y: canvas.circle(x, y, 2.4, "small"), "other")] if others else [])
 
 
 def _level(look: str) -> Key:
