@@ -54,7 +54,7 @@ def calibration_figure(view: View, folder: StudyFolder) -> Calibration | None:
     best = min(found, key=lambda label: found[label].error)
     notes = [f"{len(drawn)} of {len(found)} rows are drawn; the table has all."] if len(drawn) < len(found) else []
     if left_out:
-        notes.append(f"Left out, since it is not trained to know: {few(left_out)}.")
+        notes.append(f"Left out, as rows of random weights and the majority class are: {few(left_out)}.")
     return Calibration(
         name="calibration",
         title="Sure and right",
@@ -64,7 +64,7 @@ def calibration_figure(view: View, folder: StudyFolder) -> Calibration | None:
             [
                 "A dot is as many test answers as each other dot, the least sure on the left; the line is the 95 % "
                 "interval of how often they were right. On the dashed line answers are right as often as they are "
-                "sure, below it less often. Seeds are taken together.",
+                "sure, below it less often. Seeds are taken together; the ECE is a mean over them.",
                 *notes,
             ]
         ),
@@ -121,10 +121,7 @@ def _bin_rows(label: str, known: Reliability) -> list[list[str]]:
 def _reliability(view: View, folder: StudyFolder, label: str) -> Reliability | None:
     runs = [run for run in view.done if run.label == label]
     read = [found for run in runs if (found := _answers(folder, run.run_id)) is not None]
-    if not read:
-        return None
-    sure, right = (np.concatenate([answers[part] for answers in read]) for part in (0, 1))
-    return reliability(sure, right, len(read))
+    return reliability(read)
 
 
 def _answers(folder: StudyFolder, run_id: str) -> Answers | None:
