@@ -45,9 +45,8 @@ def test_best_baseline_and_its_role_are_told(made):
     figure = decision_figure(view)
     assert "tfidf_char" in figure.named
     assert "best baseline: tfidf_char" in figure.caption
-    assert f"recommended: {view.verdict.recommended}" in figure.caption.replace(" and best fine-tuned", "").replace(
-        " and cheapest good enough", ""
-    )
+    assert figure.caption.startswith("Recommended, best fine-tuned and cheapest good enough: lora, 92.50 % (")
+    assert view.verdict.recommended == view.verdict.best_fine_tuned == "lora"
     shown = decision_picture(view)
     assert 'viewBox="0 0 320 200" role="img" aria-label="Test accuracy' in shown.wide
     assert 'viewBox="0 0 340 190"' in shown.narrow
@@ -94,7 +93,7 @@ def test_rows_far_below_stay_on_the_lower_edge():
 
 def test_durations():
     told = [duration(value) for value in (0, 0.0042, 0.4, 14.21, 59, 150, 3600, 90_000, 400_000)]
-    assert told == ["no time", "4.2 ms", "0.4 s", "14.2 s", "59 s", "2.5 min", "1 h", "25 h", "4.63 days"]
+    assert told == ["no time", "4.2 ms", "0.4 s", "14 s", "59 s", "2.5 min", "1 h", "25 h", "4.6 days"]
 
 
 # -- what is not drawn --------------------------------------------------------------------------------

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from whichtune.report.drawing.kinds import CostPoint, Data, Decision
 from whichtune.report.drawing.on_page import TwoSizes, two_sizes
 from whichtune.report.view import View
-from whichtune.report.words import few, number, span
+from whichtune.report.words import number, span
 from whichtune.study.roles import Role
-from whichtune.wording import plural
+from whichtune.wording import listing, plural
 
 COST = "training_seconds"
 ENOUGH = ("best", "good enough")  # standings of rows that are
@@ -40,25 +40,23 @@ def decision_figure(view: View) -> Decision | None:
             roles.setdefault(label, []).append(role)
     if len(points) < 2 or not roles:
         return None
-    told = [_told(" and ".join(said), points[label]) for label, said in roles.items()]
+    told = [_told(listing(said), points[label]) for label, said in roles.items()]
     others = len(points) - len(roles)
     return Decision(
         name="decision",
         title="Which row to take",
         axis_x="training time",
         axis_y=f"test {view.metric_name} (%)",
-        caption=f"{'; '.join(told)}."
+        caption=_sentence("; ".join(told))
         + (f" Small: {plural(others, 'other row')}." if others else "")
         + (" Lines are 95 % intervals." if any(points[label].span for label in roles) else ""),
-        alt=f"Test {view.metric_name} against training time for {plural(len(points), 'row')}. {few(told, 4)}.",
+        alt=f"Test {view.metric_name} against training time for {plural(len(points), 'row')}. "
+        + _sentence("; ".join(told)),
         points=list(points.values()),
         named=list(roles),
         data=Data(
             ["run", "", "training time", f"test {view.metric_name} %", "95 % interval"],
-            [
-                [p.label, " and ".join(roles.get(p.label, [])), p.cost, number(p.y), span(p.span)]
-                for p in points.values()
-            ],
+            [[p.label, listing(roles.get(p.label, [])), p.cost, number(p.y), span(p.span)] for p in points.values()],
         ),
     )
 
@@ -97,14 +95,19 @@ def _best_baseline(view: View) -> str | None:
     return max(free)[1] if free else view.verdict.baseline
 
 
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
+
+
 def _told(role: str, point: CostPoint) -> str:
     interval = "" if point.span is None else f" ({span(point.span)})"
     return f"{role}: {point.label}, {number(point.y)} %{interval} in {point.cost}"
 
 
 def duration(seconds: float) -> str:
-    """`14 s`, `2.5 min`, `3 h`: three significant digits at most."""
+    """`14 s`, `2.5 min`, `3 h`: two significant digits below ten, whole numbers above."""
     if seconds <= 0:
         return "no time"
     _, size, unit = next(one for one in UNITS if seconds >= one[0])
-    return f"{seconds / size:.3g} {unit}"
+    value = seconds / size
+    return f"{value:.2g} {unit}" if value < 9.95 else f"{value:,.0f} {unit}"

@@ -20,7 +20,7 @@ Leader = tuple[tuple[float, float], tuple[float, float]]
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 GAP = 2.0  # between a name and all else
 STEPS = (0.0, 4.0, 9.0)  # how far from its mark a name may move
-TOGETHER = 15.0  # pixels between the middles of marks that may share a key
+TOGETHER = (18.0, 40.0, math.inf)  # how far marks that share a key may lie apart; the first that leads to an end
 FARTHEST, STRIDE = 150.0, 6.0  # how far off a text may stand, and in what steps that is tried
 SIGHT = 3.0  # room that a text keeps from another one's line
 SIDES: tuple[tuple[float, Anchor], ...] = ((1.0, "start"), (-1.0, "end"))
@@ -84,15 +84,19 @@ def place_labels(
     line, nor a mark. The first `by_name` marks have their name far off rather than a key near by. Where names leave no
     room for the keys of others, fewer marks have names.
     """
-    for most in sorted({len(marks), len(marks) // 2, len(marks) // 4, by_name, 0}, reverse=True):
-        labels = _placed(marks, frame, lines, min(by_name, most), most, size)
+    fewer = sorted({len(marks), len(marks) // 2, len(marks) // 4, by_name, 0}, reverse=True)
+    for together, most in product(TOGETHER, fewer):
+        labels = _placed(marks, frame, lines, (min(by_name, most), most), together, size)
         if not labels.crowded:
             break
     return labels
 
 
-def _placed(marks: Sequence[Marked], frame: Box, lines: Sequence[Box], by_name: int, most: int, size: float) -> Labels:
-    """With names for the first `most` marks at most."""
+def _placed(
+    marks: Sequence[Marked], frame: Box, lines: Sequence[Box], named: tuple[int, int], together: float, size: float
+) -> Labels:
+    """With names for so many of the first marks, the first of them far off where they must."""
+    by_name, most = named
     taken = [*(mark.box for mark in marks), *lines]
     names: list[Label | None] = [None] * len(marks)
     for place, mark in enumerate(marks[:most]):
@@ -102,19 +106,18 @@ def _placed(marks: Sequence[Marked], frame: Box, lines: Sequence[Box], by_name: 
         names[place] = label
         taken += label.boxes if label is not None else []
     left = [i for i, label in enumerate(names) if label is None]
-    return _keyed(marks, left, frame, taken, names, size)
+    return _keyed(marks, _groups(marks, left, together), frame, taken, names, size)
 
 
 def _keyed(
     marks: Sequence[Marked],
-    left: Sequence[int],
+    groups: Sequence[list[int]],
     frame: Box,
     taken: Sequence[Box],
     names: list[Label | None],
     size: float,
 ) -> Labels:
-    """Keys for the marks `left` over, those that lie together under one; letters go from left to right."""
-    groups = _together(marks, left)
+    """A key for each group of marks; letters go from left to right."""
     wide = "Wi" if len(groups) <= len(LETTERS) else "W99"  # letters are bold
     taken, written = list(taken), list(names)
     placed: list[tuple[Label, list[int]]] = []
@@ -144,16 +147,19 @@ def _letter(place: int) -> str:
     return LETTERS[at] + (str(again + 1) if again else "")
 
 
-def _together(marks: Sequence[Marked], left: Sequence[int]) -> list[list[int]]:
-    """Groups of marks of which each is near another of its group."""
+def _groups(marks: Sequence[Marked], left: Sequence[int], together: float) -> list[list[int]]:
+    """Groups of marks that lie together, from left to right."""
     groups: list[list[int]] = []
-    for i in left:
+    for i in sorted(left, key=lambda i: (marks[i].x, marks[i].y)):
         near = [
             group
             for group in groups
-            if any(math.dist((marks[i].x, marks[i].y), (marks[j].x, marks[j].y)) <= TOGETHER for j in group)
+            if all(math.dist((marks[i].x, marks[i].y), (marks[j].x, marks[j].y)) <= together for j in group)
         ]
-        groups = [group for group in groups if group not in near] + [[*(j for group in near for j in group), i]]
+        if near:
+            near[0].append(i)
+        else:
+            groups.append([i])
     return groups
 
 
