@@ -120,24 +120,6 @@ def test_logarithmic_ticks_lie_within_their_range(low, ratio):
     assert len(ticks) <= 14
 
 
-@given(
-    st.lists(st.tuples(st.floats(0, 500), st.floats(0, 300), st.text("abcdef", min_size=1, max_size=20)), max_size=25)
-)
-def test_labels_in_a_plot_never_overlap(points):
-    frame = (0.0, 0.0, 500.0, 300.0)
-    boxes = []
-    for spot, (_, _, text) in zip(scales.place_labels(points, frame), points, strict=True):
-        if spot is not None:
-            width = scales.text_units(text) * 12 * 0.58
-            left = spot[0] - {"start": 0, "end": width, "middle": width / 2}[spot[2]]
-            boxes.append((left, spot[1] - 12 * 0.85, left + width, spot[1] + 12 * 0.25))
-    for i, a in enumerate(boxes):
-        assert a[0] >= -0.01
-        assert a[2] <= 500.01
-        for b in boxes[:i]:
-            assert a[2] <= b[0] + 0.01 or b[2] <= a[0] + 0.01 or a[3] <= b[1] + 0.01 or b[3] <= a[1] + 0.01
-
-
 def test_wide_signs_count_twice():
     assert scales.text_units("微调🔥a") == 7
     assert scales.clip("微调全部模型", 7) == "微调全…"

@@ -135,7 +135,8 @@ def test_a_small_copy_runs_and_is_no_reproduction(made: Result) -> None:
 
 
 def test_the_losses_stand_beside_the_published_curve(made: Result) -> None:
-    figures = {figure.name: figure for figure in all_figures(load_view(StudyFolder(made.folder)))}
+    folder = StudyFolder(made.folder)
+    figures = {figure.name: figure for figure in all_figures(load_view(folder), folder)}
     figure = figures["published-loss"]
     assert isinstance(figure, Curves)
     assert [panel.title for panel in figure.panels] == ROWS

@@ -13,6 +13,7 @@ from whichtune.report.checks import checks_content
 from whichtune.report.copied import CITATION, study_file
 from whichtune.report.cost_notes import cost_notes
 from whichtune.report.decision import decision_of
+from whichtune.report.decision_figure import decision_picture
 from whichtune.report.drawing.kinds import Bars, Curves, Differences, Dots, Figure, Gains, Growth, Scatter, Sensitivity
 from whichtune.report.drawing.looks import style_sheet
 from whichtune.report.drawing.on_page import legend, panels, two_sizes
@@ -33,7 +34,7 @@ def render_page(view: View, folder: StudyFolder, drawn: list[Figure] | None = No
     """report.html."""
     style, script = asset("page.css") + style_sheet(), asset("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    content = page_content(view, folder, all_figures(view) if drawn is None else drawn)
+    content = page_content(view, folder, all_figures(view, folder) if drawn is None else drawn)
     return str(render("page.html.j2", style=style, script=script, script_digest=digest, **content))
 
 
@@ -44,7 +45,7 @@ def page_content(view: View, folder: StudyFolder, drawn: list[Figure]) -> dict[s
         "facts": headline_facts(view),
         "verdict": view.verdict,
         "decision": decision_of(view),
-        "picture": None,
+        "picture": decision_picture(view),
         "ids": {label: row_id(view, label) for label in view.groups},
         "questions": questions(view),
         "checks": checks_content(view.summary.checks),

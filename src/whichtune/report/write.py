@@ -35,7 +35,7 @@ def write_report(folder: StudyFolder, figures: bool = True) -> Report:
     from whichtune.report.page import render_page
 
     view = load_view(folder)
-    drawn = all_figures(view)
+    drawn = all_figures(view, folder)
     page = folder.write_text("report.html", render_page(view, folder, drawn))
     written = [
         folder.write_text("table.md", whole_table(view)),
