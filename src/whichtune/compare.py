@@ -26,6 +26,7 @@ from whichtune.plugins import load_plugin, refuse_in_run_process
 from whichtune.records.events import Event, Listener
 from whichtune.records.record import RunRecord, RunStatus
 from whichtune.records.store import EXAMPLES, StudyFolder, default_folder
+from whichtune.records.texts import leave_texts_out
 from whichtune.report.write import write_report
 from whichtune.study.resolved import ResolvedRun, ResolvedStudy, ResolvedTuning, SearchedRow
 from whichtune.study.roles import Role
@@ -106,6 +107,8 @@ def compare(
         search = plan_search(rounds.expansion, dataset.without_test())
         folder = StudyFolder(place, create=True)
         _write_study(folder, rounds.expansion, command, search.described() if search else None)
+        if not study.texts:
+            leave_texts_out(folder)  # of runs that were made with them
         started = 0
         try:
             if search is not None:

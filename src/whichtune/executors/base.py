@@ -106,6 +106,8 @@ def make_run(request: RunRequest, tell: Listener) -> None:
         folder.write_run(record, result.curves, result.predictions, result.save if request.save else None)
     except Exception as error:
         status, reason = explain(error)
+        if not folder.keeps_texts and status is RunStatus.FAILED and not isinstance(error, WhichtuneError):
+            reason = f"{type(error).__name__}: its message, which could quote a text, is left out; --debug shows it."
         tell({"event": "traceback", "text": traceback.format_exc()})
         folder.write_run(base_record(spec, status, error=reason, error_kind=type(error).__name__))
 
