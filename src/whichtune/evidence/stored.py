@@ -13,6 +13,7 @@ from whichtune.records.record import RunRecord, RunStatus
 from whichtune.records.store import EXAMPLES, StudyFolder
 from whichtune.records.texts import leave_texts_out
 from whichtune.records.verify import same_run
+from whichtune.records.wordless import without_messages
 from whichtune.study.explain import wrong_value
 from whichtune.study.roles import SCHEMA_VERSION
 from whichtune.study.spec import RunSpec, sha256_file
@@ -61,7 +62,7 @@ def without_texts(folder: StudyFolder) -> None:
     found, examples = read_summary(folder), folder.path / EXAMPLES
     before = sha256_file(examples) if examples.is_file() else None
     leave_texts_out(folder)
-    plain = folder.read_json(SUMMARY)
+    plain: dict[str, Any] = {name: without_messages(part) for name, part in folder.read_json(SUMMARY).items()}
     plain["study"]["texts"] = False
     if before is not None and plain.get("examples_checksum") == before:
         plain["examples_checksum"] = sha256_file(examples)

@@ -26,7 +26,7 @@ from pydantic import TypeAdapter, ValidationError
 from whichtune.errors import SettingError, StoreError, WhichtuneError
 from whichtune.records.record import CurvePoint, RunRecord, RunStatus
 from whichtune.records.verify import PREDICTIONS, RECORD, WEIGHTS, run_fault, write_checksums
-from whichtune.records.wordless import without_words
+from whichtune.records.wordless import without_messages, without_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -172,8 +172,8 @@ class StudyFolder:
         """Write a run's folder beside its place, then move it there in one step.
 
         `save` writes the weights: where it fails, what it wrote goes, so that there is room for the rest, and the run
-        is kept without them and says so. Where the study keeps no texts, written answers and references are left out
-        of the predictions. Raises StoreError where the run itself cannot be written.
+        is kept without them and says so. Where the study keeps no texts, written answers and references are left out,
+        and messages that could quote one. Raises StoreError where the run itself cannot be written.
         """
         target = self.run_folder(record.run_id)
         partial = self.runs / f".{record.run_id}.{os.getpid()}"
@@ -188,6 +188,8 @@ class StudyFolder:
                 kept.to_parquet(partial / PREDICTIONS, index=False)
             if save is not None and (note := _unsaved(save, partial, texts)):
                 record = record.model_copy(update={"notes": [*record.notes, note]})
+            if not texts:
+                record = RunRecord.model_validate(without_messages(record.model_dump(mode="json")))
             (partial / RECORD).write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
             write_checksums(partial)
             if target.exists():  # an earlier attempt

@@ -8,25 +8,28 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import JsonValue
+
 from whichtune.errors import StoreError
 from whichtune.records.store import EXAMPLES, StudyFolder
-from whichtune.records.verify import CHECKSUMS, PREDICTIONS
-from whichtune.records.wordless import wordless
+from whichtune.records.verify import CHECKSUMS, PREDICTIONS, RECORD
+from whichtune.records.wordless import without_messages, wordless
 from whichtune.study.spec import sha256_file
 
 if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
 
-PAGE = "report.html"
-SENT_PAGES = "mlflow-artifacts"  # copies of the page that a logger keeps beside the study
+DRAWN = ("report.html", "table.md", "table.csv", "table.tex")
+SENT = ("mlflow-artifacts/**/report.html", "mlflow-artifacts/**/table.*", "tensorboard/study/*")  # what loggers keep
 
 
 def leave_texts_out(folder: StudyFolder) -> None:
     """Remove every example's text from what the folder holds, and have study.json say that none is to be kept.
 
     Texts, references and written answers go; ids, classes, figures and logits stay. Runs keep their ids and are
-    believed as before. The page goes, too: it is to be drawn anew. Doing it again changes nothing, so that a call that
-    broke off is finished by the next. Raises StoreError where a file cannot be read or written.
+    believed as before. Messages of libraries, which could quote a text, go, too, and so do page and tables, which are
+    to be drawn anew. Doing it again changes nothing, so that a call that broke off is finished by the next. Raises
+    StoreError where a file cannot be read or written.
     """
     study = folder.read_json("study.json")
     if not isinstance(study, dict):
@@ -34,9 +37,9 @@ def leave_texts_out(folder: StudyFolder) -> None:
     if study.get("texts", True):
         folder.write_json("study.json", {**study, "texts": False})
     try:
-        (folder.path / PAGE).unlink(missing_ok=True)
-        for page in sorted((folder.path / SENT_PAGES).rglob(PAGE)):
-            page.unlink()
+        for place in (*DRAWN, *SENT):
+            for file in sorted(folder.path.glob(place)):
+                file.unlink()
         _strip(folder.path / EXAMPLES)
         for run in _runs(folder):
             _strip_run(run)
@@ -54,30 +57,43 @@ def _runs(folder: StudyFolder) -> Iterator[Path]:
 
 
 def _strip_run(run: Path) -> None:
-    """A run's predictions without texts, and its checksums as they are then.
+    """A run's predictions without texts and its record without messages, and its checksums as they are then.
 
     The checksums go first: a run that has none is believed by its figures, as those of release 0.1 are, one with a
     wrong one is not. What was changed before stays changed.
     """
-    checksums, predictions = run / CHECKSUMS, run / PREDICTIONS
-    if not _has_texts(predictions):
+    checksums, record, predictions = run / CHECKSUMS, run / RECORD, run / PREDICTIONS
+    if not _has_texts(predictions) and not _has_messages(record):
         return
-    noted = _noted(checksums)
-    if noted is not None and noted.get(PREDICTIONS) == sha256_file(predictions):
+    noted = _noted(checksums) or {}
+    right = [file for file in (record, predictions) if file.is_file() and noted.get(file.name) == sha256_file(file)]
+    if noted:
         checksums.unlink()
-        _strip(predictions)
-        _write(checksums, json.dumps({**noted, PREDICTIONS: sha256_file(predictions)}, indent=1) + "\n")
-    else:
-        _strip(predictions)
+    _strip(predictions)
+    if _has_messages(record):
+        _write_json(record, without_messages(_plain(record)))
+    if noted:
+        _write_json(checksums, {**noted, **{file.name: sha256_file(file) for file in right}})
 
 
-def _noted(checksums: Path) -> dict[str, str] | None:
+def _has_messages(record: Path) -> bool:
+    found = _plain(record)
+    return without_messages(found) != found
+
+
+def _noted(checksums: Path) -> dict[str, JsonValue] | None:
     """A run's checksums; None where there are none to go by."""
+    found = _plain(checksums)
+    return found if isinstance(found, dict) else None
+
+
+def _plain(file: Path) -> JsonValue:
+    """What a file of JSON holds; null where it is missing or broken."""
     try:
-        found = json.loads(checksums.read_text(encoding="utf-8"))
+        found: JsonValue = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+    return found
 
 
 def _has_texts(file: Path) -> bool:
@@ -113,7 +129,7 @@ def _opened(file: Path) -> ParquetFile:
         raise StoreError(f"'{file}' cannot be read, so its texts cannot be left out ({reason}): remove it.") from error
 
 
-def _write(file: Path, text: str) -> None:
+def _write_json(file: Path, value: JsonValue) -> None:
     partial = file.with_name(f".{file.name}.{os.getpid()}")
-    partial.write_text(text, encoding="utf-8")
+    partial.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
     partial.replace(file)

@@ -8,8 +8,8 @@ from whichtune.records.record import AnyMetrics
 from whichtune.records.store import StudyFolder
 from whichtune.report import words
 from whichtune.report.classes import classes_section
-from whichtune.report.disagreement import disagreement_section
 from whichtune.report.drawing.kinds import Figure
+from whichtune.report.examples import examples_section
 from whichtune.report.sections import PAGES, TaskPage, duplicates_note
 from whichtune.report.templates import Section
 from whichtune.report.view import View
@@ -26,7 +26,7 @@ def test_notes(view: View, test: AnyMetrics) -> list[str]:
 
 
 def sections(view: View, folder: StudyFolder, drawn: Sequence[Figure]) -> list[Section]:
-    found = [classes_section(drawn), disagreement_section(view, folder)]
+    found = [classes_section(drawn), examples_section(view, folder)]
     return [section for section in found if section is not None]
 
 
