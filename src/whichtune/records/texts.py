@@ -28,8 +28,8 @@ def leave_texts_out(folder: StudyFolder) -> None:
 
     Texts, references and written answers go; ids, classes, figures and logits stay. Runs keep their ids and are
     believed as before. Messages of libraries, which could quote a text, go, too, and so do page and tables, which are
-    to be drawn anew. Doing it again changes nothing, so that a call that broke off is finished by the next. Raises
-    StoreError where a file cannot be read or written.
+    to be drawn anew. Where there are none it changes nothing; the examples go last, so that a call that broke off is
+    finished by the next. Raises StoreError where a file cannot be read or written.
     """
     study = folder.read_json("study.json")
     if not isinstance(study, dict):
@@ -37,12 +37,15 @@ def leave_texts_out(folder: StudyFolder) -> None:
     if study.get("texts", True):
         folder.write_json("study.json", {**study, "texts": False})
     try:
+        examples, runs = folder.path / EXAMPLES, [run for run in _runs(folder) if _is_to_be_stripped(run)]
+        if not runs and not _has_texts(examples):
+            return
         for place in (*DRAWN, *SENT):
             for file in sorted(folder.path.glob(place)):
                 file.unlink()
-        _strip(folder.path / EXAMPLES)
-        for run in _runs(folder):
+        for run in runs:
             _strip_run(run)
+        _strip(examples)
     except OSError as error:
         raise StoreError(
             f"The texts in '{folder.path}' cannot be left out ({error.strerror or error}): mend that, and call again."
@@ -56,6 +59,10 @@ def _runs(folder: StudyFolder) -> Iterator[Path]:
             yield from sorted(run for run in place.iterdir() if run.is_dir() and not run.is_symlink())
 
 
+def _is_to_be_stripped(run: Path) -> bool:
+    return _has_texts(run / PREDICTIONS) or _has_messages(run / RECORD)
+
+
 def _strip_run(run: Path) -> None:
     """A run's predictions without texts and its record without messages, and its checksums as they are then.
 
@@ -63,8 +70,6 @@ def _strip_run(run: Path) -> None:
     wrong one is not. What was changed before stays changed.
     """
     checksums, record, predictions = run / CHECKSUMS, run / RECORD, run / PREDICTIONS
-    if not _has_texts(predictions) and not _has_messages(record):
-        return
     noted = _noted(checksums) or {}
     right = [file for file in (record, predictions) if file.is_file() and noted.get(file.name) == sha256_file(file)]
     if noted:
