@@ -17,8 +17,9 @@ from report.made_answers import SureStudy, many, words
 from report.made_texts import made_texts
 from whichtune.records.store import StudyFolder
 from whichtune.report import packed
+from whichtune.report.answered import Answered, RowAnswers, RunAnswers
 from whichtune.report.classes import MOST_SIGNS, classes_section
-from whichtune.report.examples import examples_section
+from whichtune.report.examples import examples_section, packed_answers
 from whichtune.report.matrices import class_matrix, confusion_matrices
 from whichtune.report.samples import Line, RowTexts, packed_rows
 from whichtune.report.write import load_view, write_report
@@ -192,13 +193,23 @@ def test_long_texts_are_cut_and_that_is_said(written):
     assert f"2,000 of 2,000 texts are cut to their first {longest:,} characters" in shown
 
 
-def test_two_hundred_runs_and_150_classes_leave_room_on_the_page(tmp_path):
-    """Both sections that grow with them: the examples, and the confusion matrices."""
-    folder = many(tmp_path, n=60, classes=150, rows=50, seeds=4, length=30)
-    found = section(folder)
-    assert len(found) < packed.MOST_SIGNS + 100_000
-    assert len(Carried(found).meta["ids"]) == 60
-    assert len(Carried(found).meta["rows"]) == 52
+def test_three_hundred_runs_150_classes_and_two_thousand_texts_fit_a_page(made):
+    """All of them: four runs in five are right, and as sure as if drawn by chance."""
+    random = np.random.default_rng(5)
+    n, classes = 2000, 150
+    truth = random.integers(0, classes, n)
+
+    def run(seed: int) -> RunAnswers:
+        sure = (1 - random.exponential(0.15, n)).clip(0.01, 1).astype(np.float32)
+        answers = np.where(random.random(n) < 0.8, truth, random.integers(0, classes, n))
+        return RunAnswers(seed, answers, sure, np.where(answers == truth, sure, (1 - sure) * random.random(n)))
+
+    rows = [RowAnswers(f"row {i}", [run(seed) for seed in range(3)]) for i in range(100)]
+    ids = [f"t{i}" for i in range(n)]
+    answered = Answered(ids, truth, rows, [f"intent {c}" for c in range(classes)])
+    found = packed_answers(load_view(made("ordinary")), answered, {name: words(random, 25) for name in ids})
+    assert len(found.places) == n
+    assert len(found.data) <= packed.MOST_SIGNS
 
 
 def test_matrices_that_a_page_cannot_carry_are_counted(tmp_path):

@@ -36,7 +36,7 @@ def examples_section(view: View, folder: StudyFolder) -> Section | None:
     if answered is None:
         return None
     texts = texts_of_test(view, folder)
-    packed, examples = _packed(view, answered, texts), disagreements(answered, texts)
+    packed, examples = packed_answers(view, answered, texts), disagreements(answered, texts)
     html = render(
         "examples.html.j2",
         examples=examples,
@@ -128,7 +128,8 @@ def _churn(row: RowAnswers) -> Churn:
 # -- what the script reads -------------------------------------------------------------------------------
 
 
-def _packed(view: View, answered: Answered, texts: Mapping[str, str]) -> Packed:
+def packed_answers(view: View, answered: Answered, texts: Mapping[str, str]) -> Packed:
+    """What rows answered to the test texts, or to as many of them as fit a page."""
     groups = [np.flatnonzero(group) for group in _groups(answered)]
 
     def choose(most: int) -> IntArray:
