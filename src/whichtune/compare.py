@@ -29,6 +29,7 @@ from whichtune.plugins import load_plugin, refuse_in_run_process
 from whichtune.records.events import Event, Listener
 from whichtune.records.record import RunRecord, RunStatus
 from whichtune.records.store import EXAMPLES, StudyFolder, default_folder
+from whichtune.records.texts import leave_texts_out
 from whichtune.registry import did_you_mean
 from whichtune.report.write import write_report
 from whichtune.result import Result
@@ -104,6 +105,11 @@ def compare(
     check_names(asked)
     place = Path(out or default_folder(asked.name)).expanduser()
     if given is not None:
+        if not asked.texts:
+            raise SettingError(
+                "Data that a program holds are kept in the study's folder, which a study without texts may not hold: give "
+                "them as a file, or keep texts."
+            )
         asked = at_place(asked, given, place)
     with ExitStack() as stack:
         tell = on_event or _nobody
@@ -140,6 +146,8 @@ def _made(
         search = plan_search(rounds.expansion, dataset.without_test())
         folder = StudyFolder(place, create=True)
     _write_study(folder, rounds.expansion, command, search.described() if search else None)
+    if not study.texts:
+        leave_texts_out(folder)  # of runs that were made with them
     started = 0
     try:
         if search is not None:

@@ -249,7 +249,7 @@ class Result:
 
     @cached_property
     def _pictures(self) -> dict[str, Picture]:
-        return pictures(all_figures(self._view))
+        return pictures(all_figures(self._view, StudyFolder(self.folder)))
 
     @cached_property
     def _by_label(self) -> dict[str, Row]:

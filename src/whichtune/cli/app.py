@@ -82,6 +82,7 @@ def compare(
         list[str] | None, typer.Option(help="Send curves and table to tensorboard or mlflow; may be repeated.")
     ] = None,
     figures: Annotated[bool, typer.Option(help="Write the report's figures as PNG and SVG files, too.")] = True,
+    no_texts: choices.NoTexts = False,
     json_: Annotated[bool, typer.Option("--json", help="Print summary.json instead of the table.")] = False,
     threads: choices.Threads = None,
     jobs: choices.Jobs = None,
@@ -113,6 +114,7 @@ def compare(
         {"require": require, "price": price, "power": power},
         {"decide": decide, "max_seeds": max_seeds, "budget": budget},
         train_sizes,
+        no_texts,
     )
     limit = parse_bytes("--cache-limit", cache_limit)
     check_folder(chosen, out)
@@ -293,14 +295,18 @@ def show(
 def report(
     folder: choices.StudyDir,
     figures: Annotated[bool, typer.Option(help="Write each figure as PNG and SVG, too.")] = True,
+    no_texts: choices.NoTexts = False,
     json_: Annotated[bool, typer.Option("--json", help="Print the paths of what was written as JSON.")] = False,
 ) -> None:
     """Write a study's report: one HTML page, its tables, and its figures. Needs no torch."""
     from whichtune.cli.terminal import print_summary
+    from whichtune.evidence.stored import without_texts
     from whichtune.records.store import StudyFolder
     from whichtune.report.write import load_summary, write_report
 
     place = StudyFolder(folder)
+    if no_texts:
+        without_texts(place)
     written = write_report(place, figures)
     if json_:
         import json

@@ -11,7 +11,9 @@ from whichtune.errors import StoreError
 from whichtune.evidence.summary import Summary, checksum_of
 from whichtune.records.record import RunRecord, RunStatus
 from whichtune.records.store import EXAMPLES, StudyFolder
+from whichtune.records.texts import leave_texts_out
 from whichtune.records.verify import same_run
+from whichtune.records.wordless import without_messages
 from whichtune.study.explain import wrong_value
 from whichtune.study.resolved import ResolvedRun
 from whichtune.study.roles import SCHEMA_VERSION
@@ -50,6 +52,24 @@ def read_summary(folder: StudyFolder) -> Stored:
 
 def _is_changed(found: dict[str, Any]) -> bool:
     return found.get("checksum") not in (None, checksum_of(found))
+
+
+def without_texts(folder: StudyFolder) -> None:
+    """Take every example's text out of a study that is there, its summary told of it.
+
+    What was changed after it was written keeps its wrong checksum. Raises StoreError for a folder without a summary,
+    before anything is removed.
+    """
+    found, examples = read_summary(folder), folder.path / EXAMPLES
+    before = sha256_file(examples) if examples.is_file() else None
+    leave_texts_out(folder)
+    plain: dict[str, Any] = {name: without_messages(part) for name, part in folder.read_json(SUMMARY).items()}
+    plain["study"]["texts"] = False
+    if before is not None and plain.get("examples_checksum") == before:
+        plain["examples_checksum"] = sha256_file(examples)
+    if plain.get("checksum") is not None and not found.changed:
+        plain["checksum"] = checksum_of(plain)
+    folder.write_json(SUMMARY, plain)
 
 
 def doubts(folder: StudyFolder, stored: Stored) -> list[str]:

@@ -44,6 +44,7 @@ STUDY_KEYS = (
     "require",
     "revision",
     "selection_cost",
+    "texts",
 )
 WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 TUNING_KEYS = ("draws", "budget", "seed")
@@ -89,12 +90,13 @@ def assemble_study(
     judged: Judged | None = None,
     deciding: Deciding | None = None,
     train_sizes: str | None = None,
+    no_texts: bool = False,
 ) -> Study:
     """The study that a `compare` command means. Without a file or methods, the demo study's methods, or those that a
     task of written texts names.
 
     `search` has what the command says of a search for settings, `judged` what it says of costs, `deciding` of seeds
-    that are added.
+    that are added; `no_texts` that no text is to be kept.
     """
     value: Values = read_yaml(file) if file is not None else {"name": "study"}
     where = str(file) if file is not None else "The command"
@@ -118,7 +120,7 @@ def assemble_study(
     value = _with_decision(value, **(deciding or {}))
     if assignments:
         value = with_assignments(value, assignments, where)
-    return parse_study(value, where)
+    return parse_study(_without_texts(value, assignments) if no_texts else value, where)
 
 
 def _with_axes(value: Values, model: str | None, train_sizes: str | None) -> Values:
@@ -262,6 +264,14 @@ def _with_decision(
     own: Values = {"max_seeds": max_seeds, "budget": budget}
     plain = dict(said) if isinstance(said, dict) else {}
     return {**value, "decide": plain | {key: chosen for key, chosen in own.items() if chosen is not None}}
+
+
+def _without_texts(value: Values, assignments: list[str]) -> Values:
+    """`--no-texts`, over what the file says of texts."""
+    for key, chosen in map(parse_assignment, assignments):
+        if key == "texts" and chosen is True:
+            raise SettingError("--no-texts leaves texts out, and --set texts=true keeps them: give one of the two.")
+    return {**value, "texts": False}
 
 
 def _check_option(option: str, text: str, parse: Callable[[str], object]) -> None:

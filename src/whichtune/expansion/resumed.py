@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
-from whichtune.errors import StoreError
+from whichtune.errors import SettingError, StoreError
 from whichtune.records.store import StudyFolder
 from whichtune.study.resolved import ResolvedStudy
 from whichtune.study.spec import Study
+from whichtune.tasks import task_of
 
 
 def resumed(study: Study, folder: StudyFolder) -> Study:
     """The study by what its folder was begun with, where it says nothing of that itself: a later version's defaults
     speak of new studies alone.
 
-    That is the cost by which rows are recommended, and for the same data, task and model the edition of default
-    learning rates.
+    That is the cost by which rows are recommended, whether texts are kept, and for the same data, task and model the
+    edition of default learning rates. Raises SettingError where texts are wanted again that the folder has let go.
     """
     stored = _stored(folder)
     if stored is None:
         return study
-    kept: dict[str, object] = {"selection_cost": stored.selection_cost}
+    _refuse_lost_texts(study, stored, folder)
+    kept: dict[str, object] = {"selection_cost": stored.selection_cost, "texts": stored.texts}
     if _is_same(stored, study):
         kept["defaults"] = stored.defaults
     return study.model_copy(update={key: value for key, value in kept.items() if key not in study.model_fields_set})
+
+
+def _refuse_lost_texts(study: Study, stored: ResolvedStudy, folder: StudyFolder) -> None:
+    """Texts that were written cannot be had back; those of the data can."""
+    wanted = study.texts and "texts" in study.model_fields_set
+    if wanted and not stored.texts and task_of(study).answers == "texts":
+        raise SettingError(
+            f"The runs in '{folder.path}' were kept without what they wrote, which 'texts: true' cannot bring back: "
+            "leave it out, or begin another folder with --out."
+        )
 
 
 def first_seeds(study: Study, folder: StudyFolder) -> list[int] | None:

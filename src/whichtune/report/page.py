@@ -32,7 +32,8 @@ from whichtune.wording import plural
 
 def render_page(view: View, folder: StudyFolder, drawn: list[Figure] | None = None) -> str:
     """report.html."""
-    style, script = asset("page.css") + style_sheet(), asset("page.js")
+    style = asset("page.css") + asset("examples.css") + style_sheet()
+    script = asset("page.js") + asset("examples.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     content = page_content(view, folder, all_figures(view, folder) if drawn is None else drawn)
     return str(render("page.html.j2", style=style, script=script, script_digest=digest, **content))

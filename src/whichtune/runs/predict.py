@@ -92,10 +92,13 @@ def trusted_spec(record: RunRecord, remote_code: bool) -> RunSpec:
 
 
 def tested(folder: StudyFolder, record: RunRecord) -> Known | None:
-    """A few recorded answers to test texts; None where the run was not tested."""
+    """A few recorded answers to test texts; None where the run was not tested, and where the study keeps no texts:
+    its weights were proven when they were saved, and have their checksum."""
     if record.metrics.test is None:
         return None
     examples = folder.examples()
+    if "text" not in examples and not folder.keeps_texts:
+        return None
     if not {"split", "example_id", "text"} <= set(examples):
         raise StoreError(f"'{folder.path}' has an examples.parquet without ids and texts: run the study again.")
     test = examples[examples["split"] == "test"]

@@ -308,6 +308,9 @@ class Study(Frozen):
     jobs: int = Field(
         1, ge=1, le=MOST_JOBS, description="runs made at a time; above 1 their times are those of a shared machine"
     )
+    texts: bool = Field(
+        True, description="false keeps and shows no text of an example, and none that was written for one"
+    )
     plugins: list[str] = Field(
         [],
         description="modules, or .py files beside the study, that register methods, tasks, metrics and the like; they "

@@ -10,8 +10,8 @@ from whichtune.records.store import StudyFolder
 from whichtune.report import words
 from whichtune.report.calibration import calibration_figure, calibration_section
 from whichtune.report.classes import classes_section
-from whichtune.report.disagreement import disagreement_section
 from whichtune.report.drawing.kinds import Figure
+from whichtune.report.examples import examples_section
 from whichtune.report.sections import PAGES, TaskPage, duplicates_note
 from whichtune.report.templates import Section
 from whichtune.report.view import View
@@ -33,7 +33,7 @@ def figures(view: View, folder: StudyFolder) -> list[Figure]:
 
 
 def sections(view: View, folder: StudyFolder, drawn: Sequence[Figure]) -> list[Section]:
-    found = [classes_section(drawn), calibration_section(drawn), disagreement_section(view, folder)]
+    found = [classes_section(drawn), calibration_section(drawn), examples_section(view, folder)]
     return [section for section in found if section is not None]
 
 
