@@ -7,7 +7,7 @@ folder, so that any of them can be done again alone.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -19,14 +19,18 @@ from whichtune.evidence.stored import named
 from whichtune.evidence.summary import Summary, build_summary
 from whichtune.executors.base import Executor, ExecutorOptions, executor_of
 from whichtune.expansion.expand import Expansion, ModelKey, check_names, expand, model_keys, with_baselines
-from whichtune.expansion.resumed import first_seeds, resumed
+from whichtune.expansion.kept import kept_in, refuse_other
+from whichtune.expansion.places import place_of
+from whichtune.expansion.resumed import resumed
 from whichtune.expansion.rounds import Rounds, with_all_seeds
 from whichtune.metrics import METRICS
 from whichtune.plugins import load_plugin, refuse_in_run_process
+from whichtune.records.aside import move_aside
 from whichtune.records.events import Event, Listener
 from whichtune.records.record import RunRecord, RunStatus
-from whichtune.records.store import EXAMPLES, StudyFolder, default_folder
+from whichtune.records.store import EXAMPLES, StudyFolder
 from whichtune.report.write import write_report
+from whichtune.study.folders import named as with_name
 from whichtune.study.resolved import ResolvedRun, ResolvedStudy, ResolvedTuning, SearchedRow
 from whichtune.study.roles import Role
 from whichtune.study.spec import RunSpec, Study, sha256_file
@@ -76,36 +80,43 @@ def compare(
     on_event: Listener = lambda event: None,
     figures: bool = False,
     command: str | None = None,
+    replace: bool = False,
 ) -> Result:
     """Run what the study's folder does not hold yet, then write its summary and its report.
 
-    `out` defaults to `whichtune-<name>` in the working directory. `save` keeps the trained weights of no run, of
-    the run that is best on validation, or of all. `cache_limit` is the bytes that states of frozen blocks may
-    take on disk; None: a quarter of what is free. `jobs` runs are made at a time (None: as the study says).
-    `executor` makes them: an `executors.base.Executor`, or a registered one by its name; None: this machine. With
-    `lenient`, runs whose model cannot be had are failed rows instead of an error, and several lines may mean the
-    same run. `figures` writes those of the report as PNG and SVG, too. `command` is kept in study.json, for the
-    report's reader. Raises a WhichtuneError for anything a user can put right, before the first run starts; a run
+    `out` defaults to `whichtune-<name>` in the working directory, and a study without a name is called after its data
+    and its model. Rows and seeds that the folder holds stay in the table beside those of `study`; a folder of other
+    data, another task or model is refused, or with `replace` moved aside, to `NAME.replaced-1`. `save` keeps the
+    trained weights of no run, of the run that is best on validation, or of all. `cache_limit` is the bytes that states
+    of frozen blocks may take on disk; None: a quarter of what is free. `jobs` runs are made at a time (None: as the
+    study says). `executor` makes them: an `executors.base.Executor`, or a registered one by its name; None: this
+    machine. With `lenient`, runs whose model cannot be had are failed rows instead of an error, and several lines may
+    mean the same run. `figures` writes those of the report as PNG and SVG, too. `command` is kept in study.json, for
+    the report's reader. Raises a WhichtuneError for anything a user can put right, before the first run starts; a run
     that fails is a row of the table. After Ctrl-C the summary holds what is complete, and the same call resumes.
     """
     refuse_in_run_process()
     load_plugins(study)
+    study = with_name(study)
     check_names(study)
     options = ExecutorOptions(threads=threads, cache_limit=cache_limit, jobs=jobs or study.jobs)
     with executor_of(executor, options) as engine:
         engine.warm_up()
-        place = Path(out or default_folder(study.name)).expanduser()
-        first = None
-        if place.is_dir():
-            study = resumed(study, StudyFolder(place))
-            first = first_seeds(study, StudyFolder(place))
+        place, kept = place_of(study, out), None
+        if place.is_dir() and not replace:
+            study, kept = resumed(study, StudyFolder(place)), kept_in(StudyFolder(place))
         everything, dataset = prepare(with_all_seeds(study), lenient)
-        rounds = Rounds(replace(everything, first_seeds=first), study.seeds)
-        for sentence in warned_beforehand(rounds.expansion, dataset):
+        if kept is not None:
+            refuse_other(place, kept, study, everything, dataset)
+        rounds = Rounds(everything, study.seeds, kept)
+        search = plan_search(rounds.own, dataset.without_test())
+        notes = warned_beforehand(rounds.own, dataset)
+        if replace and (place / "study.json").is_file():
+            notes.append(f"The study that was in {place} is kept in {move_aside(place)}.")
+        for sentence in notes:
             on_event({"event": "note", "text": sentence})
-        search = plan_search(rounds.expansion, dataset.without_test())
         folder = StudyFolder(place, create=True)
-        _write_study(folder, rounds.expansion, command, search.described() if search else None)
+        _write_study(folder, rounds.table, command, search.described() if search else None)
         started = 0
         try:
             if search is not None:
@@ -114,14 +125,15 @@ def compare(
                 started = make_draws(search, folder, engine.execute, on_event)
                 found = search_figures(search, folder)
                 rounds.everything = settle(settled, found, dataset.without_test())
-                _write_study(folder, rounds.expansion, command, search.described(found))
+                _write_study(folder, rounds.table, command, search.described(found))
             folder.write_examples(task_of(study).examples(dataset))
+            for sentence in rounds.told():
+                on_event({"event": "note", "text": sentence})
             started += _make_runs(rounds.expansion, folder, engine, save, on_event)
-            while rows := _next_round(rounds.expansion, folder, on_event):
-                rounds.add(rows)
+            while (rows := _next_round(rounds.expansion, folder, on_event)) and rounds.add(rows):
                 started += _make_runs(rounds.expansion, folder, engine, save, on_event)
         finally:  # after Ctrl-C too: what is complete is worth a table
-            summary = write_summary(folder, rounds.expansion, command, search)
+            summary = write_summary(folder, rounds.table, command, search)
             folder.write_json("study.json", summary.study.model_dump(mode="json"))
             write_report(folder, figures)
     return Result(folder.path, summary, started)
@@ -129,18 +141,20 @@ def compare(
 
 def _make_runs(expansion: Expansion, folder: StudyFolder, executor: Executor, save: Save, tell: Listener) -> int:
     """Make the study's runs that the folder does not hold yet; gives how many were made now."""
-    _set_aside(folder, expansion.specs, tell)
+    specs = [spec for spec in expansion.specs if spec.run_id not in expansion.kept]
+    _set_aside(folder, specs, tell)
     if save == "all":
-        _forget_unsaved(folder, expansion.specs)
+        _forget_unsaved(folder, specs)
+    waiting = [spec.label for spec in specs if not folder.is_complete(spec.run_id)]
     tell(
         {
             "event": "study",
             "name": expansion.study.name,
             "folder": str(folder.path),
-            "runs": len(expansion.specs),
-            "complete": _complete(folder, expansion),
-            "waiting": [spec.label for spec in expansion.specs if not folder.is_complete(spec.run_id)],
-            "baselines": [spec.label for spec in expansion.specs if spec.role is Role.BASELINE],
+            "runs": len(specs),
+            "complete": len(specs) - len(waiting),
+            "waiting": waiting,
+            "baselines": [spec.label for spec in specs if spec.role is Role.BASELINE],
         }
     )
     keeper = _BestKeeper(folder, expansion) if save == "best" else None
@@ -242,7 +256,7 @@ def _record_missing(folder: StudyFolder, expansion: Expansion) -> list[RunSpec]:
     for spec in expansion.specs:
         if reason := expansion.missing.get(spec.run_id):
             folder.write_run(base_record(spec, RunStatus.FAILED, error=reason))
-    able = [spec for spec in expansion.specs if spec.run_id not in expansion.missing]
+    able = [spec for spec in expansion.specs if spec.run_id not in {*expansion.missing, *expansion.kept}]
     return [spec for spec in able if spec.label not in expansion.unsettled]
 
 
@@ -310,10 +324,6 @@ def _record_of(folder: StudyFolder, spec: RunSpec, expansion: Expansion) -> RunR
         return base_record(spec, RunStatus.INTERRUPTED, error="The run was not made: the study was interrupted.")
     said = {"learning_rate_source": spec.learning_rate_source, "tuned": spec.tuned}
     return record.model_copy(update={"label": spec.label, "spec": {**record.spec, **said}})
-
-
-def _complete(folder: StudyFolder, expansion: Expansion) -> int:
-    return sum(folder.is_complete(spec.run_id) for spec in expansion.specs)
 
 
 def _forget_unsaved(folder: StudyFolder, specs: list[RunSpec]) -> None:

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from whichtune.tasks.base import AnyDataset, AnyTask
 
 LONGEST_NAME = 255  # bytes of a folder's name
-LONGEST_NAME = 255  # bytes of a folder's name
 Model = TypeVar("Model", bound=BaseModel)
 # A line of a study may name a model of its own beside its settings.
 MODEL_KEYS = ("model", "revision")
@@ -60,6 +59,7 @@ class Expansion:
     device: str = "cpu"
     unsettled: dict[str, tuple[RunStatus, str]] = field(default_factory=dict)  # label -> why a search chose nothing
     first_seeds: list[int] | None = None  # those whose figures were seen before others were added
+    kept: frozenset[str] = frozenset()  # ids of runs that the folder holds and the command does not name
 
 
 def setting_names(study: Study) -> dict[str, list[str]]:
