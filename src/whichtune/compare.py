@@ -20,6 +20,7 @@ from whichtune.evidence.summary import Summary, build_summary
 from whichtune.executors.base import Executor, ExecutorOptions, executor_of
 from whichtune.expansion.expand import Expansion, ModelKey, check_names, expand, model_keys, with_baselines
 from whichtune.expansion.kept import kept_in, refuse_other
+from whichtune.expansion.names import as_registered
 from whichtune.expansion.places import place_of
 from whichtune.expansion.resumed import resumed
 from whichtune.expansion.rounds import Rounds, with_all_seeds
@@ -97,7 +98,7 @@ def compare(
     """
     refuse_in_run_process()
     load_plugins(study)
-    study = with_name(study)
+    study = with_name(as_registered(study))
     check_names(study)
     options = ExecutorOptions(threads=threads, cache_limit=cache_limit, jobs=jobs or study.jobs)
     with executor_of(executor, options) as engine:
@@ -218,6 +219,7 @@ def prepare(study: Study, lenient: bool = False) -> tuple[Expansion, AnyDataset]
     the same run, as a study's model sizes do when all are run on one model.
     """
     load_plugins(study)
+    study = as_registered(study)
     check_names(study)
     searched_lines(study)
     study = with_baselines(study)

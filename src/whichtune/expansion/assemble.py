@@ -11,14 +11,17 @@ from typing import TypedDict
 from pydantic import JsonValue
 
 from whichtune.baselines import BASELINES
-from whichtune.embedded import demo_path
+from whichtune.embedded import usual_path
 from whichtune.errors import SettingError, UnknownNameError
+from whichtune.expansion.names import as_registered, spelled
 from whichtune.methods import METHODS
 from whichtune.plugins import load_plugin
 from whichtune.registry import did_you_mean
 from whichtune.study.constraints import parse_constraint
 from whichtune.study.decide import parse_seconds
+from whichtune.study.folders import named as named_study
 from whichtune.study.load import parse_assignment, parse_study, read_yaml
+from whichtune.study.numbers import MOST_SEEDS
 from whichtune.study.price import parse_power, parse_price
 from whichtune.study.spaces import parse_budget
 from whichtune.study.spec import DEFAULT_TASK, EMBEDDED, DataSettings, Study
@@ -45,6 +48,7 @@ STUDY_KEYS = (
     "selection_cost",
 )
 WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
+RANGE = re.compile(r"(\d{1,18})\s*-\s*(\d{1,18})", re.ASCII)
 TUNING_KEYS = ("draws", "budget", "seed")
 
 
@@ -88,21 +92,23 @@ def assemble_study(
     judged: Judged | None = None,
     deciding: Deciding | None = None,
 ) -> Study:
-    """The study that a `compare` command means. Without a file or methods, the demo study's methods, or those that a
-    task of written texts names.
+    """The study that a `compare` command means. Without a file or methods, those of `usual.yaml`, or those
+    that a task of written texts names.
 
     `search` has what the command says of a search for settings, `judged` what it says of costs, `deciding` of seeds
     that are added.
     """
-    value: Values = read_yaml(file) if file is not None else {"name": "study"}
+    value: Values = read_yaml(file) if file is not None else {}
     where = str(file) if file is not None else "The command"
     named = value.get("plugins")
     for place in named if isinstance(named, list) else []:  # before names are checked, which may be theirs
         if isinstance(place, str):  # what is no text is left to its check
             load_plugin(place)
     if task is not None:
-        check_choice("--task", task, tuple(TASKS))
+        check_choice("--task", task := spelled(task, TASKS), tuple(TASKS))
         value["task"] = task
+    elif isinstance(written := value.get("task"), str):
+        value["task"] = spelled(written, TASKS)
     value = _with_data(value, data, text_column, label_column, target_column)
     if methods is not None:
         value = {**value, **_split_methods(methods)}
@@ -112,14 +118,12 @@ def assemble_study(
     elif not value.get("methods") and not value.get("runs") and (usual := _usual_methods(value)):
         value["methods"] = usual
     elif not value.get("methods") and not value.get("runs"):
-        demo = read_yaml(demo_path())
-        if file is None and data is None and model is None:
-            value["name"] = demo["name"]
-        own = {key: given for key, given in value.items() if given or key != "runs"}  # the demo's pairs are of its runs
-        value = {**{k: demo[k] for k in ("runs", "pairs")}, **own}
+        rows = read_yaml(usual_path())
+        own = {key: given for key, given in value.items() if given or key != "runs"}  # the pairs are of the runs
+        value = {**{k: rows[k] for k in ("runs", "pairs")}, **own}
         if (model or value.get("model") or EMBEDDED) == EMBEDDED:  # rates and jobs are for that model
-            value.setdefault("jobs", demo["jobs"])
-            value["settings"] = {**demo["settings"], **_mapping(value.get("settings"))}
+            value.setdefault("jobs", rows["jobs"])
+            value["settings"] = {**rows["settings"], **_mapping(value.get("settings"))}
     for key, chosen in (("model", model), ("plan", plan), ("device", device)):
         if chosen is not None:
             value[key] = chosen
@@ -130,7 +134,16 @@ def assemble_study(
     value = _with_decision(value, **(deciding or {}))
     if assignments:
         value = with_assignments(value, assignments, where)
-    return parse_study(value, where)
+    return named_study(as_registered(parse_study(value, where)))
+
+
+def refuse_no_data(file: Path | None, data: str | None, assignments: list[str]) -> None:
+    """Raise SettingError where a command says nothing of the data that it is to be about."""
+    if file is None and data is None and not any(text.startswith("data.source=") for text in assignments):
+        raise SettingError(
+            "There is nothing to compare on: give --data FILE (and --model NAME), or a study file; `whichtune demo` "
+            "shows an example that needs neither."
+        )
 
 
 def _mapping(value: JsonValue) -> Values:
@@ -141,7 +154,8 @@ def _mapping(value: JsonValue) -> Values:
 
 
 def _usual_methods(value: Values) -> list[JsonValue]:
-    """What the study's task compares where nothing is named; the demo's lines stand for classification."""
+    """What the study's task compares where nothing is named; those of `usual.yaml` stand for
+    classification."""
     name = str(value.get("task") or DEFAULT_TASK)
     return list(TASKS[name].default_methods) if name in TASKS else []
 
@@ -233,7 +247,7 @@ def _tuning_with(tuning: JsonValue, given: Values) -> Values:
 
 def _split_methods(text: str) -> Values:
     """Methods and baselines of `--methods`; baselines that are named replace the default three."""
-    names = [name.strip() for name in text.split(",") if name.strip()]
+    names = [spelled(name.strip(), [*METHODS, *BASELINES]) for name in text.split(",") if name.strip()]
     if not names:
         raise SettingError("--methods is empty: name one or more, separated by commas.")
     for name in names:
@@ -247,16 +261,24 @@ def _split_methods(text: str) -> Values:
 
 
 def parse_seeds(text: str) -> list[int]:
-    """`0,1,2` as numbers."""
-    return whole_numbers("--seeds", text, "0,1,2")
+    """`0,1,2` or `0-4,7` as numbers."""
+    return whole_numbers("--seeds", text, "0,1,2 or 0-4")
 
 
 def whole_numbers(option: str, text: str, example: str) -> list[int]:
-    """Whole numbers between commas. Raises SettingError for anything else, and for one that stands twice."""
-    parts = [part.strip() for part in text.split(",")]
-    if not all(WHOLE.fullmatch(part) for part in parts):
-        raise SettingError(f"{option} {shown(text)}: write whole numbers separated by commas, such as {example}.")
-    numbers = [int(part) for part in parts]
+    """Whole numbers between commas, and ranges of them such as `0-4`. Raises SettingError for anything else, and for a
+    number that stands twice."""
+    numbers: list[int] = []
+    for part in (part.strip() for part in text.split(",")):
+        ends = RANGE.fullmatch(part)
+        if ends is None and not WHOLE.fullmatch(part):
+            raise SettingError(f"{option} {shown(text)}: write whole numbers separated by commas, such as {example}.")
+        first, last = (int(part), int(part)) if ends is None else (int(ends[1]), int(ends[2]))
+        if last < first:
+            raise SettingError(f"{option} {shown(part)}: a range begins with its smaller number: write {last}-{first}.")
+        if last - first >= MOST_SEEDS:
+            raise SettingError(f"{option} {shown(part)}: a range has at most {MOST_SEEDS:,} numbers.")
+        numbers += range(first, last + 1)
     twice = next((each for each, times in Counter(numbers).items() if times > 1), None)
     if twice is not None:
         raise SettingError(f"{option} names {twice} twice: remove one.")

@@ -86,13 +86,22 @@ def reproduce(
     jobs: int | None = None,
     on_event: Listener = lambda event: None,
     command: str | None = None,
+    replace: bool = False,
 ) -> Result:
     """Make the runs; where figures were published, reproduction.md and reproduction.csv stand beside the other files.
 
     A row whose model cannot be had is a failed row with the reason.
     """
     result = compare(
-        study, out, save=save, threads=threads, jobs=jobs, lenient=True, on_event=on_event, command=command
+        study,
+        out,
+        save=save,
+        threads=threads,
+        jobs=jobs,
+        lenient=True,
+        on_event=on_event,
+        command=command,
+        replace=replace,
     )
     if study.published is None:
         return result
