@@ -207,7 +207,8 @@ def show(
     """Show a study's table, or everything about one run."""
     import json
 
-    from whichtune.cli.terminal import print_run, print_summary
+    from whichtune.cli.summary import print_summary
+    from whichtune.cli.terminal import print_run
     from whichtune.evidence.stored import SUMMARY, doubts, read_summary
     from whichtune.records.store import StudyFolder
     from whichtune.report.write import load_summary
@@ -237,7 +238,7 @@ def report(
     json_: Annotated[bool, typer.Option("--json", help="Print the paths of what was written as JSON.")] = False,
 ) -> None:
     """Write a study's report: one HTML page, its tables, and its figures. Needs no torch."""
-    from whichtune.cli.terminal import print_summary
+    from whichtune.cli.summary import print_summary
     from whichtune.records.store import StudyFolder
     from whichtune.report.write import load_summary, write_report
 

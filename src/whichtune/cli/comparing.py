@@ -33,7 +33,7 @@ def compare_and_tell(study: Study, out: Path | None, how: How, after: str | None
     """Run a study with live progress and print what it shows, with the sentence `after` it; exits with 1 where a run
     failed."""
     from whichtune.cli.progress import Progress
-    from whichtune.cli.terminal import print_summary
+    from whichtune.cli.summary import print_summary
     from whichtune.compare import compare as run_study
     from whichtune.report.loggers import Sender
 
