@@ -18,6 +18,7 @@ from whichtune.evidence.judge import judge_round, judge_trials, trials_of
 from whichtune.evidence.stored import named
 from whichtune.evidence.summary import Summary, build_summary
 from whichtune.executors.base import Executor, ExecutorOptions, executor_of
+from whichtune.executors.forecast import Forecaster
 from whichtune.expansion.expand import Expansion, ModelKey, check_names, expand, model_keys, with_baselines
 from whichtune.expansion.kept import kept_in, refuse_other
 from whichtune.expansion.names import as_registered
@@ -82,6 +83,7 @@ def compare(
     figures: bool = False,
     command: str | None = None,
     replace: bool = False,
+    forecast: bool = False,
 ) -> Result:
     """Run what the study's folder does not hold yet, then write its summary and its report.
 
@@ -93,8 +95,9 @@ def compare(
     study says). `executor` makes them: an `executors.base.Executor`, or a registered one by its name; None: this
     machine. With `lenient`, runs whose model cannot be had are failed rows instead of an error, and several lines may
     mean the same run. `figures` writes those of the report as PNG and SVG, too. `command` is kept in study.json, for
-    the report's reader. Raises a WhichtuneError for anything a user can put right, before the first run starts; a run
-    that fails is a row of the table. After Ctrl-C the summary holds what is complete, and the same call resumes.
+    the report's reader. With `forecast`, `on_event` is told what the rows of a longer study are expected to take.
+    Raises a WhichtuneError for anything a user can put right, before the first run starts; a run that fails is a row
+    of the table. After Ctrl-C the summary holds what is complete, and the same call resumes.
     """
     refuse_in_run_process()
     load_plugins(study)
@@ -130,9 +133,10 @@ def compare(
             folder.write_examples(task_of(study).examples(dataset))
             for sentence in rounds.told():
                 on_event({"event": "note", "text": sentence})
-            started += _make_runs(rounds.expansion, folder, engine, save, on_event)
+            forecaster = Forecaster(rounds.own.specs, dataset) if forecast else None
+            started += _make_runs(rounds.expansion, folder, engine, save, on_event, forecaster)
             while (rows := _next_round(rounds.expansion, folder, on_event)) and rounds.add(rows):
-                started += _make_runs(rounds.expansion, folder, engine, save, on_event)
+                started += _make_runs(rounds.expansion, folder, engine, save, on_event, forecaster)
         finally:  # after Ctrl-C too: what is complete is worth a table
             summary = write_summary(folder, rounds.table, command, search)
             folder.write_json("study.json", summary.study.model_dump(mode="json"))
@@ -140,7 +144,14 @@ def compare(
     return Result(folder.path, summary, started)
 
 
-def _make_runs(expansion: Expansion, folder: StudyFolder, executor: Executor, save: Save, tell: Listener) -> int:
+def _make_runs(
+    expansion: Expansion,
+    folder: StudyFolder,
+    executor: Executor,
+    save: Save,
+    tell: Listener,
+    forecaster: Forecaster | None,
+) -> int:
     """Make the study's runs that the folder does not hold yet; gives how many were made now."""
     specs = [spec for spec in expansion.specs if spec.run_id not in expansion.kept]
     _set_aside(folder, specs, tell)
@@ -164,6 +175,8 @@ def _make_runs(expansion: Expansion, folder: StudyFolder, executor: Executor, sa
         if keeper is not None and event["event"] == "end":
             keeper.keep()
         tell(event)
+        if forecaster is not None and (found := forecaster.after(event)) is not None:
+            tell(found)
 
     return executor.execute(_record_missing(folder, expansion), folder, save != "none", listen)
 

@@ -52,6 +52,7 @@ def compare_and_tell(study: Study, out: Path | None, how: How, after: str | None
             on_event=sender,
             command=typed_command(),
             replace=how.replace,
+            forecast=True,
         )
         sender.finish()
     if how.as_json:

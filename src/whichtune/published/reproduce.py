@@ -102,6 +102,7 @@ def reproduce(
         on_event=on_event,
         command=command,
         replace=replace,
+        forecast=True,
     )
     if study.published is None:
         return result
