@@ -202,12 +202,13 @@ def methods(name: Annotated[str | None, typer.Argument(help="One method, in full
 def show(
     folder: choices.StudyDir,
     run: Annotated[str | None, typer.Argument(help="Run id, label, or LABEL:SEED; without: the table.")] = None,
+    plot: Annotated[bool, typer.Option("--plot", help="Draw score against training time, too.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print the stored JSON.")] = False,
 ) -> None:
-    """Show a study's table, or everything about one run."""
+    """Show a study's decision and table, or everything about one run."""
     import json
 
-    from whichtune.cli.summary import print_summary
+    from whichtune.cli.summary import print_plot, print_summary
     from whichtune.cli.terminal import print_run
     from whichtune.evidence.stored import SUMMARY, doubts, read_summary
     from whichtune.records.store import StudyFolder
@@ -222,7 +223,9 @@ def show(
         print(safe_json(text))
         return
     if run is None:
-        print_summary(load_summary(place), console())
+        print_summary(summary := load_summary(place), screen := console())
+        if plot:
+            print_plot(summary, screen)
         return
     record = find_run(place, run)
     if json_:

@@ -34,7 +34,7 @@ EXAMPLES: dict[str, list[str]] = {
     "show": [
         "whichtune show whichtune-demo",
         "whichtune show whichtune-demo full:0",
-        "whichtune show whichtune-demo --json",
+        "whichtune show whichtune-demo --plot",
     ],
     "report": ["whichtune report whichtune-demo", "whichtune report whichtune-demo --no-figures"],
     "doctor": ["whichtune doctor"],

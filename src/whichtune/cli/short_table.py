@@ -80,13 +80,14 @@ def sorted_rows(view: View) -> tuple[list[TableRow], list[TableRow]]:
     return [row for row in rows if row.role is not Role.BASELINE], [row for row in rows if row.role is Role.BASELINE]
 
 
-def short_table(view: View, width: int) -> tuple[list[Line], int]:
-    """Lines no wider than `width`, and how many columns were left out."""
+def short_table(view: View, width: int, longest: int = LONGEST_NAME) -> tuple[list[Line], int]:
+    """Lines no wider than `width`, and how many columns were left out. A name of up to `longest` columns is shown whole
+    before columns of figures are."""
     trained, free = sorted_rows(view)
     rows = [*trained, *free]
     named = {row.label: row.label + _state(view, row) for row in rows}
     wanted = max((text_units(name) for name in named.values()), default=0)
-    columns, sizes = _fitting(columns_of(view), rows, width - text_units(PLAIN) - min(wanted, LONGEST_NAME))
+    columns, sizes = _fitting(columns_of(view), rows, width - text_units(PLAIN) - min(wanted, longest))
     used = text_units(PLAIN) + sum(size + GAP for size in sizes)
     room = max(SHORTEST_NAME, min(max(wanted, len("row")), width - used))
 

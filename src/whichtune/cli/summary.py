@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from whichtune.cli import brief
 from whichtune.cli.card import card_of
-from whichtune.cli.short_table import short_table
+from whichtune.cli.short_table import LONGEST_NAME, short_table
 from whichtune.evidence.checked import warned_beside
+from whichtune.report.drawing.scales import text_units
 from whichtune.report.run_notes import run_notes
 from whichtune.report.tables import failure_notes
 from whichtune.report.view import View
@@ -27,16 +28,18 @@ PIPED = 120  # columns where the output is no terminal
 STYLES = {"head": "bold", "chosen": "bold green", "apart": "dim", "rule": "dim", "row": ""}
 NAMES = 12  # columns of what a line of the card is about
 MOST_NOTES = 3
+WIDEST_PLOT = 88
 
 
 def print_summary(summary: Summary, console: Console) -> None:
     """Print card, table and notes, no line wider than the console."""
     view = View(summary)
-    if not console.is_terminal:
-        console.width = max(console.width, PIPED)
+    if not console.is_terminal:  # other programs read it: names stay whole
+        longest = max((text_units(label) for label in view.groups), default=0)
+        console.width = max(console.width, PIPED + longest - LONGEST_NAME)
     width = max(NARROWEST, console.width)
     _print_card(view, min(width, READABLE), console)
-    lines, left_out = short_table(view, width)
+    lines, left_out = short_table(view, width, LONGEST_NAME if console.is_terminal else width)
     _say("", console)
     for each in lines:
         _say(each.text, console, STYLES[each.kind])
@@ -55,6 +58,18 @@ def _print_card(view: View, width: int, console: Console) -> None:
         for number, line in enumerate(brief.wrapped(brief.shortened(text, labels, room * 2 // 3), room)):
             _say(f"{'' if number else name:{NAMES}}{line}", console, "bold" if name in ("Use", "Verdict") else "")
     _say("─" * width, console, "bold")
+
+
+def print_plot(summary: Summary, console: Console) -> None:
+    """Print score against training time, where more than one row has both."""
+    from whichtune.cli.textplot import text_scatter
+    from whichtune.report.score_figures import cost_figures
+
+    figures = cost_figures(View(summary))
+    if figures and len(figures[0].points) > 1:
+        _say("", console)
+        for line in text_scatter(figures[0], min(console.width, WIDEST_PLOT)):
+            _say(line, console)
 
 
 def notes_of(view: View, left_out: int) -> list[tuple[str, str]]:
