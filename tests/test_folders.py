@@ -120,29 +120,25 @@ def other_data(mail: Path, where: Path) -> Path:
     return target
 
 
-@pytest.mark.parametrize("what", ["data", "a setting of the data", "model", "task"])
 def test_another_study_is_refused_before_anything_is_written(
-    what: str, mail: Path, notes: Path, tiny_gpt2: Path, tiny_bert: Path, tmp_path: Path
+    mail: Path, notes: Path, tiny_gpt2: Path, tiny_bert: Path, tmp_path: Path
 ) -> None:
-    out, options = tmp_path / "out", ["--methods", "linear_probe", "--seeds", "0", "--threads", "1", "--no-figures"]
+    out, same = tmp_path / "out", ["--data", str(mail), "--methods", "linear_probe"]
     made(mail, out, model=str(tiny_gpt2), methods=["linear_probe"], seeds=[0])
     before = everything(out)
+    first = ["--model", str(tiny_gpt2)]
+    written = ["--task", "summarisation", "--data", str(notes), "--methods", "lead_3", *first]
     asked = {
-        "data": (["--data", str(other_data(mail, tmp_path)), "--model", str(tiny_gpt2)], "of the data '"),
-        "a setting of the data": (
-            ["--data", str(mail), "--model", str(tiny_gpt2), "--set", "data.split_seed=1"],
-            "of the same data with another split_seed",
-        ),
-        "model": (["--data", str(mail), "--model", str(tiny_bert)], "of the model '"),
-        "task": (["--task", "summarisation", "--data", str(notes), "--model", str(tiny_gpt2)], "of the task class"),
+        "of the data '": ["--data", str(other_data(mail, tmp_path)), "--methods", "linear_probe", *first],
+        "of the same data with another split_seed": [*same, "--set", "data.split_seed=1", *first],
+        "of the model '": [*same, "--model", str(tiny_bert)],
+        "of the task classification": written,
     }
-    words, reason = asked[what]
-    if what == "task":
-        options[1] = "lead"
-    for more in ([], ["--dry-run"]):
-        said = inside("compare", *words, *options, "--out", str(out), *more, code=2).stderr
-        assert said.startswith(f"Error: The folder '{out}' holds another study, {reason}")
-        assert said.endswith("name another folder with --out, or move it aside with --replace.\n")
+    for reason, words in asked.items():
+        for more in ([], ["--dry-run"]) if words is written else ([],):
+            said = inside("compare", *words, "--out", str(out), "--seeds", "0", *more, code=2).stderr
+            assert said.startswith(f"Error: The folder '{out}' holds another study, {reason}")
+            assert said.endswith("name another folder with --out, or move it aside with --replace.\n")
     assert everything(out) == before
 
 
