@@ -23,8 +23,10 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> dict:
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
     said = result.stdout
-    assert said.startswith("Data:    messages, 1,000 texts")
-    assert said.index("Takes:   about") < said.index("runs; ") < said.index("── Decision ─") < said.index("report.html")
+    assert said.startswith("Data        messages, 1,000 texts")
+    assert (
+        said.index("Takes       about") < said.index("runs; ") < said.index("── Decision ─") < said.index("report.html")
+    )
     assert said.rstrip().endswith("(whichtune compare --help has examples).")
     assert (out / "report.html").stat().st_size > 10_000
     return json.loads((out / "summary.json").read_text(encoding="utf-8"))

@@ -10,8 +10,7 @@ import typer
 from whichtune.cli import choices
 from whichtune.cli.asked import check_folder
 from whichtune.cli.comparing import How, compare_and_tell
-from whichtune.cli.examples import epilog
-from whichtune.cli.screen import say
+from whichtune.cli.screen import console, say
 from whichtune.wording import duration, listing
 
 if TYPE_CHECKING:
@@ -29,10 +28,16 @@ def demo(
     jobs: choices.Jobs = None,
 ) -> None:
     """Show what whichtune does, on a model and data of its own."""
+    from whichtune.cli.brief import wrapped
+    from whichtune.cli.summary import NAMES, READABLE
+
     study = demo_study()
     check_folder(study, out)
-    for line in beforehand(study):
-        say(line)
+    width = min(console().width, READABLE)
+    for name, text in beforehand(study):
+        for number, line in enumerate(wrapped(text, width - NAMES)):
+            say(f"{'' if number else name:{NAMES}}{line}")
+    say("")
     compare_and_tell(study, out, How(threads=threads, jobs=jobs, figures=figures, replace=replace), NEXT)
 
 
@@ -44,22 +49,23 @@ def demo_study() -> Study:
     return load_study(demo_path())
 
 
-def beforehand(study: Study) -> list[str]:
-    """What will be done, on what, and about how long it takes."""
+def beforehand(study: Study) -> list[tuple[str, str]]:
+    """What will be done, on what, and about how long it takes, each under its name."""
     from whichtune.embedded import DATASETS
     from whichtune.expansion.expand import baselines_of
+    from whichtune.stats.results import in_text
 
     data = DATASETS[study.data.source]
-    rows = [str(entry.label or entry.method) for entry in study.runs]
-    free = baselines_of(study)
+    rows = [in_text(str(entry.label or entry.method)) for entry in study.runs]
     return [
-        f"Data:    {study.data.source}, {data.sizes['train']:,} texts to learn from and {data.sizes['test']:,} to test "
-        f"on: {data.description}.",
-        "Model:   embedded, a language model of 2.7 million parameters.",
-        f"Rows:    {listing(rows)};",
-        f"         without a language model {listing(free)}.",
-        f"Takes:   about {duration(SECONDS)} on two cores. Ctrl-C is safe: the same command goes on.",
-        "",
+        (
+            "Data",
+            f"{study.data.source}, {data.sizes['train']:,} texts to learn from and {data.sizes['test']:,} to test on: "
+            f"{data.description}.",
+        ),
+        ("Model", "embedded, a language model of 2.7 million parameters."),
+        ("Rows", f"{listing(rows)}; without a language model {listing(baselines_of(study))}."),
+        ("Takes", f"about {duration(SECONDS)} on two cores. Ctrl-C is safe: the same command goes on."),
     ]
 
 

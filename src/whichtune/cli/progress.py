@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from whichtune.records.events import Event
 
+WIDE = 120  # columns that hold a whole line
 PLAIN_SECONDS = 15.0  # between two plain lines of one run
 
 
@@ -59,7 +60,7 @@ class Progress:
 
             self.live = progress.Progress(
                 progress.TextColumn("{task.description}"),
-                progress.BarColumn(bar_width=24),
+                progress.BarColumn(bar_width=24 if self.console.width >= WIDE else 8),
                 progress.TextColumn("{task.fields[detail]}"),
                 console=self.console,
                 transient=True,
@@ -120,7 +121,8 @@ class Progress:
             parts.append(f"validation {score:.2f} %")
         left = run.seconds_left(event["step"], event["steps"])
         if left is not None:
-            parts.append(f"{_clock(left)} for this run{self._rest()}")
+            told = f"{_clock(left)} for this run{self._rest()}"
+            parts = [told, *parts] if self.live is not None else [*parts, told]  # a terminal may cut the end
         self._show(run, ", ".join(parts), event["step"], event["steps"])
 
     def _rest(self) -> str:
@@ -157,8 +159,11 @@ class Progress:
         if self.live is not None and run.task is not None:
             from rich.markup import escape
 
+            from whichtune.cli.brief import cut
+
+            title = run.title if self.console.width >= WIDE else cut(run.title, self.console.width * 2 // 5)
             self.live.update(
-                run.task, description=escape(run.title), detail=escape(detail), completed=done or 0, total=total
+                run.task, description=escape(title), detail=escape(detail), completed=done or 0, total=total
             )
         elif time.monotonic() - run.last_line > PLAIN_SECONDS:
             run.last_line = time.monotonic()
