@@ -10,6 +10,7 @@ import typer
 from whichtune.cli import choices
 from whichtune.cli.asked import check_folder
 from whichtune.cli.comparing import How, compare_and_tell
+from whichtune.cli.examples import epilog
 from whichtune.cli.screen import console, say
 from whichtune.wording import duration, listing
 
