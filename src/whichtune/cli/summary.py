@@ -11,6 +11,7 @@ from whichtune.cli import brief
 from whichtune.cli.card import card_of
 from whichtune.cli.short_table import LONGEST_NAME, short_table
 from whichtune.evidence.checked import warned_beside
+from whichtune.report.cost_columns import money_notes
 from whichtune.report.drawing.scales import text_units
 from whichtune.report.run_notes import run_notes
 from whichtune.report.tables import failure_notes
@@ -80,6 +81,7 @@ def notes_of(view: View, left_out: int) -> list[tuple[str, str]]:
     checks = warned_beside(view.summary.checks, warnings)
     if checks:
         found.append((f"Checks that warn: {', '.join(check.title.lower() for check in checks)}.", "yellow"))
+    found += [(note, "") for note in money_notes(view)]  # only where a price was stated, so that it was asked for
     notes = [f"Note: {note}" for note in run_notes(view)]
     found += [(note, "") for note in notes[:MOST_NOTES]]
     more = [plural(len(notes) - MOST_NOTES, "more note")] if len(notes) > MOST_NOTES else []
