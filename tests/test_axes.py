@@ -10,7 +10,8 @@ import pytest
 
 from command import inside
 from whichtune.errors import SettingError
-from whichtune.expansion.assemble import assemble_study, parse_sizes
+from whichtune.expansion.asked import parse_sizes
+from whichtune.expansion.assemble import assemble_study
 from whichtune.expansion.axes import short_models
 from whichtune.study.load import parse_study
 

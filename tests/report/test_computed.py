@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from whichtune.cli.terminal import fitting_columns, print_summary
+from whichtune.cli.summary import print_summary
 from whichtune.cli.textplot import text_scatter
 from whichtune.report import matrices, score_figures, training_figures
 from whichtune.report.drawing import scales
@@ -126,32 +126,17 @@ def test_wide_signs_count_twice():
     assert scales.clip("short", 7) == "short"
 
 
-def terminal(summary, width):
+@pytest.mark.parametrize("width", [40, 80, 120, 300])
+def test_terminal_shows_decision_and_table_within_its_width(made, width):
+    summary = load_summary(made("ordinary"))
     screen = Console(file=io.StringIO(), force_terminal=True, width=width, color_system=None)
     print_summary(summary, screen)
-    return screen.file.getvalue()
-
-
-@pytest.mark.parametrize("width", [40, 80, 120, 300])
-def test_terminal_shows_verdict_table_and_plot_within_its_width(made, width):
-    summary = load_summary(made("ordinary"))
-    shown = terminal(summary, width)
-    assert "test accuracy" in " ".join(shown.split()) or width < 80
+    shown = screen.file.getvalue()
+    assert "test accuracy" in " ".join(shown.split())
     for label in ("head_only", "last_block", "lora", "full"):
         assert label in shown
-    assert summary.verdict.headline.split(":")[0] in " ".join(shown.split())
-    assert ("more columns are in table.md" in shown) == (width < 300)
-    table = [line for line in shown.splitlines() if line.startswith(" ")]
-    assert max(map(scales.text_units, table)) <= width
-
-
-def test_columns_are_taken_by_importance_and_kept_in_order():
-    header = ["run", "seeds", "test accuracy %", "train s"]
-    rows = [["lora", "0, 1, 2", "97.33", "12"]]
-    order = ["run", "test accuracy %", "train s", "seeds"]
-    assert fitting_columns(header, rows, 200, order) == [0, 1, 2, 3]
-    assert fitting_columns(header, rows, 30, order) == [0, 2, 3]
-    assert fitting_columns(header, rows, 5, order) == [0]
+    assert "more column" in " ".join(shown.split()) or width == 300
+    assert max(map(scales.text_units, shown.splitlines())) <= width
 
 
 def test_text_plot_puts_the_better_higher_and_the_dearer_to_the_right(made):

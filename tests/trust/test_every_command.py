@@ -170,6 +170,6 @@ def test_every_command_that_takes_a_folder_is_asked() -> None:
         name
         for name, command in group.commands.items()  # type: ignore[attr-defined]
         for parameter in command.params
-        if parameter.name in ("folder", "out") and name not in ("reproduce", "experiment")  # which compare
+        if parameter.name in ("folder", "out") and name not in ("reproduce", "experiment", "demo")  # which compare
     }
     assert taking == {words.split(",")[0].split()[0] for words in COMMANDS}

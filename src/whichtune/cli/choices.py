@@ -38,7 +38,12 @@ NoTexts = Annotated[
 ]
 Save = Annotated[str, typer.Option(help="Trained weights to keep: none, best or all.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the runs with predicted cost; run none.")]
-Out = Annotated[Path | None, typer.Option(help="The study's folder [default: whichtune-NAME].")]
+Out = Annotated[
+    Path | None, typer.Option(help="The study's folder [default: whichtune-DATA-MODEL, or whichtune-NAME].")
+]
+Replace = Annotated[
+    bool, typer.Option("--replace", help="Move what the folder holds aside, to FOLDER.replaced-1, and begin anew.")
+]
 Threads = Annotated[
     int | None, typer.Option(min=1, max=MOST_THREADS, help="CPU threads of a run [default: torch's choice].")
 ]

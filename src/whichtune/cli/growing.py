@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from whichtune.cli import choices
+from whichtune.cli.examples import epilog
 from whichtune.cli.screen import safe_json, say
 
 if TYPE_CHECKING:
@@ -29,30 +30,13 @@ def extend(
     jobs: choices.Jobs = None,
 ) -> None:
     """Add methods, seeds, models or sizes to a finished study; what is there is kept."""
-    from whichtune.cli.progress import Progress
-    from whichtune.cli.screen import console, debug_wanted, typed_command
-    from whichtune.cli.terminal import print_summary
-    from whichtune.compare import compare as run_study
+    from whichtune.cli.comparing import How, compare_and_tell
     from whichtune.expansion.assemble import check_choice
     from whichtune.expansion.extended import extended
 
     check_choice("--save", save, ("none", "best", "all"))
     study = extended(folder, methods, seeds, model, train_sizes, set_ or [])
-    screen = console()
-    with Progress(screen, debug_wanted()) as progress:
-        result = run_study(
-            study,
-            folder,
-            save=save,  # type: ignore[arg-type]
-            threads=threads,
-            jobs=jobs,
-            on_event=progress,
-            command=typed_command(),
-        )
-    print_summary(result.summary, screen)
-    say(f"{result.started} runs made. Everything is in {result.folder}; open report.html there.")
-    if any(run.status != "completed" for run in result.records):
-        raise typer.Exit(FAILED)
+    compare_and_tell(study, folder, How(save, threads, jobs))
 
 
 def diff(
@@ -151,5 +135,5 @@ def _side(folder: Path) -> Side:
 
 def add_to(app: typer.Typer) -> None:
     """The commands, in the order of the help."""
-    for command in (extend, diff, history, gate):
-        app.command()(command)
+    for name, command in (("extend", extend), ("diff", diff), ("history", history), ("gate", gate)):
+        app.command(epilog=epilog(name))(command)

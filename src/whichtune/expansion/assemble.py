@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypedDict
@@ -11,22 +9,23 @@ from typing import TypedDict
 from pydantic import JsonValue
 
 from whichtune.baselines import BASELINES
-from whichtune.embedded import demo_path
+from whichtune.embedded import usual_path
 from whichtune.errors import SettingError, UnknownNameError
+from whichtune.expansion.asked import Values, parse_seeds, with_axes_of
+from whichtune.expansion.names import as_registered, spelled
 from whichtune.methods import METHODS
 from whichtune.plugins import load_plugin
 from whichtune.registry import did_you_mean
 from whichtune.study.constraints import parse_constraint
 from whichtune.study.data_settings import DataSettings
 from whichtune.study.decide import parse_seconds
+from whichtune.study.folders import named as named_study
 from whichtune.study.load import parse_assignment, parse_study, read_yaml
 from whichtune.study.price import parse_power, parse_price
 from whichtune.study.spaces import parse_budget
 from whichtune.study.spec import DEFAULT_TASK, EMBEDDED, Study
 from whichtune.tasks import TASKS
 from whichtune.wording import listed, shown
-
-Values = dict[str, JsonValue]  # a study as its file has it
 
 # Keys of a study that --set can change; all others are settings of runs.
 STUDY_KEYS = (
@@ -46,7 +45,6 @@ STUDY_KEYS = (
     "selection_cost",
     "texts",
 )
-WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 TUNING_KEYS = ("draws", "budget", "seed")
 
 
@@ -92,27 +90,26 @@ def assemble_study(
     train_sizes: str | None = None,
     no_texts: bool = False,
 ) -> Study:
-    """The study that a `compare` command means. Without a file or methods, the demo study's methods, or those that a
-    task of written texts names.
+    """The study that a `compare` command means. Without a file or methods, those of `usual.yaml`, or those
+    that a task of written texts names.
 
     `search` has what the command says of a search for settings, `judged` what it says of costs, `deciding` of seeds
     that are added; `no_texts` that no text is to be kept.
     """
-    value: Values = read_yaml(file) if file is not None else {"name": "study"}
+    value: Values = read_yaml(file) if file is not None else {}
     where = str(file) if file is not None else "The command"
     load_named(value)
     if task is not None:
-        check_choice("--task", task, tuple(TASKS))
+        check_choice("--task", task := spelled(task, TASKS), tuple(TASKS))
         value["task"] = task
+    elif isinstance(written := value.get("task"), str):
+        value["task"] = spelled(written, TASKS)
     value = _with_data(value, data, text_column, label_column, target_column)
-    if methods is not None:
-        value = with_methods(value, split_methods(methods))
-    else:
-        value = with_usual_rows(value, file is None and data is None and model is None, model)
+    value = with_methods(value, split_methods(methods)) if methods is not None else with_usual_rows(value, model)
     for key, chosen in (("plan", plan), ("device", device)):
         if chosen is not None:
             value[key] = chosen
-    value = _with_axes(value, model, train_sizes)
+    value = with_axes_of(value, model, train_sizes)
     if seeds is not None:
         value["seeds"] = [*parse_seeds(seeds)]
     value = _with_search(value, **(search or {}))
@@ -120,32 +117,17 @@ def assemble_study(
     value = _with_decision(value, **(deciding or {}))
     if assignments:
         value = with_assignments(value, assignments, where)
-    return parse_study(_without_texts(value, assignments) if no_texts else value, where)
+    study = parse_study(_without_texts(value, assignments) if no_texts else value, where)
+    return named_study(as_registered(study))
 
 
-def _with_axes(value: Values, model: str | None, train_sizes: str | None) -> Values:
-    """`--model`, of which there may be several, and `--train-sizes`. Pairs that a file or the demo declares are of rows
-    on one model and all texts, so they go."""
-    value = dict(value)
-    if model is not None:
-        named = [name.strip() for name in model.split(",")] if not Path(model).exists() else [model]
-        if not all(named):
-            raise SettingError(f"--model {shown(model)}: name models, separated by commas.")
-        value["model"] = named[0]
-        value["models"] = [*named] if len(named) > 1 else []
-    if train_sizes is not None:
-        value["train_sizes"] = [*parse_sizes(train_sizes)]
-    if value.get("models") or value.get("train_sizes"):
-        value.pop("pairs", None)
-    return value
-
-
-def parse_sizes(text: str) -> list[int | str]:
-    """`50,100,all` as numbers and `all`."""
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part == "all" or WHOLE.fullmatch(part) for part in parts):
-        raise SettingError(f"--train-sizes {shown(text)}: write numbers of texts, or all, such as 50,100,200,all.")
-    return [part if part == "all" else int(part) for part in parts]
+def refuse_no_data(file: Path | None, data: str | None, assignments: list[str]) -> None:
+    """Raise SettingError where a command says nothing of the data that it is to be about."""
+    if file is None and data is None and not any(text.startswith("data.source=") for text in assignments):
+        raise SettingError(
+            "There is nothing to compare on: give --data FILE (and --model NAME), or a study file; `whichtune demo` "
+            "shows an example that needs neither."
+        )
 
 
 def load_named(value: Values) -> None:
@@ -156,22 +138,18 @@ def load_named(value: Values) -> None:
             load_plugin(place)
 
 
-def with_usual_rows(value: Values, nameless: bool, model: str | None = None) -> Values:
-    """A study that names neither methods nor runs with those that its task usually compares: the demo's rows, or what
-    a task of written texts names. `nameless`: it says nothing else either, and is called as the demo is.
-    """
+def with_usual_rows(value: Values, model: str | None = None) -> Values:
+    """A study that names neither methods nor runs with those that its task usually compares."""
     if value.get("methods") or value.get("runs"):
         return value
     if usual := _usual_methods(value):
         return {**value, "methods": usual}
-    demo = read_yaml(demo_path())
-    if nameless:
-        value = {**value, "name": demo["name"]}
-    own = {key: given for key, given in value.items() if given or key != "runs"}  # the demo's pairs are of its runs
-    value = {**{k: demo[k] for k in ("runs", "pairs")}, **own}
+    rows = read_yaml(usual_path())
+    own = {key: given for key, given in value.items() if given or key != "runs"}  # the pairs are of the runs
+    value = {**{k: rows[k] for k in ("runs", "pairs")}, **own}
     if (model or value.get("model") or EMBEDDED) == EMBEDDED:  # rates and jobs are for that model
-        value.setdefault("jobs", demo["jobs"])
-        value["settings"] = {**demo["settings"], **_mapping(value.get("settings"))}
+        value.setdefault("jobs", rows["jobs"])
+        value["settings"] = {**rows["settings"], **_mapping(value.get("settings"))}
     return value
 
 
@@ -183,7 +161,8 @@ def _mapping(value: JsonValue) -> Values:
 
 
 def _usual_methods(value: Values) -> list[JsonValue]:
-    """What the study's task compares where nothing is named; the demo's lines stand for classification."""
+    """What the study's task compares where nothing is named; those of `usual.yaml` stand for
+    classification."""
     name = str(value.get("task") or DEFAULT_TASK)
     return list(TASKS[name].default_methods) if name in TASKS else []
 
@@ -288,7 +267,7 @@ def _tuning_with(tuning: JsonValue, given: Values) -> Values:
 
 def split_methods(text: str) -> Values:
     """Methods and baselines of `--methods`; baselines that are named replace the default three."""
-    names: list[JsonValue] = [name.strip() for name in text.split(",") if name.strip()]
+    names: list[JsonValue] = [spelled(name.strip(), [*METHODS, *BASELINES]) for name in text.split(",") if name.strip()]
     if not names:
         raise SettingError("--methods is empty: name one or more, separated by commas.")
     return chosen_methods(names, "--methods")
@@ -311,23 +290,6 @@ def chosen_methods(entries: list[JsonValue], said: str) -> Values:
         baselines += [entry] if entry not in METHODS else []
     chosen: Values = {"methods": [entry for entry in entries if entry not in baselines]}
     return {**chosen, "baselines": baselines} if baselines else chosen
-
-
-def parse_seeds(text: str) -> list[int]:
-    """`0,1,2` as numbers."""
-    return whole_numbers("--seeds", text, "0,1,2")
-
-
-def whole_numbers(option: str, text: str, example: str) -> list[int]:
-    """Whole numbers between commas. Raises SettingError for anything else, and for one that stands twice."""
-    parts = [part.strip() for part in text.split(",")]
-    if not all(WHOLE.fullmatch(part) for part in parts):
-        raise SettingError(f"{option} {shown(text)}: write whole numbers separated by commas, such as {example}.")
-    numbers = [int(part) for part in parts]
-    twice = next((each for each, times in Counter(numbers).items() if times > 1), None)
-    if twice is not None:
-        raise SettingError(f"{option} names {twice} twice: remove one.")
-    return numbers
 
 
 def with_assignments(value: Values, assignments: list[str], where: str) -> Values:

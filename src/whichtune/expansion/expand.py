@@ -61,6 +61,7 @@ class Expansion:
     device: str = "cpu"
     unsettled: dict[str, tuple[RunStatus, str]] = field(default_factory=dict)  # label -> why a search chose nothing
     first_seeds: list[int] | None = None  # those whose figures were seen before others were added
+    kept: frozenset[str] = frozenset()  # ids of runs that the folder holds and the command does not name
 
 
 def setting_names(study: Study) -> dict[str, list[str]]:

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from whichtune.errors import SettingError, StoreError
-from whichtune.expansion.assemble import Values, parse_seeds, parse_sizes, split_methods, with_assignments
+from whichtune.expansion.asked import Values, parse_seeds, parse_sizes
+from whichtune.expansion.assemble import split_methods, with_assignments
 from whichtune.records.store import StudyFolder
 from whichtune.study.load import parse_study
 from whichtune.study.resolved import ResolvedStudy

@@ -12,7 +12,8 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from whichtune.data.memory import AnyData, GivenData, given_data, names_data
 from whichtune.errors import SettingError
-from whichtune.expansion.assemble import Values, assigned, chosen_methods, load_named, with_methods, with_usual_rows
+from whichtune.expansion.asked import Values
+from whichtune.expansion.assemble import assigned, chosen_methods, load_named, with_methods, with_usual_rows
 from whichtune.study.data_settings import DataSettings
 from whichtune.study.explain import explain_validation
 from whichtune.study.load import parse_study, read_yaml
@@ -68,7 +69,7 @@ def study_from(study: AnyStudy | None, keywords: Keywords) -> tuple[Study, Given
 def _values(study: AnyStudy | None) -> tuple[Values, object, str]:
     """A study as plain values, the data that it holds as they are, and what its messages begin with."""
     if study is None:
-        return {"name": "study"}, None, COMPARE
+        return {}, None, COMPARE
     if isinstance(study, Study):
         return study.model_dump(mode="json", exclude_unset=True), None, f"The study '{shown(study.name)}'"
     if isinstance(study, (str, os.PathLike)):
@@ -105,8 +106,7 @@ def _with_keywords(value: Values, keywords: Keywords, where: str) -> Values:
     if keywords.methods is not None:
         value = with_methods(value, chosen_methods(_methods(keywords.methods), "methods="))
     else:
-        nameless = not any((where != COMPARE, keywords.name, keywords.data is not None, keywords.model))
-        value = with_usual_rows(value, nameless)
+        value = with_usual_rows(value)
     if keywords.seeds is not None:
         seeds = keywords.seeds
         value = {**value, "seeds": [seeds] if isinstance(seeds, int) else _listed(seeds, "seeds", "whole numbers")}

@@ -16,12 +16,12 @@ def resumed(study: Study, folder: StudyFolder) -> Study:
     That is the cost by which rows are recommended, whether texts are kept, and for the same data, task and model the
     edition of default learning rates. Raises SettingError where texts are wanted again that the folder has let go.
     """
-    stored = _stored(folder)
+    stored = stored_study(folder)
     if stored is None:
         return study
     _refuse_lost_texts(study, stored, folder)
     kept: dict[str, object] = {"selection_cost": stored.selection_cost, "texts": stored.texts}
-    if _is_same(stored, study):
+    if is_same(stored, study):
         kept["defaults"] = stored.defaults
     return study.model_copy(update={key: value for key, value in kept.items() if key not in study.model_fields_set})
 
@@ -36,21 +36,14 @@ def _refuse_lost_texts(study: Study, stored: ResolvedStudy, folder: StudyFolder)
         )
 
 
-def first_seeds(study: Study, folder: StudyFolder) -> list[int] | None:
-    """The seeds of which the folder has shown figures before the study was given more; None where none were added."""
-    stored = _stored(folder)
-    if stored is None or not _is_same(stored, study) or not (folder.path / "summary.json").is_file():
-        return None
-    first = stored.first_seeds or stored.seeds
-    return first if set(first) < set(study.seeds) else None
-
-
-def _stored(folder: StudyFolder) -> ResolvedStudy | None:
+def stored_study(folder: StudyFolder) -> ResolvedStudy | None:
+    """The study that was begun in a folder; None where there is none, or none that can be resumed."""
     try:
         return ResolvedStudy.model_validate(folder.read_json("study.json"))
-    except (StoreError, ValueError):  # none yet, or none that can be resumed: it is written anew
+    except (StoreError, ValueError):
         return None
 
 
-def _is_same(stored: ResolvedStudy, study: Study) -> bool:
+def is_same(stored: ResolvedStudy, study: Study) -> bool:
+    """Whether data, task and model are called the same."""
     return (stored.data, stored.task, stored.model) == (study.data, study.task, study.model)

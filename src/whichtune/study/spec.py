@@ -228,7 +228,11 @@ class Pair(Frozen):
 class Study(Frozen):
     """A grid of runs over one data set and one model. Load one with `load_study`, run it with `compare`."""
 
-    name: str = Field("study", min_length=1, description="also the default folder's name")
+    name: str = Field(
+        "study",
+        min_length=1,
+        description="the default folder's name, after `whichtune-`; where none is given it is that of data and model",
+    )
     task: str = Field(
         DEFAULT_TASK,
         description="a label for each text, a text for each text, or a summary for each document: text_to_text with a "
