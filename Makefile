@@ -19,7 +19,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 demo: $(STAMP)
-	$(BIN)/whichtune compare --seeds 0 --out whichtune-demo
+	$(BIN)/whichtune demo
 
 test: $(STAMP)
 	$(BIN)/pytest -n 2 --dist worksteal

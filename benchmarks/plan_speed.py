@@ -36,7 +36,8 @@ from whichtune.shortcuts.boundary import make_plan, texts_of
 from whichtune.shortcuts.frozen_blocks import Filled, Want
 from whichtune.shortcuts.planned import PlannedForward
 from whichtune.shortcuts.prepared import CacheSettings, lower_pass
-from whichtune.study.spec import DataSettings, RunSpec
+from whichtune.study.data_settings import DataSettings
+from whichtune.study.spec import RunSpec
 from whichtune.tasks.classification.objective import ClassificationObjective
 from whichtune.training.forward import PlainForward
 from whichtune.training.trainer import Trainer, steps_in_total

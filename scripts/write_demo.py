@@ -30,7 +30,7 @@ FIGURES = ("scores", "cost-training_seconds")
 def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(tempfile.mkdtemp()) / "demo"
     if len(sys.argv) < 2:
-        command = [sys.executable, "-m", "whichtune", "compare", "--seeds", "0", "--out", str(folder)]
+        command = [sys.executable, "-m", "whichtune", "demo", "--figures", "--out", str(folder)]
         subprocess.run(command, check=True)
     table, _, rest = (folder / "table.md").read_text(encoding="utf-8").partition("\n\n")
     lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
@@ -38,7 +38,7 @@ def main() -> None:
     short = "\n".join("| " + " | ".join(line[i] for i in chosen) + " |" for line in lines)
     headline = next(line for line in rest.splitlines() if line.startswith("Use "))
     text = (
-        "What `make demo` prints (`whichtune compare --seeds 0`: the embedded model, 2.7 million parameters, on 1,000\n"
+        "What `make demo` shows (`whichtune demo`: the embedded model, 2.7 million parameters, on 1,000\n"
         f"generated messages whose word order decides; the best possible is 98 %):\n\n{short}\n\n"
         f"> {headline} One seed: how much another seed would change the figures is unknown.\n\n"
         "† Measured while another run shared the two cores, as the demo has it.\n\n"

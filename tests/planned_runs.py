@@ -21,7 +21,8 @@ from whichtune.models.partition import blocks_of
 from whichtune.models.unfuse import unfuse
 from whichtune.seeding import HEAD, generator
 from whichtune.shortcuts.prepared import CacheSettings, Prepared, prepare_forward
-from whichtune.study.spec import DataSettings, RunSpec
+from whichtune.study.data_settings import DataSettings
+from whichtune.study.spec import RunSpec
 from whichtune.tasks.classification.evaluate import predict_split
 from whichtune.tasks.classification.objective import ClassificationObjective
 from whichtune.training.forward import PlainForward

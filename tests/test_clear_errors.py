@@ -246,7 +246,7 @@ def test_folders_that_can_be_made_are_taken(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match="is no folder: choose another with --out"):
         check_folder(study, tmp_path / "file" / "below")
-    with pytest.raises(StoreError, match=r"its name is too long.: name one with --out"):
+    with pytest.raises(SettingError, match=r"no folder can be called after it: mend it, or give --out"):
         check_folder(Study(name="é" * 130), None)
 
 

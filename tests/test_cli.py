@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import typer.main
 
 from command import inside
+from whichtune.cli.app import app
+from whichtune.cli.examples import EXAMPLES
+from whichtune.errors import SettingError
+from whichtune.expansion.asked import parse_seeds
+from whichtune.expansion.assemble import assemble_study
+from whichtune.expansion.expand import check_names
+from whichtune.expansion.names import as_registered
+from whichtune.study.load import load_study
 
 
 def run(*words: str, cwd: Path | None = None, code: int = 0) -> subprocess.CompletedProcess[str]:
@@ -107,6 +117,94 @@ def test_bad_input(case: str, tiny_gpt2: Path, mail: Path, tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
 
 
+def test_without_data_a_command_says_what_it_needs(tmp_path: Path) -> None:
+    for words in (["compare"], ["compare", "--methods", "full"], ["compare", "--dry-run"], ["plan"]):
+        said = inside(*words, cwd=tmp_path, code=2)
+        assert said.stderr.startswith("Error: There is nothing to compare on: give --data FILE")
+        assert "`whichtune demo`" in said.stderr
+        assert said.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_h_is_short_for_help() -> None:
+    assert inside("-h").stdout == inside("--help").stdout
+    for name in EXAMPLES:
+        assert inside(name, "-h").stdout == inside(name, "--help").stdout
+
+
+def test_every_command_has_examples_that_it_understands() -> None:
+    group = typer.main.get_command(app)
+    assert set(EXAMPLES) == set(group.commands)  # type: ignore[attr-defined]
+    for name, examples in EXAMPLES.items():
+        shown = inside(name, "--help").stdout
+        for example in examples:
+            assert f"\n    {example}\n" in f"{shown}\n"  # on a line of its own, to be copied
+            program, command, *words = shlex.split(example)
+            assert (program, command) == ("whichtune", name)
+            context = group.commands[command].make_context(command, words)  # type: ignore[attr-defined]
+            assert not context.args
+
+
+def test_the_examples_of_compare_are_studies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "study.yaml").write_text("methods: [lora, full]\n", encoding="utf-8")
+    group = typer.main.get_command(app)
+    for example in EXAMPLES["compare"]:
+        given = group.commands["compare"].make_context("compare", shlex.split(example)[2:]).params  # type: ignore[attr-defined]
+        judged = {key: given[key] for key in ("require", "price", "power")}
+        study = assemble_study(
+            given["study"], given["data"], given["text_column"], given["label_column"], given["model"],
+            given["methods"], given["seeds"], given["set_"] or [], given["plan"], given["device"],
+            {"draws": given["tune"], "budget": given["tune_budget"]}, judged=judged,
+        )  # fmt: skip
+        check_names(study)
+        assert study.methods or study.runs
+
+
+def test_ranges_of_seeds_are_seeds() -> None:
+    assert parse_seeds("0-9") == list(range(10))
+    assert parse_seeds("0-4,7") == [0, 1, 2, 3, 4, 7]
+    assert parse_seeds(" 3 - 5 , 1") == [3, 4, 5, 1]
+    assert parse_seeds("0,1,2") == [0, 1, 2]
+    for text, words in {
+        "4-0": "write 0-4",
+        "0-4,2": "names 2 twice",
+        "0-": "write whole numbers",
+        "0-99999999": "at most 1,000 numbers",
+    }.items():
+        with pytest.raises(SettingError, match=words):
+            parse_seeds(text)
+
+
+def test_names_are_understood_in_any_case(mail: Path, tiny_gpt2: Path, tmp_path: Path) -> None:
+    words = ["compare", "--data", str(mail), "--model", str(tiny_gpt2), "--methods", "LoRA,TFIDF_Word", "--seeds", "0"]
+    told = inside(*words, "--set", "LoRA.epochs=1", "--task", "Classification", "--dry-run")
+    assert " lora " in told.stdout
+    assert " tfidf_word " in told.stdout
+    text = f"""
+        data: {mail}
+        task: CLASSIFICATION
+        methods: [Full, {{method: Head_Only, label: Mine}}]
+        baselines: [Majority]
+        primary_metric: F1_Macro
+        settings: {{FULL.epochs: 1, early_stopping: Loss}}
+        pairs: [{{a: FULL, b: Mine, metric: Accuracy}}]
+        baseline: MAJORITY
+    """
+    file = tmp_path / "mine.yaml"
+    file.write_text(text, encoding="utf-8")
+    study = as_registered(load_study(file))
+    check_names(study)
+    assert [entry.method for entry in study.methods] == ["full", "head_only"]
+    assert study.methods[1].label == "Mine"
+    assert (study.task, study.baselines, study.primary_metric) == ("classification", ["majority"], "f1_macro")
+    assert study.settings == {"full.epochs": 1, "early_stopping": "loss"}
+    assert (study.pairs[0].a, study.pairs[0].b, study.pairs[0].metric) == ("full", "Mine", "accuracy")
+    assert study.baseline == "majority"
+    assert "There is no method 'lroa'" in inside("methods", "lroa", code=2).stderr
+    assert inside("methods", "LORA").stdout == inside("methods", "lora").stdout
+
+
 def test_bad_folders(tmp_path: Path) -> None:
     assert "no study folder" in run("show", "nothing", cwd=tmp_path, code=2).stderr
     (tmp_path / "empty").mkdir()
@@ -141,5 +239,5 @@ def test_a_setting_that_does_not_reach_every_line_is_said_to(tiny_gpt2: Path, ma
 
 @pytest.mark.parametrize(("key", "near"), [("tuning.seeds", "'seed'"), ("data.splitt", "'split'")])
 def test_an_unknown_key_of_the_data_or_the_search_is_named(key: str, near: str) -> None:
-    said = inside("compare", "--dry-run", "--set", f"{key}=3", code=2).stderr
+    said = inside("compare", "--data", "messages", "--dry-run", "--set", f"{key}=3", code=2).stderr
     assert said.startswith(f"Error: --set {key}: did you mean {near}?")

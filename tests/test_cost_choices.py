@@ -273,8 +273,8 @@ def test_another_price_makes_no_run(mail: Path, tmp_path: Path) -> None:
     assert again.started == 0
     assert [run.run_id for run in again.records] == [run.run_id for run in first.records]
     assert set(again.summary.verdict.outside) == {"majority", "tfidf_word"}
-    assert "train EUR" in again.table
-    assert "At 2 EUR/h the whole study took" in inside("show", str(tmp_path)).stdout
+    assert "train EUR" in again.to_markdown()
+    assert "At 2 EUR/h the whole study took" in " ".join(inside("show", str(tmp_path)).stdout.split())
     assert again.summary.study.require == ["training_seconds<=0.000001"]
     refused = inside("compare", "--data", str(mail), "--price", "2.50", "--out", str(tmp_path / "new"), code=2)
     assert refused.stderr.startswith("Error: --price 2.50 cannot be read: write money by time, such as 2.50/h")

@@ -16,7 +16,7 @@ from whichtune.data.named import NAMED_SETS, SmsSpam
 from whichtune.data.sources import from_datasets, read_hub
 from whichtune.data.splits import load_dataset
 from whichtune.errors import DataError, UnknownNameError, WhichtuneError
-from whichtune.study.spec import DataSettings
+from whichtune.study.data_settings import DataSettings
 
 ROWS = pd.DataFrame({"text": [f"message {i}" for i in range(40)], "label": ["ham", "spam"] * 20})
 

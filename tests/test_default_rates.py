@@ -119,4 +119,6 @@ def test_seeds_that_are_added_to_an_old_study_train_at_its_rates(
         threads=1,
     )
     assert result.started == 1
-    assert {run.spec["learning_rate"] for run in result.records} == {5e-4}
+    rows = [run for run in result.records if run.label == head.method]
+    assert len(rows) == 4
+    assert {run.spec["learning_rate"] for run in rows} == {5e-4}

@@ -19,9 +19,15 @@ pytestmark = pytest.mark.slow  # both cores for a minute; that its study expands
 def demo(tmp_path_factory: pytest.TempPathFactory) -> dict:
     out = tmp_path_factory.mktemp("demo") / "s"
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "WHICHTUNE_CACHE": str(out.parent / "cache")}
-    command = [sys.executable, "-m", "whichtune", "compare", "--seeds", "0", "--out", str(out)]
+    command = [sys.executable, "-m", "whichtune", "demo", "--out", str(out)]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
+    said = result.stdout
+    assert said.startswith("Data        messages, 1,000 texts")
+    assert (
+        said.index("Takes       about") < said.index("runs; ") < said.index("── Decision ─") < said.index("report.html")
+    )
+    assert said.rstrip().endswith("(whichtune compare --help has examples).")
     assert (out / "report.html").stat().st_size > 10_000
     return json.loads((out / "summary.json").read_text(encoding="utf-8"))
 
@@ -49,7 +55,7 @@ def test_the_readme_shows_what_the_demo_gives(demo: dict) -> None:
 
 def test_the_demo_has_its_rows_and_says_that_one_seed_is_one(demo: dict) -> None:
     trained = [run for run in demo["runs"] if run["role"] == "run"]
-    assert len(trained) == 8
+    assert len(trained) == 6
     assert {run["label"] for run in demo["runs"] if run["role"] == "baseline"} == {
         "majority",
         "tfidf_char",
@@ -57,4 +63,4 @@ def test_the_demo_has_its_rows_and_says_that_one_seed_is_one(demo: dict) -> None
     }
     assert all(run["status"] == "completed" for run in demo["runs"])
     assert "One seed" in demo["verdict"]["warnings"][0]
-    assert len(demo["comparisons"]) >= 8
+    assert len(demo["comparisons"]) >= 6

@@ -13,7 +13,8 @@ import typer.main
 from whichtune.baselines import BASELINES
 from whichtune.cli.app import app
 from whichtune.methods import METHODS
-from whichtune.study.spec import DataSettings, Settings, Study
+from whichtune.study.data_settings import DataSettings
+from whichtune.study.spec import Settings, Study
 
 ROOT = Path(__file__).parents[1]
 

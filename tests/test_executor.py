@@ -16,10 +16,11 @@ import psutil
 import pytest
 
 from command import inside
-from whichtune.compare import Result, compare
+from whichtune.compare import compare
 from whichtune.executors.local import LocalExecutor
 from whichtune.records.record import RunStatus
 from whichtune.records.store import StudyFolder
+from whichtune.result import Result
 from whichtune.study.load import parse_study
 from whichtune.study.spec import Study
 
@@ -83,8 +84,8 @@ def test_a_failing_run_is_a_row_and_the_study_goes_on(tiny_gpt2: Path, mail: Pat
     assert "has 3 blocks" in by_label["too deep"].error
     assert "did you mean 'q_proj'" in by_label["no such layer"].error
     assert by_label["fine"].status is RunStatus.COMPLETED
-    assert "1 of 1 failed" in result.table
-    assert "has 3 blocks" in result.table
+    assert "1 of 1 failed" in result.to_markdown()
+    assert "has 3 blocks" in result.to_markdown()
     assert compare(study_of(mail, tiny_gpt2, methods=[], runs=runs, seeds=[0]), tmp_path / "s").started == 2
 
 

@@ -12,7 +12,8 @@ import torch
 from saved_models import save_with_embedded_tokenizer
 from whichtune.methods import METHODS
 from whichtune.models.language import LanguageModel
-from whichtune.study.spec import DataSettings, RunSpec
+from whichtune.study.data_settings import DataSettings
+from whichtune.study.spec import RunSpec
 
 # What the published study's methods train.
 PUBLISHED = {

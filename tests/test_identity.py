@@ -16,7 +16,8 @@ from pins.make_pins import pinned_specs
 from whichtune.methods import METHODS
 from whichtune.methods.lora import LoraSettings
 from whichtune.study import identity
-from whichtune.study.spec import DataSettings, RunSpec, Settings
+from whichtune.study.data_settings import DataSettings
+from whichtune.study.spec import RunSpec, Settings
 from whichtune.tasks import TASKS
 from whichtune.tasks.text.settings import TextToTextSettings
 

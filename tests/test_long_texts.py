@@ -18,8 +18,9 @@ from whichtune.embedded import model_path
 from whichtune.errors import SettingError
 from whichtune.runs.run import run_one
 from whichtune.seeding import DATA_ORDER, generator
+from whichtune.study.data_settings import DataSettings
 from whichtune.study.load import parse_study
-from whichtune.study.spec import DataSettings, RunSpec
+from whichtune.study.spec import RunSpec
 from whichtune.training.batching import epoch_batches, first_epoch, padding_share
 
 TEXT = "one two three four five six seven eight nine ten eleven twelve"
@@ -117,7 +118,7 @@ def test_the_kept_part_is_a_factor_counted_and_told(tiny_gpt2: Path, mail: Path,
         assert record.metrics.train.truncated > 0
         note = f"Texts cut to 12 tokens, {words} kept: {record.metrics.train.truncated} of {record.metrics.train.n} in"
         assert record.notes[0].startswith(note)
-        assert note in result.table
+        assert note in result.to_markdown()
     # A saved run reads new texts the same way.
     from whichtune.records.store import StudyFolder
     from whichtune.records.verify import spec_of

@@ -14,7 +14,8 @@ from rich.console import Console
 
 from report.made_studies import MadeStudy
 from report.made_texts import made_texts
-from whichtune.cli.terminal import print_run, print_summary
+from whichtune.cli.summary import print_summary
+from whichtune.cli.terminal import print_run
 from whichtune.expansion.assemble import assemble_study
 from whichtune.metrics import METRICS, Metric, add_metric
 from whichtune.metrics.confusion import (
@@ -155,7 +156,7 @@ def test_an_entered_class_metric_is_in_record_tables_page_statistics_and_loggers
     assert ">test balanced accuracy %<" in page
     assert "Test balanced accuracy, every seed" in page
     assert "Balanced accuracy over training" in page
-    assert "test balanced accuracy %" in " ".join(terminal(folder).split())
+    assert "test balanced accuracy " in " ".join(terminal(folder).split())
     assert figures(run)["final/test_balanced_accuracy"] == value
     assert "validation/balanced_accuracy" in scalars(folder.curves(run.run_id)[0])
 

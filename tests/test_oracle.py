@@ -12,7 +12,8 @@ from transformers import AutoTokenizer, GPT2Model
 import oracle
 from whichtune.data.splits import load_dataset
 from whichtune.runs.run import run_one
-from whichtune.study.spec import DataSettings, RunSpec
+from whichtune.study.data_settings import DataSettings
+from whichtune.study.spec import RunSpec
 
 STEPS, SEED, RATE = 20, 7, 2e-3
 # name: (settings of whichtune, arguments of the oracle)

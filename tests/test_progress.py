@@ -50,8 +50,8 @@ def test_a_pipe_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
         "2 runs; 2 to make.",
         "[1/2] full, seed 3  loading",
         "[1/2] full, seed 3  epoch 0.05, step 1/40, loss 0.5000",
-        "[1/2] full, seed 3  epoch 0.10, step 2/40, loss 0.5000, 12 min 40 s left of this run, "
-        "about 13 min 20 s for the rest",
+        "[1/2] full, seed 3  epoch 0.10, step 2/40, loss 0.5000, 12 min 40 s for this run, "
+        "about 26 min 0 s for the study",
         "[1/2] full, seed 3  completed in 1 min 0 s",
     ]
 

@@ -297,7 +297,7 @@ def test_a_study_says_where_it_stopped_and_a_lost_run_is_made_again_the_same(
     assert re.match(rf"full: the validation accuracy ended (\d|none) of 2 runs early {course}", said)
     (warned,) = run_notes(View(first.summary))
     assert warned.startswith("full: Warm-up takes 7 of 30 steps (23 %)")
-    for text in (first.table, (tmp_path / "out" / "report.html").read_text(encoding="utf-8")):
+    for text in (first.to_markdown(), (tmp_path / "out" / "report.html").read_text(encoding="utf-8")):
         assert "the validation accuracy ended" in text
         assert "Warm-up takes 7 of 30 steps (23 %)" in text
     # The ring in the curves is the point whose weights were kept.

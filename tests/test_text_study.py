@@ -61,14 +61,14 @@ def test_what_is_trained_and_kept(finished: Any) -> None:
 
 
 def test_the_table_and_the_page_show_texts(finished: Any) -> None:
-    header = finished.table.splitlines()[0]
+    header = finished.to_markdown().splitlines()[0]
     for column in ("test ROUGE-1 %", "test ROUGE-L %", "test loss", "test perplexity", "longest epoch s"):
         assert column in header
     page = (finished.folder / "report.html").read_text(encoding="utf-8")
     assert "Written texts" in page
     assert "Primary metric: ROUGE-L." in page
     assert "<dt>train examples</dt>" in page
-    assert "confusion" not in finished.table
+    assert "confusion" not in finished.to_markdown()
     record = next(record for record in finished.records if record.label == "full")
     assert record.metrics.test is not None
     figures = next(f for f in finished.summary.to_json()["intervals"]["runs"] if f["label"] == "full")

@@ -10,33 +10,40 @@ __version__ = VERSION
 __all__ = [
     "Comparison",
     "Result",
+    "Row",
     "RunRecord",
     "RunSpec",
     "Study",
     "WhichtuneError",
     "compare",
     "load_study",
+    "open_study",
     "parse_study",
 ]
 
 if TYPE_CHECKING:
     from typing import Any
 
-    from whichtune.compare import Comparison, Result, compare
+    from whichtune.compare import compare
     from whichtune.errors import WhichtuneError
     from whichtune.records.record import RunRecord
+    from whichtune.result import Result, Row, open_study
     from whichtune.study.load import load_study, parse_study
     from whichtune.study.spec import RunSpec, Study
 
+    Comparison = Result
+
 _HOMES = {
     "Comparison": "compare",
-    "Result": "compare",
+    "Result": "result",
+    "Row": "result",
     "RunRecord": "records.record",
     "RunSpec": "study.spec",
     "Study": "study.spec",
     "WhichtuneError": "errors",
     "compare": "compare",
     "load_study": "study.load",
+    "open_study": "result",
     "parse_study": "study.load",
 }
 

@@ -6,27 +6,40 @@ folder, so that any of them can be done again alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
-from whichtune.errors import ModelError, SettingError
+from whichtune.errors import SettingError
 from whichtune.evidence.beforehand import margin_beforehand
 from whichtune.evidence.checks import make_checks
 from whichtune.evidence.judge import judge_round, judge_trials, trials_of
 from whichtune.evidence.stored import named
 from whichtune.evidence.summary import Summary, build_summary
 from whichtune.executors.base import Executor, ExecutorOptions, executor_of
-from whichtune.expansion.expand import Expansion, ModelKey, check_names, expand, model_keys, with_baselines
-from whichtune.expansion.resumed import first_seeds, resumed
+from whichtune.executors.forecast import Forecaster
+from whichtune.expansion.expand import Expansion, check_names, expand, with_baselines
+from whichtune.expansion.given import AnyStudy, Keywords, at_place, study_from
+from whichtune.expansion.inspected import inspect_models
+from whichtune.expansion.kept import kept_in, refuse_other
+from whichtune.expansion.names import as_registered
+from whichtune.expansion.places import place_of
+from whichtune.expansion.resumed import resumed
 from whichtune.expansion.rounds import Rounds, with_all_seeds
-from whichtune.metrics import METRICS
+from whichtune.expansion.saved import BestKeeper, forget_unsaved
+from whichtune.interactive.progress import ProgressBar, wanted_here
 from whichtune.plugins import load_plugin, refuse_in_run_process
+from whichtune.records.aside import move_aside
 from whichtune.records.events import Event, Listener
 from whichtune.records.record import RunRecord, RunStatus
-from whichtune.records.store import EXAMPLES, StudyFolder, default_folder
+from whichtune.records.store import EXAMPLES, StudyFolder
+from whichtune.records.texts import leave_texts_out
+from whichtune.registry import did_you_mean
 from whichtune.report.write import write_report
+from whichtune.result import Result
+from whichtune.study.folders import named as with_name
 from whichtune.study.resolved import ResolvedRun, ResolvedStudy, ResolvedTuning, SearchedRow
 from whichtune.study.roles import Role
 from whichtune.study.spec import RunSpec, Study, sha256_file
@@ -36,119 +49,194 @@ from whichtune.tuning.trials import SearchPlan, make_draws, plan_search, search_
 from whichtune.wording import listing
 
 if TYPE_CHECKING:
-    from whichtune.models.loading import ModelInfo
+    from whichtune.data.memory import AnyData
     from whichtune.tasks.base import AnyDataset
 
 Save = Literal["none", "best", "all"]
-
-
-@dataclass(frozen=True)
-class Result:
-    """A finished study: where it is stored and what is in its summary."""
-
-    folder: Path
-    summary: Summary
-    started: int  # runs made by this call; 0 when all were there
-
-    @property
-    def records(self) -> list[RunRecord]:
-        return self.summary.runs
-
-    @property
-    def table(self) -> str:
-        """The table in Markdown."""
-        return (self.folder / "table.md").read_text(encoding="utf-8")
 
 
 Comparison = Result  # the name that release 0.1 gave it
 
 
 def compare(
-    study: Study,
+    study: AnyStudy | None = None,
     out: Path | str | None = None,
     *,
+    name: str | None = None,
+    data: AnyData | Path | str | None = None,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    target_column: str | None = None,
+    task: str | None = None,
+    model: Path | str | None = None,
+    methods: Iterable[str | Mapping[str, object]] | str | None = None,
+    seeds: Iterable[int] | int | None = None,
+    settings: Mapping[str, object] | None = None,
     save: Save = "best",
     threads: int | None = None,
     lenient: bool = False,
     cache_limit: int | None = None,
     jobs: int | None = None,
     executor: Executor | str | None = None,
-    on_event: Listener = lambda event: None,
+    progress: bool | None = None,
+    on_event: Listener | None = None,
     figures: bool = False,
     command: str | None = None,
+    replace: bool = False,
+    forecast: bool = False,
 ) -> Result:
     """Run what the study's folder does not hold yet, then write its summary and its report.
 
-    `out` defaults to `whichtune-<name>` in the working directory. `save` keeps the trained weights of no run, of
-    the run that is best on validation, or of all. `cache_limit` is the bytes that states of frozen blocks may
-    take on disk; None: a quarter of what is free. `jobs` runs are made at a time (None: as the study says).
-    `executor` makes them: an `executors.base.Executor`, or a registered one by its name; None: this machine. With
-    `lenient`, runs whose model cannot be had are failed rows instead of an error, and several lines may mean the
-    same run. `figures` writes those of the report as PNG and SVG, too. `command` is kept in study.json, for the
-    report's reader. Raises a WhichtuneError for anything a user can put right, before the first run starts; a run
-    that fails is a row of the table. After Ctrl-C the summary holds what is complete, and the same call resumes.
+    `study` is a `Study`, a mapping with a study file's keys, or the path of a study file. The keywords up to `settings`
+    stand over what it says, or are the whole study: `data` is a file, a folder, a data set's name, a pandas
+    DataFrame, a list of (text, label) pairs or of dicts, a mapping of columns, or of `train`, `validation` and `test`
+    to such tables; `methods` are names of methods and baselines, or mappings of a `method` with its settings;
+    `settings` are those of all runs (`epochs`, `full.learning_rate`) and of the data (`data.train_limit`). Data that
+    the program holds are written into the study's folder, so that the study resumes by their content.
+
+    `out` defaults to `whichtune-<name>` in the working directory, and a study without a name is called after its data
+    and its model. Rows and seeds that the folder holds stay in the table beside those of `study`; a folder of other
+    data, another task or model is refused, or with `replace` moved aside, to `NAME.replaced-1`. `save` keeps the
+    trained weights of no run, of the run that is best on validation, or of all. `cache_limit` is the bytes that states
+    of frozen blocks may take on disk; None: a quarter of what is free. `jobs` runs are made at a time (None: as the
+    study says). `executor` makes them: an `executors.base.Executor`, or a registered one by its name; None: this
+    machine. With `lenient`, runs whose model cannot be had are failed rows instead of an error, and several lines may
+    mean the same run. `progress` draws a bar; None: in a notebook or a terminal, unless `on_event` is told what
+    happens. `figures` writes those of the report as PNG and SVG, too. `command` is kept in study.json, for the report's
+    reader. With `forecast`, `on_event` is told what the rows of a longer study are expected to take. Raises a
+    WhichtuneError for anything a user can put right, before the first run starts; a run that fails is a row of the
+    table. After Ctrl-C the summary holds what is complete, and the same call resumes.
     """
     refuse_in_run_process()
-    load_plugins(study)
-    check_names(study)
-    options = ExecutorOptions(threads=threads, cache_limit=cache_limit, jobs=jobs or study.jobs)
-    with executor_of(executor, options) as engine:
+    if save not in get_args(Save):
+        raise SettingError(f"save={save!r}: {did_you_mean(str(save), get_args(Save))}")
+    keywords = Keywords(name, data, text_column, label_column, target_column, task, model, methods, seeds, settings)
+    asked, given = study_from(study, keywords)
+    load_plugins(asked)
+    asked = with_name(as_registered(asked))
+    check_names(asked)
+    place = place_of(asked, out)
+    if given is not None:
+        if not asked.texts:
+            raise SettingError(
+                "Data that a program holds are kept in the study's folder, which a study without texts may not hold: "
+                "give them as a file, or keep texts."
+            )
+        asked = at_place(asked, given, place)
+    with ExitStack() as stack:
+        tell = on_event or _nobody
+        if progress or (progress is None and on_event is None and wanted_here()):
+            tell = _both(stack.enter_context(ProgressBar()), tell)
+        options = ExecutorOptions(threads=threads, cache_limit=cache_limit, jobs=jobs or asked.jobs)
+        engine = stack.enter_context(executor_of(executor, options))
         engine.warm_up()
-        place = Path(out or default_folder(study.name)).expanduser()
-        first = None
-        if place.is_dir():
-            study = resumed(study, StudyFolder(place))
-            first = first_seeds(study, StudyFolder(place))
-        everything, dataset = prepare(with_all_seeds(study), lenient)
-        rounds = Rounds(replace(everything, first_seeds=first), study.seeds)
-        for sentence in warned_beforehand(rounds.expansion, dataset):
+        writing = nullcontext() if given is None else given.kept_in(place)
+        how = _How(save, lenient, figures, command, replace, forecast)
+        return _made(asked, place, writing, engine, tell, how)
+
+
+@dataclass(frozen=True)
+class _How:
+    """How a study is made: the options of `compare` of these names."""
+
+    save: Save
+    lenient: bool
+    figures: bool
+    command: str | None
+    replace: bool
+    forecast: bool
+
+
+def _made(
+    study: Study, place: Path, writing: AbstractContextManager[None], engine: Executor, on_event: Listener, how: _How
+) -> Result:
+    """The study made in its folder. Within `writing` the data of a program lie there, to stay once it is begun."""
+    kept = None
+    if place.is_dir() and not how.replace:
+        study, kept = resumed(study, StudyFolder(place)), kept_in(StudyFolder(place))
+    with writing:
+        everything, dataset = prepare(with_all_seeds(study), how.lenient)
+        if kept is not None:
+            refuse_other(place, kept, study, everything, dataset)
+        rounds = Rounds(everything, study.seeds, kept)
+        search = plan_search(rounds.own, dataset.without_test())
+        notes = warned_beforehand(rounds.own, dataset)
+        if how.replace and (place / "study.json").is_file():
+            notes.append(f"The study that was in {place} is kept in {move_aside(place)}.")
+        for sentence in notes:
             on_event({"event": "note", "text": sentence})
-        search = plan_search(rounds.expansion, dataset.without_test())
         folder = StudyFolder(place, create=True)
-        _write_study(folder, rounds.expansion, command, search.described() if search else None)
-        started = 0
-        try:
-            if search is not None:
-                _set_aside(folder, [draw.spec for draw in search.draws], on_event)
-                settled, rounds.everything = rounds.everything, waiting(rounds.everything, search)
-                started = make_draws(search, folder, engine.execute, on_event)
-                found = search_figures(search, folder)
-                rounds.everything = settle(settled, found, dataset.without_test())
-                _write_study(folder, rounds.expansion, command, search.described(found))
-            folder.write_examples(task_of(study).examples(dataset))
-            started += _make_runs(rounds.expansion, folder, engine, save, on_event)
-            while rows := _next_round(rounds.expansion, folder, on_event):
-                rounds.add(rows)
-                started += _make_runs(rounds.expansion, folder, engine, save, on_event)
-        finally:  # after Ctrl-C too: what is complete is worth a table
-            summary = write_summary(folder, rounds.expansion, command, search)
-            folder.write_json("study.json", summary.study.model_dump(mode="json"))
-            write_report(folder, figures)
+    _write_study(folder, rounds.table, how.command, search.described() if search else None)
+    if not study.texts:
+        leave_texts_out(folder)  # of runs that were made with them
+    started = 0
+    try:
+        if search is not None:
+            _set_aside(folder, [draw.spec for draw in search.draws], on_event)
+            settled, rounds.everything = rounds.everything, waiting(rounds.everything, search)
+            started = make_draws(search, folder, engine.execute, on_event)
+            found = search_figures(search, folder)
+            rounds.everything = settle(settled, found, dataset.without_test())
+            _write_study(folder, rounds.table, how.command, search.described(found))
+        folder.write_examples(task_of(study).examples(dataset))
+        for sentence in rounds.told():
+            on_event({"event": "note", "text": sentence})
+        forecaster = Forecaster(rounds.own.specs, dataset) if how.forecast else None
+        started += _make_runs(rounds.expansion, folder, engine, how.save, on_event, forecaster)
+        while (rows := _next_round(rounds.expansion, folder, on_event)) and rounds.add(rows):
+            started += _make_runs(rounds.expansion, folder, engine, how.save, on_event, forecaster)
+    finally:  # after Ctrl-C too: what is complete is worth a table
+        summary = write_summary(folder, rounds.table, how.command, search)
+        folder.write_json("study.json", summary.study.model_dump(mode="json"))
+        write_report(folder, how.figures)
     return Result(folder.path, summary, started)
 
 
-def _make_runs(expansion: Expansion, folder: StudyFolder, executor: Executor, save: Save, tell: Listener) -> int:
+def _nobody(event: Event) -> None:
+    """Is told, and does nothing."""
+
+
+def _both(first: Listener, second: Listener) -> Listener:
+    def tell(event: Event) -> None:
+        first(event)
+        second(event)
+
+    return tell
+
+
+def _make_runs(
+    expansion: Expansion,
+    folder: StudyFolder,
+    executor: Executor,
+    save: Save,
+    tell: Listener,
+    forecaster: Forecaster | None,
+) -> int:
     """Make the study's runs that the folder does not hold yet; gives how many were made now."""
-    _set_aside(folder, expansion.specs, tell)
+    specs = [spec for spec in expansion.specs if spec.run_id not in expansion.kept]
+    _set_aside(folder, specs, tell)
     if save == "all":
-        _forget_unsaved(folder, expansion.specs)
+        forget_unsaved(folder, specs)
+    waiting = [spec.label for spec in specs if not folder.is_complete(spec.run_id)]
     tell(
         {
             "event": "study",
             "name": expansion.study.name,
             "folder": str(folder.path),
-            "runs": len(expansion.specs),
-            "complete": _complete(folder, expansion),
-            "waiting": [spec.label for spec in expansion.specs if not folder.is_complete(spec.run_id)],
-            "baselines": [spec.label for spec in expansion.specs if spec.role is Role.BASELINE],
+            "runs": len(specs),
+            "complete": len(specs) - len(waiting),
+            "waiting": waiting,
+            "baselines": [spec.label for spec in specs if spec.role is Role.BASELINE],
         }
     )
-    keeper = _BestKeeper(folder, expansion) if save == "best" else None
+    keeper = BestKeeper(folder, expansion) if save == "best" else None
 
     def listen(event: Event) -> None:
         if keeper is not None and event["event"] == "end":
             keeper.keep()
         tell(event)
+        if forecaster is not None and (found := forecaster.after(event)) is not None:
+            tell(found)
 
     return executor.execute(_record_missing(folder, expansion), folder, save != "none", listen)
 
@@ -204,6 +292,7 @@ def prepare(study: Study, lenient: bool = False) -> tuple[Expansion, AnyDataset]
     the same run, as a study's model sizes do when all are run on one model.
     """
     load_plugins(study)
+    study = as_registered(study)
     check_names(study)
     searched_lines(study)
     study = with_baselines(study)
@@ -211,28 +300,8 @@ def prepare(study: Study, lenient: bool = False) -> tuple[Expansion, AnyDataset]
         raise SettingError("The study has nothing to run: name methods, runs or baselines.")
     device = choose_device(study.device)
     dataset = task_of(study).load(study.data)
-    models = _inspect_models(study, lenient)
+    models = inspect_models(study, lenient)
     return expand(study, dataset, models, device, allow_twins=lenient or has_spaces_of_lines(study)), dataset
-
-
-def _inspect_models(study: Study, lenient: bool) -> dict[ModelKey, ModelInfo | str]:
-    """What is known of each model that the study's lines need; no weights are looked for in vain."""
-    keys = model_keys(study)
-    if not keys:
-        return {}
-    from whichtune.models.loading import examined, inspect_model
-
-    own_head = task_of(study).own_head
-    found: dict[ModelKey, ModelInfo | str] = {}
-    for key in keys:
-        try:
-            info = inspect_model(key.model, key.revision, key.weights, study.remote_code)
-            found[key] = examined(info, key.weights, study.remote_code, own_head)
-        except ModelError as error:
-            if not lenient:
-                raise
-            found[key] = str(error)
-    return found
 
 
 def _record_missing(folder: StudyFolder, expansion: Expansion) -> list[RunSpec]:
@@ -242,7 +311,7 @@ def _record_missing(folder: StudyFolder, expansion: Expansion) -> list[RunSpec]:
     for spec in expansion.specs:
         if reason := expansion.missing.get(spec.run_id):
             folder.write_run(base_record(spec, RunStatus.FAILED, error=reason))
-    able = [spec for spec in expansion.specs if spec.run_id not in expansion.missing]
+    able = [spec for spec in expansion.specs if spec.run_id not in {*expansion.missing, *expansion.kept}]
     return [spec for spec in able if spec.label not in expansion.unsettled]
 
 
@@ -310,38 +379,3 @@ def _record_of(folder: StudyFolder, spec: RunSpec, expansion: Expansion) -> RunR
         return base_record(spec, RunStatus.INTERRUPTED, error="The run was not made: the study was interrupted.")
     said = {"learning_rate_source": spec.learning_rate_source, "tuned": spec.tuned}
     return record.model_copy(update={"label": spec.label, "spec": {**record.spec, **said}})
-
-
-def _complete(folder: StudyFolder, expansion: Expansion) -> int:
-    return sum(folder.is_complete(spec.run_id) for spec in expansion.specs)
-
-
-def _forget_unsaved(folder: StudyFolder, specs: list[RunSpec]) -> None:
-    """`--save all` makes runs again whose weights an earlier call did not keep."""
-    for spec in specs:
-        if folder.is_complete(spec.run_id) and not folder.weight_files(spec.run_id):
-            folder.discard(spec.run_id)
-
-
-class _BestKeeper:
-    """Deletes saved weights of all runs but the best on validation by the primary metric (then the loss)."""
-
-    def __init__(self, folder: StudyFolder, expansion: Expansion) -> None:
-        self.folder, self.metric = folder, expansion.primary_metric
-        self.sign = 1.0 if METRICS[self.metric].higher_is_better else -1.0
-        self.ids = [spec.run_id for spec in expansion.specs if spec.role is not Role.BASELINE]
-
-    def keep(self) -> None:
-        scored = []
-        for run_id in self.ids:
-            record = self.folder.read_run(run_id)
-            if record is None or record.metrics.validation is None or not self.folder.weight_files(run_id):
-                continue
-            figures = record.metrics.validation
-            score = figures.value(self.metric)
-            rank = float("-inf") if score is None else self.sign * score
-            scored.append((rank, -(figures.loss or 0.0), run_id))
-        scored.sort()
-        for _, _, run_id in scored[:-1]:
-            for file in self.folder.weight_files(run_id):
-                file.unlink()

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Iterable, Sequence
 
 LONGEST_NAME = 60
 LONGEST_PATH = 200
 MOST_NAMES = 10
+# Ends of paths that say nothing of what is there.
+PLAIN_ENDS = {"model", "models", "checkpoint", "final", "best", "data", "dataset", "train", "snapshots", "main", "csv"}
+REVISION = re.compile(r"[0-9a-f]{16,}")
+
+
+def telling_parts(path: str) -> list[str]:
+    """The parts of a path or of a Hub id without ends that say nothing: `all-MiniLM` is the last of
+    `/models/all-MiniLM/model`."""
+    parts = [part for part in path.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+    while len(parts) > 1 and (parts[-1].lower() in PLAIN_ENDS or REVISION.fullmatch(parts[-1])):
+        parts.pop()
+    return parts or [path]
 
 
 def plural(n: int, noun: str, many: str | None = None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from whichtune.data.splits import Dataset, load_dataset
-from whichtune.study.spec import DataSettings
+from whichtune.study.data_settings import DataSettings
 
 COUNT = 40
 TEXTS = [f"message {row}" for row in range(COUNT)]

@@ -14,7 +14,7 @@ import pytest
 from data.odd import COUNT, LABELS, OBJECTS, ROWS, TEXTS, examples, lines_of, load
 from whichtune.data.sources import from_datasets
 from whichtune.errors import DataError
-from whichtune.study.spec import DataSettings
+from whichtune.study.data_settings import DataSettings
 
 NOT_PLAIN: dict[str, tuple[Callable[[int], object], str]] = {
     "a list": (lambda row: ["a", "b"], "Row 1 of .* has a list for a {kind}"),

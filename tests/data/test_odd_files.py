@@ -19,7 +19,7 @@ from whichtune.data.splits import load_dataset
 from whichtune.data.texts import read_texts
 from whichtune.errors import DataError, WhichtuneError
 from whichtune.published.reproduce import local_copy
-from whichtune.study.spec import DataSettings
+from whichtune.study.data_settings import DataSettings
 
 TEXTS: dict[str, tuple[str, bytes, list[str]]] = {
     "marks inside a line": (

@@ -17,7 +17,8 @@ from whichtune.data.pairs import PairDataset, load_pairs
 from whichtune.data.sources import from_datasets
 from whichtune.data.splits import Dataset, load_dataset
 from whichtune.errors import DataError, UnknownNameError
-from whichtune.study.spec import DataSettings, RunSpec
+from whichtune.study.data_settings import DataSettings
+from whichtune.study.spec import RunSpec
 
 
 def load(source: object, **keys: object) -> Dataset:

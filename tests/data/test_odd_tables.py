@@ -18,7 +18,7 @@ from realdata import shared
 from whichtune.data import limits
 from whichtune.data.sources import read_table
 from whichtune.errors import DataError
-from whichtune.study.spec import DataSettings
+from whichtune.study.data_settings import DataSettings
 
 # name: file, content, what its notes must say ("" for none)
 READ_RIGHT: dict[str, tuple[str, str | bytes, str]] = {

@@ -47,7 +47,9 @@ def test_rows_ask_by_depth_by_method_and_by_single_settings(tmp_path: Path) -> N
     ]
     found = {one.topic: one for one in evidence(study).questions}
     assert found["token position"].question == "Which token should be read?"
-    assert found["token position"].sentence.startswith("Reading the last token instead of the first token gains 10 points")
+    assert found["token position"].sentence.startswith(
+        "Reading the last token instead of the first token gains 10 points"
+    )
     assert found["method"].sentence.startswith("Soft prompts instead of LoRA loses 19 points")
     assert {one.comparison.family for one in found.values()} == {7}  # corrected for its own questions
 

@@ -15,8 +15,9 @@ from typing import Literal, get_args, get_origin
 from fuzz.harness import Case
 from whichtune.expansion.expand import setting_names
 from whichtune.methods import METHODS
+from whichtune.study.data_settings import DataSettings
 from whichtune.study.spaces import Tuning
-from whichtune.study.spec import DataSettings, Settings, Study
+from whichtune.study.spec import Settings, Study
 
 ODD_TEXTS = [
     "",

@@ -244,6 +244,12 @@ class MadeStudy:
             )
         return found
 
+    def _logits(self, answers: np.ndarray) -> np.ndarray:
+        """Of these answers (n, C): the surer, the easier the example."""
+        logits = np.zeros((len(answers), len(self.names)))
+        logits[np.arange(len(answers)), answers] = 1 + 5 * (1 - self.hardness)
+        return logits
+
     def _predictions(self, answers: np.ndarray) -> pd.DataFrame:
         return pd.DataFrame(
             {
@@ -252,7 +258,7 @@ class MadeStudy:
                 "label": self.truth,
                 "prediction": answers,
                 "loss": np.where(answers == self.truth, 0.1, 2.0),
-                "logits": None,
+                "logits": [row.astype("float32") for row in self._logits(answers)],
                 "duplicate_of_train": False,
             }
         )

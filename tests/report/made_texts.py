@@ -35,6 +35,7 @@ def made_texts(folder: Path, primary_metric: str = "rougeL", n: int = 24) -> Stu
     study = ResolvedStudy.model_validate(
         {"name": "texts", "task": "text_to_text", "primary_metric": primary_metric, "baselines": [], "pairs": []}
     )
+    place.write_json("study.json", study.model_dump(mode="json"))
     evidence = judge(study, records, place.predictions)
     place.write_json("summary.json", build_summary(study, records, evidence).to_json())
     return place

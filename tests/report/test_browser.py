@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 
 from report.made_studies import ALL, HOSTILE
 from whichtune.records.store import StudyFolder
+from whichtune.report.drawing.canvas import width_of
 
 pytestmark = pytest.mark.browser
 
@@ -91,6 +93,36 @@ def opened(browser: Any, made: Callable[[str], StudyFolder]) -> Iterator[Callabl
     yield get
     for page in pages:
         page.context.close()
+
+
+MEASURE = """() => [...document.querySelectorAll("main svg text")].map((text) => {
+  const box = text.getBBox(), view = text.ownerSVGElement.viewBox.baseVal;
+  return {
+    text: text.lastChild.textContent, look: text.getAttribute("class") || "", long: text.getComputedTextLength(),
+    left: box.x, right: box.x + box.width, base: Number(text.getAttribute("y")), turned: text.hasAttribute("transform"),
+    svg: [...document.querySelectorAll("main svg")].indexOf(text.ownerSVGElement), width: view.width,
+  };
+})"""
+
+
+@pytest.mark.parametrize("name", ["ordinary", "searched", "hundred_runs", "many_tongues", "hostile"])
+@pytest.mark.parametrize("width", WIDTHS.values(), ids=list(WIDTHS))
+def test_texts_of_drawings_are_no_longer_than_was_reckoned_with(opened, name, width):
+    """In the reader's font: none is cut, and those on one line keep apart."""
+    page = opened(name, width).page
+    page.add_style_tag(content=".chosen, .wide, .narrow { display: block !important; }")
+    texts = [found for found in page.evaluate(MEASURE) if found["long"] > 0]
+    assert len(texts) > 50
+    lines: dict[tuple[int, float], list[tuple[float, float]]] = {}
+    for found in texts:
+        assert found["long"] <= width_of(found["text"], found["look"]) + 0.5, found
+        if not found["turned"]:
+            assert found["left"] >= -0.5, found
+            assert found["right"] <= found["width"] + 0.5, found
+            lines.setdefault((found["svg"], found["base"]), []).append((found["left"], found["right"]))
+    for ends in lines.values():
+        for (_, right), (left, _) in pairwise(sorted(ends)):
+            assert right <= left + 0.5
 
 
 @pytest.mark.parametrize("name", sorted(ALL))

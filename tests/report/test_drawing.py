@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import math
 import re
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from importlib import resources
 
 import numpy as np
 import pytest
 
+from report.drawn import bounds, covered, drawings, flat
 from report.made_studies import ALL
 from whichtune.records.store import StudyFolder
-from whichtune.report.drawing.canvas import Canvas, Circle, Group, Line, Path, Rectangle, Shape, Text, width_of
+from whichtune.report.drawing.canvas import Canvas, Text
 from whichtune.report.drawing.kinds import Curves, Dots, Figure, Scatter
-from whichtune.report.drawing.looks import LIGHT, LOOKS, font_size, look_of, style_sheet
+from whichtune.report.drawing.looks import LIGHT, LOOKS, look_of, style_sheet
 from whichtune.report.drawing.on_page import panels, two_sizes
 from whichtune.report.drawing.png import SCALE, Painter
-from whichtune.report.drawing.sheets import sheet, sheets
+from whichtune.report.drawing.sheets import sheet
 from whichtune.report.drawing.svg import as_file, in_page
 from whichtune.report.figures import all_figures, of_kind
 from whichtune.report.write import load_view
@@ -33,67 +33,21 @@ def figures_of(made: Made) -> Callable[[str], list[Figure]]:
 
     def get(name: str) -> list[Figure]:
         if name not in found:
-            found[name] = all_figures(load_view(made(name)))
+            found[name] = all_figures(load_view(made(name)), made(name))
         return found[name]
 
     return get
 
 
-def flat(shapes: Sequence[Shape], dx: float = 0.0, dy: float = 0.0) -> Iterator[tuple[Shape, float, float]]:
-    """Every shape with how far it was moved."""
-    for shape in shapes:
-        if isinstance(shape, Group):
-            yield from flat(shape.shapes, dx + shape.x, dy + shape.y)
-        else:
-            yield shape, dx, dy
-
-
-def corners(shape: Shape) -> list[tuple[float, float]]:
-    """Points that a shape reaches, of text about."""
-    if isinstance(shape, Text):
-        long, high = width_of(shape.text, shape.look) * 0.95, font_size(shape.look)
-        start = {"start": 0.0, "middle": -long / 2, "end": -long}[shape.anchor]
-        turn = math.radians(shape.turn)
-        return [
-            (shape.x + x * math.cos(turn) - y * math.sin(turn), shape.y + x * math.sin(turn) + y * math.cos(turn))
-            for x in (start, start + long)
-            for y in (-0.75 * high, 0.2 * high)
-        ]
-    if isinstance(shape, Line):
-        return [(shape.x1, shape.y1), (shape.x2, shape.y2)]
-    if isinstance(shape, Path):
-        return list(shape.points)
-    if isinstance(shape, Circle):
-        r = shape.radius
-        return [(shape.x - r, shape.y - r), (shape.x + r, shape.y + r)]
-    assert isinstance(shape, Rectangle)
-    return [(shape.x, shape.y), (shape.x + shape.width, shape.y + shape.height)]
-
-
 @pytest.mark.parametrize("name", NAMES)
-def test_nothing_is_cut_off_and_every_look_is_known(name, figures_of):
-    for file, canvas in sheets(figures_of(name)):
-        for shape, dx, dy in flat(canvas.shapes):
-            assert not isinstance(shape, Group)
-            assert set(shape.look.split()) <= set(LOOKS), (file, shape)
-            for x, y in corners(shape):
-                assert -1 <= x + dx <= canvas.width + 1, (file, canvas.width, shape)
-                assert -1 <= y + dy <= canvas.height + 1, (file, canvas.height, shape)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_what_is_written_does_not_overlap(name, figures_of):
-    """Level texts of one sheet keep apart, as far as their widths are known."""
-    for file, canvas in sheets(figures_of(name)):
-        boxes: list[tuple[float, float, float, float, str]] = []
-        for shape, dx, dy in flat(canvas.shapes):
-            if isinstance(shape, Text) and not shape.turn:
-                (left, top), (_, bottom), (right, _), _ = corners(shape)
-                boxes.append((left + dx, top + dy, right + dx, bottom + dy, shape.text))
-        for i, a in enumerate(boxes):
-            for b in boxes[:i]:
-                apart = a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
-                assert apart, (file, a, b)
+def test_nothing_is_drawn_beyond_the_edge_and_every_look_is_known(name, figures_of):
+    for file, canvas in drawings(figures_of(name)):
+        for one in covered(canvas):
+            assert set(one.shape.look.split()) <= set(LOOKS), (file, one.shape)
+            left, top, right, bottom = bounds(one.room)
+            assert min(left, top) >= -1, (file, one.shape)
+            assert right <= canvas.width + 1, (file, canvas.width, one.shape)
+            assert bottom <= canvas.height + 1, (file, canvas.height, one.shape)
 
 
 def test_a_file_and_the_page_hold_the_same_drawing(figures_of):

@@ -23,8 +23,8 @@ from whichtune.report.write import write_report
 
 FIGURES = {
     "scores", "cost-training_seconds", "cost-peak_memory_bytes", "cost-trainable_parameters", "cost-inference_ms",
-    "cost-training_flops", "cost-adapter_bytes", "curves-loss", "curves-score", "bars", "differences", "classes",
-    "confusion",
+    "cost-training_flops", "cost-adapter_bytes", "curves-loss", "curves-score", "decision", "differences", "classes",
+    "calibration", "confusion",
 }  # fmt: skip
 
 

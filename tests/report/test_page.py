@@ -72,8 +72,8 @@ def test_verdict_comes_first_and_says_what_it_does_not_show(parsed, made):
     for line in [verdict["headline"], *verdict["warnings"], *verdict["does_not_show"], *verdict["reasons"]]:
         assert " ".join(line.split()) in shown
     assert sections == [
-        "verdict", "questions", "table", "checks", "scores", "costs", "price", "curves", "bars", "classes", "examples",
-        "differences", "published", "record",
+        "verdict", "questions", "table", "checks", "scores", "costs", "price", "curves", "classes", "calibration",
+        "examples", "differences", "published", "record",
     ]  # fmt: skip
 
 
@@ -161,7 +161,9 @@ def test_examples_are_those_on_which_rows_are_divided(parsed, made):
             for line in folder.predictions(run["run_id"]).itertuples():
                 answers.setdefault(line.example_id, set()).add(line.prediction)
     divided = {example for example, said in answers.items() if len(said) > 1}
-    shown = re.findall(r"example (t\d+)", " ".join(text_of(x) for x in section.find("ol").findall("li")))
+    shown = re.findall(
+        r"example (t\d+)", " ".join(text_of(x) for x in section.find(".//div[@class='browse-static']/ol"))
+    )
     assert len(shown) == 12
     assert set(shown) <= divided
     assert f"On {len(answers) - len(divided)} of {len(answers)} test examples" in text_of(section)

@@ -44,7 +44,7 @@ def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Generated messages in the layout of the SMS Spam Collection: 75 spam, 100 ham."""
     from whichtune.data.splits import load_dataset
-    from whichtune.study.spec import DataSettings
+    from whichtune.study.data_settings import DataSettings
 
     train = load_dataset(DataSettings(source="messages")).splits["train"]
     wanted, lines = {1: 75, 0: 100}, []

@@ -22,7 +22,8 @@ from whichtune.report.drawing.kinds import Curves
 from whichtune.report.figures import all_figures
 from whichtune.report.reproduction import heading, reproduction_rows, reproduction_table
 from whichtune.report.write import load_view
-from whichtune.study.spec import DataSettings, Study
+from whichtune.study.data_settings import DataSettings
+from whichtune.study.spec import Study
 
 SHEET = Path(__file__).resolve().parents[3] / "shared" / "published" / "imdb-feature-extraction-vs-lora.md"
 ROWS = ["row 1, feature extraction", "row 2, LoRA on c_fc and c_proj"]
@@ -130,11 +131,12 @@ def test_a_small_copy_runs_and_is_no_reproduction(made: Result) -> None:
     assert cells[1][-1] == "5 (927)"
     text = (made.folder / "reproduction.md").read_text(encoding="utf-8")
     assert "with 30 test reviews one review is 3.3 points" in text
-    assert "Warm-up takes 15 of 15 steps (100 %)" in made.table
+    assert "Warm-up takes 15 of 15 steps (100 %)" in made.to_markdown()
 
 
 def test_the_losses_stand_beside_the_published_curve(made: Result) -> None:
-    figures = {figure.name: figure for figure in all_figures(load_view(StudyFolder(made.folder)))}
+    folder = StudyFolder(made.folder)
+    figures = {figure.name: figure for figure in all_figures(load_view(folder), folder)}
     figure = figures["published-loss"]
     assert isinstance(figure, Curves)
     assert [panel.title for panel in figure.panels] == ROWS

@@ -52,7 +52,7 @@ def plainly(options: Options, mini: Path, collection: Path, seed: int = 123) -> 
     from transformers import AutoTokenizer
 
     from whichtune.data.splits import load_dataset
-    from whichtune.study.spec import DataSettings
+    from whichtune.study.data_settings import DataSettings
 
     tokenizer = AutoTokenizer.from_pretrained(mini)
     splits = load_dataset(DataSettings(source=f"sms_spam={collection}")).splits

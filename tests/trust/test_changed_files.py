@@ -148,7 +148,7 @@ def test_truncated_files_are_one_sentence(study: StudyFolder, name: str, made: P
     ):
         said = leaving(*words)
         refused += said.startswith("Error: ")
-        assert said.startswith("Error: ") or name == "study.json" or words[0] == "predict" or "Read first: " in said
+        assert said.startswith("Error: ") or name == "study.json" or words[0] == "predict" or "Mind: " in said
         assert not said.startswith("Error: ") or said.count("\n") == 1
     assert bool(refused) == (name != "study.json")
 

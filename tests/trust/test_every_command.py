@@ -159,6 +159,9 @@ def test_pictures_of_others_are_not_removed(study: StudyFolder, tmp_path: Path) 
     assert (tmp_path / "mine" / "holiday.png").read_bytes() == b"mine"
 
 
+NOT_ASKED = ("reproduce", "experiment", "demo", "serve")  # which compare; the last stays, see tests/serve
+
+
 def test_every_command_that_takes_a_folder_is_asked() -> None:
     """A command that is added later and takes one belongs to COMMANDS; `serve` stays, see tests/serve."""
     import typer
@@ -170,6 +173,6 @@ def test_every_command_that_takes_a_folder_is_asked() -> None:
         name
         for name, command in group.commands.items()  # type: ignore[attr-defined]
         for parameter in command.params
-        if parameter.name in ("folder", "out") and name not in ("reproduce", "experiment", "serve")  # two compare
+        if parameter.name in ("folder", "out") and name not in NOT_ASKED
     }
     assert taking == {words.split(",")[0].split()[0] for words in COMMANDS}

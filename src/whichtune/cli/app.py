@@ -5,16 +5,17 @@ from __future__ import annotations
 import io
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from whichtune.cli import choices, predict, published, serve
+from whichtune.cli import choices, demo, growing, predict, published, serve
 from whichtune.cli.arguments import load_plugins
 from whichtune.cli.asked import check_folder, is_parser_error, parse_bytes, parser_sentence
+from whichtune.cli.comparing import How, compare_and_tell
 from whichtune.cli.dry_run import print_dry_run
-from whichtune.cli.screen import console, debug_wanted, remember_command, safe_json, say, typed_command
+from whichtune.cli.examples import epilog
+from whichtune.cli.screen import console, debug_wanted, remember_command, safe_json, say
 from whichtune.errors import WhichtuneError
 
 if TYPE_CHECKING:
@@ -27,20 +28,14 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 INTERRUPTED = 130
-DEFAULTS = (
-    "Defaults: seeds 0, 1, 2; last_nonpad for decoders, mean_nonpad for encoders; dynamic padding, not attended to; "
-    "3 epochs, batch 16; AdamW with each method's own learning rate (head_only 2e-2, last_block 5e-4, more blocks "
-    "2e-4, full 5e-5, lora 5e-4; others for the embedded model), linear schedule with 6 % warm-up, weight decay 0.01, "
-    "gradients clipped at norm 1; dropout 0; float32. "
-    "Primary metric: accuracy, or macro F1 where the largest class exceeds 60 %. "
-    "Exit code: 0 done, 1 a run failed, 2 bad input, 130 interrupted (the same command resumes)."
-)
+demo.add_to(app)
 
 
-@app.command(epilog=DEFAULTS)
+@app.command(epilog=epilog("compare"))
 def compare(
     study: choices.StudyFile = None,
     data: choices.Data = None,
@@ -51,8 +46,11 @@ def compare(
         str | None, typer.Option(help="classification, summarisation or text_to_text [default: classification].")
     ] = None,
     model: choices.Model = None,
+    train_sizes: Annotated[
+        str | None, typer.Option(help="Numbers of training texts to cross with every row, as 50,100,200,all.")
+    ] = None,
     methods: Annotated[str | None, typer.Option(help="Methods and baselines, separated by commas.")] = None,
-    seeds: Annotated[str | None, typer.Option(help="Seeds, separated by commas.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Seeds, as 0,1,2 or 0-4.")] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", help="A setting, key=value or METHOD.key=value; may be repeated."),
@@ -75,10 +73,12 @@ def compare(
     save: choices.Save = "best",
     dry_run: choices.DryRun = False,
     out: choices.Out = None,
+    replace: choices.Replace = False,
     logger: Annotated[
         list[str] | None, typer.Option(help="Send curves and table to tensorboard or mlflow; may be repeated.")
     ] = None,
     figures: Annotated[bool, typer.Option(help="Write the report's figures as PNG and SVG files, too.")] = True,
+    no_texts: choices.NoTexts = False,
     json_: Annotated[bool, typer.Option("--json", help="Print summary.json instead of the table.")] = False,
     threads: choices.Threads = None,
     jobs: choices.Jobs = None,
@@ -90,7 +90,7 @@ def compare(
 ) -> None:
     """Compare ways of fine-tuning a model on your data."""
     from whichtune.executors.base import EXECUTORS
-    from whichtune.expansion.assemble import assemble_study, check_choice
+    from whichtune.expansion.assemble import assemble_study, check_choice, refuse_no_data
 
     check_choice("--save", save, ("none", "best", "all"))
     chosen = assemble_study(
@@ -109,27 +109,20 @@ def compare(
         target_column,
         {"require": require, "price": price, "power": power},
         {"decide": decide, "max_seeds": max_seeds, "budget": budget},
+        train_sizes,
+        no_texts,
     )
     limit = parse_bytes("--cache-limit", cache_limit)
     check_folder(chosen, out)
+    refuse_no_data(study, data, set_ or [])
     _tell_lines_that_keep(chosen, set_ or [])
     if executor is not None:
         EXECUTORS[executor]  # refused before data and model are read, and in a dry run, too
     if dry_run:
-        print_dry_run(chosen, out)
+        print_dry_run(chosen, out, replace=replace)
         return
-    _compare(
-        chosen,
-        out,
-        json_,
-        logger or [],
-        save=save,
-        threads=threads,
-        jobs=jobs,
-        figures=figures,
-        cache_limit=limit,
-        executor=executor,
-    )
+    how = How(save, threads, jobs, figures, limit, executor, replace, json_, logger or [])
+    compare_and_tell(chosen, out, how)
 
 
 def _tell_lines_that_keep(study: Study, assignments: list[str]) -> None:
@@ -139,53 +132,7 @@ def _tell_lines_that_keep(study: Study, assignments: list[str]) -> None:
         console(stderr=True).print(sentence, highlight=False, markup=False, soft_wrap=True)
 
 
-def _compare(
-    study: Study,
-    out: Path | None,
-    as_json: bool,
-    logger_names: list[str],
-    *,
-    save: str,
-    threads: int | None,
-    jobs: int | None,
-    figures: bool,
-    cache_limit: int | None,
-    executor: str | None,
-) -> None:
-    """Run a study with live progress, print its table, and exit with 1 where a run failed."""
-    from whichtune.cli.progress import Progress
-    from whichtune.cli.terminal import print_summary
-    from whichtune.compare import compare as run_study
-    from whichtune.report.loggers import Sender
-
-    screen = console(stderr=as_json)
-    with Progress(screen, debug_wanted()) as progress:
-        sender = Sender(logger_names, progress)
-        command = typed_command()
-        result = run_study(
-            study,
-            out,
-            save=save,  # type: ignore[arg-type]
-            threads=threads,
-            jobs=jobs,
-            figures=figures,
-            cache_limit=cache_limit,
-            executor=executor,
-            on_event=sender,
-            command=command,
-        )
-        sender.finish()
-    if as_json:
-        print(safe_json((result.folder / "summary.json").read_text(encoding="utf-8")))
-    else:
-        print_summary(result.summary, screen)
-        where = f"{result.started} runs made. Everything is in {result.folder}; open report.html there."
-        screen.print(where, highlight=False, markup=False, soft_wrap=True)
-    if any(run.status != "completed" for run in result.records):
-        raise typer.Exit(1)
-
-
-@app.command()
+@app.command(epilog=epilog("plan"))
 def plan(
     study: choices.StudyFile = None,
     data: choices.Data = None,
@@ -197,16 +144,17 @@ def plan(
     """Show what a study will compute, why, and how much that saves; run nothing."""
     from whichtune.cli.terminal import print_plan
     from whichtune.compare import prepare
-    from whichtune.expansion.assemble import assemble_study
+    from whichtune.expansion.assemble import assemble_study, refuse_no_data
     from whichtune.runs.preview import preview_study
 
     chosen = assemble_study(study, data, None, None, model, methods, None, set_ or [], None, device)
+    refuse_no_data(study, data, set_ or [])
     _tell_lines_that_keep(chosen, set_ or [])
     expansion, dataset = prepare(chosen)
     print_plan(preview_study(expansion.specs, dataset), console())
 
 
-@app.command()
+@app.command(epilog=epilog("cache"))
 def cache(
     clear: Annotated[bool, typer.Option("--clear", help="Remove every entry that is not being written.")] = False,
 ) -> None:
@@ -221,27 +169,31 @@ def cache(
         print_cache(place.entries(), place.root, place.limit, console())
 
 
-@app.command()
+@app.command(epilog=epilog("methods"))
 def methods(name: Annotated[str | None, typer.Argument(help="One method, in full.")] = None) -> None:
     """List the methods and baselines, or show one method's card."""
     from whichtune.cli.terminal import print_method, print_methods
+    from whichtune.expansion.names import spelled
+    from whichtune.methods import METHODS
 
     if name is None:
         print_methods(console())
     else:
-        print_method(name, console())
+        print_method(spelled(name, METHODS), console())
 
 
-@app.command()
+@app.command(epilog=epilog("show"))
 def show(
     folder: choices.StudyDir,
     run: Annotated[str | None, typer.Argument(help="Run id, label, or LABEL:SEED; without: the table.")] = None,
+    plot: Annotated[bool, typer.Option("--plot", help="Draw score against training time, too.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print the stored JSON.")] = False,
 ) -> None:
-    """Show a study's table, or everything about one run."""
+    """Show a study's decision and table, or everything about one run."""
     import json
 
-    from whichtune.cli.terminal import print_run, print_summary
+    from whichtune.cli.summary import print_plot, print_summary
+    from whichtune.cli.terminal import print_run
     from whichtune.evidence.stored import SUMMARY, doubts, read_summary
     from whichtune.records.store import StudyFolder
     from whichtune.report.write import load_summary
@@ -255,7 +207,9 @@ def show(
         print(safe_json(text))
         return
     if run is None:
-        print_summary(load_summary(place), console())
+        print_summary(summary := load_summary(place), screen := console())
+        if plot:
+            print_plot(summary, screen)
         return
     record = find_run(place, run)
     if json_:
@@ -264,18 +218,22 @@ def show(
         print_run(record, place.curves(record.run_id), console())
 
 
-@app.command()
+@app.command(epilog=epilog("report"))
 def report(
     folder: choices.StudyDir,
     figures: Annotated[bool, typer.Option(help="Write each figure as PNG and SVG, too.")] = True,
+    no_texts: choices.NoTexts = False,
     json_: Annotated[bool, typer.Option("--json", help="Print the paths of what was written as JSON.")] = False,
 ) -> None:
     """Write a study's report: one HTML page, its tables, and its figures. Needs no torch."""
-    from whichtune.cli.terminal import print_summary
+    from whichtune.cli.summary import print_summary
+    from whichtune.evidence.stored import without_texts
     from whichtune.records.store import StudyFolder
     from whichtune.report.write import load_summary, write_report
 
     place = StudyFolder(folder)
+    if no_texts:
+        without_texts(place)
     written = write_report(place, figures)
     if json_:
         import json
@@ -287,7 +245,7 @@ def report(
     screen.print(f"The report is in {written.page}", highlight=False, markup=False, soft_wrap=True)
 
 
-@app.command()
+@app.command(epilog=epilog("doctor"))
 def doctor() -> None:
     """Check this machine and installation."""
     from whichtune.cli.doctor import examine
@@ -365,6 +323,7 @@ def main() -> None:
 published.add_to(app)
 predict.add_to(app)
 serve.add_to(app)
+growing.add_to(app)
 
 if __name__ == "__main__":
     main()

@@ -71,8 +71,10 @@ def parse_bytes(option: str, text: str | None) -> int | None:
 
 def check_folder(study: Study, out: Path | None) -> Path:
     """The folder that a study will lie in. Raises StoreError, before anything is read, where it cannot be one."""
+    from whichtune.expansion.places import place_of
+
     remedy = "choose another with --out" if out is not None else "name one with --out"
-    folder = out if out is not None else Path(f"whichtune-{study.name}")
+    folder = out if out is not None else place_of(study)
     place = shown_path(folder)
     try:
         folder = folder.expanduser()

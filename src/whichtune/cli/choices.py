@@ -14,7 +14,7 @@ StudyDir = Annotated[Path, typer.Argument(metavar="DIR", help="A study's folder.
 
 Data = Annotated[str | None, typer.Option(help="File, folder, named set, NAME=FILE, or Hub dataset id.")]
 TextColumn = Annotated[str | None, typer.Option(help="Column of the texts.")]
-Model = Annotated[str | None, typer.Option(help="`embedded`, a Hub id, or a folder.")]
+Model = Annotated[str | None, typer.Option(help="`embedded`, a Hub id, or a folder; several between commas.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="A setting, key=value; may be repeated.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda.")]
 Plan = Annotated[str | None, typer.Option(help="`auto` computes only what is needed, `off` everything.")]
@@ -32,9 +32,18 @@ Decide = Annotated[
 MaxSeeds = Annotated[int | None, typer.Option(min=2, help="Most seeds of a row with --decide [default: 10].")]
 Budget = Annotated[str | None, typer.Option(help="Time that all runs may take with --decide, as 20min.")]
 
+NoTexts = Annotated[
+    bool,
+    typer.Option("--no-texts", help="Keep and show no text of an example, and take those out that the folder has."),
+]
 Save = Annotated[str, typer.Option(help="Trained weights to keep: none, best or all.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the runs with predicted cost; run none.")]
-Out = Annotated[Path | None, typer.Option(help="The study's folder [default: whichtune-NAME].")]
+Out = Annotated[
+    Path | None, typer.Option(help="The study's folder [default: whichtune-DATA-MODEL, or whichtune-NAME].")
+]
+Replace = Annotated[
+    bool, typer.Option("--replace", help="Move what the folder holds aside, to FOLDER.replaced-1, and begin anew.")
+]
 Threads = Annotated[
     int | None, typer.Option(min=1, max=MOST_THREADS, help="CPU threads of a run [default: torch's choice].")
 ]

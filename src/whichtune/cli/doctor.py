@@ -78,7 +78,8 @@ def _cache() -> str:
 def _embedded() -> str:
     from whichtune.data.splits import load_dataset
     from whichtune.models.loading import inspect_model
-    from whichtune.study.spec import EMBEDDED, DataSettings
+    from whichtune.study.data_settings import DataSettings
+    from whichtune.study.spec import EMBEDDED
 
     info = inspect_model(EMBEDDED, None, "pretrained", False)
     dataset = load_dataset(DataSettings())

@@ -11,18 +11,25 @@ if TYPE_CHECKING:
     from whichtune.study.spec import Study
 
 
-def print_dry_run(study: Study, out: Path | None, lenient: bool = False) -> None:
+def print_dry_run(study: Study, out: Path | None, lenient: bool = False, replace: bool = False) -> None:
     """Each run with its predicted cost. With `lenient`, runs whose model cannot be had stand there without one."""
     from whichtune.cli.terminal import print_estimates
     from whichtune.cli.terminal_tuning import print_search
     from whichtune.compare import prepare, warned_beforehand
-    from whichtune.records.store import default_folder
+    from whichtune.expansion.kept import kept_in, refuse_other
+    from whichtune.expansion.places import place_of
+    from whichtune.expansion.resumed import resumed
+    from whichtune.records.store import StudyFolder
     from whichtune.runs.estimate import estimate_runs, free_disk
     from whichtune.tuning.estimate import estimate_search
     from whichtune.tuning.trials import plan_search
 
+    folder, kept = place_of(study, out), None
+    if folder.is_dir() and not replace:
+        study, kept = resumed(study, StudyFolder(folder)), kept_in(StudyFolder(folder))
     expansion, dataset = prepare(study, lenient)
-    folder = out or default_folder(study.name)
+    if kept is not None:
+        refuse_other(folder, kept, study, expansion, dataset)
     faults: dict[str, str] = {}
     search = plan_search(expansion, dataset.without_test())
     if search is not None:

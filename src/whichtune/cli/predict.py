@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from whichtune.cli import choices
+from whichtune.cli.examples import epilog
 from whichtune.cli.screen import console, say, whole_output
 
 if TYPE_CHECKING:
@@ -87,4 +88,4 @@ def _told_plainly(tables: Iterable[pd.DataFrame], total: int) -> Iterator[pd.Dat
 
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
-    app.command()(predict)
+    app.command(epilog=epilog("predict"))(predict)

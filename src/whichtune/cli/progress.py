@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from whichtune.cli.pace import Pace
+from whichtune.cli.pace import Pace, UnderWay
 from whichtune.metrics import METRICS
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from whichtune.records.events import Event
 
+WIDE = 120  # columns that hold a whole line
 PLAIN_SECONDS = 15.0  # between two plain lines of one run
 
 
@@ -50,6 +51,7 @@ class Progress:
         self.started = 0
         self.pace = Pace(0)
         self.current: dict[str, _Current] = {}
+        self.most_at_once = 1
         self.live: Live | None = None
 
     def __enter__(self) -> Progress:
@@ -58,7 +60,7 @@ class Progress:
 
             self.live = progress.Progress(
                 progress.TextColumn("{task.description}"),
-                progress.BarColumn(bar_width=24),
+                progress.BarColumn(bar_width=24 if self.console.width >= WIDE else 8),
                 progress.TextColumn("{task.fields[detail]}"),
                 console=self.console,
                 transient=True,
@@ -119,14 +121,22 @@ class Progress:
             parts.append(f"validation {score:.2f} %")
         left = run.seconds_left(event["step"], event["steps"])
         if left is not None:
-            parts.append(f"{_clock(left)} left of this run{self._rest(left)}")
+            told = f"{_clock(left)} for this run{self._rest()}"
+            parts = [told, *parts] if self.live is not None else [*parts, told]  # a terminal may cut the end
         self._show(run, ", ".join(parts), event["step"], event["steps"])
 
-    def _rest(self, own_left: float) -> str:
-        """Time for the runs that have not begun."""
-        under_way = {run.label: run.expected for run in self.current.values() if run.expected is not None}
-        rest = self.pace.rest(under_way, own_left, len(self.current))
-        return "" if rest is None else f", about {_clock(rest)} for the rest"
+    def _rest(self) -> str:
+        """Time for the whole study, where other runs are to come or under way; nothing while nothing is known."""
+        if self.pace.left < 1 and len(self.current) < 2:
+            return ""
+        now = time.monotonic()
+        under_way = [UnderWay(run.label, now - run.began, run.expected) for run in self.current.values()]
+        self.most_at_once = max(self.most_at_once, len(self.current))
+        left = self.pace.study(under_way, self.most_at_once)
+        return "" if left is None else f", about {_clock(left)} for the study"
+
+    def _on_forecast(self, event: Event) -> None:
+        self.pace.forecast(event["expected"])
 
     def _on_end(self, event: Event) -> None:
         self.done += 1
@@ -149,8 +159,11 @@ class Progress:
         if self.live is not None and run.task is not None:
             from rich.markup import escape
 
+            from whichtune.cli.brief import cut
+
+            title = run.title if self.console.width >= WIDE else cut(run.title, self.console.width * 2 // 5)
             self.live.update(
-                run.task, description=escape(run.title), detail=escape(detail), completed=done or 0, total=total
+                run.task, description=escape(title), detail=escape(detail), completed=done or 0, total=total
             )
         elif time.monotonic() - run.last_line > PLAIN_SECONDS:
             run.last_line = time.monotonic()

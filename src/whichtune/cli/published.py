@@ -10,6 +10,7 @@ import typer
 from whichtune.cli import choices
 from whichtune.cli.asked import check_folder
 from whichtune.cli.dry_run import print_dry_run
+from whichtune.cli.examples import epilog
 from whichtune.cli.screen import console, debug_wanted, typed_command
 from whichtune.errors import SettingError
 from whichtune.metrics import metrics_of
@@ -23,16 +24,14 @@ if TYPE_CHECKING:
     from whichtune.study.spec import Study
 
 MAIN = metrics_of("classes")[0].name  # what published tables tell of each split
-EXPERIMENT_NOTE = (
-    "The flags and their defaults are those of the published SMS-spam script, and so is what they mean: padding is "
-    "attended to, and the seed is 123. `whichtune compare` has better defaults."
-)
 
 
 def reproduce(
     study: Annotated[str, typer.Argument(help="sms-spam, imdb, ...; `whichtune studies` lists them.")],
     rows: Annotated[str | None, typer.Option(help="Rows to make, separated by commas [default: all].")] = None,
-    seeds: Annotated[str | None, typer.Option(help="Seeds instead of the published one; not the split's.")] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="Seeds instead of the published one, as 0,1,2 or 0-4; not the split's.")
+    ] = None,
     data: Annotated[str | None, typer.Option(help="A local copy of the data, or other data.")] = None,
     model: Annotated[
         str | None, typer.Option(help="Make all rows on this model: embedded, a Hub id, a folder.")
@@ -44,13 +43,15 @@ def reproduce(
     save: choices.Save = "none",
     dry_run: choices.DryRun = False,
     out: choices.Out = None,
+    replace: choices.Replace = False,
     threads: choices.Threads = None,
     jobs: choices.Jobs = None,
 ) -> None:
     """Run a published study again, or our answer to one, and print measured beside published."""
     from whichtune.cli.progress import Progress
     from whichtune.cli.terminal import print_reproduction
-    from whichtune.expansion.assemble import check_choice, whole_numbers
+    from whichtune.expansion.asked import whole_numbers
+    from whichtune.expansion.assemble import check_choice
     from whichtune.published.reproduce import reproduce as run_study
     from whichtune.published.reproduce import reproduction_study
 
@@ -68,7 +69,7 @@ def reproduce(
     )
     check_folder(chosen, out)
     if dry_run:
-        print_dry_run(chosen, out, lenient=True)
+        print_dry_run(chosen, out, lenient=True, replace=replace)
         return
     screen = console()
     with Progress(screen, debug_wanted()) as progress:
@@ -80,6 +81,7 @@ def reproduce(
             jobs=jobs,
             on_event=progress,
             command=typed_command(),
+            replace=replace,
         )
     print_reproduction(result.summary, screen)
     screen.print(
@@ -127,6 +129,7 @@ def experiment(
     seed: Annotated[int, typer.Option(help="The published seed is 123.")] = 123,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     out: Annotated[Path | None, typer.Option(help="The run's folder [default: whichtune-experiment].")] = None,
+    replace: choices.Replace = False,
     threads: Annotated[
         int | None, typer.Option(min=1, max=MOST_THREADS, help="CPU threads [default: torch's choice].")
     ] = None,
@@ -169,7 +172,7 @@ def experiment(
 
     study = experiment_study(flags)
     check_folder(study, out)
-    result = compare(study, out, save="none", threads=threads, on_event=tell, command=typed_command())
+    result = compare(study, out, save="none", threads=threads, on_event=tell, command=typed_command(), replace=replace)
     run = result.records[0]
     if run.status is not RunStatus.COMPLETED:
         screen.print(f"The run failed: {run.error}", markup=False, highlight=False, soft_wrap=True)
@@ -255,6 +258,5 @@ def _print_check(name: str, screen: Console) -> None:
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    app.command()(reproduce)
-    app.command(epilog=EXPERIMENT_NOTE)(experiment)
-    app.command()(studies)
+    for command in (reproduce, experiment, studies):
+        app.command(epilog=epilog(command.__name__))(command)

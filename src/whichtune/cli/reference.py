@@ -12,9 +12,10 @@ from pydantic.fields import FieldInfo
 from whichtune.baselines import BASELINES
 from whichtune.embedded import RATES
 from whichtune.methods import METHODS
+from whichtune.study.data_settings import DataSettings
 from whichtune.study.decide import Decide
 from whichtune.study.spaces import Tuning
-from whichtune.study.spec import DataSettings, Settings, Study
+from whichtune.study.spec import Settings, Study
 from whichtune.tasks import TASKS
 
 

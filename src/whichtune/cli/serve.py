@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from whichtune.cli import choices
+from whichtune.cli.examples import epilog
 from whichtune.cli.screen import say
 
 
@@ -57,4 +58,4 @@ def serve(
 
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
-    app.command()(serve)
+    app.command(epilog=epilog("serve"))(serve)

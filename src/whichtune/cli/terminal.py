@@ -7,12 +7,8 @@ from typing import TYPE_CHECKING
 from whichtune.cli.screen import safe
 from whichtune.metrics import METRICS
 from whichtune.records.record import SPLITS, AnyMetrics, CurvePoint, Metrics, RunRecord
-from whichtune.report import reproduction, tables, words
-from whichtune.report.columns import metric_column, score_columns
-from whichtune.report.cost_columns import money_columns
+from whichtune.report import reproduction, words
 from whichtune.report.run_notes import run_notes, stopping_notes
-from whichtune.report.sections import page_of
-from whichtune.report.tuning import tuning_lines
 from whichtune.report.view import View
 from whichtune.study.price import parse_price
 from whichtune.study.roles import Role
@@ -29,7 +25,6 @@ if TYPE_CHECKING:
     from whichtune.runs.estimate import Estimate
     from whichtune.runs.preview import Preview
     from whichtune.shortcuts.cache import Entry
-    from whichtune.stats.results import Verdict
 
 
 def _table(header: list[str], rows: list[list[str]], left: int = 1) -> Table:
@@ -49,113 +44,14 @@ def _table(header: list[str], rows: list[list[str]], left: int = 1) -> Table:
 FILE_WIDTH = 250  # where the output is no terminal
 
 
-def importance(view: View) -> list[str]:
-    """Columns of the table from the most important to the least; a narrow terminal shows the first that fit."""
-    scores = [column.title for column in score_columns(view, page_of(view).beside_loss)]
-    main = metric_column(view.main, "test").title
-    tests = [title for title in scores if title.startswith("test ") and title != main]
-    rest = [title for title in scores if title not in (main, *tests)]
-    costs = ["train s", *(column.title for column in money_columns(view)), "trainable parameters", "peak memory MiB"]
-    return [
-        "run",
-        main,
-        *costs,
-        *tests,
-        "ms/text",
-        *rest[:1],
-        "rank",
-        "seeds",
-        "GFLOP",
-        *rest[1:],
-        "longest epoch s",
-        "epochs",
-    ]
-
-
-def print_summary(summary: Summary, console: Console) -> None:
-    """Verdict, table and a plot of score against cost. Where the output is no terminal all columns are there."""
-    from whichtune.cli.textplot import text_scatter
-    from whichtune.report.score_figures import cost_figures
-
-    view = View(summary)
-    wide = console.width if console.is_terminal else max(console.width, FILE_WIDTH)
-    header, rows = tables.cells(view, beside=False)
-    shown = fitting_columns(header, rows, wide, importance(view))
-    console.width = wide
-    _print_verdict(summary.verdict, console)
-    _print_checks(summary, console)
-    console.print(_table([header[i] for i in shown], [[row[i] for i in shown] for row in rows]))
-    notes = [*tables.footnotes(view), *run_notes(view)]
-    if len(shown) < len(header):
-        notes.append(f"{len(header) - len(shown)} more columns are in table.md and report.html.")
-    for note in notes:
-        console.print(note, markup=False, highlight=False, soft_wrap=True)
-    for line in tuning_lines(view):
-        console.print(f"Tuning: {line}", markup=False, highlight=False, soft_wrap=True)
-    figures = cost_figures(view)
-    if figures and len(figures[0].points) > 1:
-        console.print()
-        for line in text_scatter(figures[0], min(wide, 88)):
-            console.print(line, markup=False, highlight=False, no_wrap=True, overflow="crop")
-
-
-def _print_verdict(verdict: Verdict | None, console: Console) -> None:
-    """What to read before the verdict, the verdict, why, and what it does not show."""
-    if verdict is None:
-        return
-
-    def say(text: str, style: str = "") -> None:
-        console.print(text, style=style, markup=False, highlight=False, soft_wrap=not console.is_terminal)
-
-    say(verdict.headline, "bold")
-    for answer in verdict.answers:
-        say(f"- {answer.sentence}")
-    if verdict.stopped is not None:
-        say(f"- {verdict.stopped}")
-    for line in verdict.warnings:
-        say(f"Read first: {line}", "yellow")
-    if not verdict.answers:  # as an earlier version told them
-        for line in verdict.reasons:
-            say(f"Why: {line}")
-    for line in verdict.does_not_show:
-        say(f"Not shown: {line}")
-
-
-def _print_checks(summary: Summary, console: Console) -> None:
-    """The checks that warn of something that is not told before the verdict already."""
-    from whichtune.evidence.checked import warned_beside
-
-    told = summary.verdict.warnings if summary.verdict is not None else []
-    for check in warned_beside(summary.checks, told):
-        text = f"Check {check.code}: {check.sentence}"
-        console.print(text, style="yellow", markup=False, highlight=False, soft_wrap=not console.is_terminal)
-
-
-def fitting_columns(header: list[str], rows: list[list[str]], width: int, importance: Sequence[str]) -> list[int]:
-    """Places of the columns that fit side by side, the most important taken first, in the table's order."""
-    from whichtune.report.drawing.scales import text_units
-
-    needed = [0] * len(header)
-    # A heading folds at its spaces, the figures under it do not.
-    for i, name in enumerate(header):
-        body = max((text_units(row[i]) for row in rows), default=0)
-        needed[i] = max(body, *(text_units(word) for word in name.split())) + 3
-    taken: list[int] = []
-    left = width
-    order = [header.index(name) for name in importance if name in header]
-    for i in [*order, *(i for i in range(len(header)) if i not in order)]:
-        if needed[i] <= left or not taken:
-            taken.append(i)
-            left -= needed[i]
-    return sorted(taken)
-
-
 def print_reproduction(summary: Summary, console: Console) -> None:
     """Measured beside published, with what the table is and what it is not; the usual table where claims were published
     without figures."""
     for line in reproduction.heading(summary):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     if not reproduction.printed_figures(summary):
+        from whichtune.cli.summary import print_summary
+
         print_summary(summary, console)
         for note in reproduction.published_notes(summary):
             console.print(note, markup=False, highlight=False, soft_wrap=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from whichtune.data.shown import quoted, shown
 from whichtune.errors import DataError
-from whichtune.study.spec import DataSettings
+from whichtune.study.data_settings import DataSettings
 
 if TYPE_CHECKING:
     import numpy as np

@@ -30,7 +30,8 @@ from whichtune.data.sources import (
 )
 from whichtune.errors import DataError
 from whichtune.registry import Registry
-from whichtune.study.spec import DataSettings, sha256_file
+from whichtune.study.data_settings import DataSettings
+from whichtune.study.spec import sha256_file
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from whichtune.data.read import read_source
 from whichtune.data.shown import shown
+from whichtune.data.sizes import sized
 from whichtune.data.sources import PAIRED, SPLITS, Source, Usual
 from whichtune.data.splits import WithoutTest, split_rule, split_tables, text_table, with_repeats
 from whichtune.errors import DataError
-from whichtune.study.spec import DataSettings
+from whichtune.study.data_settings import DataSettings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,7 +67,8 @@ def load_pairs(settings: DataSettings, columns: Usual = PAIRED) -> PairDataset:
         split: PairSplit(list(frame["id"]), list(frame["text"]), list(frame["target"]), repeated)
         for split, frame, repeated in with_repeats(parts, settings, shown(source.name))
     }
-    return PairDataset(source.name, splits, source.fingerprint, rule, tuple(notes))
+    dataset = PairDataset(source.name, splits, source.fingerprint, rule, tuple(notes))
+    return sized(dataset, settings.train_size, settings.split_seed)
 
 
 def _clean(source: Source, table: str, frame: pd.DataFrame) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from whichtune.data.sources import LABELLED, Source, Usual, make_source, read_hu
 from whichtune.data.tables import SUFFIXES
 from whichtune.errors import DataError, UnknownNameError
 from whichtune.registry import did_you_mean
-from whichtune.study.spec import DataSettings
+from whichtune.study.data_settings import DataSettings
 
 
 def read_source(settings: DataSettings, usual: Usual = LABELLED) -> Source:

@@ -13,7 +13,8 @@ from whichtune.data.given import SPLIT_ALIASES, SPLITS, answered, by_split_colum
 from whichtune.data.shown import listed, shown, shown_path
 from whichtune.data.tables import SUFFIXES, kind_of_file, read_file
 from whichtune.errors import DataError
-from whichtune.study.spec import DataSettings, sha256_file
+from whichtune.study.data_settings import DataSettings
+from whichtune.study.spec import sha256_file
 
 if TYPE_CHECKING:
     import datasets
@@ -152,7 +153,7 @@ def from_datasets(loaded: Mapping[str, datasets.Dataset], settings: DataSettings
         name = SPLIT_ALIASES.get(split, split)
         if name not in SPLITS:  # "unsupervised" and the like
             continue
-        tables[name] = _named_classes(part)
+        tables[name] = named_classes(part)
         parts.append(f"{name}:{_fingerprint(tables[name])}")
     place = shown(settings.source)
     if "train" not in tables:
@@ -178,7 +179,7 @@ def from_datasets(loaded: Mapping[str, datasets.Dataset], settings: DataSettings
     )
 
 
-def _named_classes(part: datasets.Dataset) -> pd.DataFrame:
+def named_classes(part: datasets.Dataset) -> pd.DataFrame:
     """A split as a table, class labels as their names; -1, as unlabelled rows have, and nothing are missing."""
     import datasets
 

@@ -13,9 +13,10 @@ from whichtune.data.given import SPLITS, row_of
 from whichtune.data.labels import alike_note, class_order, equal_numbers, merged_note, plain_form
 from whichtune.data.read import read_source
 from whichtune.data.shown import shown
+from whichtune.data.sizes import sized
 from whichtune.data.sources import LABELLED, Source, Usual
 from whichtune.errors import DataError
-from whichtune.study.spec import DataSettings
+from whichtune.study.data_settings import DataSettings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -89,7 +90,8 @@ def load_dataset(settings: DataSettings, columns: Usual = LABELLED) -> Dataset:
         splits[split], kept[split] = Split(list(frame["id"]), list(frame["text"]), labels, repeated), frame
     if note := untested_note(kept, names):
         notes.append(note)
-    return Dataset(source.name, names, splits, source.fingerprint, rule, tuple(notes))
+    dataset = Dataset(source.name, names, splits, source.fingerprint, rule, tuple(notes))
+    return sized(dataset, settings.train_size, settings.split_seed)
 
 
 def _clean(source: Source, table: str, frame: pd.DataFrame) -> pd.DataFrame:

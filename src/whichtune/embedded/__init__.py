@@ -59,8 +59,13 @@ def model_path() -> Path:
 
 
 def demo_path() -> Path:
-    """The study that is run where a command names neither data nor methods."""
+    """The study of `whichtune demo`."""
     return _FOLDER / "demo.yaml"
+
+
+def usual_path() -> Path:
+    """The rows of a study of classification that names no methods."""
+    return _FOLDER / "usual.yaml"
 
 
 def dataset_path(name: str) -> Path:

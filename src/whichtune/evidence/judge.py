@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 
 from whichtune.evidence import sentences
+from whichtune.evidence.learning import learning_figures, smaller_rows
 from whichtune.evidence.question_sentences import answer_of, question_of
 from whichtune.evidence.questions import asked_between, natural_questions
 from whichtune.evidence.tuning_sentences import tuning_sentences
@@ -52,7 +53,9 @@ def judge(
 
 
 def judge_trials(study: ResolvedStudy, trials: Trials, tuning: TuningFigures | None = None) -> Evidence:
-    """`judge` of rows whose answers are read already."""
+    """`judge` of rows whose answers are read already. Rows that train on a part of the texts are points of learning
+    curves: rows on the most texts alone are compared and recommended."""
+    whole, trials = trials, trials.without(smaller_rows(study, trials.rows))
     rows, test, metric = trials.rows, trials.test, study.primary_metric
     best = best_row(rows.values(), metric, study.selection_cost, study.require)
     baseline = find_baseline(study, rows)
@@ -68,8 +71,9 @@ def judge_trials(study: ResolvedStudy, trials: Trials, tuning: TuningFigures | N
         comparisons=comparisons,
         verdict=make_verdict(study, trials, choice, best, baseline, comparisons, tuning),
         questions=answered_questions(study, trials, comparisons),
-        runs=[] if test is None else [f for row in rows.values() for f in run_figures(row, test)],
-        per_method=[method_figures(row, test, metric, trials.noise(metric)) for row in rows.values()],
+        runs=[] if test is None else [f for row in whole.rows.values() for f in run_figures(row, test)],
+        per_method=[method_figures(row, test, metric, whole.noise(metric)) for row in whole.rows.values()],
+        learning=learning_figures(study, whole),
         tuning=tuning and tuning.model_copy(update={"sentences": tuning_sentences(tuning)}),
     )
 
@@ -100,6 +104,7 @@ def answered_questions(study: ResolvedStudy, trials: Trials, comparisons: Sequen
 def judge_round(study: ResolvedStudy, records: Sequence[RunRecord], read_predictions: ReadPredictions) -> Round:
     """Which rows of a study that decides get another seed. The arguments are those of `judge`."""
     trials = trials_of(study, records, read_predictions)
+    trials = trials.without(smaller_rows(study, trials.rows))
     weighed = weighed_rows(study, trials)
     if study.decide is None or weighed is None:
         return Round(())

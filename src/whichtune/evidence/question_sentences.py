@@ -80,6 +80,8 @@ def _subject(asked: Asked) -> str:
         return f"Reading {TOKENS.get(x, x)} instead of {TOKENS.get(y, y)}"
     if asked.topic == "starting weights":
         return f"Starting from {x} weights instead of {y} ones"
+    if asked.topic == "model":
+        return f"{x} instead of {y}"
     return f"{_capital(asked.topic)} {x} instead of {y}"
 
 

@@ -11,8 +11,11 @@ from whichtune.errors import StoreError
 from whichtune.evidence.summary import Summary, checksum_of
 from whichtune.records.record import RunRecord, RunStatus
 from whichtune.records.store import EXAMPLES, StudyFolder
+from whichtune.records.texts import leave_texts_out
 from whichtune.records.verify import same_run
+from whichtune.records.wordless import without_messages
 from whichtune.study.explain import wrong_value
+from whichtune.study.resolved import ResolvedRun
 from whichtune.study.roles import SCHEMA_VERSION
 from whichtune.study.spec import RunSpec, sha256_file
 
@@ -51,6 +54,24 @@ def _is_changed(found: dict[str, Any]) -> bool:
     return found.get("checksum") not in (None, checksum_of(found))
 
 
+def without_texts(folder: StudyFolder) -> None:
+    """Take every example's text out of a study that is there, its summary told of it.
+
+    What was changed after it was written keeps its wrong checksum. Raises StoreError for a folder without a summary,
+    before anything is removed.
+    """
+    found, examples = read_summary(folder), folder.path / EXAMPLES
+    before = sha256_file(examples) if examples.is_file() else None
+    leave_texts_out(folder)
+    plain: dict[str, Any] = {name: without_messages(part) for name, part in folder.read_json(SUMMARY).items()}
+    plain["study"]["texts"] = False
+    if before is not None and plain.get("examples_checksum") == before:
+        plain["examples_checksum"] = sha256_file(examples)
+    if plain.get("checksum") is not None and not found.changed:
+        plain["checksum"] = checksum_of(plain)
+    folder.write_json(SUMMARY, plain)
+
+
 def doubts(folder: StudyFolder, stored: Stored) -> list[str]:
     """What a reader must know before the figures: whatever in the folder is not as it was written."""
     found = []
@@ -65,6 +86,17 @@ def doubts(folder: StudyFolder, stored: Stored) -> list[str]:
     return found
 
 
+def with_warnings(summary: Summary, told: list[str]) -> Summary:
+    """The summary with sentences that a reader must know before anything else."""
+    if not told:
+        return summary
+    if summary.verdict is None:
+        study = summary.study.model_copy(update={"notes": [*told, *summary.study.notes]})
+        return summary.model_copy(update={"study": study})
+    verdict = summary.verdict.model_copy(update={"warnings": [*told, *summary.verdict.warnings]})
+    return summary.model_copy(update={"verdict": verdict})
+
+
 def run_doubt(folder: StudyFolder, told: RunRecord, weights: bool = False) -> str | None:
     """Why what a summary tells of a run is not to be believed, as the end of a sentence; None where it is."""
     fault = folder.fault(told.run_id, weights)
@@ -76,6 +108,6 @@ def run_doubt(folder: StudyFolder, told: RunRecord, weights: bool = False) -> st
     return None if same_run(record, told) else f"{SUMMARY} tells something else of it than its record"
 
 
-def named(run: RunRecord | RunSpec) -> str:
+def named(run: RunRecord | RunSpec | ResolvedRun) -> str:
     """A run as it stands in a sentence."""
     return f"the run '{run.label}'" + ("" if run.seed is None else f", seed {run.seed}")

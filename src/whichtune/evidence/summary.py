@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from whichtune.evidence.checked import Check
 from whichtune.records.record import RunRecord
+from whichtune.stats.growth import LearningFigures
 from whichtune.stats.results import Comparison, Evidence, MethodFigures, Question, RunFigures, Verdict
 from whichtune.stats.tuning import TuningFigures
 from whichtune.study.frozen import Listed
@@ -43,6 +44,7 @@ class Summary(_Stored):
     verdict: Verdict | None = None
     intervals: Intervals = Intervals()
     tuning: TuningFigures | None = None
+    learning: LearningFigures | None = Field(None, description="learning curves; null: no sizes were varied")
     checks: Listed[Check] = Field(
         [], description="what is asked of every study; empty where an earlier version wrote it"
     )
@@ -75,5 +77,6 @@ def build_summary(
         verdict=evidence.verdict,
         intervals=Intervals(runs=evidence.runs, methods=evidence.per_method),
         tuning=evidence.tuning,
+        learning=evidence.learning,
         checks=list(checks),
     )

@@ -13,6 +13,7 @@ from whichtune.plugins import Import, load_for_runs
 from whichtune.records.events import Listener
 from whichtune.records.record import RunRecord, RunStatus
 from whichtune.records.store import StudyFolder
+from whichtune.records.wordless import LEFT_OUT
 from whichtune.registry import Registry
 from whichtune.runs.run import CacheFields, Sibling
 from whichtune.study.spec import RunSpec
@@ -106,6 +107,8 @@ def make_run(request: RunRequest, tell: Listener) -> None:
         folder.write_run(record, result.curves, result.predictions, result.save if request.save else None)
     except Exception as error:
         status, reason = explain(error)
+        if not folder.keeps_texts and status is RunStatus.FAILED and not isinstance(error, WhichtuneError):
+            reason = f"{type(error).__name__}, {LEFT_OUT}."
         tell({"event": "traceback", "text": traceback.format_exc()})
         folder.write_run(base_record(spec, status, error=reason, error_kind=type(error).__name__))
 

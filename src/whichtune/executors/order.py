@@ -34,11 +34,11 @@ def siblings(specs: Sequence[RunSpec]) -> dict[str, list[Sibling]]:
     chosen = [spec for spec in specs if spec.role is not Role.BASELINE and spec.plan == "auto"]
     for spec in chosen:
         own = json.dumps([spec.method, spec.method_settings], sort_keys=True)
-        groups.setdefault(_shared(spec), {})[own] = (spec.method, spec.method_settings)
-    return {spec.run_id: list(groups[_shared(spec)].values()) for spec in chosen}
+        groups.setdefault(shared_states(spec), {})[own] = (spec.method, spec.method_settings)
+    return {spec.run_id: list(groups[shared_states(spec)].values()) for spec in chosen}
 
 
-def _shared(spec: RunSpec) -> str:
+def shared_states(spec: RunSpec) -> str:
     """What runs must have in common to share the states of frozen blocks."""
     names = ("model", "revision", "weights", "context_length", "precision", "causal_mask", "attend_to_padding")
     parts = [getattr(spec, name) for name in (*names, "padding", "token_position", "dropout", "device")]

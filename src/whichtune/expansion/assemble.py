@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypedDict
 
 from pydantic import JsonValue
 
 from whichtune.baselines import BASELINES
-from whichtune.embedded import demo_path
+from whichtune.embedded import usual_path
 from whichtune.errors import SettingError, UnknownNameError
+from whichtune.expansion.asked import Values, parse_seeds, with_axes_of
+from whichtune.expansion.names import as_registered, spelled
 from whichtune.methods import METHODS
 from whichtune.plugins import load_plugin
 from whichtune.registry import did_you_mean
 from whichtune.study.constraints import parse_constraint
+from whichtune.study.data_settings import DataSettings
 from whichtune.study.decide import parse_seconds
+from whichtune.study.folders import named as named_study
 from whichtune.study.load import parse_assignment, parse_study, read_yaml
 from whichtune.study.price import parse_power, parse_price
 from whichtune.study.spaces import parse_budget
-from whichtune.study.spec import DEFAULT_TASK, EMBEDDED, DataSettings, Study
+from whichtune.study.spec import DEFAULT_TASK, EMBEDDED, Study
 from whichtune.tasks import TASKS
 from whichtune.wording import listed, shown
-
-Values = dict[str, JsonValue]  # a study as its file has it
 
 # Keys of a study that --set can change; all others are settings of runs.
 STUDY_KEYS = (
@@ -43,8 +43,8 @@ STUDY_KEYS = (
     "require",
     "revision",
     "selection_cost",
+    "texts",
 )
-WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 TUNING_KEYS = ("draws", "budget", "seed")
 
 
@@ -87,42 +87,29 @@ def assemble_study(
     target_column: str | None = None,
     judged: Judged | None = None,
     deciding: Deciding | None = None,
+    train_sizes: str | None = None,
+    no_texts: bool = False,
 ) -> Study:
-    """The study that a `compare` command means. Without a file or methods, the demo study's methods, or those that a
-    task of written texts names.
+    """The study that a `compare` command means. Without a file or methods, those of `usual.yaml`, or those
+    that a task of written texts names.
 
     `search` has what the command says of a search for settings, `judged` what it says of costs, `deciding` of seeds
-    that are added.
+    that are added; `no_texts` that no text is to be kept.
     """
-    value: Values = read_yaml(file) if file is not None else {"name": "study"}
+    value: Values = read_yaml(file) if file is not None else {}
     where = str(file) if file is not None else "The command"
-    named = value.get("plugins")
-    for place in named if isinstance(named, list) else []:  # before names are checked, which may be theirs
-        if isinstance(place, str):  # what is no text is left to its check
-            load_plugin(place)
+    load_named(value)
     if task is not None:
-        check_choice("--task", task, tuple(TASKS))
+        check_choice("--task", task := spelled(task, TASKS), tuple(TASKS))
         value["task"] = task
+    elif isinstance(written := value.get("task"), str):
+        value["task"] = spelled(written, TASKS)
     value = _with_data(value, data, text_column, label_column, target_column)
-    if methods is not None:
-        value = {**value, **_split_methods(methods)}
-        for key in ("runs", "factors", "pairs", "baseline"):  # they speak of the file's own methods
-            value.pop(key, None)
-        value = _without_lines(value)
-    elif not value.get("methods") and not value.get("runs") and (usual := _usual_methods(value)):
-        value["methods"] = usual
-    elif not value.get("methods") and not value.get("runs"):
-        demo = read_yaml(demo_path())
-        if file is None and data is None and model is None:
-            value["name"] = demo["name"]
-        own = {key: given for key, given in value.items() if given or key != "runs"}  # the demo's pairs are of its runs
-        value = {**{k: demo[k] for k in ("runs", "pairs")}, **own}
-        if (model or value.get("model") or EMBEDDED) == EMBEDDED:  # rates and jobs are for that model
-            value.setdefault("jobs", demo["jobs"])
-            value["settings"] = {**demo["settings"], **_mapping(value.get("settings"))}
-    for key, chosen in (("model", model), ("plan", plan), ("device", device)):
+    value = with_methods(value, split_methods(methods)) if methods is not None else with_usual_rows(value, model)
+    for key, chosen in (("plan", plan), ("device", device)):
         if chosen is not None:
             value[key] = chosen
+    value = with_axes_of(value, model, train_sizes)
     if seeds is not None:
         value["seeds"] = [*parse_seeds(seeds)]
     value = _with_search(value, **(search or {}))
@@ -130,7 +117,40 @@ def assemble_study(
     value = _with_decision(value, **(deciding or {}))
     if assignments:
         value = with_assignments(value, assignments, where)
-    return parse_study(value, where)
+    study = parse_study(_without_texts(value, assignments) if no_texts else value, where)
+    return named_study(as_registered(study))
+
+
+def refuse_no_data(file: Path | None, data: str | None, assignments: list[str]) -> None:
+    """Raise SettingError where a command says nothing of the data that it is to be about."""
+    if file is None and data is None and not any(text.startswith("data.source=") for text in assignments):
+        raise SettingError(
+            "There is nothing to compare on: give --data FILE (and --model NAME), or a study file; `whichtune demo` "
+            "shows an example that needs neither."
+        )
+
+
+def load_named(value: Values) -> None:
+    """Import the study's plugins, before names are checked, which may be theirs."""
+    named = value.get("plugins")
+    for place in named if isinstance(named, list) else []:
+        if isinstance(place, str):  # what is no text is left to its check
+            load_plugin(place)
+
+
+def with_usual_rows(value: Values, model: str | None = None) -> Values:
+    """A study that names neither methods nor runs with those that its task usually compares."""
+    if value.get("methods") or value.get("runs"):
+        return value
+    if usual := _usual_methods(value):
+        return {**value, "methods": usual}
+    rows = read_yaml(usual_path())
+    own = {key: given for key, given in value.items() if given or key != "runs"}  # the pairs are of the runs
+    value = {**{k: rows[k] for k in ("runs", "pairs")}, **own}
+    if (model or value.get("model") or EMBEDDED) == EMBEDDED:  # rates and jobs are for that model
+        value.setdefault("jobs", rows["jobs"])
+        value["settings"] = {**rows["settings"], **_mapping(value.get("settings"))}
+    return value
 
 
 def _mapping(value: JsonValue) -> Values:
@@ -141,7 +161,8 @@ def _mapping(value: JsonValue) -> Values:
 
 
 def _usual_methods(value: Values) -> list[JsonValue]:
-    """What the study's task compares where nothing is named; the demo's lines stand for classification."""
+    """What the study's task compares where nothing is named; those of `usual.yaml` stand for
+    classification."""
     name = str(value.get("task") or DEFAULT_TASK)
     return list(TASKS[name].default_methods) if name in TASKS else []
 
@@ -153,13 +174,18 @@ def _with_data(
     label_column: str | None,
     target_column: str | None = None,
 ) -> Values:
-    given = value.get("data")
-    data: Values = {"source": given} if isinstance(given, str) else _mapping(given)
+    data = _mapping(_as_mapping(value.get("data")))
     options = {"source": source, "text_column": text_column, "label_column": label_column}
     for key, chosen in {**options, "target_column": target_column}.items():
         if chosen is not None:
             data[key] = chosen
     return {**value, "data": data} if data else value
+
+
+def with_methods(value: Values, chosen: Values) -> Values:
+    """A study with other methods: what speaks of its own ones goes with them."""
+    left = {key: given for key, given in value.items() if key not in ("runs", "factors", "pairs", "baseline")}
+    return _without_lines({**left, **chosen})
 
 
 def _without_lines(value: Values) -> Values:
@@ -219,6 +245,14 @@ def _with_decision(
     return {**value, "decide": plain | {key: chosen for key, chosen in own.items() if chosen is not None}}
 
 
+def _without_texts(value: Values, assignments: list[str]) -> Values:
+    """`--no-texts`, over what the file says of texts."""
+    for key, chosen in map(parse_assignment, assignments):
+        if key == "texts" and chosen is True:
+            raise SettingError("--no-texts leaves texts out, and --set texts=true keeps them: give one of the two.")
+    return {**value, "texts": False}
+
+
 def _check_option(option: str, text: str, parse: Callable[[str], object]) -> None:
     try:
         parse(text)
@@ -231,51 +265,51 @@ def _tuning_with(tuning: JsonValue, given: Values) -> Values:
     return plain | {key: chosen for key, chosen in given.items() if chosen is not None}
 
 
-def _split_methods(text: str) -> Values:
+def split_methods(text: str) -> Values:
     """Methods and baselines of `--methods`; baselines that are named replace the default three."""
-    names = [name.strip() for name in text.split(",") if name.strip()]
+    names: list[JsonValue] = [spelled(name.strip(), [*METHODS, *BASELINES]) for name in text.split(",") if name.strip()]
     if not names:
         raise SettingError("--methods is empty: name one or more, separated by commas.")
-    for name in names:
-        if name not in METHODS and name not in BASELINES:
-            raise UnknownNameError(f"There is no method '{shown(name)}': {did_you_mean(name, [*METHODS, *BASELINES])}")
-        if names.count(name) > 1:
-            raise SettingError(f"--methods names '{name}' twice: remove one.")
-    chosen: Values = {"methods": [name for name in names if name in METHODS]}
-    baselines: list[JsonValue] = [name for name in names if name in BASELINES]
+    return chosen_methods(names, "--methods")
+
+
+def chosen_methods(entries: list[JsonValue], said: str) -> Values:
+    """Names of methods and of baselines, and methods with settings; baselines that are named replace the default three.
+
+    `said` is what named them. Raises UnknownNameError, SettingError for a name that stands twice.
+    """
+    baselines: list[JsonValue] = []
+    for entry in entries:
+        if not isinstance(entry, str):
+            continue  # a method with settings: left to its check
+        if entry not in METHODS and entry not in BASELINES:
+            known = did_you_mean(entry, [*METHODS, *BASELINES])
+            raise UnknownNameError(f"There is no method '{shown(entry)}': {known}")
+        if entries.count(entry) > 1:
+            raise SettingError(f"{said} names '{entry}' twice: remove one.")
+        baselines += [entry] if entry not in METHODS else []
+    chosen: Values = {"methods": [entry for entry in entries if entry not in baselines]}
     return {**chosen, "baselines": baselines} if baselines else chosen
-
-
-def parse_seeds(text: str) -> list[int]:
-    """`0,1,2` as numbers."""
-    return whole_numbers("--seeds", text, "0,1,2")
-
-
-def whole_numbers(option: str, text: str, example: str) -> list[int]:
-    """Whole numbers between commas. Raises SettingError for anything else, and for one that stands twice."""
-    parts = [part.strip() for part in text.split(",")]
-    if not all(WHOLE.fullmatch(part) for part in parts):
-        raise SettingError(f"{option} {shown(text)}: write whole numbers separated by commas, such as {example}.")
-    numbers = [int(part) for part in parts]
-    twice = next((each for each, times in Counter(numbers).items() if times > 1), None)
-    if twice is not None:
-        raise SettingError(f"{option} names {twice} twice: remove one.")
-    return numbers
 
 
 def with_assignments(value: Values, assignments: list[str], where: str) -> Values:
     """`--set`: settings of runs, or keys of the study itself and of its data (`data.split=given`)."""
-    settings, data = _mapping(value.get("settings")), _mapping(value.get("data"))
-    for text in assignments:
-        key, chosen = parse_assignment(text)
+    return assigned(value, map(parse_assignment, assignments), "--set ")
+
+
+def assigned(value: Values, given: Iterable[tuple[str, JsonValue]], said: str) -> Values:
+    """A study with settings of runs, keys of its own, of its data and of its search. `said` stands before a key in
+    messages."""
+    settings, data = _mapping(value.get("settings")), _mapping(_as_mapping(value.get("data")))
+    for key, chosen in given:
         head, _, name = key.partition(".")
         if head == "data" and name in DataSettings.model_fields:
             data[name] = chosen
         elif head == "data":
-            raise UnknownNameError(f"--set {shown(key)}: {did_you_mean(name, list(DataSettings.model_fields))}")
+            raise UnknownNameError(f"{said}{shown(key)}: {did_you_mean(name, list(DataSettings.model_fields))}")
         elif head == "tuning" and name not in TUNING_KEYS:
             raise UnknownNameError(
-                f"--set {shown(key)}: {did_you_mean(name, TUNING_KEYS)} Ranges are set in a study file."
+                f"{said}{shown(key)}: {did_you_mean(name, TUNING_KEYS)} Ranges are set in a study file."
             )
         elif head == "tuning":
             value = {**value, "tuning": _tuning_with(value.get("tuning"), {name: chosen})}
@@ -284,6 +318,10 @@ def with_assignments(value: Values, assignments: list[str], where: str) -> Value
         else:
             settings[key] = chosen
     return {**value, "settings": settings, **({"data": data} if data else {})}
+
+
+def _as_mapping(data: JsonValue) -> JsonValue:
+    return {"source": data} if isinstance(data, str) else data
 
 
 def lines_that_keep(study: Study, assignments: list[str]) -> list[str]:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from pydantic import BaseModel, JsonValue, ValidationError
 
 from whichtune.baselines import BASELINES
+from whichtune.data.sizes import dataset_of
 from whichtune.errors import SettingError
+from whichtune.expansion.axes import TRAIN_SIZE, size_of, sized_label, sizes_of, with_axes, with_size
 from whichtune.expansion.checks import check_consistent, check_data, check_pairs, one_ignored_label, refuse_twins
 from whichtune.expansion.rates import default_rate
 from whichtune.methods import METHODS
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
     from whichtune.models.loading import ModelInfo
     from whichtune.tasks.base import AnyDataset, AnyTask
 
-LONGEST_NAME = 255  # bytes of a folder's name
 LONGEST_NAME = 255  # bytes of a folder's name
 Model = TypeVar("Model", bound=BaseModel)
 # A line of a study may name a model of its own beside its settings.
@@ -60,6 +61,7 @@ class Expansion:
     device: str = "cpu"
     unsettled: dict[str, tuple[RunStatus, str]] = field(default_factory=dict)  # label -> why a search chose nothing
     first_seeds: list[int] | None = None  # those whose figures were seen before others were added
+    kept: frozenset[str] = frozenset()  # ids of runs that the folder holds and the command does not name
 
 
 def setting_names(study: Study) -> dict[str, list[str]]:
@@ -100,8 +102,13 @@ def entries(study: Study) -> list[tuple[RunEntry, dict[str, JsonValue]]]:
         for name in baselines_of(study)
         if name in METHODS and name not in {entry.label for entry, _ in explicit}
     ]
-    listed = [*crossed, *explicit, *as_it_is]
-    seen: set[str | None] = {name for name in baselines_of(study) if name not in METHODS}
+    listed = [
+        each
+        for entry, own in [*crossed, *explicit, *as_it_is]
+        for each in with_axes(study, entry, own, METHODS[entry.method].trains)
+    ]
+    free = [name for name in baselines_of(study) if name not in METHODS]
+    seen: set[str | None] = {sized_label(name, size) for name in free for size in sizes_of(study)}
     for entry, _ in listed:
         if entry.label in seen:
             raise SettingError(f"The label '{entry.label}' is used twice: give each line of the study its own.")
@@ -218,15 +225,15 @@ def expand(
         info = None if isinstance(found, str) else found
         for seed in _seeds(study, entry, merged):
             spec = _with_fingerprints(_resolve(study, entry, merged, seed, key, info, device, metric), dataset, info)
-            check_data(spec, task, dataset, f"Settings of '{entry.label}'")
+            check_data(spec, task, dataset_of(spec.data, dataset), f"Settings of '{entry.label}'")
             specs.append(spec)
             if isinstance(found, str):
                 missing[spec.run_id] = found
     ignored = one_ignored_label(study, specs)
-    for name in baselines_of(study):
+    for name, size in itertools.product(baselines_of(study), sizes_of(study)):
         if name not in METHODS:
-            specs.append(_baseline(study, name, dataset, ignored))
-            task.check(specs[-1], dataset, f"Settings of '{name}'")
+            specs.append(_baseline(study, name, size, dataset, ignored))
+            task.check(specs[-1], dataset_of(specs[-1].data, dataset), f"Settings of '{name}'")
     if not allow_twins:
         refuse_twins(specs)
     check_pairs(study, specs)
@@ -272,6 +279,7 @@ def _resolve(
 ) -> RunSpec:
     method = METHODS[entry.method]
     merged = {name: value for name, value in merged.items() if name not in MODEL_KEYS}
+    size = size_of(merged.pop(TRAIN_SIZE, None), f"Settings of '{entry.label}'")
     task = task_of(study)
     own = {key: merged.pop(key) for key in list(merged) if key in method.Settings.model_fields}
     of_task = {key: merged.pop(key) for key in list(merged) if key in task.Settings.model_fields}
@@ -308,7 +316,7 @@ def _resolve(
         label=entry.label or entry.method,
         task=study.task,
         task_settings=identity.task_settings(task.name, settings_of_task),
-        data=study.data,
+        data=with_size(study.data, size),
         model=key.model,
         revision=key.revision,
         remote_code=study.remote_code,
@@ -348,15 +356,15 @@ def _with_fingerprints(spec: RunSpec, dataset: AnyDataset, info: ModelInfo | Non
     return spec.model_copy(update={"fingerprints": prints})
 
 
-def _baseline(study: Study, name: str, dataset: AnyDataset, ignored: str | None) -> RunSpec:
+def _baseline(study: Study, name: str, size: int | None, dataset: AnyDataset, ignored: str | None) -> RunSpec:
     own = task_of(study).Settings
     shared = {key: value for key, value in study.settings.items() if key in own.model_fields}
     return RunSpec(
-        label=name,
+        label=sized_label(name, size),
         role=Role.BASELINE,
         task=study.task,
         task_settings=identity.task_settings(study.task, _validate(own, shared, f"Settings of '{name}'")),
-        data=study.data,
+        data=with_size(study.data, size),
         model="",
         method=name,
         seed=None,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from whichtune.errors import SettingError
 from whichtune.expansion.expand import Expansion
+from whichtune.expansion.kept import Kept
 from whichtune.study.spec import Study
 
 
@@ -27,25 +28,49 @@ def with_all_seeds(study: Study) -> Study:
 @dataclass
 class Rounds:
     """What a study's runs are, round by round. `everything` has all seeds that a row may come to have, `first` are
-    those that every row begins with, `added` counts what each row was given since."""
+    those that every row begins with, `given` has those that rows were given since. `kept` is what its folder holds."""
 
     everything: Expansion
     first: list[int]
-    added: dict[str, int] = field(default_factory=dict)
+    kept: Kept | None = None
+    given: dict[str, list[int]] = field(default_factory=dict)
 
     @property
-    def expansion(self) -> Expansion:
-        """The study with the runs of this round and of those before."""
-        study = self.everything.study
-        more = [seed for seed in study.seeds if seed not in self.first]
+    def own(self) -> Expansion:
+        """The runs of the rows that the command names, in this round and in those before."""
         specs = [
             spec
             for spec in self.everything.specs
-            if spec.seed is None or spec.seed in self.first or spec.seed in more[: self.added.get(spec.label, 0)]
+            if spec.seed is None or spec.seed in self.first or spec.seed in self.given.get(spec.label, ())
         ]
-        return replace(self.everything, specs=specs, study=study.model_copy(update={"seeds": self.first}))
+        return replace(
+            self.everything, specs=specs, study=self.everything.study.model_copy(update={"seeds": self.first})
+        )
 
-    def add(self, labels: Iterable[str]) -> None:
-        """Give each of these rows its next seed."""
+    @property
+    def expansion(self) -> Expansion:
+        """These, and the rows that are there. A study that decides comes to its own rows' seeds in its own order."""
+        decides = self.everything.study.decide is not None
+        return self._with_kept({spec.run_id for spec in self.everything.specs} if decides else set())
+
+    @property
+    def table(self) -> Expansion:
+        """The study as its table shows it: with every run that is there."""
+        return self._with_kept(set())
+
+    def _with_kept(self, reserved: set[str]) -> Expansion:
+        return self.own if self.kept is None else self.kept.joined(self.own, self.given, reserved)
+
+    def told(self) -> list[str]:
+        """Sentences on what is there beside the rows that the command names."""
+        return [] if self.kept is None else self.kept.told(self.expansion, {spec.label for spec in self.own.specs})
+
+    def add(self, labels: Iterable[str]) -> bool:
+        """Give each of these rows its next seed; False where none of them has one left."""
+        had = {(spec.label, spec.seed) for spec in self.expansion.specs}
+        found = False
         for label in labels:
-            self.added[label] = self.added.get(label, 0) + 1
+            left = [seed for seed in self.everything.study.seeds if (label, seed) not in had]
+            self.given.setdefault(label, []).extend(left[:1])
+            found = found or bool(left)
+        return found

@@ -82,6 +82,7 @@ class PublishedStudy(_Facts):
     test_examples: int
     baseline_row: int | None = Field(None, description="null: the best of the task's baselines")
     notes: list[str]
+    bar_charts: bool = Field(False, description="whether its figures were bar charts, which a report draws beside")
     rows: list[PublishedRow]
     claims: list[PublishedClaim]
 

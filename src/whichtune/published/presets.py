@@ -58,7 +58,8 @@ def with_claims(study: Study, name: str) -> Study:
     labels = {number: str(entry.label) for number, entry in rows_of(study).items()}
     figures = {label: facts.figures(number) for number, label in labels.items()}
     shown = facts.model_dump(include={"source", "url", "device", "unit", "notes"})
-    published = {"study": name, **shown, "rows": figures}
+    charts = {"bar_charts": True} if facts.bar_charts else {}
+    published = {"study": name, **shown, **charts, "rows": figures}
     return Study.model_validate(
         {
             **study.model_dump(),

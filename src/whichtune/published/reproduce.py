@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from whichtune.compare import Listener, Result, Save, choose_device, compare
 from whichtune.data.named import NAMED_SETS
 from whichtune.errors import ModelError, SettingError
-from whichtune.expansion.assemble import parse_seeds, with_assignments
+from whichtune.expansion.asked import parse_seeds
+from whichtune.expansion.assemble import with_assignments
 from whichtune.published.presets import only_rows, read_preset, with_claims
 from whichtune.report.reproduction import reproduction_csv, reproduction_markdown
 from whichtune.study.load import parse_assignment, parse_study
@@ -84,15 +85,25 @@ def reproduce(
     save: Save = "none",
     threads: int | None = None,
     jobs: int | None = None,
-    on_event: Listener = lambda event: None,
+    on_event: Listener | None = None,
     command: str | None = None,
+    replace: bool = False,
 ) -> Result:
     """Make the runs; where figures were published, reproduction.md and reproduction.csv stand beside the other files.
 
     A row whose model cannot be had is a failed row with the reason.
     """
     result = compare(
-        study, out, save=save, threads=threads, jobs=jobs, lenient=True, on_event=on_event, command=command
+        study,
+        out,
+        save=save,
+        threads=threads,
+        jobs=jobs,
+        lenient=True,
+        on_event=on_event,
+        command=command,
+        replace=replace,
+        forecast=True,
     )
     if study.published is None:
         return result

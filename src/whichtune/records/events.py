@@ -5,22 +5,39 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, Required, TypedDict
 
+Kind = Literal["study", "search", "start", "phase", "step", "point", "traceback", "end", "exit", "note", "forecast"]
+
+
+class Expected(TypedDict):
+    """What a run of a row is predicted to take: alone, and where another run has made the pass that all runs with the
+    same `shares` have in common; `after` is the share of it that follows the last step. Against one another these
+    seconds are right, by the clock they need not be."""
+
+    seconds: float
+    shared_seconds: float
+    after: float
+    shares: str
+
 
 class Event(TypedDict, total=False):
     """One thing that happened; `event` says what, and with it which of the other keys are there.
 
     `study` and `search` come before their runs; of a run come `start`, then `phase`, `step` and `point`, or
-    `traceback`, then `end`. `exit` is told between a run's process and its server, `note` is a sentence for whoever
-    watches. Every other key of a `point` is a figure.
+    `traceback`, then `end`. A `forecast` comes, where one was asked for, when two runs of a longer study are done.
+    `exit` is told between a run's process and its server, `note` is a sentence for whoever watches. Every other key of
+    a `point` is a figure.
     """
 
-    event: Required[Literal["study", "search", "start", "phase", "step", "point", "traceback", "end", "exit", "note"]]
+    event: Required[
+        Literal["study", "search", "start", "phase", "step", "point", "traceback", "end", "exit", "note", "forecast"]
+    ]
     # of a study and a search: runs, or draws (None: until the budget is spent), and how many of them are complete
     name: str
     folder: str
     runs: int
     waiting: list[str]  # the label of every run to make
     baselines: list[str]  # labels of rows that are no trained model
+    expected: dict[str, Expected]  # of a forecast, by label
     draws: int | None
     complete: int
     # of a run

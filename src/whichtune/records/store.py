@@ -23,9 +23,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from whichtune.errors import SettingError, StoreError
+from whichtune.errors import SettingError, StoreError, WhichtuneError
 from whichtune.records.record import CurvePoint, RunRecord, RunStatus
 from whichtune.records.verify import PREDICTIONS, RECORD, WEIGHTS, run_fault, write_checksums
+from whichtune.records.wordless import without_messages, without_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,6 +110,15 @@ class StudyFolder:
         except RecursionError as error:
             raise StoreError(f"'{path}' cannot be read: it is nested too deeply.") from error
 
+    @property
+    def keeps_texts(self) -> bool:
+        """Whether examples' texts may be written here: what study.json says of it, and true where it says nothing."""
+        try:
+            study = self.read_json("study.json")
+        except StoreError:  # none yet
+            return True
+        return not isinstance(study, dict) or study.get("texts", True) is not False
+
     # -- runs -------------------------------------------------------------------------------------
 
     def run_folder(self, run_id: str) -> Path:
@@ -162,19 +172,24 @@ class StudyFolder:
         """Write a run's folder beside its place, then move it there in one step.
 
         `save` writes the weights: where it fails, what it wrote goes, so that there is room for the rest, and the run
-        is kept without them and says so. Raises StoreError where the run itself cannot be written.
+        is kept without them and says so. Where the study keeps no texts, written answers and references are left out,
+        and messages that could quote one. Raises StoreError where the run itself cannot be written.
         """
         target = self.run_folder(record.run_id)
         partial = self.runs / f".{record.run_id}.{os.getpid()}"
         shutil.rmtree(partial, ignore_errors=True)
+        texts = self.keeps_texts
         try:
             partial.mkdir(parents=True)
             lines = "".join(json.dumps(point) + "\n" for point in curves)
             (partial / "curves.jsonl").write_text(lines, encoding="utf-8")
             if predictions is not None:
-                predictions.to_parquet(partial / PREDICTIONS, index=False)
-            if save is not None and (note := _unsaved(save, partial)):
+                kept = predictions if texts else without_words(predictions)
+                kept.to_parquet(partial / PREDICTIONS, index=False)
+            if save is not None and (note := _unsaved(save, partial, texts)):
                 record = record.model_copy(update={"notes": [*record.notes, note]})
+            if not texts:
+                record = RunRecord.model_validate(without_messages(record.model_dump(mode="json")))
             (partial / RECORD).write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
             write_checksums(partial)
             if target.exists():  # an earlier attempt
@@ -231,6 +246,8 @@ class StudyFolder:
         return _read_table(path)
 
     def write_examples(self, frame: pd.DataFrame) -> None:
+        """Keep validation and test examples, without their texts where the study keeps none."""
+        frame = frame if self.keeps_texts else without_words(frame)
         target = self.path / EXAMPLES
         partial = target.with_name(f".{target.name}.{os.getpid()}")
         try:
@@ -262,8 +279,11 @@ class StudyFolder:
             lock.release()
 
 
-def _unsaved(save: Callable[[Path], object], folder: Path) -> str | None:
-    """Why the weights were not kept; None where they were. What was written of them is gone then."""
+def _unsaved(save: Callable[[Path], object], folder: Path, texts: bool) -> str | None:
+    """Why the weights were not kept; None where they were. What was written of them is gone then.
+
+    Without `texts` a message that is not ours, which could quote one, is left out.
+    """
     kept = set(folder.iterdir())
     try:
         save(folder)
@@ -271,7 +291,8 @@ def _unsaved(save: Callable[[Path], object], folder: Path) -> str | None:
     except Exception as error:  # whatever it is, the run's figures are worth more than its weights
         for file in set(folder.iterdir()) - kept:
             file.unlink()
-        text = " ".join(str(error).split())[:300] or type(error).__name__
+        quotes = texts or isinstance(error, WhichtuneError)
+        text = (" ".join(str(error).split())[:300] if quotes else "") or type(error).__name__
         return f"The weights were not kept: {text.removesuffix('.')}."
 
 

@@ -109,7 +109,7 @@ def costs_of(view: View, label: str) -> str:
         money = "" if price is None else f" for {words.money(price.of_seconds(seconds))} {price.currency}".rstrip()
         found.append(f"trains in {spoken_seconds(seconds)}{money}")
     if latency is not None:
-        found.append(f"answers in {words.seconds(latency)} ms a text")
+        found.append(f"answers in {latency:.2g} ms a text" if latency < 100 else f"answers in {latency:,.0f} ms a text")
     return ", ".join(found)
 
 

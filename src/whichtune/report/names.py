@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from pathlib import PurePath
 
 from markupsafe import Markup, escape
 
-# Ends of paths that say nothing of what is in them.
-PLAIN = {"model", "models", "checkpoint", "final", "best", "data", "dataset", "train", "snapshots", "main", "csv"}
-REVISION = re.compile(r"[0-9a-f]{16,}")
+from whichtune.wording import telling_parts
+
 LONGEST = 40
 BREAKS = re.compile(r"(?<=[_/,.:=-])(?=\w)")
 LONG_WORD = re.compile(r"[^\s_/,.:=-]{25,}")
@@ -27,12 +25,7 @@ def short_data(source: str) -> str:
 
 
 def _end(path: str, files: bool = False) -> str:
-    parts = [part for part in PurePath(path.replace("\\", "/")).parts if part not in ("/", ".", "..")]
-    while len(parts) > 1 and (parts[-1].lower() in PLAIN or REVISION.fullmatch(parts[-1])):
-        parts.pop()
-    if not parts:
-        return path
-    last = parts[-1]
+    last = telling_parts(path)[-1]
     if files and (stem := re.sub(r"(\.(csv|tsv|jsonl?|parquet|txt|xlsx))?(\.gz)?$", "", last)):
         last = stem
     return _cut(last)

@@ -13,10 +13,12 @@ from whichtune.report.checks import checks_content
 from whichtune.report.copied import CITATION, study_file
 from whichtune.report.cost_notes import cost_notes
 from whichtune.report.decision import decision_of
-from whichtune.report.drawing.kinds import Bars, Curves, Differences, Dots, Figure, Gains, Scatter, Sensitivity
+from whichtune.report.decision_figure import decision_picture
+from whichtune.report.drawing.kinds import Bars, Curves, Differences, Dots, Figure, Gains, Growth, Scatter, Sensitivity
 from whichtune.report.drawing.looks import style_sheet
 from whichtune.report.drawing.on_page import legend, panels, two_sizes
 from whichtune.report.figures import all_figures, of_kind
+from whichtune.report.learning import learning_content
 from whichtune.report.names import short_data, short_model
 from whichtune.report.price_box import price_box
 from whichtune.report.run_notes import run_notes
@@ -30,9 +32,10 @@ from whichtune.wording import plural
 
 def render_page(view: View, folder: StudyFolder, drawn: list[Figure] | None = None) -> str:
     """report.html."""
-    style, script = asset("page.css") + style_sheet(), asset("page.js")
+    style = asset("page.css") + asset("examples.css") + style_sheet()
+    script = asset("page.js") + asset("examples.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    content = page_content(view, folder, all_figures(view) if drawn is None else drawn)
+    content = page_content(view, folder, all_figures(view, folder) if drawn is None else drawn)
     return str(render("page.html.j2", style=style, script=script, script_digest=digest, **content))
 
 
@@ -43,7 +46,7 @@ def page_content(view: View, folder: StudyFolder, drawn: list[Figure]) -> dict[s
         "facts": headline_facts(view),
         "verdict": view.verdict,
         "decision": decision_of(view),
-        "picture": None,
+        "picture": decision_picture(view),
         "ids": {label: row_id(view, label) for label in view.groups},
         "questions": questions(view),
         "checks": checks_content(view.summary.checks),
@@ -54,6 +57,7 @@ def page_content(view: View, folder: StudyFolder, drawn: list[Figure]) -> dict[s
         "scores": [two_sizes(figure) for figure in of_kind(drawn, Dots)],
         "costs": [two_sizes(figure) for figure in of_kind(drawn, Scatter)],
         "tuning": tuning_content(view, drawn),
+        "learning": learning_content(view, drawn),
         "curves": [panels(figure) for figure in of_kind(drawn, Curves)],
         "bars": [panels(figure) for figure in of_kind(drawn, Bars)],
         "differences": next(iter(of_kind(drawn, Differences)), None),
@@ -79,7 +83,11 @@ def tuning_content(view: View, drawn: list[Figure]) -> dict[str, object] | None:
         return None
     return {
         "sentences": tuning.tuning_lines(view),
-        "figures": [panels(figure) for figure in drawn if isinstance(figure, Gains | Sensitivity)],
+        "figures": [
+            panels(figure)
+            for figure in drawn
+            if isinstance(figure, Gains | Sensitivity) and not isinstance(figure, Growth)
+        ],
         "selected": tuning.selected_table(view),
         "draws": tuning.draws_table(view),
         "ranges": tuning.searched_ranges(view),

@@ -31,7 +31,7 @@ class PublishedRow:
 
 @dataclass(frozen=True)
 class Published:
-    """What was published of a study's rows, and where."""
+    """What was published of a study's rows, and where. `bar_charts`: as bars, which the report then draws, too."""
 
     rows: dict[str, PublishedRow]
     source: str = ""
@@ -39,6 +39,7 @@ class Published:
     device: str | None = None
     unit: str | None = None
     notes: list[str] = field(default_factory=list)
+    bar_charts: bool = False
 
 
 def published_of(view: View) -> Published | None:
@@ -65,6 +66,7 @@ def read_published(value: object, main: str) -> Published | None:
         device=_text(value.get("device")),
         unit=_text(value.get("unit")),
         notes=[str(note) for note in notes] if isinstance(notes, list) else [],
+        bar_charts=value.get("bar_charts") is True,
     )
 
 

@@ -7,10 +7,15 @@ from statistics import mean
 from whichtune.report import words
 from whichtune.report.drawing.kinds import CurveLine, CurvePanel, Curves, Data
 from whichtune.report.score_figures import finite
+from whichtune.report.training_figures import drawable, not_drawn
 from whichtune.report.view import View
 from whichtune.report.words import number
 from whichtune.wording import plural
 
+CAPTION = (
+    "Dashed: training loss as measured here, one line a seed. Dotted: as published. Each point is the mean since the "
+    "point before."
+)
 Losses = list[tuple[int, float]]  # by optimiser step
 
 
@@ -32,15 +37,16 @@ def published_curve_figure(view: View) -> Curves | None:
         for step, loss in published:
             ours = [own for losses in measured.values() for at, own in losses if at == step]
             body.append([label, f"{step:,}", number(loss, 4), number(mean(ours), 4) if ours else words.NOTHING])
-    if not panels:
+    panels, short = drawable(panels)
+    panels = [panel for panel in panels if {line.series for line in panel.lines} == {"train", "published"}]
+    if not body:
         return None
     return Curves(
         name="published-loss",
         title="Training loss beside the published one",
         axis_x="step",
         axis_y="loss (nats)",
-        caption="Dashed: training loss as measured here, one line a seed. Dotted: as published. Each point is the "
-        "mean since the point before.",
+        caption=f"{CAPTION if panels else ''} {not_drawn(short)}".strip(),
         alt=f"Training loss, measured and published, for {plural(len(panels), 'row')}; the table has both at "
         "the published steps.",
         panels=panels,

@@ -20,6 +20,7 @@ from whichtune.report.drawing.kinds import (
     Scatter,
     ScoredRow,
 )
+from whichtune.report.published import published_of
 from whichtune.report.rows import TableRow
 from whichtune.report.view import View
 from whichtune.report.words import few, number, span
@@ -177,7 +178,13 @@ def _score_measure(metric: Metric) -> _Measure:
 
 
 def cost_bars(view: View) -> Bars | None:
-    """Bars of size, time, memory, loss and scores, each panel with its own axis from zero."""
+    """Bars of size, time, memory, loss and scores, each panel with its own axis from zero.
+
+    Only for a study whose published figures were such bars: in any other they say what the table says.
+    """
+    published = published_of(view)
+    if published is None or not published.bar_charts:
+        return None
     measures = [
         _cost_measure("Trainable parameters", "trainable_parameters", words.whole),
         _cost_measure("Longest epoch (s)", "max_epoch_seconds", words.seconds),
@@ -201,7 +208,7 @@ def cost_bars(view: View) -> Bars | None:
     return Bars(
         name="bars",
         title="Size, time, memory, loss and scores",
-        caption="Costs are medians over seeds, scores means. Every axis begins at zero.",
+        caption="As in the published study. Costs are medians over seeds, scores means. Every axis begins at zero.",
         alt=f"Bar charts of {names}; the values follow as a table.",
         panels=panels,
         data=Data(

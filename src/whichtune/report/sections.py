@@ -27,18 +27,24 @@ def _no_sections(view: View, folder: StudyFolder, drawn: Sequence[Figure]) -> li
     return []
 
 
+def _no_figures(view: View, folder: StudyFolder) -> list[Figure]:
+    return []
+
+
 @dataclass(frozen=True)
 class TaskPage:
     """What a task adds to tables and page; with the defaults nothing: the plain page of a task that declares none.
 
     `beside_loss` are columns after the test loss, `uses` columns of table.md before the latency. `test_notes` says in
-    sentences what the test split is and how its figures are read. `sections` are those of the page between the
-    differences and the interpretation.
+    sentences what the test split is and how its figures are read. `figures` are drawn from what the runs left behind,
+    beside those of every study. `sections` are those of the page between the differences and the interpretation; they
+    are handed all figures.
     """
 
     beside_loss: tuple[Column, ...] = ()
     uses: tuple[Column, ...] = ()
     test_notes: Callable[[View, AnyMetrics], list[str]] = _plain_notes
+    figures: Callable[[View, StudyFolder], list[Figure]] = _no_figures
     sections: Callable[[View, StudyFolder, Sequence[Figure]], list[Section]] = _no_sections
 
 

@@ -111,12 +111,15 @@ def _key(column: Column) -> str:
 
 def _groups(view: View, shown: Sequence[Column], first: Sequence[Column]) -> list[Group]:
     scored = {row.label: place for place, row in enumerate(view.scored)}
-    ordered = sorted(view.rows, key=lambda row: scored.get(row.label, len(scored)))
+    ordered = sorted(
+        (row for row in view.rows if row.label not in view.partial), key=lambda row: scored.get(row.label, len(scored))
+    )
     top = view.verdict.recommended if view.verdict is not None else None
     parts = (
         ("", [row for row in ordered if row.label == top]),
         ("with a language model", [r for r in ordered if r.label != top and r.role is not Role.BASELINE]),
         ("without a language model", [r for r in ordered if r.label != top and r.role is Role.BASELINE]),
+        ("on fewer training texts", [r for r in view.rows if r.label in view.partial]),
     )
     return [Group(title, [_study_row(view, row, shown, first) for row in rows]) for title, rows in parts if rows]
 

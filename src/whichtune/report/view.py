@@ -99,6 +99,13 @@ class View:
             if row.ranks is not None
         }
 
+    @cached_property
+    def partial(self) -> set[str]:
+        """Rows that train on fewer texts than the study's largest number."""
+        if self.summary.learning is None:
+            return set()
+        return {point.label for curve in self.summary.learning.curves for point in curve.points[:-1]}
+
     def mark(self, label: str) -> Mark:
         """Which of MARKS a row carries."""
         if self.verdict is not None and label == self.verdict.recommended:
@@ -144,6 +151,6 @@ class View:
 
     @cached_property
     def scored(self) -> list[TableRow]:
-        """Rows with a test figure, highest first."""
-        able = [row for row in self.rows if self.score(row) is not None]
+        """Rows with a test figure, highest first; those on a part of the training texts are points of curves."""
+        able = [row for row in self.rows if self.score(row) is not None and row.label not in self.partial]
         return sorted(able, key=lambda row: (-(self.score(row) or 0.0), row.label))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from whichtune.evidence.stored import doubts, read_summary
+from whichtune.evidence.stored import doubts, read_summary, with_warnings
 from whichtune.evidence.summary import Summary
 from whichtune.records.store import StudyFolder
 from whichtune.report import tables, tuning
@@ -35,7 +35,7 @@ def write_report(folder: StudyFolder, figures: bool = True) -> Report:
     from whichtune.report.page import render_page
 
     view = load_view(folder)
-    drawn = all_figures(view)
+    drawn = all_figures(view, folder)
     page = folder.write_text("report.html", render_page(view, folder, drawn))
     written = [
         folder.write_text("table.md", whole_table(view)),
@@ -57,9 +57,12 @@ def whole_table(view: View) -> str:
 
 def load_view(folder: StudyFolder) -> View:
     """The study's summary with the curves of its runs. Raises StoreError where it is no study's summary."""
-    summary = load_summary(folder)
-    curves = {run.run_id: curve for run in summary.runs if (curve := folder.curves(run.run_id))}
-    return View(summary, curves)
+    return view_of(load_summary(folder), folder)
+
+
+def view_of(summary: Summary, folder: StudyFolder) -> View:
+    """A summary with the curves of its runs."""
+    return View(summary, {run.run_id: curve for run in summary.runs if (curve := folder.curves(run.run_id))})
 
 
 def load_summary(folder: StudyFolder) -> Summary:
@@ -68,11 +71,4 @@ def load_summary(folder: StudyFolder) -> Summary:
     Raises StoreError where it is no study's summary.
     """
     stored = read_summary(folder)
-    summary, told = stored.summary, doubts(folder, stored)
-    if not told:
-        return summary
-    if summary.verdict is None:
-        study = summary.study.model_copy(update={"notes": [*told, *summary.study.notes]})
-        return summary.model_copy(update={"study": study})
-    verdict = summary.verdict.model_copy(update={"warnings": [*told, *summary.verdict.warnings]})
-    return summary.model_copy(update={"verdict": verdict})
+    return with_warnings(stored.summary, doubts(folder, stored))

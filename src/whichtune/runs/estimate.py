@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from whichtune.data.sizes import dataset_of
 from whichtune.errors import WhichtuneError
 from whichtune.study.roles import Role
 from whichtune.study.spec import RunSpec
@@ -38,7 +39,7 @@ def estimate_runs(
             continue
         if spec.label not in known:
             try:
-                known[spec.label] = task_of(spec).estimate(spec, dataset, speed)
+                known[spec.label] = task_of(spec).estimate(spec, dataset_of(spec.data, dataset), speed)
             except Exception as error:  # of a model's own code, or a method's: the run would meet it too
                 if faults is None:
                     raise

@@ -22,7 +22,7 @@ from whichtune.tasks import task_of
 if TYPE_CHECKING:
     import pandas as pd
 
-    from whichtune.tasks.base import Answerer
+    from whichtune.tasks.base import Answering
 
 RUN_ID = re.compile("[0-9a-f]{16}")
 
@@ -74,7 +74,7 @@ class Opened:
 
     record: RunRecord
     spec: RunSpec
-    answer: Answerer
+    answer: Answering
 
 
 def open_run(folder: StudyFolder, record: RunRecord, remote_code: bool = False) -> Opened:
@@ -83,14 +83,20 @@ def open_run(folder: StudyFolder, record: RunRecord, remote_code: bool = False) 
     `remote_code` lets the model's own Python code run: that the run's record allows it is no word of the caller's.
     Raises StoreError where the run was not saved or is not what it was.
     """
+    spec = trusted_spec(record, remote_code)
+    place = saved_in(folder, record)
+    return Opened(record, spec, proven(spec, record, place, tested(folder, record)))
+
+
+def trusted_spec(record: RunRecord, remote_code: bool) -> RunSpec:
+    """A run's spec. Raises StoreError where it lets the model's own Python code run and the caller does not."""
     spec = spec_of(record)
     if spec.remote_code and not remote_code:
         raise StoreError(
             f"The run '{record.label}' was made with Python code of its model '{spec.model}': if you trust that code, "
-            "let it run with --remote-code."
+            "let it run with --remote-code (remote_code=True from Python)."
         )
-    place = saved_in(folder, record)
-    return Opened(record, spec, proven(spec, record, place, _known(folder, record)))
+    return spec
 
 
 def predict_texts(opened: Opened, pieces: Iterable[list[str]]) -> Iterator[pd.DataFrame]:
@@ -121,11 +127,14 @@ def predict_file(
     return pd.concat(predict_texts(opened, pieces), ignore_index=True)
 
 
-def _known(folder: StudyFolder, record: RunRecord) -> Known | None:
-    """A few recorded answers to test texts; None where the run was not tested."""
+def tested(folder: StudyFolder, record: RunRecord) -> Known | None:
+    """A few recorded answers to test texts; None where the run was not tested, and where the study keeps no texts:
+    its weights were proven when they were saved, and have their checksum."""
     if record.metrics.test is None:
         return None
     examples = folder.examples()
+    if "text" not in examples and not folder.keeps_texts:
+        return None
     if not {"split", "example_id", "text"} <= set(examples):
         raise StoreError(f"'{folder.path}' has an examples.parquet without ids and texts: run the study again.")
     test = examples[examples["split"] == "test"]
@@ -138,8 +147,10 @@ def saved_in(folder: StudyFolder, record: RunRecord) -> Path:
     if record.status is not RunStatus.COMPLETED:
         raise StoreError(f"The run '{record.label}' did not complete ({record.error}): choose another.")
     if not folder.weight_files(record.run_id):
+        seed = "" if record.seed is None else f", seed {record.seed},"
         raise StoreError(
-            f"The weights of '{record.label}', seed {record.seed}, were not saved: run the study again with --save all."
+            f"The weights of '{record.label}'{seed} were not saved: run the study again with --save all "
+            '(save="all" from Python).'
         )
     refuse_doubtful(folder, record, weights=True)
     return folder.run_folder(record.run_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from whichtune.data.sizes import dataset_of
 from whichtune.errors import ModelError, WhichtuneError
 from whichtune.study.roles import Role
 from whichtune.study.spec import RunSpec
@@ -27,7 +28,7 @@ def preview_study(specs: Sequence[RunSpec], dataset: AnyDataset) -> list[Preview
 def preview_run(spec: RunSpec, dataset: AnyDataset) -> Preview:
     """The plan of one run with its predicted operations and cache size."""
     try:
-        return task_of(spec).preview(spec, dataset)
+        return task_of(spec).preview(spec, dataset_of(spec.data, dataset))
     except (WhichtuneError, MemoryError):
         raise
     except Exception as error:  # of a model's own code, or a method's: the run would meet it too

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from whichtune.tasks.base import Answerer
+    from whichtune.tasks.base import Answering, AnyTask
 
 PROVED = 10
 
@@ -42,18 +42,30 @@ def known_answers(predictions: pd.DataFrame | None, texts: Mapping[str, str]) ->
     return Known([texts[str(example)] for example in chosen["example_id"]], chosen)
 
 
-def proven(spec: RunSpec, record: RunRecord, folder: Path, known: Known | None) -> Answerer:
-    """A saved run, loaded, once it has given the recorded answers to the known texts.
+def proven(spec: RunSpec, record: RunRecord, folder: Path, known: Known | None) -> Answering:
+    """A saved run, loaded once, that has given the recorded answers to the known texts.
 
     Raises StoreError where it gives others: then what was saved is not what was tested.
     """
     task = task_of(spec)
-    answer = task.ready(spec, record, folder)
-    if known is not None and not task.gives_again(
-        spec, record, answer(known.texts), known.recorded.reset_index(drop=True)
-    ):
-        raise StoreError(
-            f"What was saved of '{record.label}' does not give its recorded predictions again: make the run again "
-            "with --save all."
-        )
+    answer = _loaded(task, spec, record, folder)
+    if known is not None:
+        again = answer(known.texts).reset_index(drop=True)
+        if not task.gives_again(spec, record, again, known.recorded.reset_index(drop=True)):
+            raise StoreError(
+                f"What was saved of '{record.label}' does not give its recorded predictions again: make the run again "
+                "with --save all."
+            )
     return answer
+
+
+def _loaded(task: AnyTask, spec: RunSpec, record: RunRecord, folder: Path) -> Answering:
+    """The run loaded once, or, where a task has a way of predicting of its own and none of loading, by that."""
+    loads, predicts = (_defined_by(type(task), name) for name in ("loaded", "predict"))
+    if issubclass(loads, predicts):
+        return task.loaded(spec, record, folder)
+    return lambda texts, first=0, /: task.predict(spec, record, folder, texts)
+
+
+def _defined_by(kind: type, name: str) -> type:
+    return next(each for each in kind.__mro__ if name in vars(each))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from whichtune.study.recorded import Recorded
+from whichtune.wording import telling_parts
 
 IGNORED = {
     "seed",
@@ -64,6 +65,7 @@ FOLLOWS = {
     "schedule": {"warmup_steps", "warmup_ratio"},
     "drop_last": {"optimiser_steps", "examples_seen"},
     "data": {"optimiser_steps", "examples_seen", "context_length"},
+    "model": {"token_position", "context_length", "causal_mask", "padding", "learning_rate"},  # its family's own
 }
 OWN = "method_settings."  # before the names of settings that only one method has
 METHOD_WORDS = {"method", "method_settings", "what trains", "trainable_layers", "trainable layers"}
@@ -128,10 +130,11 @@ def _own_rate(a: Recorded, b: Recorded) -> set[str]:
 
 
 def _without_steps(differing: Mapping[str, tuple[JsonValue, JsonValue]]) -> set[str]:
-    """A rate, and steps, that one of two methods has none of: it is solved, or as it is."""
+    """A rate, and steps, that one of two methods has none of: it is solved, looking at each text once, or as it is."""
     if "method" not in differing:
         return set()
-    return {k for k in ("learning_rate", "optimiser_steps") if k in differing and not all(differing[k])}
+    without = {k for k in ("learning_rate", "optimiser_steps") if k in differing and not all(differing[k])}
+    return without | ({"examples_seen"} if "optimiser_steps" in without else set())
 
 
 def _searched(a: Recorded, b: Recorded) -> set[str]:
@@ -170,7 +173,8 @@ def _factor_key(factor: str | None, differing: Mapping[str, object]) -> str | No
         if "method" in differing:
             return "method"
         design = [k for k in differing if k not in ("learning_rate", "optimiser_steps", "examples_seen")]
-        return design[0] if len(design) == 1 else None
+        alone = [key for key in design if set(design) <= {key} | FOLLOWS.get(key, set())]
+        return alone[0] if alone else None
     plain = factor.removeprefix("method.").strip()
     for key in (plain, plain.replace(" ", "_"), f"{OWN}{plain}"):
         if key in differing:
@@ -212,4 +216,4 @@ def _value(value: JsonValue) -> str:
         return str(value.get("source", "other settings"))
     if isinstance(value, list):
         return ", ".join(str(item) for item in value)
-    return str(value).rstrip("/").rsplit("/", 1)[-1]
+    return telling_parts(str(value))[-1]

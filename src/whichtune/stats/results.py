@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from whichtune.stats.growth import LearningFigures
 from whichtune.stats.tuning import TuningFigures
 from whichtune.study.published import Published
 
@@ -241,3 +242,4 @@ class Evidence(_Result):
     runs: list[RunFigures]
     per_method: list[MethodFigures]
     tuning: TuningFigures | None = Field(default=None, description="the search for settings; null: there was none")
+    learning: LearningFigures | None = Field(default=None, description="learning curves; null: no sizes were varied")

@@ -65,6 +65,14 @@ class Trials:
         found = {pair: self.tested(*pair, metric, brief=True) for pair in combinations(self.able(metric), 2)}
         return {pair: test for pair, test in found.items() if test is not None and test.p is not None}
 
+    def without(self, labels: Collection[str]) -> Trials:
+        """The same without these rows; itself where there are none."""
+        if not labels:
+            return self
+        rows = {label: row for label, row in self.rows.items() if label not in labels}
+        fixed = None if self.fixed is None else self.fixed.without(labels)
+        return Trials(rows, self.test, self.margin, self.belief, fixed)
+
     def at_seeds(self, seeds: Collection[int]) -> Trials:
         """The same with the answers of these seeds alone; a row that has none of them keeps its own."""
 

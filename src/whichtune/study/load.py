@@ -13,11 +13,12 @@ from pydantic import JsonValue, ValidationError
 
 from whichtune.errors import SettingError, StudyFileError
 from whichtune.registry import did_you_mean
+from whichtune.study.data_settings import DataSettings
 from whichtune.study.explain import explain_validation
 from whichtune.study.numbers import number_of
 from whichtune.study.plain_yaml import PlainYamlError, read_plain
 from whichtune.study.spaces import Tuning
-from whichtune.study.spec import DataSettings, Study
+from whichtune.study.spec import Study
 from whichtune.wording import path_problem, shown, shown_path
 
 UNWRITABLE = re.compile("[\0\ud800-\udfff]")

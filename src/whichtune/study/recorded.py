@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from whichtune.study.spec import ADDED_DATA_SETTINGS, ADDED_SETTINGS
+from whichtune.study.data_settings import ADDED_DATA_SETTINGS
+from whichtune.study.spec import ADDED_SETTINGS
 
 APART = ("method_settings", "data", "learning_rate_source", "tuned")
 

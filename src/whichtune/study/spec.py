@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import Field, JsonValue, field_validator, model_validator
 
 from whichtune.study.constraints import WrittenConstraint
+from whichtune.study.data_settings import DataSettings
 from whichtune.study.decide import WrittenDecide
 from whichtune.study.frozen import Frozen
 from whichtune.study.identity import canonical, later_defaults, run_id
@@ -154,63 +155,6 @@ class Settings(Frozen):
 ADDED_SETTINGS = later_defaults("run", Settings)
 
 
-class DataSettings(Frozen):
-    """Where the examples come from and how they are split."""
-
-    source: str = Field(
-        "messages",
-        description="a file (CSV, TSV, JSONL, Parquet, also .gz), a folder of train/validation/test files, a "
-        "named set, NAME=FILE (a named set from a local copy), or a dataset id of the Hugging Face Hub "
-        "(ID:CONFIGURATION where it has several)",
-    )
-    revision: str | None = Field(None, description="revision of a Hub dataset")
-    text_column: str | None = Field(None, description="column of the texts; default: the first usual name")
-    label_column: str | None = Field(None, description="column of the labels; default: the first usual name")
-    target_column: str | None = Field(
-        None, description="column of the target texts (text_to_text, summarisation); default: the first usual name"
-    )
-    separator: str | None = Field(
-        None,
-        description="what stands between the columns of a CSV or TSV file, one character or `tab`; null: as the file's "
-        "name says, or what its header is separated by",
-    )
-    split: Literal["auto", "given", "stratified", "reference"] = Field(
-        "auto",
-        description="`given` keeps the source's own splits, `stratified` draws them (class shares kept where there "
-        "are classes), `reference` is the balanced "
-        "70/10/20 split of the published SMS study; `auto`: given if there are splits, a named set's own rule, "
-        "else stratified",
-    )
-    split_column: str | None = Field(None, description="column that names each row's split")
-    split_seed: int = Field(0, ge=0, description="seed of the stratified split; never changed by `--seeds`")
-    validation_fraction: float = Field(0.1, gt=0, lt=1, description="share of the rows for validation")
-    test_fraction: float = Field(0.2, gt=0, lt=1, description="share of the rows for test")
-    train_limit: int | None = Field(None, ge=2, description="use only so many training examples, class shares kept")
-    validation_limit: int | None = Field(None, ge=2, description="the same for validation")
-    test_limit: int | None = Field(None, ge=2, description="the same for test")
-    duplicates: Literal["keep", "drop"] = Field(
-        "keep", description="`drop` leaves out validation and test texts that stand verbatim in train"
-    )
-
-    @field_validator("separator")
-    @classmethod
-    def _one_character(cls, value: str | None) -> str | None:
-        value = {"tab": "\t", "\\t": "\t"}.get(value, value) if value else value
-        if value is not None and (len(value) != 1 or value in '"\r\n' or value.isalnum()):
-            raise ValueError("must be one character that is no letter, digit or quote, such as ';', or tab")
-        return value
-
-    @model_validator(mode="after")
-    def _leaves_training_data(self) -> DataSettings:
-        if self.validation_fraction + self.test_fraction >= 1:
-            raise ValueError("validation_fraction and test_fraction leave nothing to train on")
-        return self
-
-
-# The same of where the examples come from.
-ADDED_DATA_SETTINGS = later_defaults("data", DataSettings)
-
-
 class RunSpec(Settings):
     """One run: one method with its settings, one seed. Everything `run_one` needs to know."""
 
@@ -284,7 +228,11 @@ class Pair(Frozen):
 class Study(Frozen):
     """A grid of runs over one data set and one model. Load one with `load_study`, run it with `compare`."""
 
-    name: str = Field("study", min_length=1, description="also the default folder's name")
+    name: str = Field(
+        "study",
+        min_length=1,
+        description="the default folder's name, after `whichtune-`; where none is given it is that of data and model",
+    )
     task: str = Field(
         DEFAULT_TASK,
         description="a label for each text, a text for each text, or a summary for each document: text_to_text with a "
@@ -292,6 +240,14 @@ class Study(Frozen):
     )
     data: DataSettings = DataSettings()
     model: str = Field(EMBEDDED, description="`embedded`, a Hub id, or a folder that `save_pretrained` wrote")
+    models: list[str] = Field(
+        [], description="several models instead of `model`, crossed with every line that names none of its own"
+    )
+    train_sizes: list[int | Literal["all"]] = Field(
+        [],
+        description="numbers of training texts to cross with every row, nested, `all` being the whole split; the "
+        "recommendation is for the largest",
+    )
     revision: str | None = Field(None, description="revision of a Hub model")
     remote_code: bool = Field(False, description="allow the model's own Python code from the Hub to run")
     settings: dict[str, Plain] = Field({}, description="settings shared by all runs; `METHOD.key` for one method's")
@@ -356,6 +312,9 @@ class Study(Frozen):
     jobs: int = Field(
         1, ge=1, le=MOST_JOBS, description="runs made at a time; above 1 their times are those of a shared machine"
     )
+    texts: bool = Field(
+        True, description="false keeps and shows no text of an example, and none that was written for one"
+    )
     plugins: list[str] = Field(
         [],
         description="modules, or .py files beside the study, that register methods, tasks, metrics and the like; they "
@@ -377,6 +336,22 @@ class Study(Frozen):
     def _distinct(cls, value: list[int]) -> list[int]:
         if len(set(value)) != len(value):
             raise ValueError("a seed is given twice: remove one")
+        return value
+
+    @field_validator("models")
+    @classmethod
+    def _distinct_models(cls, value: list[str]) -> list[str]:
+        if len(set(value)) != len(value) or not all(value):
+            raise ValueError("name each model once")
+        return value
+
+    @field_validator("train_sizes")
+    @classmethod
+    def _sizes(cls, value: list[int | Literal["all"]]) -> list[int | Literal["all"]]:
+        if len(set(value)) != len(value):
+            raise ValueError("a size is given twice: remove one")
+        if any(isinstance(size, int) and size < 2 for size in value):
+            raise ValueError("a size is 2 or more, or `all`")
         return value
 
     @field_validator("published", mode="before")

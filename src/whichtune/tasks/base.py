@@ -30,12 +30,20 @@ if TYPE_CHECKING:
     from whichtune.models.loading import ModelInfo
     from whichtune.records.record import MetricsBySplit, RunRecord
     from whichtune.shortcuts.prepared import CacheSettings, Prepared
-    from whichtune.study.spec import DataSettings, RunSpec, Study
+    from whichtune.study.data_settings import DataSettings
+    from whichtune.study.spec import RunSpec, Study
     from whichtune.study.spec import Settings as RunSettings
     from whichtune.tasks.estimates import Estimate, Preview
     from whichtune.training.objective import CurveWatcher, EncodedData, Objective, TrainingForward
     from whichtune.training.streams import Streams
     from whichtune.training.trainer import Training
+
+
+class Answering(Protocol):
+    """A saved run that is ready to answer."""
+
+    def __call__(self, texts: list[str], first: int = 0, /) -> pd.DataFrame:
+        """`Task.predict`'s table of one text or more; sentences on a text count its row from `first`, rows before."""
 
 
 class AnySplit(Protocol):
@@ -82,13 +90,6 @@ class Judged:
     metrics: MetricsBySplit
     predictions: pd.DataFrame
     notes: list[str] = field(default_factory=list)
-
-
-class Answerer(Protocol):
-    """A saved run, loaded once to answer again and again."""
-
-    def __call__(self, texts: list[str], first: int = 0) -> pd.DataFrame:
-        """`Task.predict`'s table of one text or more; sentences on a text count its row from `first`, rows before."""
 
 
 class NoTaskSettings(BaseModel):
@@ -258,13 +259,9 @@ class Task(ABC, Generic[DatasetT, ModelT, EncodedT, ForwardT]):
         """What a completed run, a baseline among them, makes of new texts: a table with column `text`, then
         `prediction`. The run's `folder` has what it saved."""
 
-    def ready(self, spec: RunSpec, record: RunRecord, folder: Path) -> Answerer:
-        """`predict` for who comes again with more texts. What it needs may be loaded here, once."""
-
-        def answer(texts: list[str], first: int = 0) -> pd.DataFrame:
-            return self.predict(spec, record, folder, texts)
-
-        return answer
+    def loaded(self, spec: RunSpec, record: RunRecord, folder: Path) -> Answering:
+        """`predict` of one run, to be asked more than once: a task that can loads its model here, and once."""
+        return lambda texts, first=0, /: self.predict(spec, record, folder, texts)
 
     def gives_again(self, spec: RunSpec, record: RunRecord, again: pd.DataFrame, recorded: pd.DataFrame) -> bool:
         """Whether `predict`'s table of a few test texts is what was recorded of them, rounding apart.

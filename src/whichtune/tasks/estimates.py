@@ -23,13 +23,19 @@ PREDICTION_BYTES = 60  # an example's row of predictions.parquet
 
 @dataclass(frozen=True)
 class Estimate:
-    """Predicted seconds of training and evaluation, bytes of peak memory, bytes on disk with weights saved."""
+    """Predicted seconds of training and evaluation, bytes of peak memory, bytes on disk with weights saved.
+
+    `shared_seconds` are those that are left where another run has made the pass through the frozen blocks; None: all.
+    `evaluation_seconds` are part of `seconds`.
+    """
 
     seconds: float
     memory_bytes: int
     disk_bytes: int
     flops: int
     trainable_parameters: int
+    shared_seconds: float | None = None
+    evaluation_seconds: float = 0.0
 
 
 def estimate_of(
@@ -41,13 +47,18 @@ def estimate_of(
     activation_bytes: int,
     examples: int,
     by_steps: bool = True,
+    shared_flops: float = 0.0,
 ) -> Estimate:
     """The estimate of a run with these operations, parameters and saved activations, at `speed` operations a second.
 
-    `by_steps`: an optimiser trains it, with its gradients and moments.
+    `by_steps`: an optimiser trains it, with its gradients and moments. `shared_flops` of its operations are left out
+    where another run has made them.
     """
+    seconds = (flops + evaluation_flops) / (speed * EFFICIENCY)
     return Estimate(
-        seconds=(flops + evaluation_flops) / (speed * EFFICIENCY),
+        seconds=seconds,
+        evaluation_seconds=evaluation_flops / (speed * EFFICIENCY),
+        shared_seconds=max(0.0, seconds - shared_flops / (speed * EFFICIENCY)),
         memory_bytes=PROCESS_BYTES + 4 * (total + ADAM_COPIES * trainable * by_steps) + activation_bytes,
         disk_bytes=4 * trainable + PREDICTION_BYTES * examples,
         flops=flops,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from whichtune.report.drawing.canvas import Canvas
+from whichtune.report.drawing.canvas import Canvas, spaced, tick_room
 from whichtune.report.drawing.kinds import (
     CurveLine,
     CurvePanel,
@@ -24,27 +24,30 @@ Size = tuple[int, int]
 SMALL: Size = (250, 170)
 MEDIUM: Size = (300, 200)
 JOINED: Size = (WIDE, 360)
-LEFT, TOP, RIGHT, BOTTOM = 44.0, 8.0, 10.0, 38.0  # margins
+TOP, RIGHT, BOTTOM = 8.0, 10.0, 38.0  # margins; the left one is that of the ticks
+MOST_TICKS = {SMALL: (5, 4), MEDIUM: (6, 5), JOINED: (8, 7)}  # across and upward
 FEW_POINTS = 8  # up to which each point of a curve is marked
 FEW_GAINS = 20
 
 
 def _scales(size: Size, across: Point, upward: Point, log: bool = False) -> tuple[Scale, Scale]:
-    x = Scale(*across, LEFT, size[0] - RIGHT, log)
-    return x, Scale(*upward, size[1] - BOTTOM, TOP)
+    y = Scale(*upward, size[1] - BOTTOM, TOP)
+    return Scale(*across, max(30.0, tick_room(_upward(size, y))), size[0] - RIGHT, log), y
 
 
-def _ground(size: Size, x: Scale, y: Scale, alt: str, axis: str, most: tuple[int, int]) -> Canvas:
-    """A canvas with both axes; `most` ticks across and upward."""
+def _upward(size: Size, y: Scale) -> list[float]:
+    return nice_ticks(y.low, y.high, MOST_TICKS[size][1])
+
+
+def _ground(size: Size, x: Scale, y: Scale, alt: str, axis: str) -> Canvas:
+    """A canvas with both axes."""
     canvas = Canvas(*size, alt, "curves")
-    canvas.upward(y, x.start, x.end, nice_ticks(y.low, y.high, most[1]))
+    canvas.upward(y, x.start, x.end, _upward(size, y))
     canvas.line(x.start, y.start, x.end, y.start, "rule")
-    ticks = log_ticks(x.low, x.high) if x.log else nice_ticks(x.low, x.high, most[0])
-    if x.log and len(ticks) > most[0]:
-        ticks = ticks[:: -(-len(ticks) // most[0])]
-    for tick in ticks:
-        canvas.text(x(tick), y.start + 15, tick_text(tick), "tick", "middle")
-    canvas.text((x.start + x.end) / 2, size[1] - 6, axis, "tick", "middle")
+    ticks = log_ticks(x.low, x.high) if x.log else nice_ticks(x.low, x.high, MOST_TICKS[size][0])
+    for tick, text in spaced(ticks, x, [tick_text(tick) for tick in ticks]):
+        canvas.tick(x(tick), y.start + 15, text)
+    canvas.axis((x.start + x.end) / 2, size[1] - 6, axis, "tick")
     return canvas
 
 
@@ -53,6 +56,8 @@ def _ground(size: Size, x: Scale, y: Scale, alt: str, axis: str, most: tuple[int
 
 def curve_panels(figure: Curves) -> list[Panel]:
     """Loss or score over training."""
+    if not figure.panels:
+        return []
     size = JOINED if figure.joined else SMALL
     points = [point for panel in figure.panels for line in panel.lines for point in line.points]
     low, high = padded([y for _, y in points], 0.05, 0.01)
@@ -63,7 +68,7 @@ def curve_panels(figure: Curves) -> list[Panel]:
 
 def _curve_panel(figure: Curves, panel: CurvePanel, size: Size, x: Scale, y: Scale) -> Canvas:
     alt = f"{figure.title}: {panel.title}, {len(panel.lines)} lines."
-    canvas = _ground(size, x, y, alt, figure.axis_x, (8, 7) if panel.joined else (5, 4))
+    canvas = _ground(size, x, y, alt, figure.axis_x)
     for line in panel.lines:
         _curve(canvas, line, panel.is_faint(line), x, y, figure.axis_x)
     return canvas
@@ -97,7 +102,7 @@ def gain_panels(figure: Gains) -> list[Panel]:
 
 
 def _gain_panel(figure: Gains, panel: GainPanel, x: Scale, y: Scale) -> Canvas:
-    canvas = _ground(MEDIUM, x, y, f"{figure.title}: {panel.title}.", figure.axis_x, (6, 5))
+    canvas = _ground(MEDIUM, x, y, f"{figure.title}: {panel.title}.", figure.axis_x)
     for other in figure.panels:
         if other is not panel:
             canvas.path(_middle(other.curve, x, y), "curve c-other", other.title)
@@ -108,7 +113,7 @@ def _gain_panel(figure: Gains, panel: GainPanel, x: Scale, y: Scale) -> Canvas:
         canvas.path(edges, f"band b-{panel.mark}", closed=True)
     canvas.path(_middle(curve, x, y), f"curve c-{panel.mark}")
     for point in curve if len(curve) <= FEW_GAINS else curve[-1:]:
-        note = f"{panel.title}, {point.draws} draws: {point.y:.4g}"
+        note = f"{panel.title}, {point.draws:,} {point.unit}: {point.y:.4g}"
         canvas.circle(x(point.x), y(point.y), 2.4, f"point c-{panel.mark}", note)
     return canvas
 
@@ -126,7 +131,7 @@ def sensitivity_panels(figure: Sensitivity) -> list[Panel]:
 
 
 def _sensitivity_panel(figure: Sensitivity, panel: SensitivityPanel, x: Scale, y: Scale) -> Canvas:
-    canvas = _ground(MEDIUM, x, y, f"{figure.title}: {panel.title}.", figure.axis_x, (6, 5))
+    canvas = _ground(MEDIUM, x, y, f"{figure.title}: {panel.title}.", figure.axis_x)
     for end in panel.range:
         canvas.line(x(end), y.end, x(end), y.start, "range")
     for point in sorted(panel.points, key=lambda point: point.selected):

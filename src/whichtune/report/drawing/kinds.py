@@ -90,6 +90,17 @@ class Scatter(Figure):
     points: list[CostPoint]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Decision(Figure):
+    """Scores against training time in seconds, small. `named` are the rows that matter, the most important first."""
+
+    kind: ClassVar[str] = "decision"
+    axis_x: str
+    axis_y: str
+    points: list[CostPoint]
+    named: list[str]
+
+
 @dataclass(frozen=True)
 class Bar:
     label: str
@@ -142,7 +153,7 @@ class CurvePanel:
 
 @dataclass(frozen=True, kw_only=True)
 class Curves(Figure):
-    """A panel a row, all on one scale."""
+    """A panel a row, all on one scale; none where no row has points enough for a curve, as the caption then says."""
 
     kind: ClassVar[str] = "curves"
     axis_x: str
@@ -151,7 +162,7 @@ class Curves(Figure):
 
     @property
     def joined(self) -> bool:
-        return self.panels[0].joined
+        return bool(self.panels) and self.panels[0].joined
 
 
 # -- a search -----------------------------------------------------------------------------------------
@@ -159,12 +170,13 @@ class Curves(Figure):
 
 @dataclass(frozen=True)
 class GainPoint:
-    """The expected best `y` of so many draws, which cost `x`."""
+    """The expected best `y` of so many draws, which cost `x`; `unit` where other things than draws are counted."""
 
     x: float
     y: float
     span: Span | None
     draws: int
+    unit: str = "draws"
 
 
 @dataclass(frozen=True)
@@ -183,6 +195,13 @@ class Gains(Figure):
     axis_y: str
     log: bool
     panels: list[GainPanel]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Growth(Gains):
+    """Learning curves: the score against the number of training texts, a panel for each way of fine-tuning."""
+
+    kind: ClassVar[str] = "growth"
 
 
 @dataclass(frozen=True)
@@ -213,6 +232,41 @@ class Sensitivity(Figure):
     axis_x: str
     axis_y: str
     panels: list[SensitivityPanel]
+
+
+# -- calibration --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """As many answers as in each other bin, by how sure they were: mean probability `x`, share of right ones `y`."""
+
+    x: float
+    y: float
+    span: Span
+    answers: int
+
+
+@dataclass(frozen=True)
+class ReliabilityPanel:
+    """A row's bins, the least sure first, and its expected calibration error."""
+
+    title: str
+    mark: Mark
+    bins: list[ReliabilityBin]
+    error: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration(Figure):
+    """How sure answers were against how often they were right, in percent: a panel a row. `errors` has the expected
+    calibration error of each row as text."""
+
+    kind: ClassVar[str] = "calibration"
+    axis_x: str
+    axis_y: str
+    panels: list[ReliabilityPanel]
+    errors: Data
 
 
 # -- matrices -----------------------------------------------------------------------------------------

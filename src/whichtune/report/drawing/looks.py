@@ -39,7 +39,10 @@ LOOKS: dict[str, Look] = {
     "cell": {"fill": "--ink", "font-size": "11px"},
     "strong": {"font-weight": "bold"},
     "untested": {"font-style": "italic"},
-    "halo": {"paint-order": "stroke", "stroke": "--paper", "stroke-width": "3", "stroke-linejoin": "round"},
+    "plate": {"fill": "--paper"},
+    "leader": {"stroke": "--soft", "stroke-width": "0.8"},
+    "key-name": {"fill": "--soft", "font-size": "11px"},
+    "small": {"fill-opacity": "0.5"},
     **{f"m-{mark}": {"fill": f"--{mark}", "stroke": "--paper", "stroke-width": "1.2"} for mark in MARKS},
     "m-baseline": {"fill": "--paper", "stroke": "--baseline", "stroke-width": "1.8"},
     "whisker": {"stroke-width": "2", "stroke-linecap": "round", "opacity": "0.75"},
@@ -89,3 +92,8 @@ def look_of(classes: str) -> Look:
 def font_size(classes: str) -> float:
     """Of text with these classes, in pixels."""
     return float(look_of(classes).get("font-size", f"{FONT_SIZE}px").removesuffix("px"))
+
+
+def is_bold(classes: str) -> bool:
+    """Whether text with these classes is."""
+    return look_of(classes).get("font-weight") == "bold"

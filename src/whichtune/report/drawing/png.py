@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import warnings
 from collections.abc import Sequence
@@ -35,14 +36,20 @@ OTHER_FONTS = [
     "Symbola",
 ]
 BEYOND_LATIN_FONT = 0x2E7F  # the last sign before the scripts of East Asia and emoji
-HALO = [(math.cos(a * math.pi / 4), math.sin(a * math.pi / 4)) for a in range(8)]
 
 
 def save_png(canvas: Canvas, path: FilePath) -> None:
     """Write the picture. Raises OSError where it cannot be written."""
+    path.write_bytes(png_bytes(canvas))
+
+
+def png_bytes(canvas: Canvas) -> bytes:
+    """The picture as a PNG file's content."""
     from matplotlib.image import imsave
 
-    imsave(path, Painter(canvas).paint(), format="png", dpi=96 * SCALE, metadata={"Software": "whichtune"})
+    content = io.BytesIO()
+    imsave(content, Painter(canvas).paint(), format="png", dpi=96 * SCALE, metadata={"Software": "whichtune"})
+    return content.getvalue()
 
 
 class Painter:
@@ -132,14 +139,8 @@ class Painter:
         angle = math.radians(shape.turn)
         x = SCALE * (shape.x + dx) - back * math.cos(angle)
         y = SCALE * (shape.y + dy) - back * math.sin(angle)
-        if look.get("paint-order") == "stroke":
-            reach = SCALE * float(look["stroke-width"]) / 2
-            for right, down in HALO:
-                self._write(shape, x + reach * right, y + reach * down, look["stroke"], font)
-        self._write(shape, x, y, look.get("fill", LIGHT["--ink"]), font)
-
-    def _write(self, shape: Text, x: float, y: float, colour: str, font: FontProperties) -> None:
-        self.renderer.draw_text(self._brush(colour, 1.0, 0.0), x, y, shape.text, font, -shape.turn, False)
+        brush = self._brush(look.get("fill", LIGHT["--ink"]), 1.0, 0.0)
+        self.renderer.draw_text(brush, x, y, shape.text, font, -shape.turn, False)
 
     def _font(self, classes: str) -> FontProperties:
         if classes not in self.known:

@@ -1,4 +1,4 @@
-"""Axes: where values lie, where ticks stand, where labels fit. Lengths are pixels."""
+"""Axes: where values lie, and where ticks stand. Lengths are pixels."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 Anchor = Literal["start", "middle", "end"]
-Box = tuple[float, float, float, float]  # left, top, right, bottom
-Spot = tuple[float, float, Anchor]  # of a label's baseline
 
 
 @dataclass(frozen=True)
@@ -74,6 +72,18 @@ def padded_log(values: Iterable[float], share: float = 0.08) -> tuple[float, flo
     return 10.0**low, 10.0**high
 
 
+def score_range(values: Sequence[float], share: float) -> tuple[float, float]:
+    """The range of scores in percent with some room on both sides, little of it beyond 0 and 100."""
+    low, high = padded(values, share, 0.4)
+    return (max(low, -3.0) if min(values) >= 0 else low), (min(high, 103.0) if max(values) <= 100 else high)
+
+
+def score_ticks(scale: Scale, most: int = 6) -> list[float]:
+    """Ticks of an axis of scores; none beyond 0 and 100 where only the room for marks is."""
+    low, high = (0.0 if scale.low >= -3 else scale.low), (100.0 if scale.high <= 103 else scale.high)
+    return [tick for tick in nice_ticks(scale.low, scale.high, most) if low <= tick <= high]
+
+
 def text_units(text: str) -> int:
     """Columns of a text in a fixed-width font: Chinese signs and emoji take two, marks none."""
     return sum(
@@ -93,71 +103,3 @@ def clip(text: str, units: int) -> str:
             break
         kept += sign
     return kept.rstrip() + "…"
-
-
-def place_labels(
-    points: Sequence[tuple[float, float, str]],
-    frame: Box,
-    size: float = 12,
-    radius: float = 7,
-    lines: Sequence[Box] = (),
-) -> list[Spot | None]:
-    """Where each point's label goes, or None where it fits nowhere.
-
-    Greedy, in the order given, so that what matters most comes first. Labels overlap neither one another
-    nor any point, and keep off `lines` where they can.
-    """
-    taken = [_around(x, y, radius) for x, y, _ in points]
-    placed: list[Spot | None] = []
-    for x, y, text in points:
-        others = [box for box in taken if box != _around(x, y, radius)]
-        fitting = [
-            (spot, box)
-            for spot, box in _spots(x, y, text_units(text) * size * 0.58, size, radius)
-            if _inside(box, frame) and not any(_overlap(box, other) for other in others)
-        ]
-        clear = [(spot, box) for spot, box in fitting if not any(_overlap(box, line) for line in lines)]
-        best = next(iter(clear + fitting), None)
-        placed.append(None if best is None else best[0])
-        if best is not None:
-            taken.append(best[1])
-    return placed
-
-
-def _spots(x: float, y: float, width: float, size: float, radius: float) -> list[tuple[Spot, Box]]:
-    """Where a label of this width may go, with what it would cover, from the best place to the worst."""
-    gap = radius + 3
-    near, above, below = gap * 0.7, y - gap * 0.8, y + (gap + size) * 0.8
-    spots: list[Spot] = [
-        (x + gap, y + size * 0.35, "start"),
-        (x - gap, y + size * 0.35, "end"),
-        (x, y - gap, "middle"),
-        (x, y + gap + size * 0.8, "middle"),
-        (x + near, above, "start"),
-        (x + near, below, "start"),
-        (x - near, above, "end"),
-        (x - near, below, "end"),
-    ]
-    before = {"start": 0.0, "middle": width / 2, "end": width}
-    lefts = [at - before[anchor] for at, _, anchor in spots]
-    return [
-        (spot, (left, spot[1] - size * 0.85, left + width, spot[1] + size * 0.25))
-        for spot, left in zip(spots, lefts, strict=True)
-    ]
-
-
-def _around(x: float, y: float, radius: float) -> Box:
-    return x - radius, y - radius, x + radius, y + radius
-
-
-def _inside(box: Box, frame: Box) -> bool:
-    return box[0] >= frame[0] and box[1] >= frame[1] and box[2] <= frame[2] and box[3] <= frame[3]
-
-
-def box_of(a: tuple[float, float], b: tuple[float, float]) -> Box:
-    """What a line from one point to another covers."""
-    return min(a[0], b[0]), min(a[1], b[1]), max(a[0], b[0]), max(a[1], b[1])
-
-
-def _overlap(a: Box, b: Box) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from whichtune.report.drawing.canvas import Canvas, clip_to, width_of
+from whichtune.report.drawing.calibration import calibration_panels
+from whichtune.report.drawing.canvas import Canvas, clip_all, width_of
+from whichtune.report.drawing.costs import decision, scatter
 from whichtune.report.drawing.curves import Panel, curve_panels, gain_panels, sensitivity_panels
+from whichtune.report.drawing.key_list import add_key_list
 from whichtune.report.drawing.kinds import (
     MARKS,
     Bars,
+    Calibration,
     Confusion,
     Curves,
+    Decision,
     Dots,
     Figure,
     Gains,
@@ -21,8 +26,8 @@ from whichtune.report.drawing.kinds import (
     Sensitivity,
     Series,
 )
-from whichtune.report.drawing.matrices import matrix, named_confusion
-from whichtune.report.drawing.scores import bar_panels, dots, scatter
+from whichtune.report.drawing.matrices import class_list, matrix, named_confusion
+from whichtune.report.drawing.scores import bar_panels, dots
 
 EDGE, GAP = 12.0, 22.0  # around a sheet, and between its panels
 TITLE = 22.0  # height of a panel's title
@@ -49,9 +54,11 @@ class Entry:
 
 
 def sheets(figures: Sequence[Figure]) -> list[tuple[str, Canvas]]:
-    """Every figure under its file's name. The first six confusion matrices, of highest score, share one sheet."""
+    """Every figure under its file's name. The first six confusion matrices, of highest score, share one sheet, and
+    curves that no row has points enough for have none."""
     confusions = [figure for figure in figures if isinstance(figure, Confusion)][:MOST_CONFUSIONS]
-    found = [(figure.name, sheet(figure)) for figure in figures if not isinstance(figure, Confusion)]
+    rest = [figure for figure in figures if not isinstance(figure, Confusion)]
+    found = [(figure.name, sheet(figure)) for figure in rest if not isinstance(figure, Curves) or figure.panels]
     return found + ([("confusion", _confusions(confusions))] if confusions else [])
 
 
@@ -61,6 +68,11 @@ def sheet(figure: Figure) -> Canvas:
         return _padded(_with_legend(dots(figure), _marks(row.mark for row in figure.rows)))
     if isinstance(figure, Scatter):
         return _padded(_with_legend(scatter(figure), _marks(point.mark for point in figure.points)))
+    if isinstance(figure, Decision):
+        return _padded(_with_legend(decision(figure), _decision_entries(figure)))
+    if isinstance(figure, Calibration):
+        grid = _grid(calibration_panels(figure), 4, figure.alt, figure.axis_y)
+        return _padded(_with_legend(grid, CALIBRATION_ENTRIES))
     if isinstance(figure, Curves):
         grid = _grid(curve_panels(figure), 4, figure.alt, figure.axis_y)
         return _padded(_with_legend(grid, _curve_entries(figure)))
@@ -91,12 +103,13 @@ def _grid(panels: Sequence[Panel], columns: int, alt: str, axis: str = "") -> Ca
     height = sum(talls) + (TITLE + GAP) * len(lines) - GAP
     canvas = Canvas(left + wide * columns + GAP * (columns - 1), height, alt, panels[0][1].kind)
     if axis:
-        canvas.text(12, height / 2, axis, "axis", "middle", turn=-90)
+        canvas.upright_axis(14, 0, height, axis)
+    titles = clip_all([title for title, _ in panels], wide - 8, "title")
     y = 0.0
-    for line, tall in zip(lines, talls, strict=True):
-        for place, (title, drawn) in enumerate(line):
+    for i, (line, tall) in enumerate(zip(lines, talls, strict=True)):
+        for place, (_, drawn) in enumerate(line):
             x = left + place * (wide + GAP)
-            canvas.text(x + 4, y + 14, clip_to(title, wide - 8), "title")
+            canvas.text(x + 4, y + 14, titles[i * columns + place], "title")
             canvas.put(drawn, x, y + TITLE)
         y += TITLE + tall + GAP
     return canvas
@@ -107,6 +120,7 @@ def _confusions(figures: Sequence[Confusion]) -> Canvas:
     canvas = Canvas(grid.width, grid.height + 22, grid.alt, grid.kind)
     canvas.put(grid, 0, 0)
     canvas.text(grid.width / 2, grid.height + 16, "predicted class", "axis", "middle")
+    add_key_list(canvas, class_list(figures[0]))
     return _padded(canvas)
 
 
@@ -128,6 +142,23 @@ def _stroke(look: str) -> Key:
 
 def _ring(canvas: Canvas, x: float, y: float) -> None:
     canvas.circle(x, y, 4.4, "best-point c-any")
+
+
+def _decision_entries(figure: Decision) -> list[Entry]:
+    named = [point.mark for point in figure.points if point.label in figure.named]
+    others = len(named) < len(figure.points)
+    return _marks(named) + ([Entry(lambda canvas, x, y: canvas.circle(x, y, 2.4, "small"), "other")] if others else [])
+
+
+def _level(look: str) -> Key:
+    return lambda canvas, x, y: canvas.line(x, y - 7, x, y + 7, look)
+
+
+CALIBRATION_ENTRIES = [
+    Entry(lambda canvas, x, y: canvas.circle(x, y, 3.4, "point c-any"), "answers that were about as sure"),
+    Entry(_level("whisker c-any"), "95 % interval"),
+    Entry(_stroke("range"), "as often right as sure"),
+]
 
 
 def _curve_entries(figure: Curves) -> list[Entry]:

@@ -62,8 +62,11 @@ def estimate_run(spec: RunSpec, dataset: Dataset, speed: float) -> Estimate:
     lengths = [len(ids) for ids in encoded.splits["train"].tokens]
     batches = first_epoch(spec, lengths)
     widths = [_width(encoded, lengths, rows) for rows in batches]
+    evaluations = 1 + (spec.epochs * len(encoded.splits["validation"]) / examples_in(encoded))
+    shared = 0.0
     if METHODS[spec.method].closed_form:
         flops, steps = sum(infer(length) for length in lengths), 0
+        shared = flops + reading * evaluations
     else:
         epoch = sum(len(rows) * train(width) for rows, width in zip(batches, widths, strict=True))
         steps = steps_in_total(len(lengths), spec)
@@ -72,9 +75,10 @@ def estimate_run(spec: RunSpec, dataset: Dataset, speed: float) -> Estimate:
             lower = flops_of_length(lambda length: lower_sum(*frozen, length), encoded.context_length)
             padded = [encoded.context_length] * len(lengths) if encoded.padding == "right" else lengths
             flops = with_one_pass(flops, spec, padded, batches, lower)
+            everything = sum(lower(len(ids)) for part in encoded.splits.values() for ids in part.tokens)
+            shared = sum(map(lower, padded)) + everything * evaluations
     heaviest, width = max(zip(batches, widths, strict=True), key=lambda pair: len(pair[0]) * pair[1])
     activations = saved_bytes(classifier, lambda: meta_loss(classifier, width, len(heaviest)))
-    evaluations = 1 + (spec.epochs * len(encoded.splits["validation"]) / examples_in(encoded))
     return estimate_of(
         flops,
         reading * evaluations,
@@ -84,6 +88,7 @@ def estimate_run(spec: RunSpec, dataset: Dataset, speed: float) -> Estimate:
         activations,
         examples_in(encoded),
         by_steps=steps > 0,
+        shared_flops=shared,
     )
 
 

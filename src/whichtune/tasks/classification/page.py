@@ -1,4 +1,5 @@
-"""What reports of classification have of their own: results by class, and where rows disagree. Loads no torch."""
+"""What reports of classification have of their own: results by class, calibration, and where rows disagree. Loads no
+torch."""
 
 from __future__ import annotations
 
@@ -7,9 +8,10 @@ from collections.abc import Sequence
 from whichtune.records.record import AnyMetrics
 from whichtune.records.store import StudyFolder
 from whichtune.report import words
+from whichtune.report.calibration import calibration_figure, calibration_section
 from whichtune.report.classes import classes_section
-from whichtune.report.disagreement import disagreement_section
 from whichtune.report.drawing.kinds import Figure
+from whichtune.report.examples import examples_section
 from whichtune.report.sections import PAGES, TaskPage, duplicates_note
 from whichtune.report.templates import Section
 from whichtune.report.view import View
@@ -25,9 +27,14 @@ def test_notes(view: View, test: AnyMetrics) -> list[str]:
     ]
 
 
+def figures(view: View, folder: StudyFolder) -> list[Figure]:
+    found = calibration_figure(view, folder)
+    return [] if found is None else [found]
+
+
 def sections(view: View, folder: StudyFolder, drawn: Sequence[Figure]) -> list[Section]:
-    found = [classes_section(drawn), disagreement_section(view, folder)]
+    found = [classes_section(drawn), calibration_section(drawn), examples_section(view, folder)]
     return [section for section in found if section is not None]
 
 
-PAGES.register("classification")(TaskPage(test_notes=test_notes, sections=sections))
+PAGES.register("classification")(TaskPage(test_notes=test_notes, figures=figures, sections=sections))

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
     from whichtune.models.heads import Classifier
-    from whichtune.tasks.base import Answerer
 
 
 # Larger batches are slower on a CPU: more of their tokens are padding, and less fits its caches.
@@ -56,28 +55,13 @@ class Scorer(Protocol):
 
 def new_logits(spec: RunSpec, record: RunRecord, folder: Path, texts: list[str]) -> np.ndarray:
     """Logits (n, C) of texts, from a run rebuilt from its spec and from what it saved in `folder`."""
-    return ready_logits(spec, record, folder)(texts)
+    return loaded_run(spec, record, folder)(texts)
 
 
-def ready_table(spec: RunSpec, record: RunRecord, folder: Path) -> Answerer:
-    """A saved run, loaded: texts to a table of them, the predicted class names and a probability for each class."""
-    score = ready_logits(spec, record, folder)
-
-    def answer(texts: list[str], first: int = 0) -> pd.DataFrame:
-        import pandas as pd
-
-        logits = score(texts, first)
-        shares = softmax(logits, axis=1)
-        columns = {f"probability of {name}": shares[:, i] for i, name in enumerate(record.labels)}
-        return pd.DataFrame({"text": texts, "prediction": [record.labels[i] for i in logits.argmax(axis=1)], **columns})
-
-    return answer
-
-
-def ready_logits(spec: RunSpec, record: RunRecord, folder: Path) -> Scorer:
-    """What gives the logits of a run that is rebuilt from its spec and from what it saved in `folder`."""
+def loaded_run(spec: RunSpec, record: RunRecord, folder: Path) -> Scorer:
+    """The run rebuilt, once for however many texts."""
     if record.role is Role.BASELINE:
-        return _baseline(spec, record, folder)
+        return _loaded_baseline(spec, record, folder)
     classifier, tokenizer = build_classifier(spec, len(record.labels))
     load_trained_state(classifier, folder / "weights.safetensors")
     classifier.to(spec.device).eval()
@@ -93,7 +77,7 @@ def ready_logits(spec: RunSpec, record: RunRecord, folder: Path) -> Scorer:
     return score
 
 
-def _baseline(spec: RunSpec, record: RunRecord, folder: Path) -> Scorer:
+def _loaded_baseline(spec: RunSpec, record: RunRecord, folder: Path) -> Scorer:
     fitted = fitted_baseline(record.method).load(folder)
     classes = fitted_classes(spec, record.labels)
 

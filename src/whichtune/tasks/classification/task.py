@@ -9,9 +9,10 @@ from whichtune.data.sources import LABELLED
 from whichtune.data.truncation import KEPT_WORDS
 from whichtune.errors import SettingError
 from whichtune.records.record import Metrics, MetricsBySplit
+from whichtune.study.data_settings import DataSettings
 from whichtune.study.roles import Role
-from whichtune.study.spec import DataSettings, RunSpec, Settings
-from whichtune.tasks.base import Answerer, FittedBaseline, Judged, Task, register
+from whichtune.study.spec import RunSpec, Settings
+from whichtune.tasks.base import Answering, FittedBaseline, Judged, Task, register
 from whichtune.tasks.classification.model import build_classifier, encode_for
 from whichtune.wording import plural
 
@@ -168,16 +169,25 @@ class Classification(Task["Dataset", "Classifier", "Encoded", "Forward"]):
 
     def predict(self, spec: RunSpec, record: RunRecord, folder: Path, texts: list[str]) -> pd.DataFrame:
         """The texts, the predicted class names, and a probability for each class."""
-        from whichtune.tasks.classification.predict import ready_table
+        return self.loaded(spec, record, folder)(texts)
 
-        return ready_table(spec, record, folder)(texts)
+    def loaded(self, spec: RunSpec, record: RunRecord, folder: Path) -> Answering:
+        import pandas as pd
+        from scipy.special import softmax
 
-    def ready(self, spec: RunSpec, record: RunRecord, folder: Path) -> Answerer:
-        from whichtune.tasks.classification.predict import ready_table
+        from whichtune.tasks.classification.predict import loaded_run
 
-        if type(self).predict is not Classification.predict:
-            return super().ready(spec, record, folder)  # a task of this kind that predicts in its own way
-        return ready_table(spec, record, folder)
+        logits_of = loaded_run(spec, record, folder)
+
+        def answer(texts: list[str], first: int = 0, /) -> pd.DataFrame:
+            logits = logits_of(texts, first)
+            shares = softmax(logits, axis=1)
+            table = pd.DataFrame({"text": texts, "prediction": [record.labels[i] for i in logits.argmax(axis=1)]})
+            for i, name in enumerate(record.labels):
+                table[f"probability of {name}"] = shares[:, i]
+            return table
+
+        return answer
 
     def gives_again(self, spec: RunSpec, record: RunRecord, again: pd.DataFrame, recorded: pd.DataFrame) -> bool:
         """By every class's probability; by the names alone where a task of this kind gives none."""

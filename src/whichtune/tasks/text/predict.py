@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from whichtune.data.pair_encoding import Room
@@ -14,16 +15,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def ready_writer(spec: RunSpec, room: Room, weights: Path) -> Callable[[list[str]], list[str]]:
-    """A loaded run that writes a text for each. Its record says that the context was shared out as `room`."""
+def loaded_writer(spec: RunSpec, room: Room, weights: Path) -> Callable[[list[str]], list[str]]:
+    """What writes a text for each text: a run whose record says that the context was shared out as `room`, loaded once
+    for however many texts."""
     model, tokenizer = build_language_model(spec)
     load_trained_state(model, weights)
     model.to(spec.device)
     encoder = encoder_of(spec, tokenizer)
-    writing = writing_of(spec, room, tokenizer)
 
     def write(texts: list[str]) -> list[str]:
         prompts = [encoder.prompt(encoder.cut(ids, room.source), room.prompt) for ids in encoder.sources(texts)]
-        return decode(tokenizer, write_texts(spec, model, prompts, writing))
+        return decode(tokenizer, write_texts(spec, model, prompts, writing_of(spec, room, tokenizer)))
 
     return write

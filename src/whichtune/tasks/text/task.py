@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from whichtune.data.sources import PAIRED
 from whichtune.errors import SettingError, StoreError
+from whichtune.study.data_settings import DataSettings
 from whichtune.study.roles import Role
-from whichtune.study.spec import DataSettings, RunSpec
+from whichtune.study.spec import RunSpec
 from whichtune.study.spec import Settings as RunSettings
-from whichtune.tasks.base import Answerer, FittedBaseline, Judged, Task, register
+from whichtune.tasks.base import Answering, FittedBaseline, Judged, Task, register
 from whichtune.tasks.text.answers import ExtractiveBaseline, SplitAnswers, extract, judge_texts
 from whichtune.tasks.text.model import (
     build_language_model,
@@ -186,12 +187,13 @@ class TextToText(Task["PairDataset", "LanguageModel", "EncodedPairs", "TextForwa
 
     def predict(self, spec: RunSpec, record: RunRecord, folder: Path, texts: list[str]) -> pd.DataFrame:
         """The texts, and what is written for each."""
-        return _ready(spec, record, folder)(texts)
+        return self.loaded(spec, record, folder)(texts)
 
-    def ready(self, spec: RunSpec, record: RunRecord, folder: Path) -> Answerer:
-        if type(self).predict is not TextToText.predict:
-            return super().ready(spec, record, folder)  # a task of this kind that predicts in its own way
-        return _ready(spec, record, folder)
+    def loaded(self, spec: RunSpec, record: RunRecord, folder: Path) -> Answering:
+        import pandas as pd
+
+        write = _loaded(spec, record, folder)
+        return lambda texts, first=0, /: pd.DataFrame({"text": texts, "prediction": write(texts)})
 
     def gives_again(self, spec: RunSpec, record: RunRecord, again: pd.DataFrame, recorded: pd.DataFrame) -> bool:
         """Text by text, a few apart: rounding may tip a token, and all that follows. What is drawn is not compared:
@@ -211,24 +213,13 @@ class Summarisation(TextToText):
     default_baselines = ("lead_1", "lead_3", "untuned")
 
 
-def _ready(spec: RunSpec, record: RunRecord, folder: Path) -> Answerer:
-    """A saved run that answers to each text."""
-    from functools import partial
-
-    write: Callable[[list[str]], list[str]]
+def _loaded(spec: RunSpec, record: RunRecord, folder: Path) -> Callable[[list[str]], list[str]]:
+    """What answers each text as a saved run does."""
     if record.role is Role.BASELINE:
-        write = partial(extract, spec)
-    else:
-        from whichtune.data.pair_encoding import Room
-        from whichtune.tasks.text.predict import ready_writer
+        return lambda texts: extract(spec, texts)
+    from whichtune.data.pair_encoding import Room
+    from whichtune.tasks.text.predict import loaded_writer
 
-        if record.room is None:
-            raise StoreError(f"The record of '{record.label}' does not say how its context was shared: make it again.")
-        write = ready_writer(spec, Room.of(record.room), folder / "weights.safetensors")
-
-    def answer(texts: list[str], first: int = 0) -> pd.DataFrame:
-        import pandas as pd
-
-        return pd.DataFrame({"text": texts, "prediction": write(texts)})
-
-    return answer
+    if record.room is None:
+        raise StoreError(f"The record of '{record.label}' does not say how its context was shared: make it again.")
+    return loaded_writer(spec, Room.of(record.room), folder / "weights.safetensors")

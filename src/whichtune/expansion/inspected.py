@@ -1,0 +1,34 @@
+"""What is known of a study's models before any of them is loaded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from whichtune.errors import ModelError
+from whichtune.expansion.expand import ModelKey, model_keys
+from whichtune.study.spec import Study
+from whichtune.tasks import task_of
+
+if TYPE_CHECKING:
+    from whichtune.models.loading import ModelInfo
+
+
+def inspect_models(study: Study, lenient: bool) -> dict[ModelKey, ModelInfo | str]:
+    """Each model that the lines need; with `lenient` the reason stands where one cannot be had."""
+    """What is known of each model that the study's lines need; no weights are looked for in vain."""
+    keys = model_keys(study)
+    if not keys:
+        return {}
+    from whichtune.models.loading import examined, inspect_model
+
+    own_head = task_of(study).own_head
+    found: dict[ModelKey, ModelInfo | str] = {}
+    for key in keys:
+        try:
+            info = inspect_model(key.model, key.revision, key.weights, study.remote_code)
+            found[key] = examined(info, key.weights, study.remote_code, own_head)
+        except ModelError as error:
+            if not lenient:
+                raise
+            found[key] = str(error)
+    return found

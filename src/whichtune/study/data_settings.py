@@ -1,0 +1,73 @@
+"""Where a study's examples come from and how they are split."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from whichtune.study.frozen import Frozen
+from whichtune.study.identity import later_defaults
+
+
+class DataSettings(Frozen):
+    """Where the examples come from and how they are split."""
+
+    source: str = Field(
+        "messages",
+        description="a file (CSV, TSV, JSONL, Parquet, also .gz), a folder of train/validation/test files, a "
+        "named set, NAME=FILE (a named set from a local copy), or a dataset id of the Hugging Face Hub "
+        "(ID:CONFIGURATION where it has several)",
+    )
+    revision: str | None = Field(None, description="revision of a Hub dataset")
+    text_column: str | None = Field(None, description="column of the texts; default: the first usual name")
+    label_column: str | None = Field(None, description="column of the labels; default: the first usual name")
+    target_column: str | None = Field(
+        None, description="column of the target texts (text_to_text, summarisation); default: the first usual name"
+    )
+    separator: str | None = Field(
+        None,
+        description="what stands between the columns of a CSV or TSV file, one character or `tab`; null: as the file's "
+        "name says, or what its header is separated by",
+    )
+    split: Literal["auto", "given", "stratified", "reference"] = Field(
+        "auto",
+        description="`given` keeps the source's own splits, `stratified` draws them (class shares kept where there "
+        "are classes), `reference` is the balanced "
+        "70/10/20 split of the published SMS study; `auto`: given if there are splits, a named set's own rule, "
+        "else stratified",
+    )
+    split_column: str | None = Field(None, description="column that names each row's split")
+    split_seed: int = Field(0, ge=0, description="seed of the stratified split; never changed by `--seeds`")
+    validation_fraction: float = Field(0.1, gt=0, lt=1, description="share of the rows for validation")
+    test_fraction: float = Field(0.2, gt=0, lt=1, description="share of the rows for test")
+    train_limit: int | None = Field(None, ge=2, description="use only so many training examples, class shares kept")
+    train_size: int | None = Field(
+        None,
+        ge=2,
+        description="train on so many examples, the first of an order drawn once with the classes' shares kept, so "
+        "that a smaller number is part of every larger one; test and validation stay as they are",
+    )
+    validation_limit: int | None = Field(None, ge=2, description="use only so many validation examples")
+    test_limit: int | None = Field(None, ge=2, description="the same for test")
+    duplicates: Literal["keep", "drop"] = Field(
+        "keep", description="`drop` leaves out validation and test texts that stand verbatim in train"
+    )
+
+    @field_validator("separator")
+    @classmethod
+    def _one_character(cls, value: str | None) -> str | None:
+        value = {"tab": "\t", "\\t": "\t"}.get(value, value) if value else value
+        if value is not None and (len(value) != 1 or value in '"\r\n' or value.isalnum()):
+            raise ValueError("must be one character that is no letter, digit or quote, such as ';', or tab")
+        return value
+
+    @model_validator(mode="after")
+    def _leaves_training_data(self) -> DataSettings:
+        if self.validation_fraction + self.test_fraction >= 1:
+            raise ValueError("validation_fraction and test_fraction leave nothing to train on")
+        return self
+
+
+# The same of where the examples come from.
+ADDED_DATA_SETTINGS = later_defaults("data", DataSettings)

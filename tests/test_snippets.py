@@ -1,0 +1,94 @@
+"""Every block of Python in README and docs runs, page by page and in order, in a folder with a few small files.
+
+A block that cannot run here says so above itself: `<!-- not run: needs the network -->`, or a GPU.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from whichtune import compare
+from whichtune.registry import REGISTRIES
+
+ROOT = Path(__file__).parents[1]
+BLOCK = re.compile(r"^(?:<!-- not run: (?P<why>.*?) -->\n)?```python\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+REASONS = ("needs the network", "needs a GPU")
+
+
+@dataclass(frozen=True)
+class Block:
+    page: Path
+    line: int
+    code: str
+    why_not: str | None
+
+
+def blocks_of(page: Path) -> list[Block]:
+    text = page.read_text(encoding="utf-8")
+    return [
+        Block(page, text.count("\n", 0, found.start("code")), found["code"], found["why"])
+        for found in BLOCK.finditer(text)
+    ]
+
+
+PAGES = [page for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))] if blocks_of(page)]
+
+
+def run(blocks: list[Block]) -> dict[str, object]:
+    """One after another, as one program; a fault names the page and its line."""
+    names: dict[str, object] = {"__name__": "snippet"}
+    for block in blocks:
+        if block.why_not is None:
+            place = f"{block.page.relative_to(ROOT) if block.page.is_relative_to(ROOT) else block.page.name}"
+            exec(compile("\n" * block.line + block.code, place, "exec"), names)
+    return names
+
+
+@pytest.fixture
+def folder(mail: Path, tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """What the pages speak of: reviews, a model that `save_pretrained` wrote, a finished study."""
+    monkeypatch.chdir(tmp_path)
+    frame = pd.read_csv(mail)
+    frame.rename(columns={"text": "review", "label": "stars"}).to_csv("reviews.csv", index=False)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "distilbert").symlink_to(tiny_bert)
+    compare(name="study", data=mail, methods=["majority", "tfidf_word"], threads=1)
+    with ExitStack() as stack:
+        for registry in REGISTRIES:
+            stack.enter_context(registry.restored())
+        yield tmp_path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_python_of_a_page_runs(page: Path, folder: Path) -> None:
+    run(blocks_of(page))
+
+
+def test_what_does_not_run_says_why() -> None:
+    found = [block for page in PAGES for block in blocks_of(page)]
+    assert len(found) >= 12
+    assert {block.why_not for block in found} <= {None, *REASONS}
+    fences = sum(page.read_text(encoding="utf-8").count("```python") for page in PAGES)
+    assert len(found) == fences  # none is overlooked
+
+
+def test_a_broken_block_fails_at_its_line(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# Page\n\n```python\na = 1\n```\n\n<!-- not run: needs the network -->\n```python\n1 / 0\n```\n\n"
+        "```python\nb = a + 1\nb / 0\n```\n",
+        encoding="utf-8",
+    )
+    blocks = blocks_of(page)
+    assert [block.why_not for block in blocks] == [None, "needs the network", None]
+    assert run(blocks[:2])["a"] == 1
+    with pytest.raises(ZeroDivisionError) as found:
+        run(blocks)
+    assert (str(found.traceback[-1].path), found.traceback[-1].lineno + 1) == ("page.md", 14)
