@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 
 def inspect_models(study: Study, lenient: bool) -> dict[ModelKey, ModelInfo | str]:
-    """Each model that the lines need; with `lenient` the reason stands where one cannot be had."""
     """What is known of each model that the study's lines need; no weights are looked for in vain."""
     keys = model_keys(study)
     if not keys:
