@@ -144,9 +144,9 @@ def main() -> None:
     text = (
         "# Evidence: learning curves\n\n"
         f"Made by `python benchmarks/simulate_learning.py --studies {arguments.studies}`, studies of each truth.\n"
-        "Coverage of 95 % intervals (their mean width in points, of the last column in texts). Three methods, three seeds\n"
-        "with an SD of 1 point. The training texts are one nested draw, as in a study: that another draw would give another\n"
-        "curve is in none of these intervals.\n\n" + "\n".join(table) + "\n"
+        "Coverage of 95 % intervals (their mean width in points, of the last column in texts). Three methods, three\n"
+        "seeds with an SD of 1 point. The training texts are one nested draw, as in a study: that another draw would\n"
+        "give another curve is in none of these intervals.\n\n" + "\n".join(table) + "\n"
     )
     (arguments.out / "evidence-learning.md").write_text(text, encoding="utf-8")
     print(text)

@@ -76,15 +76,15 @@ def diff(
 
 
 def history(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder with studies in it.")] = Path(),
+    place: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder with studies in it.")] = Path(),
 ) -> None:
     """List the studies of a folder by when they were made: data, model, recommended row and its score."""
     from whichtune.errors import StoreError
     from whichtune.report.history import studies_in
 
-    found = studies_in(folder)
+    found = studies_in(place)
     if not found:
-        raise StoreError(f"There is no study in '{folder}': name a folder that holds studies' folders.")
+        raise StoreError(f"There is no study in '{place}': name a folder that holds studies' folders.")
     for line in found:
         say(line)
 
