@@ -156,4 +156,5 @@ def overtaking(first: Law, second: Law, low: int, high: int) -> Overtaking:
         return Overtaking(chance, None)
     last_behind = GRID - 1 - np.argmin(ahead[:, ::-1], axis=1)  # the last place at which it is not ahead
     at = Span.of(grid[last_behind][crosses])
-    return Overtaking(chance, at if at.high < grid[-2] else None)  # at the very end it is hardly seen to be ahead
+    inside = grid[1] < at.low and at.high < grid[-2]  # at either end one of the two is hardly seen to lead
+    return Overtaking(chance, at if inside else None)
