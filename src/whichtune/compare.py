@@ -122,6 +122,8 @@ def compare(
                 "Data that a program holds are kept in the study's folder, which a study without texts may not hold: "
                 "give them as a file, or keep texts."
             )
+        if replace and (place / "study.json").is_file():
+            move_aside(place)  # before its data are written there
         asked = at_place(asked, given, place)
     with ExitStack() as stack:
         tell = on_event or _nobody

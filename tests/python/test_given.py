@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from whichtune import Result, compare, load_study
+from whichtune import Result, compare, load_study, open_study
 from whichtune.data.memory import given_data
 from whichtune.data.read import read_source
 from whichtune.errors import DataError, SettingError, StoreError, StudyFileError, UnknownNameError
@@ -81,7 +81,7 @@ def test_a_study_with_keywords_is_else_the_same(name: str) -> None:
 
 
 def test_no_methods_are_the_demos() -> None:
-    assert (asked().name, asked({}).name) == ("demo", "study")
+    assert "name" not in asked().model_fields_set  # it is called after its data and model
     assert len(asked().runs) > 5
     assert asked(data="a.csv").runs == asked().runs
     written = asked(task="summarisation", data="a.csv")
@@ -231,8 +231,12 @@ def test_a_study_of_data_at_hand_resumes_by_their_content(messages: pd.DataFrame
     same = again(pairs)
     assert same.started == 0
     assert same.summary.to_json()["runs"] == first.summary.to_json()["runs"]
-    other = again(pairs[:-1])
+    with pytest.raises(StoreError, match="holds another study"):
+        again(pairs[:-1])
+    assert len(list((tmp_path / "s" / "data").iterdir())) == 1
+    other = compare(data=pairs[:-1], methods=["tfidf_word"], out=tmp_path / "s", threads=1, replace=True)
     assert other.started == 1
     assert other.runs[0].fingerprints["data"] != first.runs[0].fingerprints["data"]
-    assert len(list((tmp_path / "s" / "data").iterdir())) == 2
-    assert len(read_source(first.summary.study.data).tables["all"]) == len(messages)
+    assert len(list((tmp_path / "s.replaced-1" / "data").iterdir())) == 1
+    assert open_study(tmp_path / "s.replaced-1").summary.to_json()["runs"] == first.summary.to_json()["runs"]
+    assert len(read_source(other.summary.study.data).tables["all"]) == len(messages) - 1

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.special import softmax
 
@@ -77,8 +79,13 @@ def test_the_script_reads_what_was_predicted(tmp_path, classes):
         assert np.abs(found.of_truth(number) - 100 * shares[every, table["label"]]).max() <= 0.51
 
 
-def test_runs_without_probabilities_say_so(made):
-    found = Carried(page(made("ordinary")))
+def test_runs_without_probabilities_say_so(made, tmp_path):
+    """As those of an earlier version, which kept no logits."""
+    folder = StudyFolder(shutil.copytree(made("ordinary").path, tmp_path / "s"))
+    for file in folder.path.glob("runs/*/predictions.parquet"):
+        pd.read_parquet(file).assign(logits=None).to_parquet(file)
+    write_report(folder, figures=False)
+    found = Carried(page(folder))
     assert set(found.confidence(0)) == {255}
     assert set(found.of_truth(0)) == {255}
 
