@@ -21,7 +21,7 @@ from whichtune.executors.base import Executor, ExecutorOptions, executor_of
 from whichtune.expansion.expand import Expansion, ModelKey, check_names, expand, model_keys, with_baselines
 from whichtune.expansion.resumed import first_seeds, resumed
 from whichtune.expansion.rounds import Rounds, with_all_seeds
-from whichtune.metrics import METRICS
+from whichtune.handover.keep import BestKeeper
 from whichtune.plugins import load_plugin, refuse_in_run_process
 from whichtune.records.events import Event, Listener
 from whichtune.records.record import RunRecord, RunStatus
@@ -80,8 +80,9 @@ def compare(
     """Run what the study's folder does not hold yet, then write its summary and its report.
 
     `out` defaults to `whichtune-<name>` in the working directory. `save` keeps the trained weights of no run, of
-    the run that is best on validation, or of all. `cache_limit` is the bytes that states of frozen blocks may
-    take on disk; None: a quarter of what is free. `jobs` runs are made at a time (None: as the study says).
+    the best seed of each row (large ones of the recommended row and of the best run alone, see `handover.keep`), or of
+    all. `cache_limit` is the bytes that states of frozen blocks may take on disk; None: a quarter of what is free.
+    `jobs` runs are made at a time (None: as the study says).
     `executor` makes them: an `executors.base.Executor`, or a registered one by its name; None: this machine. With
     `lenient`, runs whose model cannot be had are failed rows instead of an error, and several lines may mean the
     same run. `figures` writes those of the report as PNG and SVG, too. `command` is kept in study.json, for the
@@ -123,6 +124,8 @@ def compare(
         finally:  # after Ctrl-C too: what is complete is worth a table
             summary = write_summary(folder, rounds.expansion, command, search)
             folder.write_json("study.json", summary.study.model_dump(mode="json"))
+            if save == "best":
+                _keeper(rounds.expansion, folder).settle(summary.verdict.recommended if summary.verdict else None)
             write_report(folder, figures)
     return Result(folder.path, summary, started)
 
@@ -143,7 +146,7 @@ def _make_runs(expansion: Expansion, folder: StudyFolder, executor: Executor, sa
             "baselines": [spec.label for spec in expansion.specs if spec.role is Role.BASELINE],
         }
     )
-    keeper = _BestKeeper(folder, expansion) if save == "best" else None
+    keeper = _keeper(expansion, folder) if save == "best" else None
 
     def listen(event: Event) -> None:
         if keeper is not None and event["event"] == "end":
@@ -151,6 +154,10 @@ def _make_runs(expansion: Expansion, folder: StudyFolder, executor: Executor, sa
         tell(event)
 
     return executor.execute(_record_missing(folder, expansion), folder, save != "none", listen)
+
+
+def _keeper(expansion: Expansion, folder: StudyFolder) -> BestKeeper:
+    return BestKeeper(folder, expansion.specs, expansion.primary_metric)
 
 
 def _next_round(expansion: Expansion, folder: StudyFolder, tell: Listener) -> Sequence[str]:
@@ -321,27 +328,3 @@ def _forget_unsaved(folder: StudyFolder, specs: list[RunSpec]) -> None:
     for spec in specs:
         if folder.is_complete(spec.run_id) and not folder.weight_files(spec.run_id):
             folder.discard(spec.run_id)
-
-
-class _BestKeeper:
-    """Deletes saved weights of all runs but the best on validation by the primary metric (then the loss)."""
-
-    def __init__(self, folder: StudyFolder, expansion: Expansion) -> None:
-        self.folder, self.metric = folder, expansion.primary_metric
-        self.sign = 1.0 if METRICS[self.metric].higher_is_better else -1.0
-        self.ids = [spec.run_id for spec in expansion.specs if spec.role is not Role.BASELINE]
-
-    def keep(self) -> None:
-        scored = []
-        for run_id in self.ids:
-            record = self.folder.read_run(run_id)
-            if record is None or record.metrics.validation is None or not self.folder.weight_files(run_id):
-                continue
-            figures = record.metrics.validation
-            score = figures.value(self.metric)
-            rank = float("-inf") if score is None else self.sign * score
-            scored.append((rank, -(figures.loss or 0.0), run_id))
-        scored.sort()
-        for _, _, run_id in scored[:-1]:
-            for file in self.folder.weight_files(run_id):
-                file.unlink()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from whichtune.cli import choices, published
+from whichtune.cli import choices, handover, published
 from whichtune.cli.arguments import load_plugins
 from whichtune.cli.asked import check_folder, is_parser_error, parse_bytes, parser_sentence
 from whichtune.cli.dry_run import print_dry_run
@@ -384,6 +384,7 @@ def main() -> None:
 
 
 published.add_to(app)
+handover.add_to(app)
 
 if __name__ == "__main__":
     main()

@@ -32,7 +32,10 @@ Decide = Annotated[
 MaxSeeds = Annotated[int | None, typer.Option(min=2, help="Most seeds of a row with --decide [default: 10].")]
 Budget = Annotated[str | None, typer.Option(help="Time that all runs may take with --decide, as 20min.")]
 
-Save = Annotated[str, typer.Option(help="Trained weights to keep: none, best or all.")]
+Save = Annotated[
+    str,
+    typer.Option(help="Trained weights to keep: none, best (the recommended row, and small ones of each), or all."),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the runs with predicted cost; run none.")]
 Out = Annotated[Path | None, typer.Option(help="The study's folder [default: whichtune-NAME].")]
 Threads = Annotated[
