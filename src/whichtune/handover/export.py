@@ -84,9 +84,14 @@ def export_row(
                 f"The run '{chosen.record.label}' was made with Python code of its model '{spec.model}': if you trust "
                 "that code, let it run with --remote-code."
             )
+        is_baseline = chosen.record.role is Role.BASELINE
+        if is_baseline:
+            _check_baseline(chosen.record, wanted)
+        elif not study.weight_files(chosen.record.run_id):
+            _rehearse(chosen.record, place, wanted)
         with weights_of(study, chosen.record, tell, threads) as weights:
             known = texts_for(study, chosen.record, texts)
-            make = _export_baseline if chosen.record.role is Role.BASELINE else _export_model
+            make = _export_baseline if is_baseline else _export_model
             written = make(chosen, weights, place, wanted, known)
     return replace(written, folder=Path(out).expanduser())
 
@@ -137,29 +142,38 @@ def _export_model(chosen: Chosen, weights: Path, place: Path, wanted: tuple[str,
 
     trained = load_trained(chosen.record, weights)
     known, notes = _short_texts(trained, known)
-    reasons: list[str] = []
-
-    def attempt(name: str) -> tuple[Form, Answered]:
-        """Raises NotExactError for a form that computes another function."""
-        _empty(place)
-        form = _writer(name, sequences_only=len(wanted) > 1)(trained, place)
-        save_tokenizer(trained, place)
-        if trained.is_classifier:
-            return form, ask_classes(chosen.record, weights, place, form, known, trained.context_length)
+    form, reasons = _write_first_exact(trained, place, wanted)
+    save_tokenizer(trained, place)
+    if trained.is_classifier:
+        answered = ask_classes(chosen.record, weights, place, form, known, trained.context_length)
+    else:
         _save_writing(trained, place)
-        return form, ask_words(trained, weights, place, form, known)
-
-    for name in wanted:
-        try:
-            form, answered = attempt(name)
-            break
-        except NotExactError as error:
-            reasons.append(f"not {name}, because {error.reason}")
-            if name == wanted[-1]:
-                raise ExportError(_refusal(chosen.record, name, error, len(wanted) > 1)) from error
+        answered = ask_words(trained, weights, place, form, known)
     if (sentence := cut_in_the_middle(trained, known.texts)) is not None:
         notes = [sentence, *notes]
     return _finish(chosen, place, trained, form, answered, reasons, notes)
+
+
+def _rehearse(record: RunRecord, place: Path, wanted: tuple[str, ...]) -> None:
+    """Raise ExportError for a form that the row cannot have, by its untrained model, before hours are spent on it."""
+    from whichtune.handover.trained import load_trained
+
+    _write_first_exact(load_trained(record, None), place, wanted)
+    _empty(place)
+
+
+def _write_first_exact(trained: Trained, place: Path, wanted: tuple[str, ...]) -> tuple[Form, list[str]]:
+    """Write the first form that computes what the row does, and why those before it do not. Raises ExportError where
+    none does."""
+    reasons: list[str] = []
+    for name in wanted:
+        _empty(place)
+        try:
+            return _writer(name, sequences_only=len(wanted) > 1)(trained, place), reasons
+        except NotExactError as error:
+            reasons.append(f"not {name}, because {error.reason}")
+            last = error
+    raise ExportError(_refusal(trained.record, wanted[-1], last, len(wanted) > 1)) from last
 
 
 def _writer(name: str, sequences_only: bool) -> Callable[[Trained, Path], Form]:
@@ -216,19 +230,23 @@ def _empty(place: Path) -> None:
 # -- baselines ---------------------------------------------------------------------------------------
 
 
+def _check_baseline(record: RunRecord, wanted: tuple[str, ...]) -> None:
+    from whichtune.handover.word_graphs import why_no_graph
+
+    if (reason := why_no_graph(record.method)) is not None:
+        raise ExportError(f"{named(record)} cannot be exported: {reason}.")
+    if "onnx" not in wanted:
+        raise ExportError(
+            f"{named(record)} cannot be exported as {wanted[0]}: it has no language model; use --format onnx."
+        )
+
+
 def _export_baseline(chosen: Chosen, weights: Path, place: Path, wanted: tuple[str, ...], known: Texts) -> Exported:
     from whichtune.handover.answered import ask_classes
     from whichtune.handover.word_graphs import write_word_graph
 
     record = chosen.record
-    if "onnx" not in wanted:
-        raise ExportError(
-            f"{named(record)} cannot be exported as {wanted[0]}: it has no language model; use --format onnx."
-        )
-    try:
-        form = write_word_graph(spec_of(record), record, weights, place)
-    except NotExactError as error:
-        raise ExportError(f"{named(record)} cannot be exported: {error.reason}.") from error
+    form = write_word_graph(spec_of(record), record, weights, place)
     answered = ask_classes(record, weights, place, form, known, 0, kind="texts")
     reasons = ["it has no language model"] if len(wanted) > 1 else []
     return _finish(chosen, place, None, form, answered, reasons, [])

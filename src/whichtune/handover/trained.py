@@ -76,9 +76,12 @@ class Trained:
         return snapshot or self.spec.revision
 
 
-def load_trained(record: RunRecord, folder: Path) -> Trained:
-    """A completed run's model from what it saved in `folder`. Raises ModelError where the pretrained model is gone or
-    another, StoreError for weights that do not fit, ExportError for a task whose models are of another kind."""
+def load_trained(record: RunRecord, folder: Path | None) -> Trained:
+    """A completed run's model from what it saved in `folder`; None: as the run began.
+
+    Raises ModelError where the pretrained model is gone or another, StoreError for weights that do not fit, ExportError
+    for a task whose models are of another kind.
+    """
     spec = spec_of(record)
     model, tokenizer = task_of(spec).build(spec, _NoTexts(list(record.labels)))
     if not isinstance(model, (Classifier, LanguageModel)):
@@ -86,7 +89,8 @@ def load_trained(record: RunRecord, folder: Path) -> Trained:
             f"'{record.label}' is of the task {spec.task}, whose models have a form of their own: classifiers and "
             "models that write texts can be exported."
         )
-    load_trained_state(model, folder / "weights.safetensors")
+    if folder is not None:
+        load_trained_state(model, folder / "weights.safetensors")
     model.eval().requires_grad_(False)
     path = locate(spec.model, spec.revision, spec.weights)
     limit = record.context_length or max_length_of(model.backbone.config)

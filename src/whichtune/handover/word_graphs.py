@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from whichtune.errors import ExportError
-from whichtune.handover.families import NotExactError
 from whichtune.handover.forms import Form
 from whichtune.handover.graphs import GRAPH, OUTPUTS, name_classes, need_onnx
 from whichtune.records.record import RunRecord
@@ -30,11 +29,9 @@ WORDS = r"[\p{L}\p{N}_]{2,}"  # what Python's \w\w+ is, in the words of the grap
 
 
 def write_word_graph(spec: RunSpec, record: RunRecord, place: Path, folder: Path) -> Form:
-    """Write `model.onnx` of a fitted baseline. Raises NotExactError for one whose features no operator computes."""
+    """Write `model.onnx` of a fitted baseline that `why_no_graph` has nothing against."""
     from whichtune.baselines import fitted_baseline
 
-    if record.method != "tfidf_word":
-        raise NotExactError(_why_not(record.method), None)
     onnx = need_onnx()
     fitted = cast("FittedTfidf", fitted_baseline(record.method).load(place))
     weight, bias = _of_all_classes(spec, record, fitted)
@@ -46,7 +43,10 @@ def write_word_graph(spec: RunSpec, record: RunRecord, place: Path, folder: Path
     return Form("onnx", "onnxruntime.InferenceSession", opset=OPSET)
 
 
-def _why_not(method: str) -> str:
+def why_no_graph(method: str) -> str | None:
+    """Why a baseline cannot be a graph, as the end of a sentence; None where it can."""
+    if method == "tfidf_word":
+        return None
     if method == "tfidf_char":
         return "it counts character n-grams within words (char_wb), for which ONNX has no operator"
     return f"{method} has no trained weights that another program could load"

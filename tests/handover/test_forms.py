@@ -1,0 +1,126 @@
+"""An exported row gives its recorded predictions where whichtune is not: every method, three families, every form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.special import softmax
+
+from handover.conftest import FAMILIES, Study, load_plainly, methods_of, recorded
+from whichtune.errors import ExportError
+from whichtune.handover.export import FormName, export_row
+from whichtune.handover.selftest import run_selftest
+
+# Rows that a form cannot have, by what the refusal must say.
+NO_ADAPTER = "has no adapter"
+POOLER = r"bert\.pooler\.dense"
+NO_BIAS = "LlamaForSequenceClassification's has none"
+VIRTUAL = "virtual tokens"
+
+
+def refused(family: str, method: str, form: str) -> str | None:
+    """What the refusal of a row in a form says; None for one that can be had."""
+    prompted = method in ("soft_prompt", "prefix_tuning")
+    if form == "peft":
+        return None if prompted or method == "lora" else NO_ADAPTER
+    if form == "transformers":
+        return VIRTUAL if prompted else {"bert": POOLER, "llama": NO_BIAS}.get(family)
+    return None
+
+
+def exported(study_of: Study, family: str, cases: list[tuple[str, FormName]], out: Path) -> dict[Path, str]:
+    """The folders that could be had, each with its row; those that cannot are refused with their reason."""
+    found = {}
+    for method, form in cases:
+        place = out / f"{family}-{method}-{form}"
+        reason = refused(family, method, form)
+        if reason is None:
+            done = export_row(study_of(family), method, place, form=form)
+            assert done.form == form
+            assert done.difference is not None
+            assert done.difference <= 1e-5
+            found[place] = method
+        else:
+            with pytest.raises(ExportError, match=reason):
+                export_row(study_of(family), method, place, form=form)
+            assert not place.exists()
+    return found
+
+
+def assert_recorded_predictions(studies: Study, folders: dict[str, dict[Path, str]]) -> None:
+    """Of the exported folders of each family, all in one fresh process."""
+    known = {place: recorded(studies(family), row) for family, rows in folders.items() for place, row in rows.items()}
+    answers = load_plainly({place: texts for place, (texts, _) in known.items()})
+    for place, (_, expected) in known.items():
+        answer = answers[place]
+        np.testing.assert_allclose(answer["logits"], expected, atol=1e-5, err_msg=place.name)
+        np.testing.assert_allclose(answer["probabilities"], softmax(expected, axis=1), atol=1e-5)
+        if place.name.endswith("transformers"):
+            assert answer["names"] == ["not spam", "spam"]
+
+
+QUICK: dict[str, list[tuple[str, FormName]]] = {
+    "gpt2": [("lora", "transformers"), ("lora", "peft"), ("prefix_tuning", "onnx"), ("prefix_tuning", "transformers")],
+    "bert": [("last_block", "onnx"), ("soft_prompt", "peft"), ("last_block", "transformers"), ("last_block", "peft")],
+}
+
+
+def test_some_rows_run_without_whichtune(few_of: Study, tmp_path: Path) -> None:
+    folders = {family: exported(few_of, family, cases, tmp_path) for family, cases in QUICK.items()}
+    assert_recorded_predictions(few_of, folders)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_row_runs_without_whichtune(study_of: Study, family: str, tmp_path: Path) -> None:
+    forms: tuple[FormName, ...] = ("transformers", "peft", "onnx")
+    cases = [(method, form) for method in methods_of(family) for form in forms]
+    folders = exported(study_of, family, cases, tmp_path)
+    assert_recorded_predictions(study_of, {family: folders})
+    assert all(run_selftest(folder).equal for folder in folders)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("family", "method", "form"),
+    [
+        ("gpt2", "full", "transformers"),
+        ("gpt2", "prefix_tuning", "peft"),
+        ("gpt2", "soft_prompt", "onnx"),
+        ("llama", "full", "onnx"),
+        ("llama", "lora", "onnx"),
+        ("bert", "lora", "onnx"),
+    ],
+)
+def test_auto_takes_the_first_form_that_is_exact(
+    study_of: Study, family: str, method: str, form: str, tmp_path: Path
+) -> None:
+    done = export_row(study_of(family), method, tmp_path / "out")
+    assert done.form == form
+    earlier = ["transformers", "peft", "onnx"][: ["transformers", "peft", "onnx"].index(form)]
+    assert all(f"not {name}, because" in done.why for name in earlier)
+
+
+def test_an_adapter_merges_into_plain_weights(few_of: Study, tmp_path: Path) -> None:
+    done = export_row(few_of("gpt2"), "lora", tmp_path / "merged", form="peft", merge=True)
+    assert done.form == "transformers"
+    assert (tmp_path / "merged" / "model.safetensors").is_file()
+    assert not (tmp_path / "merged" / "adapter_config.json").exists()
+
+
+def test_words_of_tf_idf_run_in_onnx(few_of: Study, tmp_path: Path) -> None:
+    folder = tmp_path / "words"
+    assert export_row(few_of("gpt2"), "tfidf_word", folder).form == "onnx"
+    texts, expected = recorded(few_of("gpt2"), "tfidf_word")
+    odd = ["Größe ÄRGER naïve café 123 a_b don't x", "日本語 Привет МИР", "zzz"]
+    (answer,) = load_plainly({folder: texts + odd}).values()
+    np.testing.assert_allclose(answer["probabilities"][: len(texts)], softmax(expected, axis=1), atol=1e-6)
+    from whichtune.handover.texts import logits_again
+    from whichtune.records.verify import spec_of
+    from whichtune.runs.predict import find_run, saved_in
+
+    record = find_run(few_of("gpt2"), "tfidf_word")
+    again = logits_again(spec_of(record), record, saved_in(few_of("gpt2"), record), odd)
+    np.testing.assert_allclose(answer["logits"][len(texts) :], again, atol=1e-9)
