@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from handover.conftest import FAMILIES, Study, load_plainly, methods_of, recorded
+from handover.conftest import FAMILIES, SETTINGS, Study, load_plainly, methods_of, recorded
+from whichtune.compare import compare
 from whichtune.errors import ExportError
 from whichtune.handover.export import FormName, export_row
 from whichtune.handover.selftest import run_selftest
+from whichtune.records.store import StudyFolder
+from whichtune.study.load import parse_study
 
 # Rows that a form cannot have, by what the refusal must say.
 NO_ADAPTER = "has no adapter"
@@ -124,3 +127,27 @@ def test_words_of_tf_idf_run_in_onnx(few_of: Study, tmp_path: Path) -> None:
     record = find_run(few_of("gpt2"), "tfidf_word")
     again = logits_again(spec_of(record), record, saved_in(few_of("gpt2"), record), odd)
     np.testing.assert_allclose(answer["logits"][len(texts) :], again, atol=1e-9)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_native_heads_run_as_their_family_s_class(
+    models: dict[str, Path], mail: Path, family: str, tmp_path: Path
+) -> None:
+    """Where a linear head is refused (BERT's pooler, Llama's missing bias), a native one is not."""
+    value = {
+        "data": str(mail),
+        "model": str(models[family]),
+        "methods": ["full", "lora"],
+        "baselines": [],
+        "seeds": [0],
+        "settings": {**SETTINGS, "head": "native"},
+    }
+    del value["settings"]["soft_prompt.virtual_tokens"]
+    study = StudyFolder(compare(parse_study(value, family), tmp_path / "study", save="all", threads=1).folder)
+    folders = {}
+    for method, form in (("full", "transformers"), ("lora", "transformers"), ("lora", "peft"), ("full", "onnx")):
+        place = tmp_path / f"{method}-{form}"
+        export_row(study, method, place, form=form)
+        folders[place] = method
+    assert_recorded_predictions(lambda _: study, {family: folders})

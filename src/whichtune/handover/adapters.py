@@ -21,6 +21,7 @@ from whichtune.handover.families import (
     empty_model,
     lone_head,
     names_of_final_modules,
+    native_state,
     reads_last_token,
     refuse_own_code,
     refuse_own_mask,
@@ -75,12 +76,19 @@ def _write_for_sequences(trained: Trained, folder: Path, found: dict[str, Update
             "texts share a batch",
             "onnx",
         )
+    refuse_ends_like_padding(trained)
+    native = native_state(trained)
+    if native is not None:
+        base = _base(trained, SEQUENCE)
+        base.load_state_dict(native, strict=False)
+        prefix = f"{base.base_model_prefix}."
+        parts = sorted({name.removeprefix(prefix).partition(".")[0] for name in native})
+        return _write(trained, folder, SEQUENCE, found, parts, base)
     if kind_of(trained.model.backbone.config, trained.spec.model) != "decoder" or not reads_last_token(trained):
         raise NotExactError("its head reads something else than the family's class for sequences", "onnx")
-    refuse_ends_like_padding(trained)
-    base, head = _base(trained, SEQUENCE)
-    norms = names_of_final_modules(trained)
-    state = sequence_head(trained, base, head, norms)
+    base = _base(trained, SEQUENCE)
+    head = _lone_head(trained, base)
+    state = sequence_head(trained, base, head, names_of_final_modules(trained))
     base.load_state_dict(state, strict=False)
     moved = sorted({name.rpartition(".")[0] for name in state} - {head})
     return _write(trained, folder, SEQUENCE, found, [head, *moved], base)
@@ -89,21 +97,26 @@ def _write_for_sequences(trained: Trained, folder: Path, found: dict[str, Update
 def _write_for_tokens(trained: Trained, folder: Path, found: dict[str, Update]) -> Form:
     if trained.spec.token_position in ("last", "mean") and trained.spec.padding != "none":
         raise NotExactError("its head reads padding, too", "onnx")
-    base, head = _base(trained, TOKEN)
+    if len(native_state(trained) or {}) > 1:
+        raise NotExactError("its head is that of the family's class for sequences", "onnx")
+    base = _base(trained, TOKEN)
+    head = _lone_head(trained, base)
     base.load_state_dict(sequence_head(trained, base, head, []), strict=False)
     return _write(trained, folder, TOKEN, found, [head], base)
 
 
-def _base(trained: Trained, auto: str) -> tuple[PreTrainedModel, str]:
-    """The pretrained model in a class of its family, and the name of the class's head."""
+def _base(trained: Trained, auto: str) -> PreTrainedModel:
+    """The pretrained model in a class of its family, its head still to be filled."""
     config = config_with_classes(trained)
-    empty = empty_model(auto, config)
-    names = set(empty.base_model.state_dict()) & _plain_names(trained)
-    head = lone_head(empty, names)
+    base = type(empty_model(auto, config))(config)
     own = load_whole(trained.base, trained.spec.model, load_config(trained.base), False, with_head=False).model
-    base = type(empty)(config)
-    base.base_model.load_state_dict({name: value for name, value in own.state_dict().items() if name in names})
-    return base, head
+    names = set(base.base_model.state_dict()) & _plain_names(trained)
+    base.base_model.load_state_dict({name: own.state_dict()[name] for name in names}, strict=False)
+    return base
+
+
+def _lone_head(trained: Trained, base: PreTrainedModel) -> str:
+    return lone_head(base, set(base.base_model.state_dict()) & _plain_names(trained))
 
 
 def _plain_names(trained: Trained) -> set[str]:

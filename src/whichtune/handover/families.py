@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from whichtune.errors import ExportError
 from whichtune.models.layers import bias_of
 from whichtune.models.loading import kind_of, load_config
+from whichtune.models.native import NativeHead
 from whichtune.models.plain import effective_head, folded_bias, plain_state
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ def config_with_classes(trained: Trained) -> PretrainedConfig:
     config.label2id = {name: place for place, name in enumerate(trained.labels)}
     config.problem_type = "single_label_classification"
     config.pad_token_id = trained.tokenizer.pad_token_id
+    if isinstance(trained.model.head, NativeHead) and hasattr(config, "classifier_pooling"):
+        config.classifier_pooling = "cls"  # what the row has read
     return config
 
 
@@ -111,6 +114,12 @@ def backbone_state(trained: Trained, empty: PreTrainedModel) -> dict[str, Tensor
     return plain_state(trained.model.backbone, shapes)
 
 
+def native_state(trained: Trained) -> dict[str, Tensor] | None:
+    """The weights of the family's own head by their names in its class; None for a row with a linear head."""
+    head = trained.model.head
+    return dict(head.outer.state_dict()) if isinstance(head, NativeHead) else None
+
+
 def sequence_head(trained: Trained, model: PreTrainedModel, head: str, norms: list[str]) -> dict[str, Tensor]:
     """The weights of a class's head by their names in the class, and the final norm's where it takes the head's bias.
 
@@ -118,7 +127,7 @@ def sequence_head(trained: Trained, model: PreTrainedModel, head: str, norms: li
     reads, which the final norm's bias takes where there is one. `norms` are the names of the modules after the last
     block. Raises NotExactError where there is none.
     """
-    weight, bias = effective_head(trained.model.head)
+    weight, bias = _linear(trained)
     layer = model.get_submodule(head)
     if getattr(layer, "bias", None) is not None:
         return {f"{head}.weight": weight, f"{head}.bias": torch.zeros(len(weight)) if bias is None else bias}
@@ -136,6 +145,15 @@ def sequence_head(trained: Trained, model: PreTrainedModel, head: str, norms: li
         )
     name, own = list(able.items())[-1]
     return {**found, f"{model.base_model_prefix}.{name}.bias": own.detach() + shift}
+
+
+def _linear(trained: Trained) -> tuple[Tensor, Tensor | None]:
+    """The matrix and the bias of a head that is one layer, the family's own among them."""
+    native = native_state(trained)
+    if native is None:
+        return effective_head(trained.model.head)
+    (weight,) = native.values()
+    return weight, None
 
 
 def names_of_final_modules(trained: Trained) -> list[str]:

@@ -15,6 +15,7 @@ from whichtune.handover.families import (
     empty_model,
     lone_head,
     names_of_final_modules,
+    native_state,
     reads_last_token,
     refuse_own_code,
     refuse_own_mask,
@@ -39,7 +40,8 @@ def write_plain(trained: Trained, folder: Path) -> Form:
     refuse_own_code(trained)
     if trained.model.prompt is not None:
         raise NotExactError(
-            "its virtual tokens stand before every text, and the family's class puts none there", "peft"
+            "its virtual tokens stand before every text, and the family's class puts none there",
+            "onnx" if len(native_state(trained) or {}) > 1 else "peft",
         )
     with METHODS[trained.spec.method].merged(trained.model):
         model = _with_words(trained) if not trained.is_classifier else _with_classes(trained)
@@ -52,11 +54,13 @@ def _with_classes(trained: Trained) -> PreTrainedModel:
     config = config_with_classes(trained)
     empty = empty_model(SEQUENCE, config)
     state = backbone_state(trained, empty)
-    head = lone_head(empty, set(state))
-    _refuse_other_reading(trained, empty)
-    refuse_ends_like_padding(trained)
     own = {f"{empty.base_model_prefix}.{name}": value for name, value in state.items()}
-    own |= sequence_head(trained, empty, head, names_of_final_modules(trained))
+    native = native_state(trained)
+    if native is None:
+        head = lone_head(empty, set(state))
+        _refuse_other_reading(trained, empty)
+    refuse_ends_like_padding(trained)
+    own |= native if native is not None else sequence_head(trained, empty, head, names_of_final_modules(trained))
     return _filled(type(empty)(config), own)
 
 
@@ -67,8 +71,12 @@ def _refuse_other_reading(trained: Trained, empty: PreTrainedModel) -> None:
     if reads_last_token(trained) if decoder else spec.token_position == "first":
         return
     reads = "the last token that is no padding" if decoder else "the first token"
+    position = (
+        {"last": "last_nonpad", "mean": "mean_nonpad"}.get(str(spec.token_position)) if spec.padding == "none" else None
+    )
     raise NotExactError(
-        f"its head reads {reading_in_words(spec.token_position)}, and {type(empty).__name__} reads {reads}", "onnx"
+        f"its head reads {reading_in_words(position or spec.token_position)}, and {type(empty).__name__} reads {reads}",
+        "onnx",
     )
 
 
