@@ -15,6 +15,7 @@ __all__ = [
     "Study",
     "WhichtuneError",
     "compare",
+    "export_row",
     "load_study",
     "parse_study",
 ]
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from whichtune.compare import Comparison, Result, compare
     from whichtune.errors import WhichtuneError
+    from whichtune.handover.export import export_row
     from whichtune.records.record import RunRecord
     from whichtune.study.load import load_study, parse_study
     from whichtune.study.spec import RunSpec, Study
@@ -36,6 +38,7 @@ _HOMES = {
     "Study": "study.spec",
     "WhichtuneError": "errors",
     "compare": "compare",
+    "export_row": "handover.export",
     "load_study": "study.load",
     "parse_study": "study.load",
 }

@@ -170,10 +170,12 @@ def test_push_asks_for_a_private_repository_and_sends_the_folder(folder: Path) -
     assert (sent["repo_id"], sent["folder_path"]) == ("me/mine", str(folder))
 
 
-def test_what_push_refuses(folder: Path) -> None:
+def test_what_push_refuses(few_of: Study, folder: Path, tmp_path: Path) -> None:
     """Texts of the study leave by their owner's word alone; the real client, offline, answers in a sentence."""
     assert "--with-texts" in inside("push", str(folder), "me/mine", code=2).stderr
     assert "no name of a repository" in inside("push", str(folder), "a/b/c", "--with-texts", code=2).stderr
+    adapter = export_row(few_of("gpt2"), "lora", tmp_path / "adapter", form="peft").folder
+    assert "a folder of this machine" in inside("push", str(adapter), "me/mine", "--with-texts", code=2).stderr
     assert "could not be sent" in inside("push", str(folder), "me/mine", "--with-texts", code=2).stderr
 
 

@@ -50,7 +50,7 @@ def export(
         say(note)
     say(f"{done.folder} holds '{done.record.label}' for {done.why}.")
     if done.difference is not None:
-        say(f"It gives the recorded predictions (largest difference {done.difference:.1e}). How to load it: README.md.")
+        say(f"The largest difference to the recorded predictions is {done.difference:.1e}. How to load it: README.md.")
 
 
 def selftest(

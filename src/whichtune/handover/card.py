@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from whichtune.evidence.summary import Summary
 from whichtune.handover.told import SelfTest
+from whichtune.metrics import metrics_of
 from whichtune.records.record import RunRecord
 from whichtune.report import words
 from whichtune.report.tables import cells, escape, markdown_rows
@@ -118,7 +119,9 @@ def _loading(card: Card) -> list[str]:
     lines = ["## Loading it", "", "```python", *loading_lines(card), "```", ""]
     if told.kind == "texts":
         lines.append("Texts are given in lower case, as `str.lower` makes it.")
-    elif told.kind == "classes":
+    elif told.kind == "words":
+        lines.append(_prompt_words(card))
+    else:
         end = "beginning" if _cuts_beginning(card) else "end"
         lines.append(
             f"The tokenizer cuts texts to {plural(told.context_length, 'token')}, at their {end}, and pads as the "
@@ -139,6 +142,24 @@ def _loading(card: Card) -> list[str]:
     if told.opset is not None:
         lines.append(f"The graph has opset {told.opset}; both of its axes, batch and length, are open.")
     return lines
+
+
+def _prompt_words(card: Card) -> str:
+    """How the study made a prompt of a text, beyond what the code above does."""
+    assert card.trained is not None
+    own = card.trained.spec.task_settings
+    done = [
+        name
+        for key, name in (("lower_case", "in lower case"), ("remove_punctuation", "without punctuation"))
+        if own.get(key)
+    ]
+    room = (card.record.room or {}).get("source")
+    cut = f", and has at most {plural(room, 'token')}" if room else ""
+    read = f" A text is read {' and '.join(done)}." if done else ""
+    return (
+        f"In the study the template's words and the text became tokens apart, so that none spans both{cut}; a prompt "
+        f"and what is written after it have {plural(card.told.context_length, 'token')} together.{read}"
+    )
 
 
 def _cuts_beginning(card: Card) -> bool:
@@ -254,9 +275,22 @@ def _evidence(card: Card) -> list[str]:
     lines = ["## Evidence", ""]
     if verdict is not None and verdict.headline:
         lines += [escape(verdict.headline), ""]
+    if (own := _own_figures(card)) is not None:
+        lines += [own, ""]
     lines += markdown_rows(*cells(view, beside=False))
     command = card.summary.study.command
     return [*lines, "", "Made by:", "", f"    {' '.join(command.split())}"] if command else lines
+
+
+def _own_figures(card: Card) -> str | None:
+    """The scores of the run itself, which is one seed of its row."""
+    test = card.record.metrics.test
+    if test is None:
+        return None
+    named = metrics_of("classes" if card.told.labels else "texts")
+    scores = {metric.title: test.value(metric.name) for metric in named}
+    said = [f"{title} {words.percent(value)} %" for title, value in scores.items() if value is not None]
+    return f"This run on {plural(test.n, 'test text')}: {', '.join(said)}."
 
 
 def _cost(card: Card) -> list[str]:

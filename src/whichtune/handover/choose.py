@@ -10,6 +10,7 @@ from whichtune.evidence.summary import Summary
 from whichtune.metrics import METRICS
 from whichtune.records.record import RunRecord, RunStatus
 from whichtune.records.store import StudyFolder
+from whichtune.registry import did_you_mean
 from whichtune.runs.predict import find_run, refuse_doubtful
 from whichtune.wording import listing
 
@@ -32,7 +33,7 @@ def choose_run(folder: StudyFolder, row: str, seed: int | None = None) -> Chosen
     summary = _believed(folder)
     runs = [run for run in summary.runs if run.label == row]
     if not runs:
-        record = find_run(folder, row)
+        record = _named(folder, row, summary)
         if seed is not None and record.seed != seed:
             raise ExportError(f"The run '{row}' has seed {record.seed}, not {seed}: leave --seed out.")
         return Chosen(_completed(record), summary, None)
@@ -41,6 +42,15 @@ def choose_run(folder: StudyFolder, row: str, seed: int | None = None) -> Chosen
     record, why = _best(folder, runs, summary)
     refuse_doubtful(folder, record)
     return Chosen(_completed(record), summary, why)
+
+
+def _named(folder: StudyFolder, row: str, summary: Summary) -> RunRecord:
+    """A run by its id or LABEL:SEED. What is neither was meant as a row, so rows are what is offered instead."""
+    runs = summary.runs
+    by_seed = any(f"{run.label}:{run.seed}" == row for run in runs)
+    if not by_seed and not any(len(row) >= 4 and run.run_id.startswith(row) for run in runs):
+        raise StoreError(f"'{folder.path}' has no row '{row}': {did_you_mean(row, {run.label for run in runs})}")
+    return find_run(folder, row)
 
 
 def _believed(folder: StudyFolder) -> Summary:

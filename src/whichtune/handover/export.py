@@ -208,6 +208,8 @@ def _refusal(record: RunRecord, name: str, error: NotExactError, tried_all: bool
     if tried_all:
         return f"{named(record)} cannot be exported in any form: {error.reason}."
     instead = f"use --format {error.instead}" if error.instead else "leave --format out"
+    if error.of_head:
+        instead += ", or train it with --set head=native"
     return f"{named(record)} cannot be exported as {name}: {error.reason}; {instead}."
 
 

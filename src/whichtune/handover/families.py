@@ -25,11 +25,12 @@ SEQUENCE, TOKEN = "AutoModelForSequenceClassification", "AutoModelForTokenClassi
 
 
 class NotExactError(ExportError):
-    """A form that would compute something else than the row. `reason` ends a sentence, `instead` is a form that can."""
+    """A form that would compute something else than the row. `reason` ends a sentence, `instead` is a form that can;
+    `of_head`: it is the linear head alone that stands in the way."""
 
-    def __init__(self, reason: str, instead: str | None) -> None:
+    def __init__(self, reason: str, instead: str | None, of_head: bool = False) -> None:
         super().__init__(reason)
-        self.reason, self.instead = reason, instead
+        self.reason, self.instead, self.of_head = reason, instead, of_head
 
 
 def config_with_classes(trained: Trained) -> PretrainedConfig:
@@ -105,6 +106,7 @@ def lone_head(model: PreTrainedModel, names: set[str]) -> str:
         f"{type(model).__name__} has layers of its own between its tokens and its classes ({', '.join(more)}), which "
         "the row's linear head does not have",
         "onnx",
+        of_head=True,
     )
 
 
@@ -142,6 +144,7 @@ def sequence_head(trained: Trained, model: PreTrainedModel, head: str, norms: li
             f"its head has a bias, {type(model).__name__}'s has none, and the norm before it has none that could take "
             "it",
             "onnx",
+            of_head=True,
         )
     name, own = list(able.items())[-1]
     return {**found, f"{model.base_model_prefix}.{name}.bias": own.detach() + shift}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -48,7 +49,24 @@ def push_folder(
             f"{FILE} has {plural(len(told.texts), 'test text')} of the study: send them with --with-texts, or export "
             "the row again with --no-texts."
         )
+    _refuse_own_folder(place, told)
     return _upload(place, told, repo, private, tell, hub)
+
+
+def _refuse_own_folder(place: Path, told: SelfTest) -> None:
+    """Raise ExportError for an adapter whose pretrained model nobody else has."""
+    file = place / "adapter_config.json"
+    if told.form != "peft":
+        return
+    try:
+        base = json.loads(file.read_text(encoding="utf-8")).get("base_model_name_or_path")
+    except (OSError, ValueError, AttributeError) as error:
+        raise ExportError(f"'{file}' cannot be read: export the row again.") from error
+    if Path(str(base)).is_absolute():
+        raise ExportError(
+            "The adapter's pretrained model is a folder of this machine, which nobody else has: export the row with "
+            "--merge or --format onnx, or train it on a model of the Hub."
+        )
 
 
 def _upload(place: Path, told: SelfTest, repo: str, private: bool, tell: Callable[[str], None], hub: Hub | None) -> str:
