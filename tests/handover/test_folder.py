@@ -144,6 +144,8 @@ def test_folders_that_are_no_exported_row(copy: Path, tmp_path: Path, command: t
     assert "has version 99" in inside(name, str(copy), *more, code=2).stderr
     (copy / "selftest.json").write_text(json.dumps({**found, "texts": 3}), encoding="utf-8")
     assert "'texts' is wrong" in inside(name, str(copy), *more, code=2).stderr
+    (copy / "selftest.json").write_text(json.dumps({**found, "base_class": "pipeline"}), encoding="utf-8")
+    assert "'base_class' is wrong" in inside(name, str(copy), *more, code=2).stderr
     (copy / "selftest.json").unlink()
     assert "holds no selftest.json" in inside(name, str(copy), *more, code=2).stderr
 

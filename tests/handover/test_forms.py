@@ -13,6 +13,7 @@ from whichtune.compare import compare
 from whichtune.errors import ExportError
 from whichtune.handover.export import FormName, export_row
 from whichtune.handover.selftest import run_selftest
+from whichtune.handover.told import read_told
 from whichtune.records.store import StudyFolder
 from whichtune.study.load import parse_study
 
@@ -151,3 +152,67 @@ def test_native_heads_run_as_their_family_s_class(
         export_row(study, method, place, form=form)
         folders[place] = method
     assert_recorded_predictions(lambda _: study, {family: folders})
+
+
+ODD = [
+    {"method": "last_block", "label": "first", "token_position": "first"},
+    {"method": "last_block", "label": "padded mean", "token_position": "mean"},
+    {"method": "last_block", "label": "alone", "padding": "none", "token_position": "last"},
+    {"method": "lora", "label": "no mask", "causal_mask": False},
+    {"method": "lora", "label": "attends", "attend_to_padding": True, "token_position": "mean_nonpad"},
+    {"method": "lora", "label": "head too", "lora_head": True, "lora_targets": "attention", "lora_scaling": "alpha"},
+    {"method": "lora", "label": "two of four", "lora_targets": ["q_proj", "c_fc"]},
+    {"method": "lora", "label": "tail", "long_texts_keep": "tail"},
+    {"method": "prefix_tuning", "label": "projected", "prefix_projection": True, "virtual_tokens": 4},
+    {"method": "full", "label": "random", "weights": "random"},
+]
+FORM_NAMES: tuple[FormName, ...] = ("transformers", "peft", "onnx")
+# The forms that each can have, by what it reads, sees and holds.
+ONLY_GRAPH = ("first", "padded mean", "no mask", "attends")
+NO_ADAPTERS = (*ONLY_GRAPH, "alone", "random")
+
+
+@pytest.mark.slow
+def test_odd_rows(models: dict[str, Path], mail: Path, tmp_path: Path) -> None:
+    """Readings, masks, padding and targets apart from the usual ones: exact, or refused."""
+    settings = {name: value for name, value in SETTINGS.items() if "soft" not in name}
+    value = {"data": str(mail), "model": str(models["gpt2"]), "runs": ODD, "baselines": [], "seeds": [0]}
+    chosen = parse_study({**value, "settings": settings}, "odd")
+    study = StudyFolder(compare(chosen, tmp_path / "study", save="all", threads=1).folder)
+    folders = {}
+    for label in (str(run["label"]) for run in ODD):
+        for form in FORM_NAMES:
+            place = tmp_path / f"{label} {form}"
+            refused = form == "transformers" and label in (*ONLY_GRAPH, "projected")
+            if refused or (form == "peft" and label in NO_ADAPTERS):
+                with pytest.raises(ExportError):
+                    export_row(study, label, place, form=form)
+            else:
+                export_row(study, label, place, form=form)
+                folders[place] = label
+    # The study cut some of the texts of all rows alike but "tail"; each folder's tokenizer does it again.
+    assert_recorded_predictions(lambda _: study, {"gpt2": folders})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_rows_that_write(models: dict[str, Path], notes: Path, family: str, tmp_path: Path) -> None:
+    """They write what was recorded, word for word, from a folder alone."""
+    methods = ["full", "head_only", "lora", "soft_prompt", "prefix_tuning"]
+    settings = {"epochs": 1, "context_length": 90, "learning_rate": 3e-3, "max_new_tokens": 8}
+    value = {"task": "text_to_text", "data": str(notes), "model": str(models[family]), "methods": methods, "seeds": [0]}
+    study = StudyFolder(
+        compare(parse_study({**value, "settings": settings}, "t"), tmp_path / "s", save="all", threads=1).folder
+    )
+    forms = {"soft_prompt": "peft", "prefix_tuning": "peft"}
+    for method in (*methods, "untuned"):
+        done = export_row(study, method, tmp_path / method)
+        assert done.form == forms.get(method, "transformers")
+        told = read_told(tmp_path / method)
+        assert told.answers_from == "record"
+        assert all(told.predictions)
+        assert run_selftest(tmp_path / method).equal
+        with pytest.raises(ExportError, match="writes a text token by token"):
+            export_row(study, method, tmp_path / "graph", form="onnx")
+    assert export_row(study, "lora", tmp_path / "adapter", form="peft").form == "peft"
+    assert run_selftest(tmp_path / "adapter").equal

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 BATCH = 16
+UNTRUSTED = {"trust_remote_code": False}  # a folder's own Python code is never run
+SAFELY = {"use_safetensors": True, **UNTRUSTED}
 
 
 def answers(folder: Path, told: SelfTest, texts: Sequence[str]) -> np.ndarray | list[str]:
@@ -48,7 +50,7 @@ def _tokenizer(folder: Path) -> Any:
     from transformers import AutoTokenizer
 
     _quiet()
-    return AutoTokenizer.from_pretrained(folder)
+    return AutoTokenizer.from_pretrained(folder, **UNTRUSTED)
 
 
 def _model(folder: Path, told: SelfTest) -> Any:
@@ -59,18 +61,18 @@ def _model(folder: Path, told: SelfTest) -> Any:
     _quiet()
     if told.form == "transformers":
         auto = "AutoModelForCausalLM" if told.kind == "words" else "AutoModelForSequenceClassification"
-        return getattr(transformers, auto).from_pretrained(folder, dtype=torch.float32, use_safetensors=True).eval()
+        return getattr(transformers, auto).from_pretrained(folder, dtype=torch.float32, **SAFELY).eval()
     from peft import PeftConfig, PeftModel
 
     adapter = PeftConfig.from_pretrained(folder)
-    config = transformers.AutoConfig.from_pretrained(folder)
+    config = transformers.AutoConfig.from_pretrained(folder, **UNTRUSTED)
     assert told.base_class is not None
     base = getattr(transformers, told.base_class).from_pretrained(
         adapter.base_model_name_or_path,
         revision=adapter.revision,
         config=config,
         dtype=torch.float32,
-        use_safetensors=True,
+        **SAFELY,
     )
     return PeftModel.from_pretrained(base, folder).eval()
 

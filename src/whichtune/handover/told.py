@@ -31,7 +31,9 @@ class SelfTest(BaseModel):
         description="`classes`: tokens to logits; `words`: tokens to a written text; `texts`: texts to probabilities"
     )
     loader: str = Field(description="the class that loads the folder")
-    base_class: str | None = Field(None, description="the class that loads the pretrained model below an adapter")
+    base_class: (
+        Literal["AutoModelForSequenceClassification", "AutoModelForTokenClassification", "AutoModelForCausalLM"] | None
+    ) = Field(None, description="the class that loads the pretrained model below an adapter")
     reading: str | None = Field(None, description="what is read of the logits of tokens: a position, or their mean")
     virtual_tokens: int = Field(0, description="states that come before the text's own")
     opset: int | None = None
