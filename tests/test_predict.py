@@ -12,6 +12,8 @@ from whichtune.baselines import BASELINES
 from whichtune.compare import compare
 from whichtune.data.texts import read_texts
 from whichtune.errors import DataError, StoreError
+from whichtune.handover import keep
+from whichtune.records.record import RunRecord
 from whichtune.records.store import StudyFolder
 from whichtune.records.verify import spec_of
 from whichtune.runs.predict import find_run, predict_file, saved_in
@@ -71,16 +73,31 @@ def test_the_folder_and_the_weights_are_small(folder: StudyFolder) -> None:
     assert file.stat().st_size < 2000
 
 
-def test_best_keeps_one_run(tiny_gpt2: Path, mail: Path, tmp_path: Path) -> None:
+def test_best_keeps_each_rows_best_seed(
+    tiny_gpt2: Path, mail: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     value = {"data": str(mail), "model": str(tiny_gpt2), "methods": ["head_only", "full"], "seeds": [0, 1]}
-    result = compare(parse_study({**value, "baselines": [], "settings": SETTINGS}, "test"), tmp_path / "s", threads=1)
+    study = parse_study({**value, "baselines": [], "settings": SETTINGS}, "test")
+    result = compare(study, tmp_path / "s", threads=1)
     place = StudyFolder(result.folder)
-    saved = [record for record in result.records if place.weight_files(record.run_id)]
-    best = max(result.records, key=lambda r: (r.metrics.validation.accuracy, -r.metrics.validation.loss))
-    assert [record.run_id for record in saved] == [best.run_id]
-    other = next(record for record in result.records if record.run_id != best.run_id)
+
+    def saved() -> set[str]:
+        return {record.run_id for record in result.records if place.weight_files(record.run_id)}
+
+    def best(records: list[RunRecord]) -> str:
+        return max(records, key=lambda r: (r.metrics.validation.accuracy, -r.metrics.validation.loss)).run_id
+
+    rows = {label: [r for r in result.records if r.label == label] for label in ("head_only", "full")}
+    assert saved() == {best(records) for records in rows.values()}
+    other = next(record for record in result.records if record.run_id not in saved())
     with pytest.raises(StoreError, match="--save all"):
         saved_in(place, other)
+    # What is no adapter's size stays of the recommended row and of the best run alone.
+    monkeypatch.setattr(keep, "SMALL_BYTES", 2_000)
+    compare(study, tmp_path / "s", threads=1)
+    recommended = result.summary.verdict.recommended
+    wanted = {best(result.records), best(rows[recommended])} | {best(rows["head_only"])}
+    assert saved() == wanted
 
 
 @pytest.mark.parametrize(

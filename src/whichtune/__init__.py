@@ -16,6 +16,7 @@ __all__ = [
     "Study",
     "WhichtuneError",
     "compare",
+    "export_row",
     "load_study",
     "open_study",
     "parse_study",
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from whichtune.compare import compare
     from whichtune.errors import WhichtuneError
+    from whichtune.handover.export import export_row
     from whichtune.records.record import RunRecord
     from whichtune.result import Result, Row, open_study
     from whichtune.study.load import load_study, parse_study
@@ -42,6 +44,7 @@ _HOMES = {
     "Study": "study.spec",
     "WhichtuneError": "errors",
     "compare": "compare",
+    "export_row": "handover.export",
     "load_study": "study.load",
     "open_study": "result",
     "parse_study": "study.load",

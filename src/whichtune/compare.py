@@ -28,7 +28,8 @@ from whichtune.expansion.names import as_registered
 from whichtune.expansion.places import place_of
 from whichtune.expansion.resumed import resumed
 from whichtune.expansion.rounds import Rounds, with_all_seeds
-from whichtune.expansion.saved import BestKeeper, forget_unsaved
+from whichtune.expansion.saved import forget_unsaved
+from whichtune.handover.keep import BestKeeper
 from whichtune.interactive.progress import ProgressBar, wanted_here
 from whichtune.plugins import load_plugin, refuse_in_run_process
 from whichtune.records.aside import move_aside
@@ -97,7 +98,8 @@ def compare(
     `out` defaults to `whichtune-<name>` in the working directory, and a study without a name is called after its data
     and its model. Rows and seeds that the folder holds stay in the table beside those of `study`; a folder of other
     data, another task or model is refused, or with `replace` moved aside, to `NAME.replaced-1`. `save` keeps the
-    trained weights of no run, of the run that is best on validation, or of all. `cache_limit` is the bytes that states
+    trained weights of no run, of the best seed of each row (large ones of the recommended row and of the best run
+    alone, see `handover.keep`), or of all. `cache_limit` is the bytes that states
     of frozen blocks may take on disk; None: a quarter of what is free. `jobs` runs are made at a time (None: as the
     study says). `executor` makes them: an `executors.base.Executor`, or a registered one by its name; None: this
     machine. With `lenient`, runs whose model cannot be had are failed rows instead of an error, and several lines may
@@ -190,6 +192,8 @@ def _made(
     finally:  # after Ctrl-C too: what is complete is worth a table
         summary = write_summary(folder, rounds.table, how.command, search)
         folder.write_json("study.json", summary.study.model_dump(mode="json"))
+        if how.save == "best":
+            _keeper(rounds.table, folder).settle(summary.verdict.recommended if summary.verdict else None)
         write_report(folder, how.figures)
     return Result(folder.path, summary, started)
 
@@ -231,7 +235,7 @@ def _make_runs(
             "baselines": [spec.label for spec in specs if spec.role is Role.BASELINE],
         }
     )
-    keeper = BestKeeper(folder, expansion) if save == "best" else None
+    keeper = _keeper(expansion, folder) if save == "best" else None
 
     def listen(event: Event) -> None:
         if keeper is not None and event["event"] == "end":
@@ -241,6 +245,10 @@ def _make_runs(
             tell(found)
 
     return executor.execute(_record_missing(folder, expansion), folder, save != "none", listen)
+
+
+def _keeper(expansion: Expansion, folder: StudyFolder) -> BestKeeper:
+    return BestKeeper(folder, expansion.specs, expansion.primary_metric)
 
 
 def _next_round(expansion: Expansion, folder: StudyFolder, tell: Listener) -> Sequence[str]:

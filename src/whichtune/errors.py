@@ -45,3 +45,7 @@ class StoreError(WhichtuneError):
 
 class PluginError(WhichtuneError):
     """A plugin that cannot be loaded, or whose names are taken."""
+
+
+class ExportError(WhichtuneError):
+    """A row that cannot be handed over in the form that was asked for, or a folder that is no exported row."""

@@ -37,6 +37,7 @@ from whichtune.wording import plural, shown
 if TYPE_CHECKING:
     import pandas as pd
 
+    from whichtune.handover.export import Exported, FormName
     from whichtune.runs.predictor import Predictor
 
 PAGE = "report.html"
@@ -187,6 +188,31 @@ class Result:
                 return Predictor(place, find_run(place, row), remote_code)  # the id of a run, LABEL:SEED
             self._row(row)
         return Predictor(place, self._saved_run(place, self._row(row), seed), remote_code)
+
+    def export(
+        self,
+        row: str | Row | None,
+        out: Path | str,
+        *,
+        seed: int | None = None,
+        form: FormName = "auto",
+        merge: bool = False,
+        texts: bool = True,
+        remote_code: bool = False,
+    ) -> Exported:
+        """Write a row to the folder `out` for plain transformers, peft or onnxruntime; see `whichtune.export_row`.
+
+        `row` is a row or its label; None: the recommended row. Raises a WhichtuneError, with nothing left at `out`, for
+        whatever a user can put right.
+        """
+        from whichtune.handover.export import export_row
+
+        if row is None and (row := self.recommended) is None:
+            raise StoreError(f"'{self.folder}' recommends no row: name the one to export.")
+        label = row.label if isinstance(row, Row) else row
+        return export_row(
+            self.folder, label, out, seed=seed, form=form, merge=merge, texts=texts, remote_code=remote_code
+        )
 
     def _saved_run(self, place: StudyFolder, row: Row, seed: int | None) -> RunRecord:
         """The run of a row that is meant: of that seed; else of those that were saved the best on validation."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from whichtune.cli import choices, demo, growing, predict, published, serve
+from whichtune.cli import choices, demo, growing, handover, predict, published, serve
 from whichtune.cli.arguments import load_plugins
 from whichtune.cli.asked import check_folder, is_parser_error, parse_bytes, parser_sentence
 from whichtune.cli.comparing import How, compare_and_tell
@@ -324,6 +324,7 @@ published.add_to(app)
 predict.add_to(app)
 serve.add_to(app)
 growing.add_to(app)
+handover.add_to(app)
 
 if __name__ == "__main__":
     main()

@@ -36,7 +36,10 @@ NoTexts = Annotated[
     bool,
     typer.Option("--no-texts", help="Keep and show no text of an example, and take those out that the folder has."),
 ]
-Save = Annotated[str, typer.Option(help="Trained weights to keep: none, best or all.")]
+Save = Annotated[
+    str,
+    typer.Option(help="Trained weights to keep: none, best (the recommended row, and small ones of each), or all."),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the runs with predicted cost; run none.")]
 Out = Annotated[
     Path | None, typer.Option(help="The study's folder [default: whichtune-DATA-MODEL, or whichtune-NAME].")

@@ -48,6 +48,12 @@ EXAMPLES: dict[str, list[str]] = {
         "whichtune extend DIR --methods lora,tfidf_char",
         "whichtune extend DIR --seeds 3,4 --train-sizes 50,100",
     ],
+    "export": [
+        "whichtune export whichtune-demo lora handed-over",
+        "whichtune export whichtune-demo full handed-over --format onnx --seed 0",
+    ],
+    "selftest": ["whichtune selftest handed-over"],
+    "push": ["whichtune push handed-over me/my-model"],
     "diff": ["whichtune diff whichtune-before whichtune-after", "whichtune diff BEFORE AFTER --json"],
     "history": ["whichtune history", "whichtune history studies"],
     "gate": [

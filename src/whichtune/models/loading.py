@@ -205,10 +205,12 @@ def load_tokenizer(path: Path, remote_code: bool = False) -> PreTrainedTokenizer
     return tokenizer
 
 
-def load_backbone(spec: RunSpec, path: Path, seed_weights: Callable[[], None]) -> PreTrainedModel:
+def load_backbone(
+    spec: RunSpec, path: Path, seed_weights: Callable[[], None], keep_pooler: bool = False
+) -> PreTrainedModel:
     """The base model in float32, without a head or pooler, with the spec's dropout and attention mask.
 
-    `seed_weights` is called before random weights are drawn.
+    `seed_weights` is called before random weights are drawn. With `keep_pooler` a family's pooler stays.
     """
     import torch
     from transformers import AutoModel
@@ -229,7 +231,7 @@ def load_backbone(spec: RunSpec, path: Path, seed_weights: Callable[[], None]) -
             draw_pytorch_defaults(backbone)
     else:
         backbone = load_whole(path, spec.model, config, spec.remote_code, with_head=False).model
-    if getattr(backbone, "pooler", None) is not None:
+    if getattr(backbone, "pooler", None) is not None and not keep_pooler:
         backbone.pooler = None  # never read here, so neither counted nor trained
     if not spec.causal_mask and kind_of(config, spec.model) != "encoder":  # which has none to remove
         remove_causal_mask(backbone, spec.model)

@@ -80,7 +80,7 @@ class SoftPrompt(Prompt):
 
     def inputs(self, backbone: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor | None) -> PromptedInputs:
         words = input_embeddings(backbone)(input_ids)
-        vectors = self.encoder(self.places[None]).to(words.dtype).expand(len(input_ids), -1, -1)
+        vectors = self.encoder(self.places[None]).to(words.dtype).expand(input_ids.shape[0], -1, -1)
         mask = _longer_mask(attention_mask, self.count, queries=True)
         return {"inputs_embeds": torch.cat([vectors, words], dim=1), "attention_mask": mask}
 
@@ -115,7 +115,7 @@ class Prefix(Prompt):
             raise SettingError(CHECKPOINTING)
         made = self.keys_and_values()
         made = made.to(autocast_type(made.device) or made.dtype)  # as the text's own keys and values
-        made = made[:, None].expand(-1, len(input_ids), -1, -1, -1)
+        made = made[:, None].expand(-1, input_ids.shape[0], -1, -1, -1)
         past = DynamicCache([(made[place], made[place + 1]) for place in range(0, len(made), 2)])
         mask = _longer_mask(attention_mask, self.count, queries=False)
         return {"input_ids": input_ids, "attention_mask": mask, "past_key_values": past}
@@ -132,7 +132,7 @@ def _longer_mask(mask: Tensor | None, count: int, queries: bool) -> Tensor | Non
         return None
     if mask.ndim == 4:  # a finished mask, which only models without storage are called with: its shape matters
         return nn.functional.pad(mask, (count, 0, count if queries else 0, 0))
-    return torch.cat([mask.new_ones(len(mask), count), mask], dim=1)
+    return torch.cat([mask.new_ones(mask.shape[0], count), mask], dim=1)
 
 
 # -- making them ---------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -27,7 +28,8 @@ class UnfusedProjection(nn.Module):
         """`weight` (3 * D_out, D_in) and `bias` (3 * D_out,) of the fused layer, as nn.Linear holds them."""
         super().__init__()
         self.layout, self.head_dim = layout, head_dim
-        for name, rows in zip(PARTS, self._rows(weight.shape[0]), strict=True):
+        self.total = weight.shape[0]
+        for name, rows in zip(PARTS, self.rows(), strict=True):
             part = nn.utils.skip_init(
                 nn.Linear, weight.shape[1], len(rows), bias=bias is not None, device=weight.device
             )
@@ -37,13 +39,20 @@ class UnfusedProjection(nn.Module):
                     part.bias.copy_(bias[rows])
             setattr(self, name, part)
 
-    def _rows(self, total: int) -> list[Tensor]:
+    def rows(self) -> list[Tensor]:
         """Which rows of the fused weight belong to q, k and v."""
-        rows = torch.arange(total)
+        rows = torch.arange(self.total)
         if self.layout == "concatenated":
             return list(rows.chunk(3))
         by_head = rows.view(-1, 3, self.head_dim)
         return [by_head[:, part].reshape(-1) for part in range(3)]
+
+    def fused(self, parts: Sequence[Tensor]) -> Tensor:
+        """The fused layer's weight (3 * D_out, D_in) or bias (3 * D_out,), from those of the three."""
+        whole = parts[0].new_empty(self.total, *parts[0].shape[1:])
+        for rows, part in zip(self.rows(), parts, strict=True):
+            whole[rows] = part
+        return whole
 
     def forward(self, x: Tensor) -> Tensor:
         parts = [getattr(self, name)(x) for name in PARTS]

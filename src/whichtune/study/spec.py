@@ -36,6 +36,10 @@ class Settings(Frozen):
         description="which position's hidden state the head reads; default `last_nonpad` for decoders, "
         "`mean_nonpad` for encoders",
     )
+    head: Literal["linear", "native"] = Field(
+        "linear",
+        description="one `linear` layer on that state, or the `native` head of the family's class for sequences",
+    )
     context_length: int | Literal["longest", "model"] = Field(
         "longest",
         description="tokens a text may have: `longest` training example, the `model`'s own, or a number",

@@ -17,6 +17,7 @@ from whichtune.measure.flops import flops_of_length
 from whichtune.methods import METHODS
 from whichtune.models.heads import Classifier
 from whichtune.models.loading import load_config, load_tokenizer, locate, set_dropout
+from whichtune.models.native import native_head
 from whichtune.models.partition import lower_sum, without_values
 from whichtune.models.sizes import feature_width
 from whichtune.shortcuts.boundary import frozen_below, make_plan, texts_of
@@ -105,8 +106,10 @@ def meta_classifier(spec: RunSpec, config: PretrainedConfig, classes: int) -> Cl
     config.use_cache = False
     with torch.device("meta"):
         backbone = AutoModel.from_config(config, trust_remote_code=spec.remote_code, dtype=torch.float32)
-        backbone.pooler = None
-        head = torch.nn.Linear(feature_width(config), classes)
+        pooler, backbone.pooler = getattr(backbone, "pooler", None), None
+        head: torch.nn.Module = torch.nn.Linear(feature_width(config), classes)
+        if spec.head == "native":
+            head = native_head(config, classes, pooler)
     classifier = Classifier(backbone, head, spec.token_position or "last")
     method = METHODS[spec.method]
     method.attach(classifier, method.Settings(**spec.method_settings), spec.seed or 0)

@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING
 from whichtune.study.spec import RunSpec
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig, PreTrainedTokenizerBase
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from torch import nn
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
     from whichtune.data.encoding import Encoded
     from whichtune.data.splits import Dataset
@@ -24,8 +28,12 @@ def build_classifier(spec: RunSpec, classes: int) -> tuple[Classifier, PreTraine
 
     info = inspect_unchanged(spec)
     streams = streams_of(spec)
-    backbone = load_backbone(spec, info.path, streams.seed_weights)
-    head = streams.head(feature_width(backbone.config), classes)
+    head: nn.Module
+    if spec.head == "native":
+        backbone, head = _with_native_head(spec, info.path, streams.seed_weights, classes)
+    else:
+        backbone = load_backbone(spec, info.path, streams.seed_weights)
+        head = streams.head(feature_width(backbone.config), classes)
     assert spec.token_position is not None  # resolved before a run starts
     tokenizer = load_tokenizer(info.path, spec.remote_code)
     classifier = Classifier(backbone, head, spec.token_position, tokenizer)
@@ -35,6 +43,24 @@ def build_classifier(spec: RunSpec, classes: int) -> tuple[Classifier, PreTraine
     if spec.gradient_checkpointing:
         backbone.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     return classifier, tokenizer
+
+
+def _with_native_head(
+    spec: RunSpec, path: Path, seed_weights: Callable[[], None], classes: int
+) -> tuple[PreTrainedModel, nn.Module]:
+    """The backbone and the head of its family's class. What the model's files do not have of the head is drawn from the
+    stream of heads, the same for every method."""
+    from whichtune.models.loading import load_backbone
+    from whichtune.models.native import native_head
+    from whichtune.seeding import HEAD, seed_global
+
+    seed_global(spec.seed or 0, HEAD)  # a pooler that the files lack is drawn while they are loaded
+    backbone = load_backbone(spec, path, seed_weights, keep_pooler=True)
+    pooler = getattr(backbone, "pooler", None)
+    if pooler is not None:
+        backbone.pooler = None  # the head's now
+    seed_global(spec.seed or 0, HEAD)
+    return backbone, native_head(backbone.config, classes, pooler)
 
 
 def encode_for(

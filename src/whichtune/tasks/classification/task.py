@@ -14,6 +14,7 @@ from whichtune.study.roles import Role
 from whichtune.study.spec import RunSpec, Settings
 from whichtune.tasks.base import Answering, FittedBaseline, Judged, Task, register
 from whichtune.tasks.classification.model import build_classifier, encode_for
+from whichtune.tasks.classification.native import check_native_reading
 from whichtune.wording import plural
 
 if TYPE_CHECKING:
@@ -67,15 +68,17 @@ class Classification(Task["Dataset", "Classifier", "Encoded", "Forward"]):
     def resolve(self, settings: Settings, info: ModelInfo | None, where: str) -> dict[str, str | bool | None]:
         _check_consistent(settings, info, where)
         return {
-            "token_position": settings.token_position or default_position(info),
+            "token_position": settings.token_position or default_position(info, settings.head),
             "padding": settings.padding or default_padding(settings),
             "causal_mask": settings.causal_mask and (info is None or info.kind != "encoder"),
         }
 
     def check(self, spec: RunSpec, dataset: Dataset, where: str) -> None:
         from whichtune.tasks.classification.ignored import check_ignored
+        from whichtune.tasks.classification.native import check_native_head
 
         check_ignored(spec, dataset, where)
+        check_native_head(spec, where)
 
     def counted(self, spec: RunSpec, dataset: Dataset) -> Dataset:
         from whichtune.tasks.classification.ignored import counted
@@ -235,9 +238,12 @@ class FittedClassifierBaseline(FittedBaseline):
 # -- settings --------------------------------------------------------------------------------------
 
 
-def default_position(info: ModelInfo | None) -> str:
-    """The last real token of a decoder, which alone has seen the whole text; the mean of an encoder's."""
-    return "mean_nonpad" if info is not None and info.kind == "encoder" else "last_nonpad"
+def default_position(info: ModelInfo | None, head: str = "linear") -> str:
+    """The last real token of a decoder, which alone has seen the whole text; the mean of an encoder's, or the first,
+    which their families' own heads read."""
+    if info is None or info.kind != "encoder":
+        return "last_nonpad"
+    return "first" if head == "native" else "mean_nonpad"
 
 
 def default_padding(settings: Settings) -> str:
@@ -248,6 +254,8 @@ def default_padding(settings: Settings) -> str:
 
 
 def _check_consistent(settings: Settings, info: ModelInfo | None, where: str) -> None:
+    if settings.head == "native" and info is not None:
+        check_native_reading(settings, info, default_position(info, "native"), where)
     if settings.padding == "dynamic" and default_padding(settings) == "right":
         reader = "attend_to_padding" if settings.attend_to_padding else f"token_position={settings.token_position}"
         raise SettingError(

@@ -56,6 +56,7 @@ class TextToText(Task["PairDataset", "LanguageModel", "EncodedPairs", "TextForwa
     own_head = True
     unused = (
         "token_position",
+        "head",
         "padding",
         "attend_to_padding",
         "causal_mask",

@@ -1,0 +1,98 @@
+"""Which run stands for a row that is to be handed over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from whichtune.errors import ExportError, StoreError
+from whichtune.evidence.stored import SUMMARY, read_summary
+from whichtune.evidence.summary import Summary
+from whichtune.metrics import METRICS
+from whichtune.records.record import RunRecord, RunStatus
+from whichtune.records.store import StudyFolder
+from whichtune.registry import did_you_mean
+from whichtune.runs.predict import find_run, refuse_doubtful
+from whichtune.wording import listing
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A run of a study, and why it was taken among its row's seeds; None where there was nothing to choose."""
+
+    record: RunRecord
+    summary: Summary
+    why: str | None
+
+
+def choose_run(folder: StudyFolder, row: str, seed: int | None = None) -> Chosen:
+    """The run of a row that is handed over: of `seed`, or the best on validation of those that are saved, or of all.
+
+    `row` is a row's label, a run's id or its beginning, or LABEL:SEED. Raises StoreError for a row that is none, and
+    for what is not to be believed; ExportError for a seed that the row does not have, or a run that did not complete.
+    """
+    summary = _believed(folder)
+    runs = [run for run in summary.runs if run.label == row]
+    if not runs:
+        record = _named(folder, row, summary)
+        if seed is not None and record.seed != seed:
+            raise ExportError(f"The run '{row}' has seed {record.seed}, not {seed}: leave --seed out.")
+        return Chosen(_completed(record), summary, None)
+    if seed is not None:
+        runs = _of_seed(runs, row, seed)
+    record, why = _best(folder, runs, summary)
+    refuse_doubtful(folder, record)
+    return Chosen(_completed(record), summary, why)
+
+
+def _named(folder: StudyFolder, row: str, summary: Summary) -> RunRecord:
+    """A run by its id or LABEL:SEED. What is neither was meant as a row, so rows are what is offered instead."""
+    runs = summary.runs
+    by_seed = any(f"{run.label}:{run.seed}" == row for run in runs)
+    if not by_seed and not any(len(row) >= 4 and run.run_id.startswith(row) for run in runs):
+        raise StoreError(f"'{folder.path}' has no row '{row}': {did_you_mean(row, {run.label for run in runs})}")
+    return find_run(folder, row)
+
+
+def _believed(folder: StudyFolder) -> Summary:
+    stored = read_summary(folder)
+    if stored.changed:
+        raise StoreError(f"'{folder.path / SUMMARY}' was changed after it was written: run the study again.")
+    return stored.summary
+
+
+def _of_seed(runs: list[RunRecord], row: str, seed: int) -> list[RunRecord]:
+    found = [run for run in runs if run.seed == seed]
+    if found:
+        return found
+    seeds = [str(run.seed) for run in runs if run.seed is not None]
+    if not seeds:
+        raise ExportError(f"The row '{row}' draws nothing, so it has no seeds: leave --seed out.")
+    raise ExportError(f"The row '{row}' has no seed {seed}: there are {listing(seeds)}.")
+
+
+def _completed(record: RunRecord) -> RunRecord:
+    if record.status is not RunStatus.COMPLETED:
+        raise ExportError(f"The run '{record.label}' did not complete ({record.error}): choose another row.")
+    return record
+
+
+def _best(folder: StudyFolder, runs: list[RunRecord], summary: Summary) -> tuple[RunRecord, str | None]:
+    if len(runs) == 1:
+        return runs[0], None
+    complete = [run for run in runs if run.status is RunStatus.COMPLETED] or runs
+    saved = [run for run in complete if folder.weight_files(run.run_id)]
+    candidates = saved or complete
+    metric = summary.study.primary_metric
+    sign = 1.0 if METRICS[metric].higher_is_better else -1.0
+
+    def rank(run: RunRecord) -> tuple[float, float]:
+        figures = run.metrics.validation
+        score = figures.value(metric) if figures is not None else None
+        loss = figures.loss if figures is not None else None
+        return (float("-inf") if score is None else sign * score, -(loss or 0.0))
+
+    best = max(candidates, key=rank)
+    if len(candidates) == 1:
+        return best, f"seed {best.seed}, the one that is saved"
+    which = "of those that are saved" if saved and len(saved) < len(complete) else f"of {len(candidates)} seeds"
+    return best, f"seed {best.seed}, the best on validation {which}"

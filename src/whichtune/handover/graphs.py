@@ -1,0 +1,123 @@
+"""Form `onnx`: token ids in, logits and probabilities out, of any classifier.
+
+The graph is traced by torch's TorchScript exporter: on the 17 families of `tests/models/tiny_families.py` it gives what
+the newer one (dynamo) gives, in a second instead of twenty.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from whichtune.errors import ExportError
+from whichtune.handover.families import NotExactError
+from whichtune.handover.forms import Form
+from whichtune.methods import METHODS
+from whichtune.models.heads import Classifier, pool
+from whichtune.study.spec import RunSpec
+
+if TYPE_CHECKING:
+    from whichtune.handover.trained import Trained
+
+OPSET = 18
+GRAPH = "model.onnx"
+INPUTS, OUTPUTS = ["input_ids", "attention_mask"], ["logits", "probabilities"]
+LABELS = "labels"  # the key of the graph's own metadata that names its classes
+
+
+class _Graph(nn.Module):
+    """Ids (B, T) and mask (B, T) to logits (B, C) and probabilities (B, C).
+
+    Where the row reads padding or attends to it, texts are padded inside to the width that they had in the study.
+    """
+
+    def __init__(self, classifier: Classifier, spec: RunSpec, context_length: int, pad_id: int) -> None:
+        super().__init__()
+        self.classifier, self.pad_id = classifier, pad_id
+        self.position = classifier.token_position
+        self.attends = spec.attend_to_padding and spec.padding != "none"
+        reads = self.position in ("last", "mean") and spec.padding != "none"
+        self.width = context_length if reads or self.attends else None
+        if spec.padding == "none" and self.position in ("last", "mean"):  # each text was computed alone
+            self.position = "last_nonpad" if self.position == "last" else "mean_nonpad"
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+        lengths = attention_mask.sum(dim=1)
+        if self.width is not None:
+            more = (0, self.width - input_ids.shape[1])
+            input_ids = nn.functional.pad(input_ids, more, value=self.pad_id)
+            attention_mask = nn.functional.pad(attention_mask, more)
+        states = self.classifier.states_of(
+            input_ids, torch.ones_like(attention_mask) if self.attends else attention_mask
+        )
+        logits = self.classifier.head(pool(states, lengths, self.position))
+        return logits, torch.softmax(logits, dim=-1)
+
+
+def write_graph(trained: Trained, folder: Path) -> Form:
+    """Write `model.onnx` with the names of the classes in it. Raises NotExactError for a model that writes texts,
+    ExportError where onnx is not installed, or where the model cannot be traced."""
+    onnx = need_onnx()
+    if not isinstance(trained.model, Classifier):
+        instead = "transformers" if trained.model.prompt is None else "peft"
+        raise NotExactError("it writes a text token by token, and a graph gives one answer", instead)
+    pad_id = trained.tokenizer.pad_token_id or 0
+    with METHODS[trained.spec.method].merged(trained.model):
+        graph = _Graph(trained.model, trained.spec, trained.context_length, pad_id).eval()
+        _trace(graph, folder / GRAPH, trained)
+    name_classes(onnx, folder / GRAPH, trained.labels)
+    return Form("onnx", "onnxruntime.InferenceSession", opset=OPSET)
+
+
+def need_onnx() -> ModuleType:
+    """The module `onnx`. Raises ExportError where it, or the runtime by which a graph is checked, is missing."""
+    try:
+        import onnx
+        import onnxruntime  # noqa: F401
+    except ImportError as error:
+        raise ExportError(
+            f"The form onnx needs {error.name}, which is not installed: pip install 'whichtune[onnx]'."
+        ) from error
+    return onnx
+
+
+def _trace(graph: _Graph, file: Path, trained: Trained) -> None:
+    """Two texts of unlike lengths are traced; both axes stay open."""
+    longest = max(2, min(12, trained.context_length))
+    ids = torch.full((2, longest), 1)
+    mask = torch.ones_like(ids)
+    mask[1, longest // 2 :] = 0
+    ids[mask == 0] = graph.pad_id
+    open_axes = {0: "batch", 1: "length"}
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")  # of tracing, and that there is a newer exporter: the graph is checked
+            torch.onnx.export(
+                graph,
+                (ids, mask),
+                str(file),
+                dynamo=False,
+                opset_version=OPSET,
+                input_names=INPUTS,
+                output_names=OUTPUTS,
+                dynamic_axes=dict.fromkeys(INPUTS, open_axes) | {name: {0: "batch"} for name in OUTPUTS},
+            )
+    except Exception as error:  # of whatever an operator or a model's code says
+        reason = " ".join(str(error).split())[:200]
+        raise ExportError(
+            f"'{trained.record.label}' cannot be written as an ONNX graph ({type(error).__name__}: {reason})."
+        ) from error
+
+
+def name_classes(onnx: ModuleType, file: Path, labels: list[str]) -> None:
+    """Put the names of the classes, in the order of the probabilities, into a graph's metadata."""
+    graph = onnx.load(str(file), load_external_data=False)
+    entry = graph.metadata_props.add()
+    entry.key, entry.value = LABELS, json.dumps(labels, ensure_ascii=False)
+    onnx.save(graph, str(file))

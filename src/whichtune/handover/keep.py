@@ -1,0 +1,67 @@
+"""`--save best`: which trained weights stay in a study's folder.
+
+While the runs are made, each row keeps those of its best seed. Once the study is judged, what is larger than an adapter
+goes again, but for the row that is recommended and the run that is best on validation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from whichtune.metrics import METRICS
+from whichtune.records.store import StudyFolder
+from whichtune.study.roles import Role
+from whichtune.study.spec import RunSpec
+
+SMALL_BYTES = 32 * 2**20  # of one run's files: adapters and heads of most models are smaller, their weights larger
+
+Rank = tuple[float, float, str]
+
+
+class BestKeeper:
+    """Deletes saved weights of runs that are not the best of their row on validation, by the primary metric (then the
+    loss). Baselines keep theirs."""
+
+    def __init__(self, folder: StudyFolder, specs: Iterable[RunSpec], metric: str) -> None:
+        self.folder, self.metric = folder, metric
+        self.sign = 1.0 if METRICS[metric].higher_is_better else -1.0
+        self.rows: dict[str, list[str]] = {}
+        for spec in specs:
+            if spec.role is not Role.BASELINE:
+                self.rows.setdefault(spec.label, []).append(spec.run_id)
+
+    def keep(self) -> None:
+        """Of each row's saved runs the best one stays."""
+        for ids in self.rows.values():
+            for _, _, run_id in self._ranked(ids)[:-1]:
+                self._forget(run_id)
+
+    def settle(self, recommended: str | None) -> None:
+        """The study is judged: of large files those of the recommended row stay, and of the best run on validation."""
+        self.keep()
+        best = self._ranked([run_id for ids in self.rows.values() for run_id in ids])[-1:]
+        wanted = {run_id for _, _, run_id in best} | set(self.rows.get(recommended or "", []))
+        for ids in self.rows.values():
+            for run_id in ids:
+                if run_id not in wanted and self._size(run_id) > SMALL_BYTES:
+                    self._forget(run_id)
+
+    def _ranked(self, ids: Iterable[str]) -> list[Rank]:
+        """Saved runs, the best last."""
+        ranked = []
+        for run_id in ids:
+            record = self.folder.read_run(run_id)
+            if record is None or record.metrics.validation is None or not self.folder.weight_files(run_id):
+                continue
+            figures = record.metrics.validation
+            score = figures.value(self.metric)
+            rank = float("-inf") if score is None else self.sign * score
+            ranked.append((rank, -(figures.loss or 0.0), run_id))
+        return sorted(ranked)
+
+    def _size(self, run_id: str) -> int:
+        return sum(file.stat().st_size for file in self.folder.weight_files(run_id))
+
+    def _forget(self, run_id: str) -> None:
+        for file in self.folder.weight_files(run_id):
+            file.unlink()

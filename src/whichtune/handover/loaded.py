@@ -1,0 +1,151 @@
+"""An exported folder, loaded as its user loads it: by transformers, peft or onnxruntime alone.
+
+Shapes: B texts, T tokens, V virtual tokens, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from whichtune.errors import ExportError
+from whichtune.handover.graphs import GRAPH, need_onnx
+from whichtune.handover.told import SelfTest
+
+if TYPE_CHECKING:
+    import numpy as np
+
+BATCH = 16
+UNTRUSTED = {"trust_remote_code": False}  # a folder's own Python code is never run
+SAFELY = {"use_safetensors": True, **UNTRUSTED}
+
+
+def answers(folder: Path, told: SelfTest, texts: Sequence[str]) -> np.ndarray | list[str]:
+    """What the folder makes of texts: logits (n, C) float64, probabilities of a graph that reads texts, or texts.
+
+    Raises ExportError where the folder cannot be loaded.
+    """
+    try:
+        if told.form == "onnx":
+            return _graph_answers(folder, told, texts)
+        if told.kind == "words":
+            return _written(folder, told)
+        return _logits(folder, told, texts)
+    except ExportError:
+        raise
+    except Exception as error:  # of whatever the files say
+        reason = " ".join(str(error).split())[:300]
+        raise ExportError(f"'{folder}' cannot be loaded ({type(error).__name__}: {reason}).") from error
+
+
+def _quiet() -> None:
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+
+def _tokenizer(folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    _quiet()
+    return AutoTokenizer.from_pretrained(folder, **UNTRUSTED)
+
+
+def _model(folder: Path, told: SelfTest) -> Any:
+    """The model with whatever its form puts around it, evaluating, on the CPU."""
+    import torch
+    import transformers
+
+    _quiet()
+    if told.form == "transformers":
+        auto = "AutoModelForCausalLM" if told.kind == "words" else "AutoModelForSequenceClassification"
+        return getattr(transformers, auto).from_pretrained(folder, dtype=torch.float32, **SAFELY).eval()
+    from peft import PeftConfig, PeftModel
+
+    adapter = PeftConfig.from_pretrained(folder)
+    config = transformers.AutoConfig.from_pretrained(folder, **UNTRUSTED)
+    assert told.base_class is not None
+    base = getattr(transformers, told.base_class).from_pretrained(
+        adapter.base_model_name_or_path,
+        revision=adapter.revision,
+        config=config,
+        dtype=torch.float32,
+        **SAFELY,
+    )
+    return PeftModel.from_pretrained(base, folder).eval()
+
+
+def _logits(folder: Path, told: SelfTest, texts: Sequence[str]) -> np.ndarray:
+    import numpy as np
+    import torch
+
+    tokenizer, model = _tokenizer(folder), _model(folder, told)
+    found = []
+    for begin in range(0, len(texts), BATCH):
+        batch = tokenizer(
+            list(texts[begin : begin + BATCH]),
+            truncation=True,
+            padding=tokenizer.pad_token is not None,
+            return_tensors="pt",
+        )
+        with torch.no_grad():
+            logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+        found.append(read_of_tokens(logits, batch["attention_mask"], told))
+    return np.concatenate([part.double().numpy() for part in found])
+
+
+def read_of_tokens(logits: Any, mask: Any, told: SelfTest) -> Any:
+    """The texts' logits (B, C) of those of their tokens (B, V + T, C), where a class for tokens gives these."""
+    if told.reading is None:
+        return logits
+    own, lengths = logits[:, told.virtual_tokens :], mask.sum(dim=1)
+    if told.reading == "first":
+        return own[:, 0]
+    if told.reading in ("last_nonpad", "last"):
+        return own[range(len(own)), lengths - 1]
+    return (own * mask[:, :, None]).sum(dim=1) / lengths[:, None]
+
+
+def _written(folder: Path, told: SelfTest) -> list[str]:
+    """What is written after the prompts, whose tokens stand in the folder."""
+    import torch
+
+    tokenizer, model = _tokenizer(folder), _model(folder, told)
+    found = []
+    for ids in told.input_ids:
+        prompt = torch.tensor([ids])
+        with torch.no_grad():
+            written = model.generate(
+                input_ids=prompt, attention_mask=torch.ones_like(prompt), generation_config=_writing(folder, told)
+            )
+        found.append(written[0, len(ids) :].tolist())
+    return [text.strip() for text in tokenizer.batch_decode(found, skip_special_tokens=True)]
+
+
+def _writing(folder: Path, told: SelfTest) -> Any:
+    from transformers import GenerationConfig
+
+    return GenerationConfig.from_pretrained(folder)
+
+
+def _graph_answers(folder: Path, told: SelfTest, texts: Sequence[str]) -> np.ndarray:
+    import numpy as np
+
+    need_onnx()
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(folder / GRAPH), options, providers=["CPUExecutionProvider"])
+    if told.kind == "texts":
+        name = session.get_inputs()[0].name
+        lower = np.array([[text.lower()] for text in texts], dtype=object)
+        found: np.ndarray = session.run(["probabilities"], {name: lower})[0]
+        return found.astype(np.float64)
+    tokenizer = _tokenizer(folder)
+    batch = tokenizer(list(texts), truncation=True, padding=True, return_tensors="np")
+    given = {name: batch[name].astype(np.int64) for name in ("input_ids", "attention_mask")}
+    logits: np.ndarray = session.run(["logits"], given)[0]
+    return logits.astype(np.float64)

@@ -1,0 +1,52 @@
+"""The tokenizer of an exported row: it cuts and pads texts as the study did."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from whichtune.handover.families import NotExactError
+from whichtune.models.loading import load_tokenizer
+
+if TYPE_CHECKING:
+    from whichtune.handover.trained import Trained
+
+
+def save_tokenizer(trained: Trained, folder: Path) -> None:
+    """Write the tokenizer with the row's context length and the end that is cut. `tokenizer.json` says both, too, for
+    who reads it without transformers."""
+    tokenizer: Any = load_tokenizer(trained.base, trained.spec.remote_code)
+    tokenizer.model_max_length = trained.context_length
+    tokenizer.truncation_side = "left" if trained.spec.long_texts_keep == "tail" else "right"
+    tokenizer.padding_side = "right" if trained.is_classifier else "left"  # what is written comes after the text
+    if getattr(tokenizer, "is_fast", False) and trained.is_classifier:
+        own = tokenizer.backend_tokenizer
+        own.enable_truncation(trained.context_length, direction=tokenizer.truncation_side)
+        if tokenizer.pad_token is not None:
+            own.enable_padding(pad_id=tokenizer.pad_token_id, pad_token=tokenizer.pad_token)
+    tokenizer.save_pretrained(folder)
+
+
+def refuse_ends_like_padding(trained: Trained) -> None:
+    """Raise NotExactError where every text ends with the token that pads, too: the family's class would skip it."""
+    tokenizer: Any = trained.tokenizer
+    ids = tokenizer("a")["input_ids"]
+    if ids and ids[-1] == tokenizer.pad_token_id:
+        raise NotExactError(
+            "its tokenizer ends every text with the token that pads, too, and the family's class takes that for "
+            "padding",
+            "onnx",
+        )
+
+
+def cut_in_the_middle(trained: Trained, texts: list[str]) -> str | None:
+    """A sentence where long texts lose their middle, which no tokenizer does by itself; None where none does."""
+    if trained.spec.long_texts_keep != "both":
+        return None
+    tokenizer: Any = trained.tokenizer
+    long = sum(len(ids) > trained.context_length for ids in tokenizer(texts, verbose=False)["input_ids"])
+    return (
+        f"Texts of more than {trained.context_length} tokens lost their middle in the study (long_texts_keep both), "
+        "and a tokenizer cuts their end: cut them yourself."
+        + (f" {long} of the texts of the self-test were left out for that." if long else "")
+    )

@@ -1,0 +1,99 @@
+"""A run's trained model, built again from its spec and its saved weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from whichtune.errors import ExportError
+from whichtune.models.adaptable import Adaptable
+from whichtune.models.heads import Classifier
+from whichtune.models.language import LanguageModel
+from whichtune.models.loading import locate
+from whichtune.models.saving import load_trained_state
+from whichtune.models.sizes import max_length_of
+from whichtune.records.record import RunRecord
+from whichtune.records.verify import spec_of
+from whichtune.study.spec import EMBEDDED, RunSpec
+from whichtune.tasks import task_of
+from whichtune.tasks.base import AnySplit
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class _NoTexts:
+    """All that building a model asks of its data: the names of the classes."""
+
+    labels: list[str]
+    name: str = ""
+    fingerprint: str = ""
+    splits: Mapping[str, AnySplit] = field(default_factory=dict)
+
+    def without_test(self) -> Self:
+        return self
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model with its trained weights, in float32 on the CPU, evaluating; and what made its texts' tokens."""
+
+    spec: RunSpec
+    record: RunRecord
+    model: Adaptable
+    tokenizer: PreTrainedTokenizerBase
+    base: Path  # the folder of the pretrained model
+    context_length: int  # tokens that a text may have
+    labels: list[str]
+
+    @property
+    def is_classifier(self) -> bool:
+        return isinstance(self.model, Classifier)
+
+    @property
+    def base_is_local(self) -> bool:
+        return self.spec.model == EMBEDDED or Path(self.spec.model).expanduser().is_dir()
+
+    @property
+    def base_name(self) -> str:
+        """The pretrained model as others find it: its Hub id, or its folder here."""
+        return str(self.base.resolve()) if self.base_is_local else self.spec.model
+
+    @property
+    def base_shown(self) -> str:
+        """The same for who reads, without folders of this machine."""
+        return Path(self.spec.model).expanduser().name if self.base_is_local else self.spec.model
+
+    @property
+    def base_revision(self) -> str | None:
+        """The Hub's revision of the pretrained model; None for a folder."""
+        if self.base_is_local:
+            return None
+        snapshot = self.base.name if self.base.parent.name == "snapshots" else None
+        return snapshot or self.spec.revision
+
+
+def load_trained(record: RunRecord, folder: Path | None) -> Trained:
+    """A completed run's model from what it saved in `folder`; None: as the run began.
+
+    Raises ModelError where the pretrained model is gone or another, StoreError for weights that do not fit, ExportError
+    for a task whose models are of another kind.
+    """
+    spec = spec_of(record)
+    model, tokenizer = task_of(spec).build(spec, _NoTexts(list(record.labels)))
+    if not isinstance(model, (Classifier, LanguageModel)):
+        raise ExportError(
+            f"'{record.label}' is of the task {spec.task}, whose models have a form of their own: classifiers and "
+            "models that write texts can be exported."
+        )
+    if folder is not None:
+        load_trained_state(model, folder / "weights.safetensors")
+    model.eval().requires_grad_(False)
+    path = locate(spec.model, spec.revision, spec.weights)
+    limit = record.context_length or max_length_of(model.backbone.config)
+    if limit is None:
+        raise ExportError(f"The record of '{record.label}' does not say how long a text may be: make it again.")
+    return Trained(spec, record, model, tokenizer, path, limit, list(record.labels))
