@@ -26,8 +26,9 @@ from whichtune.report.sections import page_of
 from whichtune.report.study_table import row_id, study_table
 from whichtune.report.templates import asset, render
 from whichtune.report.view import View
+from whichtune.study.folders import study_name
 from whichtune.study.spec import Study
-from whichtune.wording import plural
+from whichtune.wording import listing, plural
 
 
 def render_page(view: View, folder: StudyFolder, drawn: list[Figure] | None = None) -> str:
@@ -96,9 +97,14 @@ def tuning_content(view: View, drawn: list[Figure]) -> dict[str, object] | None:
 
 def title_of(view: View) -> str:
     """The study's name; of one that nobody named, its data and its model."""
-    if view.study.name != Study.model_fields["name"].default:
+    if view.study.name not in (Study.model_fields["name"].default, study_name(view.study)):
         return view.study.name
-    return f"{short_data(view.study.data.source)} with {short_model(view.study.model)}"
+    return f"{short_data(view.study.data.source)} with {models_of(view)}"
+
+
+def models_of(view: View) -> str:
+    """The study's models by their short names."""
+    return listing([short_model(model) for model in view.study.models or [view.study.model]], most=4)
 
 
 @dataclass(frozen=True)
@@ -117,7 +123,7 @@ def headline_facts(view: View) -> list[Named]:
     tests = max((run.metrics.test.n for run in view.done if run.metrics.test is not None), default=0)
     return [
         Named("data", short_data(view.study.data.source), view.study.data.source),
-        Named("model", short_model(view.study.model), view.study.model),
+        Named("model", models_of(view), ", ".join(view.study.models or [view.study.model])),
         Named("", f"{runs}, {len(view.failed)} not completed" if view.failed else runs, ""),
         *([Named("", plural(tests, "test text"), "")] if tests else []),
         *([Named("", finished[:10], "")] if finished else []),
