@@ -150,7 +150,17 @@ def largest_dropout(model: Adaptable) -> float:
         for key, value in model.backbone.config.to_dict().items()
         if "drop" in key and isinstance(value, (int, float)) and not any(word in key for word in _OF_OTHER_HEADS)
     ]
-    return max([0.0, *layers, *named])
+    return max([0.0, *layers, *named, *_of_adapter(model)])
+
+
+def _of_adapter(model: Adaptable) -> list[float]:
+    """Dropout that an adapter draws without a layer for it, as its configuration says."""
+    settings = vars(model.adapter.config) if model.adapter is not None else {}
+    return [
+        float(value)
+        for key, value in settings.items()
+        if "dropout" in key and isinstance(value, (int, float)) and not isinstance(value, bool)
+    ]
 
 
 # Dropout of heads that transformers' own classifiers have and this one does not.

@@ -13,7 +13,7 @@ from whichtune.baselines import fitted_baseline
 from whichtune.data.encoding import make_batch, pad_id_of, refuse_tokens_beyond, resolve_context, tokenise
 from whichtune.errors import StoreError
 from whichtune.methods import METHODS
-from whichtune.models.saving import load_trained_state
+from whichtune.models.saving import load_trained_state, shapes_of
 from whichtune.models.sizes import max_length_of, rows_of_embeddings
 from whichtune.records.record import RunRecord
 from whichtune.study.roles import Role
@@ -54,7 +54,9 @@ def new_logits(spec: RunSpec, record: RunRecord, folder: Path, texts: list[str])
             raise StoreError(f"What was saved in {folder.name} knows other classes than the run: make it again.")
         return logits_of_all(logits, fitted, len(record.labels))
     classifier, tokenizer = build_classifier(spec, len(record.labels))
-    load_trained_state(classifier, folder / "weights.safetensors")
+    file = folder / "weights.safetensors"
+    METHODS[spec.method].make_room(classifier, shapes_of(file))
+    load_trained_state(classifier, file)
     classifier.to(spec.device).eval()
     limit = _limit(spec, record, classifier.backbone.config)
     tokens, _ = tokenise(texts, tokenizer, limit, spec.long_texts_keep, "text", [str(i) for i in range(len(texts))])
