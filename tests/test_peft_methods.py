@@ -18,6 +18,7 @@ from method_matrix import (
     backbone_of,
     by_peft_itself,
     check_cell,
+    differs,
     own_head,
     plain_loop,
     texts_for,
@@ -29,6 +30,7 @@ from whichtune.methods import METHODS
 from whichtune.models.depth import parts_from_the_top
 from whichtune.models.heads import Classifier
 from whichtune.study.load import parse_study
+from whichtune.testing import METHOD_CHECKS, MethodCase
 
 NAMES = [name for name, method in METHODS.items() if "classification" in method.tasks]
 # One of each kind on every run of the suite; all of them, in all families, by `make test-slow`.
@@ -197,6 +199,47 @@ def test_neighbours_vote_as_scikit_learns_do(clouds: tuple[np.ndarray, np.ndarra
     np.testing.assert_allclose(ours, (5 * theirs + 1 / 3) / 6, atol=1e-5)
     chosen, notes = fitted("knn", points, labels)
     assert f"{int(chosen.head.k)} had the lowest validation loss" in notes[0]
+
+
+# -- what a plan and a stored run make of them ---------------------------------------------------------
+
+
+def test_what_lies_below_an_adapter_is_computed_once(tmp_path: Path) -> None:
+    """The boundary is where the adapters begin, and nothing changes by it."""
+    config = {"layers_to_transform": [1], "layers_pattern": "h", "r": 2}
+    cell = Cell("gpt2", "peft", {"peft_type": "LOHA", "peft_config": config})
+    _, plain = train(cell, "off", tmp_path)
+    _, planned = train(cell, "auto", tmp_path)
+    assert planned.prepared is not None
+    assert str(planned.prepared.shortcuts["decisions"]["boundary"]).startswith("block 1 of 2")
+    assert differs(plain, planned) <= LOSS
+
+
+def test_an_adapters_own_dropout_turns_the_plan_off(tmp_path: Path) -> None:
+    """It draws without a layer of torch's for it."""
+    cell = Cell("gpt2", "peft", {"peft_type": "LOHA", "peft_config": {"rank_dropout": 0.5}})
+    _, planned = train(cell, "auto", tmp_path)
+    assert planned.prepared is not None
+    assert "dropout 0.5" in str(planned.prepared.shortcuts["decisions"]["plan"])
+
+
+def test_neighbours_come_back_from_their_file(tmp_path: Path) -> None:
+    """A head of another shape than the model is built with; the run is found and not made again."""
+    METHOD_CHECKS["comes_back_from_its_weights"](MethodCase("knn"), tmp_path)
+
+
+def test_the_list_for_a_model(tiny_gpt2: Path, tiny_bert: Path) -> None:
+    from whichtune.cli.methods_for import methods_for
+
+    (found,) = methods_for(str(tiny_gpt2), "loha")
+    assert found.why_not is None
+    assert found.merges
+    sizes = [(32, 32)] * 4 + [(32, 128), (128, 32)]  # of three blocks' layers: two products of rank 8 beside each
+    assert found.trains == 66 + 3 * sum(2 * 8 * (into + out) for into, out in sizes)
+    (refused,) = methods_for(str(tiny_bert), "prefix_tuning")
+    assert "for decoders" in str(refused.why_not)
+    with pytest.raises(WhichtuneError, match="did you mean 'loha'"):
+        methods_for(str(tiny_gpt2), "lohaa")
 
 
 # -- what is refused, in one sentence, before a study starts -------------------------------------------

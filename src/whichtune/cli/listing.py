@@ -39,9 +39,7 @@ def print_methods_for(model: str, name: str | None, console: Console) -> None:
     """How the methods, or one, go with a model: what trains of it, the size of a run's file, what can be merged."""
     from whichtune.cli.methods_for import methods_for
 
-    if name is not None:
-        METHODS[name]
-    found = [fit for fit in methods_for(model) if name in (None, fit.method)]
+    found = methods_for(model, name)
     rows = [
         [
             fit.method,

@@ -33,10 +33,13 @@ class Fit:
         return self.trains * BYTES / 1e6
 
 
-def methods_for(model: str) -> list[Fit]:
-    """Every method for classes, with its defaults, in this model. Raises ModelError where there is none such."""
+def methods_for(model: str, name: str | None = None) -> list[Fit]:
+    """Every method for classes, or the one of that name, with its defaults, in this model. Raises ModelError where
+    there is none such, UnknownNameError for a name that no method has."""
+    names = [each for each, method in METHODS.items() if "classification" in method.tasks] if name is None else [name]
+    chosen = {each: METHODS[each] for each in names}
     info = inspect_model(model, None, "pretrained", remote_code=False)
-    return [_fit(name, method, info) for name, method in METHODS.items() if "classification" in method.tasks]
+    return [_fit(each, method, info) for each, method in chosen.items()]
 
 
 def _fit(name: str, method: AnyMethod, info: ModelInfo) -> Fit:

@@ -78,7 +78,10 @@ class AnyPeft(PeftMethod[AnyPeftSettings]):
                 unfuse(backbone)
                 keys, last = scaled_layers(backbone)
                 return {TARGETS: [*keys, *last], "feedforward_modules": last}
-            return {TARGETS: chosen_layers(backbone, "all_linear", TARGETS)}
+            layers = chosen_layers(backbone, "all_linear", TARGETS)
+            if settings.peft_config.get("layers_to_transform") is not None:
+                layers = sorted({name.rsplit(".", 1)[-1] for name in layers})  # PEFT minds it for ends of names alone
+            return {TARGETS: layers}
         return {TARGETS: _named(backbone, given)}
 
     def conflict(self, own: AnyPeftSettings, shared: RunSettings, info: ModelInfo | None) -> str | None:
