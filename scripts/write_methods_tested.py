@@ -3,6 +3,7 @@
 python scripts/write_methods_tested.py                        # all, about half an hour on one core
 python scripts/write_methods_tested.py --families gpt2,bert   # these anew, the others as they were
 python scripts/write_methods_tested.py --methods loha,lokr    # these anew, in all families
+python scripts/write_methods_tested.py --types --families gpt2,bert   # the types of PEFT that no method is named after
 """
 
 from __future__ import annotations
@@ -27,18 +28,20 @@ def main() -> int:
     sys.path.insert(0, str(ROOT / "tests"))
     import torch
 
-    from method_matrix import METHODS, TABLE_FAMILIES
+    from method_matrix import METHODS, OF_PEFT, TABLE_FAMILIES, nameless_types
 
     torch.set_num_threads(1)
     options = argparse.ArgumentParser()
     options.add_argument("--families", default=",".join(TABLE_FAMILIES))
     options.add_argument("--methods", default=",".join(n for n, m in METHODS.items() if "classification" in m.tasks))
+    options.add_argument("--types", action="store_true", help="PEFT's types without a name here, instead of methods")
     options.add_argument("--missing", action="store_true", help="only what has no result yet")
     options.add_argument("--page", action="store_true", help="write the page alone")
     chosen = options.parse_args()
     results: Results = json.loads(STORED.read_text("utf-8"))["results"] if STORED.is_file() else {}
+    methods = [OF_PEFT + name for name in nameless_types()] if chosen.types else chosen.methods.split(",")
     for family in chosen.families.split(",") if not chosen.page else []:
-        for method in chosen.methods.split(","):
+        for method in methods:
             known = results.setdefault(family, {})
             if chosen.missing and known.get(method) == PASSED:
                 continue
@@ -51,11 +54,11 @@ def main() -> int:
 
 def tried(family: str, method: str) -> str:
     """`passed`, the sentence by which a model is refused, or `failed: ` and why."""
-    from method_matrix import Cell, check_cell
+    from method_matrix import cell_of, check_cell
 
     with tempfile.TemporaryDirectory() as folder:
         try:
-            return check_cell(Cell(family, method), Path(folder)) or PASSED
+            return check_cell(cell_of(family, method), Path(folder)) or PASSED
         except Exception as error:
             traceback.print_exc()
             return f"failed: {type(error).__name__} {' '.join(str(error).split())[:160]}"

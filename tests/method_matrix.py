@@ -51,6 +51,41 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 
 
+# Fields of PEFT's types that have no name of their own here, where their defaults do not fit that width.
+TYPES: dict[str, dict[str, Any]] = {
+    "GRALORA": {"r": 8},
+    "ROAD": {"group_size": 16},
+    "VBLORA": {"num_vectors": 16, "vector_length": 16},
+    "WAVEFT": {"n_frequency": 64},
+}
+OF_PEFT = "peft: "  # before a type's name, in the table
+
+
+def nameless_types() -> list[str]:
+    """The types of the installed PEFT that serve here and are no named method's."""
+    from whichtune.errors import SettingError
+    from whichtune.models.adapters import adapter_types, check_fields
+
+    named = {method.peft_type for method in METHODS.values() if hasattr(method, "peft_type")}
+    found = []
+    for name in adapter_types():
+        try:
+            check_fields(name, {})
+        except SettingError:
+            continue
+        if name not in named:
+            found.append(name)
+    return found
+
+
+def cell_of(family: str, label: str) -> Cell:
+    """The cell of a row of the table: a method's name, or `peft: TYPE`."""
+    kind = label.removeprefix(OF_PEFT)
+    if kind == label:
+        return Cell(family, label)
+    return Cell(family, "peft", {"peft_type": kind, "peft_config": TYPES.get(kind, {})})
+
+
 @dataclass(frozen=True)
 class Cell:
     """A method with its settings in a family."""

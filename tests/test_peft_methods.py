@@ -242,6 +242,25 @@ def test_the_list_for_a_model(tiny_gpt2: Path, tiny_bert: Path) -> None:
         methods_for(str(tiny_gpt2), "lohaa")
 
 
+def test_two_types_of_peft_are_two_methods() -> None:
+    """Each may have a rate of its own, as two methods may; with one type a rate is a confound."""
+    from whichtune.stats.confounds import find_differences
+
+    def confounds(left: str, right: str) -> list[str]:
+        specs = [
+            {
+                **Cell("gpt2", "peft", {"peft_type": kind}).spec.model_dump(mode="json"),
+                "learning_rate": rate,
+                "learning_rate_source": "set",
+            }
+            for kind, rate in ((left, 1e-3), (right, 5e-3))
+        ]
+        return find_differences(specs[0], specs[1], "method", {}, {}).confounds
+
+    assert not [text for text in confounds("IA3", "LOHA") if "learning rate" in text]
+    assert [text for text in confounds("LOHA", "LOHA") if "learning rate" in text]
+
+
 # -- what is refused, in one sentence, before a study starts -------------------------------------------
 
 

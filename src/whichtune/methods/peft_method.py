@@ -101,9 +101,9 @@ class PeftMethod(Method[SettingsT], Generic[SettingsT]):
         return Allocation(model.adapter) if hasattr(model.adapter.tuner, "update_and_allocate") else Course()
 
     def remarks(self, model: Adaptable) -> list[str]:
-        from whichtune.models.targets import unreached
+        from whichtune.models.targets import READ_AS_WEIGHTS, unreached
 
-        return unreached(model.backbone, self.name)
+        return unreached(model.backbone, self.name, READ_AS_WEIGHTS)
 
     def can_merge(self, model: Adaptable) -> bool:
         from whichtune.models.adapters import can_merge
@@ -120,13 +120,13 @@ class PeftMethod(Method[SettingsT], Generic[SettingsT]):
 
 def chosen_layers(backbone: PreTrainedModel, wanted: str | list[str], setting: str) -> list[str]:
     """Full names of the layers to adapt, fused q-k-v layers split unless they are named."""
-    from whichtune.models.targets import find_targets
+    from whichtune.models.targets import callable_layers, find_targets
     from whichtune.models.unfuse import FUSED, unfuse
 
     named = wanted if isinstance(wanted, list) else []
     if not set(named) & set(FUSED):
         unfuse(backbone)
-    return find_targets(backbone, wanted, setting)
+    return callable_layers(backbone, find_targets(backbone, wanted, setting), setting)
 
 
 def _too_old(method: str, since: str) -> str | None:

@@ -9,6 +9,8 @@ from whichtune.registry import did_you_mean
 from whichtune.wording import listing
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor, nn
     from transformers import PreTrainedModel
 
@@ -16,6 +18,8 @@ ATTENTION_WORDS = ("attn", "attention")
 # Families whose fused kernels read this layer's weight past an adapter; PEFT refuses to adapt it.
 STATE_SPACE_TYPES = ("falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h")
 PAST_ADAPTERS = "out_proj"
+# Layers of these families that transformers' own code, too, reads past an adapter: it takes the weight, not the layer.
+READ_AS_WEIGHTS = ("dt_proj",)
 # Last names of the layers that make keys and values, as families call them.
 KEYS_AND_VALUES = ("k_proj", "v_proj", "key", "value", "k_lin", "v_lin", "k", "v", "key_proj", "value_proj")
 
@@ -108,14 +112,24 @@ def fused_experts(backbone: PreTrainedModel) -> dict[str, Tensor]:
     }
 
 
-def unreached(backbone: PreTrainedModel, what: str) -> list[str]:
-    """Sentences that name what no adapter (`what` of them) reaches: a layer that is read past it, and experts whose
-    weights are one tensor."""
+def callable_layers(backbone: PreTrainedModel, names: Sequence[str], setting: str) -> list[str]:
+    """Those of the layers that the model calls, as an adapter must be. Raises SettingError where none is left."""
+    past = READ_AS_WEIGHTS if backbone.config.model_type in STATE_SPACE_TYPES else ()
+    left = [name for name in names if name.rsplit(".", 1)[-1] not in past]
+    if not left:
+        raise SettingError(f"{setting}: {listing(past)} is read past an adapter in this model: name other layers.")
+    return left
+
+
+def unreached(backbone: PreTrainedModel, what: str, more: Sequence[str] = ()) -> list[str]:
+    """Sentences that name what no adapter (`what` of them) reaches: a layer that is read past it, and `more` of such,
+    and experts whose weights are one tensor."""
     from whichtune.models.partition import blocks_of
 
     said = []
     if backbone.config.model_type in STATE_SPACE_TYPES:
-        said.append(f"{what} does not adapt {PAST_ADAPTERS}, which this model's fused kernels read past an adapter.")
+        past = listing([PAST_ADAPTERS, *more])
+        said.append(f"{what} does not adapt {past}, which this model's fused kernels read past an adapter.")
     fused = fused_experts(backbone)
     if not fused:
         return said
