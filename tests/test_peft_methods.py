@@ -223,6 +223,15 @@ def test_an_adapters_own_dropout_turns_the_plan_off(tmp_path: Path) -> None:
     assert "dropout 0.5" in str(planned.prepared.shortcuts["decisions"]["plan"])
 
 
+def test_an_adapter_that_samples_turns_the_plan_off(tmp_path: Path) -> None:
+    """It has no dropout, and draws all the same."""
+    state = torch.get_rng_state()
+    _, planned = train(Cell("bert", "peft", {"peft_type": "PVERA", "peft_config": {"r": 4}}), "auto", tmp_path)
+    assert planned.prepared is not None
+    assert "draws anew" in str(planned.prepared.shortcuts["decisions"]["plan"])
+    torch.set_rng_state(state)
+
+
 def test_neighbours_come_back_from_their_file(tmp_path: Path) -> None:
     """A head of another shape than the model is built with; the run is found and not made again."""
     METHOD_CHECKS["comes_back_from_its_weights"](MethodCase("knn"), tmp_path)
@@ -285,6 +294,7 @@ def refusal(model: Path, mail: Path, **line: Any) -> str:
         ({"method": "peft", "peft_type": "PROMPT_TUNING"}, "use soft_prompt"),
         ({"method": "peft", "peft_type": "CPT"}, "by a loss of its own"),
         ({"method": "peft", "peft_type": "POLY"}, "several tasks at once"),
+        ({"method": "peft", "peft_type": "LILY"}, "depends on the texts beside it"),
         ({"method": "peft", "peft_type": "XLORA"}, "adapters that were trained before"),
         ({"method": "peft", "init_lora_weights": "eva"}, "a pass over the data"),
         ({"method": "peft", "inference_mode": True}, "is set by whichtune"),

@@ -20,7 +20,8 @@ from whichtune.registry import did_you_mean
 from whichtune.wording import shown
 
 if TYPE_CHECKING:
-    from torch import nn
+    import torch
+    from torch import Tensor, nn
     from transformers import PreTrainedModel
 
 ADAPTER = "default"
@@ -39,6 +40,7 @@ NAMED = {"PROMPT_TUNING": "soft_prompt", "PREFIX_TUNING": "prefix_tuning", "P_TU
 # Why a type of PEFT's cannot serve here, where that is no matter of the model.
 NOT_HERE = {
     "ADAPTION_PROMPT": "its layers know the attention of a few old families alone, whose code has changed since",
+    "LILY": "its routers average over all tokens of a batch, so that a text's answer depends on the texts beside it",
     "MULTITASK_PROMPT_TUNING": "it learns several tasks at once from texts that say which is theirs",
     "CARTRIDGE": "it distils a long text into keys and values, from a model's own answers",
     "CPT": "it learns the tokens of a prompt with labelled examples in it, by a loss of its own",
@@ -195,6 +197,30 @@ def lacks_values(error: BaseException | None) -> bool:
             return True
         error = error.__cause__
     return False
+
+
+def draws_in_training(backbone: PreTrainedModel) -> bool:
+    """Whether a pass of two tokens in training takes random numbers, as adapters do that sample. The random streams
+    and the mode are left as they were; a model without storage has no numbers to take."""
+    import torch
+
+    if next(backbone.parameters()).is_meta:
+        return False
+    device, training = next(backbone.parameters()).device, backbone.training
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.no_grad():
+        before = _random_state(device)
+        backbone.train()
+        try:
+            backbone(input_ids=torch.tensor([[3, 4]], device=device))
+        finally:
+            backbone.train(training)
+        return not torch.equal(before, _random_state(device))
+
+
+def _random_state(device: torch.device) -> Tensor:
+    import torch
+
+    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
 
 
 def adapter_layers(model: nn.Module) -> list[Any]:

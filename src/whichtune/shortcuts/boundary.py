@@ -14,6 +14,7 @@ from torch import nn
 
 from whichtune.errors import ModelError
 from whichtune.models.adaptable import Adaptable
+from whichtune.models.adapters import draws_in_training
 from whichtune.models.causality import is_causal
 from whichtune.models.heads import Classifier
 from whichtune.models.partition import Partition
@@ -139,6 +140,8 @@ def _why_off(spec: RunSpec, classifier: Classifier) -> str | None:
     probability = largest_dropout(classifier)
     if probability > 0:
         return f"dropout {probability:g} draws anew at every step, and other shapes would draw other numbers"
+    if classifier.adapter is not None and draws_in_training(classifier.backbone):
+        return "the adapter draws anew at every step, and other shapes would draw other numbers"
     return None
 
 
