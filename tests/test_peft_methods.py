@@ -317,6 +317,30 @@ def test_an_older_peft_is_told(monkeypatch: pytest.MonkeyPatch, tiny_gpt2: Path,
     assert "miss needs PEFT 99.0 or later" in refusal(tiny_gpt2, mail, method="miss")
 
 
+def test_what_only_weights_can_tell_is_no_fault(tiny_gpt2: Path, mail: Path) -> None:
+    """Of an adapter that PEFT puts into a model with values alone; the run goes on."""
+    from whichtune.runs.estimate import estimate_runs
+
+    value = {
+        "data": str(mail),
+        "model": str(tiny_gpt2),
+        "seeds": [0],
+        "baselines": [],
+        "methods": [
+            "shira",
+            {"method": "peft", "peft_type": "VBLORA", "num_vectors": 8, "vector_length": 8},
+        ],
+    }
+    expansion, dataset = prepare(parse_study(value, "a test"))
+    faults: dict[str, str] = {}
+    estimates = estimate_runs(expansion.specs, dataset, faults)
+    assert faults == {"peft": "cannot be estimated, because only a model with weights could tell"}
+    (known,) = estimates.values()
+    shira = Cell("gpt2", "shira").build()
+    assert known.trainable_parameters == 66 + 8 * 3 * (4 * 64 + 2 * 160)
+    assert sum(p.numel() for p in shira.parameters() if p.requires_grad) == 130 + 8 * 2 * (4 * 128 + 2 * 320)
+
+
 def test_fields_of_peft_stand_beside_the_method(tiny_gpt2: Path, mail: Path) -> None:
     """Where whichtune has a setting of that name, and under METHOD.key, too; each is part of the run's identity."""
     value = {

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from whichtune.errors import SettingError
+from whichtune.errors import NeedsWeightsError, SettingError
 from whichtune.models.weights import first_line
 from whichtune.registry import did_you_mean
 from whichtune.wording import shown
@@ -172,7 +172,11 @@ def insert(backbone: PreTrainedModel, peft_type: str, fields: Mapping[str, Any])
         with _quiet():
             config = config_class(peft_type)(**fields)
             tuner = PEFT_TYPE_TO_TUNER_MAPPING[PeftType(peft_type)](backbone, config, ADAPTER)
-    except (ValueError, TypeError, AssertionError, NotImplementedError, ImportError, KeyError) as error:
+    except (ValueError, TypeError, AssertionError, RuntimeError, ImportError, KeyError) as error:
+        if lacks_values(error):
+            raise NeedsWeightsError(f"PEFT puts {peft_type} into a model with weights only") from error
+        if isinstance(error, RuntimeError) and not isinstance(error, NotImplementedError):
+            raise  # of memory, say
         raise SettingError(
             f"PEFT's {peft_type} cannot be put into {type(backbone).__name__}: {first_line(error)}"
         ) from error
@@ -193,7 +197,7 @@ def _quiet() -> Iterator[None]:
 def lacks_values(error: BaseException | None) -> bool:
     """Whether an error came of a model without storage (torch's meta device), and not of what was asked."""
     while error is not None:
-        if "meta" in str(error) and isinstance(error, (RuntimeError, NotImplementedError, SettingError)):
+        if isinstance(error, NeedsWeightsError) or ("meta" in str(error) and isinstance(error, RuntimeError)):
             return True
         error = error.__cause__
     return False
