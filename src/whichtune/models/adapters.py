@@ -20,8 +20,7 @@ from whichtune.registry import did_you_mean
 from whichtune.wording import shown
 
 if TYPE_CHECKING:
-    import torch
-    from torch import Tensor, nn
+    from torch import nn
     from transformers import PreTrainedModel
 
 ADAPTER = "default"
@@ -204,27 +203,30 @@ def lacks_values(error: BaseException | None) -> bool:
 
 
 def draws_in_training(backbone: PreTrainedModel) -> bool:
-    """Whether a pass of two tokens in training takes random numbers, as adapters do that sample. The random streams
-    and the mode are left as they were; a model without storage has no numbers to take."""
+    """Whether gradients of two tokens depend on random numbers, as those of adapters do that sample: made twice, with
+    unlike numbers. (That numbers are taken says nothing: some take them and use none at dropout 0.)
+
+    Random streams, mode and gradients are left as they were; a model without storage has no numbers to take.
+    """
     import torch
 
-    if next(backbone.parameters()).is_meta:
+    trained = [p for p in backbone.parameters() if p.requires_grad]
+    if not trained or trained[0].is_meta:
         return False
-    device, training = next(backbone.parameters()).device, backbone.training
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.no_grad():
-        before = _random_state(device)
+    device, training = trained[0].device, backbone.training
+    ids = torch.tensor([[3, 4]], device=device)
+    found = []
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.enable_grad():
         backbone.train()
         try:
-            backbone(input_ids=torch.tensor([[3, 4]], device=device))
+            for seed in (1, 2):
+                torch.manual_seed(seed)
+                states = backbone(input_ids=ids)[0]
+                found.append(torch.autograd.grad(states.square().sum(), trained, allow_unused=True))
         finally:
             backbone.train(training)
-        return not torch.equal(before, _random_state(device))
-
-
-def _random_state(device: torch.device) -> Tensor:
-    import torch
-
-    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
+    pairs = [(x, y) for x, y in zip(*found, strict=True) if x is not None and y is not None]
+    return not all(torch.allclose(x, y, rtol=1e-4, atol=1e-6) for x, y in pairs)
 
 
 def adapter_layers(model: nn.Module) -> list[Any]:
