@@ -15,6 +15,10 @@ class SettingError(WhichtuneError):
     """A setting is unknown, has a value that is not allowed, or contradicts another."""
 
 
+class NeedsWeightsError(SettingError):
+    """What is asked can only be told of a model with weights: no fault, where a copy without them was tried."""
+
+
 class UnknownNameError(WhichtuneError):
     """A method, baseline, study, named data set or model that is not registered."""
 

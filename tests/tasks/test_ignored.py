@@ -10,9 +10,9 @@ import pytest
 
 from whichtune.compare import prepare
 from whichtune.errors import SettingError
+from whichtune.methods.fitting import for_all_classes
 from whichtune.runs.run import RunResult, run_one
 from whichtune.study.spec import RunSpec, Study
-from whichtune.tasks.classification.ignored import for_all_classes
 from whichtune.tasks.classification.predict import new_logits
 
 WORDS = {"1": "invoice payment refund", "2": "parcel delivery courier", "3": "return exchange size"}

@@ -170,13 +170,20 @@ def cache(
 
 
 @app.command(epilog=epilog("methods"))
-def methods(name: Annotated[str | None, typer.Argument(help="One method, in full.")] = None) -> None:
+def methods(
+    name: Annotated[str | None, typer.Argument(help="One method, in full.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--for", help="Which methods go with this model, and the size of their files.")
+    ] = None,
+) -> None:
     """List the methods and baselines, or show one method's card."""
-    from whichtune.cli.terminal import print_method, print_methods
+    from whichtune.cli.listing import print_method, print_methods, print_methods_for
     from whichtune.expansion.names import spelled
     from whichtune.methods import METHODS
 
-    if name is None:
+    if model is not None:
+        print_methods_for(model, name, console())
+    elif name is None:
         print_methods(console())
     else:
         print_method(spelled(name, METHODS), console())

@@ -40,7 +40,7 @@ def print_dry_run(study: Study, out: Path | None, lenient: bool = False, replace
         text = f"These are the runs of the first seeds; rows that need it are given up to {study.decide.max_seeds}."
         console().print(text, markup=False, highlight=False, soft_wrap=True)
     for label, reason in faults.items():
-        text = f"'{label}' cannot be estimated, and would fail: {reason}."
+        text = f"'{label}' {reason}."
         console().print(text, markup=False, highlight=False, soft_wrap=True)
     for note in [*expansion.notes, *warned_beforehand(expansion, dataset)]:
         console().print(note, markup=False, highlight=False, soft_wrap=True)

@@ -36,7 +36,7 @@ EXAMPLES: dict[str, list[str]] = {
         "whichtune serve whichtune-demo",
         "whichtune serve whichtune-demo full --seed 0 --compare tfidf_word --port 9000",
     ],
-    "methods": ["whichtune methods", "whichtune methods lora"],
+    "methods": ["whichtune methods", "whichtune methods lora", "whichtune methods --for distilbert-base-uncased"],
     "show": [
         "whichtune show whichtune-demo",
         "whichtune show whichtune-demo full:0",

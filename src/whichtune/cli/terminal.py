@@ -120,33 +120,6 @@ def _priced(price: str | None, seconds: float) -> str:
     return f"At {price} this is about {words.money(known.of_seconds(seconds))} {known.currency}".rstrip() + ". "
 
 
-def print_methods(console: Console) -> None:
-    """Every method and baseline, a line each."""
-    from whichtune.baselines import BASELINES
-    from whichtune.methods import METHODS
-
-    rows = [
-        [
-            name,
-            "" if m.card.learning_rate is None else f"{m.card.learning_rate:g}",
-            m.card.summary,
-            METHODS.origin(name).source,
-        ]
-        for name, m in METHODS.items()
-    ]
-    console.print(_table(["method", "learning rate", "what it does", "from"], rows, left=4))
-    rows = [[name, baseline.card.summary, BASELINES.origin(name).source] for name, baseline in BASELINES.items()]
-    console.print(_table(["baseline", "what it does", "from"], rows, left=3))
-    console.print("whichtune methods NAME shows a method's card and settings.", highlight=False)
-
-
-def print_method(name: str, console: Console) -> None:
-    """One method's card with its settings."""
-    from whichtune.cli.reference import method_card
-
-    console.print(method_card(name), markup=False, highlight=False, soft_wrap=True)
-
-
 def _metric_rows(split: str, metrics: AnyMetrics, labels: list[str]) -> list[list[str]]:
     named = dict(metrics)
     scores = [metric for metric in METRICS.values() if metric.name in named and metric.unit == "points"]

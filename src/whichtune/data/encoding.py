@@ -56,6 +56,7 @@ class Encoded:
     padding: Padding
     attend_to_padding: bool
     long_texts_keep: Kept = "head"
+    classes: tuple[str, ...] = ()  # names of the labels, where they are known
 
     def batch(self, split: str, rows: Sequence[int], padding: Padding | None = None) -> Batch:
         """The given rows of a split as one right-padded batch."""
@@ -110,7 +111,8 @@ def encode(
         whole = train if name == "train" else None
         tokens, cut = tokenise(split.texts, tokenizer, limit, long_texts_keep, f"{name} text", split.ids, whole)
         splits[name] = EncodedSplit(split.ids, tokens, split.labels, split.duplicate_of_train, cut)
-    return Encoded(splits, limit, pad_id_of(tokenizer), padding, attend_to_padding, long_texts_keep)
+    pad_id = pad_id_of(tokenizer)
+    return Encoded(splits, limit, pad_id, padding, attend_to_padding, long_texts_keep, tuple(dataset.labels))
 
 
 def refuse_tokens_beyond(rows: int | None, tokens: Sequence[Sequence[int]], kind: str, ids: Sequence[str]) -> None:

@@ -149,6 +149,8 @@ def check_names(study: Study) -> None:
         method, _, name = key.rpartition(".")
         if method:
             METHODS[method]
+        if method and METHODS[method].open_settings:
+            continue  # it says itself what it does not know
         if name not in known:
             _refuse_other_tasks_setting(name, task.name)
             raise SettingError(f"There is no setting '{name}': {did_you_mean(name, known)}")
@@ -281,7 +283,7 @@ def _resolve(
     merged = {name: value for name, value in merged.items() if name not in MODEL_KEYS}
     size = size_of(merged.pop(TRAIN_SIZE, None), f"Settings of '{entry.label}'")
     task = task_of(study)
-    own = {key: merged.pop(key) for key in list(merged) if key in method.Settings.model_fields}
+    own = _of_method(method, merged, task)
     of_task = {key: merged.pop(key) for key in list(merged) if key in task.Settings.model_fields}
     where = f"Settings of '{entry.label}'"
     for name in merged:
@@ -297,7 +299,7 @@ def _resolve(
     check_consistent(settings, info, where, device, method.reserved_tokens(chosen))
     conflict = method.conflict(chosen, settings, info)
     if conflict:
-        raise SettingError(f"{where}: {conflict}.")
+        raise SettingError(f"{where}: {conflict}{'' if conflict.endswith('?') else '.'}")
     stop_on = metric if settings.early_stopping == "primary" else settings.early_stopping
     if stop_on not in ("none", *task.watched):
         choices = did_you_mean(stop_on, ("none", *task.watched))
@@ -326,6 +328,17 @@ def _resolve(
         plan=study.plan,
         seed=seed,
     )
+
+
+def _of_method(method: AnyMethod, merged: dict[str, JsonValue], task: AnyTask) -> dict[str, JsonValue]:
+    """A method's settings, taken out of all that are set for a line; one that takes all names gets what is none's."""
+    own = {key: merged.pop(key) for key in list(merged) if key in method.Settings.model_fields}
+    if method.open_settings is None:
+        return own
+    others = {*Settings.model_fields, *task.Settings.model_fields, *task.unused}
+    rest = {key: merged.pop(key) for key in list(merged) if key not in others}
+    named = own.get(method.open_settings, {})
+    return {**own, method.open_settings: {**rest, **named} if isinstance(named, dict) else named}
 
 
 def merged_settings(study: Study, entry: RunEntry, factor: dict[str, JsonValue] | None = None) -> dict[str, JsonValue]:

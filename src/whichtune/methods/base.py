@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from whichtune.models.course import Course
 from whichtune.registry import Registry
 from whichtune.study.spaces import Space, Spaces, usual_spaces
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from whichtune.methods.fitting import Features
     from whichtune.models.adaptable import Adaptable
     from whichtune.models.loading import ModelInfo
     from whichtune.study.spec import Settings as RunSettings
@@ -42,6 +44,8 @@ class Card:
     reference: str
     rate_note: str = ""  # why the rate is what it is, and where another is better
     learning_rate_of_texts: float | None = None  # where texts are written with the model's own head; None: the same
+    title: str = ""  # the method's name in words
+    stored: str = "What trains, and nothing else."  # of a saved run
 
 
 class Method(ABC, Generic[SettingsT]):
@@ -56,6 +60,12 @@ class Method(ABC, Generic[SettingsT]):
     trains: ClassVar[bool] = True
     deep: ClassVar[bool] = False  # gradients pass through every block: of a study's runs, its take longest
     inserts: ClassVar[bool] = False  # something of its own: a head that was pretrained then stays as it is
+    family: ClassVar[str] = "of your own"  # under which the list of methods has it
+    open_settings: ClassVar[str | None] = None  # the setting, a mapping, that takes all names that none else has
+    grows: ClassVar[bool] = False  # what is stored of a run grows with the training texts
+    reads_validation: ClassVar[bool] = False  # to choose something of its own as it fits
+    weighs_texts: ClassVar[bool] = False  # its fit minds how much each training text counts
+    fits_first: ClassVar[bool] = False  # the head is fitted on frozen features (`fit`) before the first step
 
     @abstractmethod
     def attach(self, model: Adaptable, settings: SettingsT, seed: int) -> None:
@@ -64,6 +74,20 @@ class Method(ABC, Generic[SettingsT]):
         `model`, a classifier or a language model, arrives with its head in place; `seed` is the run's, for named
         random streams.
         """
+
+    def fit(self, model: Adaptable, data: Features, settings: SettingsT, seed: int) -> list[str]:
+        """Fit the head on frozen features, where the method is in closed form or begins so; gives what a reader must
+        know of it, as sentences. Without a word of the method's own: linear discriminant analysis."""
+        from whichtune.methods.fitting import discriminant
+
+        return discriminant(model, data)
+
+    def course(self, model: Adaptable, settings: SettingsT) -> Course:
+        """What the training loop does for the method beside plain steps; for most nothing."""
+        return Course()
+
+    def make_room(self, model: Adaptable, shapes: Mapping[str, Sequence[int]]) -> None:
+        """Prepare a model for a saved state with tensors of these shapes, where training has changed its parts."""
 
     def spaces(self, rate: float | None) -> dict[str, Space]:
         """What a search tries: ranges around `rate` (the card's, or the study's), and the method's own settings.
@@ -84,6 +108,10 @@ class Method(ABC, Generic[SettingsT]):
     def remarks(self, model: Adaptable) -> list[str]:
         """What a reader must know of what `attach` did to this model, as sentences; for most methods nothing."""
         return []
+
+    def can_merge(self, model: Adaptable) -> bool:
+        """Whether `merged` has something to merge."""
+        return False
 
     @contextmanager
     def merged(self, model: Adaptable) -> Iterator[bool]:
@@ -106,6 +134,17 @@ METHODS: Registry[AnyMethod] = Registry(
             "prefix_tuning",
             "soft_prompt",
             "untuned",
+            "any_peft",
+            "low_rank",
+            "orthogonal",
+            "products",
+            "structured",
+            "adalora",
+            "vectors",
+            "p_tuning",
+            "parts",
+            "in_turn",
+            "probes",
         )
     ],
     group="whichtune.methods",

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 @register
 class HeadOnly(Method[NoSettings]):
     name = "head_only"
+    family = "a head on frozen features"
     card = Card(
+        title="Head only",
         summary="Train the linear head by gradient steps; the model stays as it is.",
         trains="The head: hidden size x classes weights and a bias for each class.",
         use_when="You want the cheapest trained classifier, or one frozen model to serve many tasks.",

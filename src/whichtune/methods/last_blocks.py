@@ -35,7 +35,9 @@ def train_last_blocks(model: Adaptable, count: int) -> None:
 @register
 class LastBlock(Method[NoSettings]):
     name = "last_block"
+    family = "parts of the model"
     card = Card(
+        title="Last block",
         summary="Train the head, the final norm and the last transformer block.",
         trains="The last block, the norm after it and the head.",
         use_when="You want most of full fine-tuning's gain at a fraction of its cost.",
@@ -52,7 +54,9 @@ class LastBlock(Method[NoSettings]):
 @register
 class LastTwoBlocks(Method[NoSettings]):
     name = "last_two_blocks"
+    family = "parts of the model"
     card = Card(
+        title="Last two blocks",
         summary="Train the head, the final norm and the last two transformer blocks.",
         trains="The last two blocks, the norm after them and the head.",
         use_when="One block is not enough and full fine-tuning costs too much.",
@@ -69,7 +73,9 @@ class LastTwoBlocks(Method[NoSettings]):
 class LastBlocks(Method[LastBlocksSettings]):
     name = "last_blocks"
     Settings = LastBlocksSettings
+    family = "parts of the model"
     card = Card(
+        title="Last n blocks",
         summary="Train the head, the final norm and the last n transformer blocks.",
         trains="The last `blocks` blocks, the norm after them and the head.",
         use_when="You look for the depth at which training more stops helping.",

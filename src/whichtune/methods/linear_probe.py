@@ -15,7 +15,9 @@ class LinearProbe(Method[NoSettings]):
     name = "linear_probe"
     closed_form = True
     tasks = ("classification",)
+    family = "a head on frozen features"
     card = Card(
+        title="Linear probe",
         summary="Solve for the head on frozen features in closed form: no steps, no learning rate.",
         trains="The head, by linear discriminant analysis with Ledoit-Wolf shrinkage.",
         use_when="You want to know at once how much the frozen model already knows of your labels.",

@@ -9,22 +9,12 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from whichtune.errors import SettingError
 from whichtune.methods.base import Card, Method, register
-from whichtune.registry import did_you_mean
+from whichtune.models.targets import find_targets, unreached
 from whichtune.study.spaces import Spaces, choice
-from whichtune.wording import listing
 
 if TYPE_CHECKING:
-    from torch import Tensor
-    from transformers import PreTrainedModel
-
     from whichtune.models.adaptable import Adaptable
-
-ATTENTION_WORDS = ("attn", "attention")
-# Families whose fused kernels read this layer's weight past an adapter; PEFT refuses to adapt it.
-STATE_SPACE_TYPES = ("falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h")
-PAST_ADAPTERS = "out_proj"
 
 
 class LoraSettings(BaseModel):
@@ -60,7 +50,9 @@ class Lora(Method[LoraSettings]):
     inserts = True
     Settings = LoraSettings
     own_spaces: ClassVar[Spaces] = {"lora_rank": choice(4, 8, 16, 32)}
+    family = "adapters by PEFT"
     card = Card(
+        title="LoRA, low-rank adaptation",
         summary="Add a trainable low-rank update to frozen linear layers.",
         trains="Two thin matrices beside every adapted layer, and a classifier's new head.",
         use_when="You want quality near full fine-tuning with little optimiser memory and small files per task.",
@@ -109,22 +101,10 @@ class Lora(Method[LoraSettings]):
 
     def remarks(self, model: Adaptable) -> list[str]:
         """Names what no adapter reaches: a layer that is read past it, and experts whose weights are one tensor."""
-        from whichtune.models.partition import blocks_of
+        return unreached(model.backbone, "LoRA")
 
-        said = []
-        if model.backbone.config.model_type in STATE_SPACE_TYPES:
-            said.append(f"LoRA does not adapt {PAST_ADAPTERS}, which this model's fused kernels read past an adapter.")
-        fused = _fused_experts(model.backbone)
-        if not fused:
-            return said
-        frozen = sum(p.numel() for p in blocks_of(model.backbone).parameters() if not p.requires_grad)
-        share = 100 * sum(p.numel() for p in fused.values()) / frozen
-        names = sorted({name.rsplit(".", 1)[-1] for name in fused})
-        return [
-            *said,
-            f"LoRA adapts linear layers: the weights of experts that are one tensor for all ({listing(names)}, "
-            f"{share:.0f} % of the blocks' frozen parameters) stay as they were.",
-        ]
+    def can_merge(self, model: Adaptable) -> bool:
+        return True
 
     @contextmanager
     def merged(self, model: Adaptable) -> Iterator[bool]:
@@ -138,59 +118,6 @@ class Lora(Method[LoraSettings]):
         finally:
             for layer in layers:
                 layer.unmerge()
-
-
-def find_targets(backbone: PreTrainedModel, wanted: str | list[str]) -> list[str]:
-    """Full names of the layers to adapt. Raises SettingError for a name that the model does not have."""
-    from torch import nn
-
-    from whichtune.models.partition import blocks_of
-
-    prefix = next(name for name, module in backbone.named_modules() if module is blocks_of(backbone))
-    linear = {
-        name: module
-        for name, module in backbone.named_modules()
-        if name.startswith(prefix + ".") and (isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D")
-    }
-    if backbone.config.model_type in STATE_SPACE_TYPES:
-        linear = {name: module for name, module in linear.items() if name.rsplit(".", 1)[-1] != PAST_ADAPTERS}
-    if wanted == "all_linear":
-        return list(linear)
-    if wanted in ("attention", "mlp"):
-        found = [name for name in linear if _of_attention(name) == (wanted == "attention")]
-        if not found:
-            raise SettingError(
-                f"lora_targets: this model has no layers of '{wanted}': choose all_linear, or name some."
-            )
-        return found
-    last_names = {name.rsplit(".", 1)[-1] for name in linear}
-    for name in wanted:
-        if name not in last_names and name not in linear:
-            raise SettingError(
-                f"lora_targets: the model has no linear layer '{name}': {did_you_mean(name, last_names)}"
-            )
-    return [name for name in linear if name in wanted or name.rsplit(".", 1)[-1] in wanted]
-
-
-def _fused_experts(backbone: PreTrainedModel) -> dict[str, Tensor]:
-    """Weights of the blocks with a row of matrices each (experts, D_out, D_in), by their names; no convolution's."""
-    from torch import nn
-    from torch.nn.modules.conv import _ConvNd
-
-    from whichtune.models.partition import blocks_of
-
-    blocks: nn.ModuleList = blocks_of(backbone)
-    return {
-        f"{name}.{own}": parameter
-        for name, module in blocks.named_modules()
-        if not isinstance(module, _ConvNd)
-        for own, parameter in module.named_parameters(recurse=False)
-        if parameter.ndim == 3
-    }
-
-
-def _of_attention(name: str) -> bool:
-    return any(word in name.lower() for word in ATTENTION_WORDS)
 
 
 def _initialise_like_the_published_script(model: Adaptable, rank: int) -> None:

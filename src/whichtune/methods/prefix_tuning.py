@@ -41,7 +41,9 @@ class PrefixTuningSettings(VirtualTokensSettings):
 class PrefixTuning(VirtualTokensMethod[PrefixTuningSettings]):
     name = "prefix_tuning"
     Settings = PrefixTuningSettings
+    family = "virtual tokens"
     card = Card(
+        title="Prefix tuning",
         summary="Give every block a few trained keys and values to attend to before those of the text; for decoders.",
         trains="Virtual tokens x blocks x twice the size of a block's keys, and the head.",
         use_when="A soft prompt is too weak, for it acts in every block and learns faster, and files are still small.",

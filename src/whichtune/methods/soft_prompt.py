@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 @register
 class SoftPromptTuning(VirtualTokensMethod[VirtualTokensSettings]):
     name = "soft_prompt"
+    family = "virtual tokens"
     card = Card(
+        title="Prompt tuning",
         summary="Put a few trained vectors before every text; the model stays as it is.",
         trains="Virtual tokens x embedding size numbers, and the head.",
         use_when="You want the smallest file for each task, and one frozen model to serve many tasks in one batch.",

@@ -15,7 +15,9 @@ class Untuned(Method[NoSettings]):
     name = "untuned"
     trains = False
     tasks = ("text_to_text", "summarisation")
+    family = "the whole model"
     card = Card(
+        title="The model as it is",
         summary="The pretrained model, not trained at all.",
         trains="Nothing.",
         use_when="You want to know what tuning adds: it stands in every table of written texts.",

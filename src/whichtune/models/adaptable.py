@@ -15,14 +15,17 @@ from whichtune.models.prompts import Prompt, prompted_hidden_states
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from whichtune.models.adapters import Inserted
+
 
 class Adaptable(nn.Module):
-    """`prompt`: the virtual tokens (`models.prompts`). `tokenizer`: what made the texts' tokens, for methods that
-    begin from words."""
+    """`prompt`: the virtual tokens (`models.prompts`). `adapter`: what PEFT keeps of an adapter in the backbone.
+    `tokenizer`: what made the texts' tokens, for methods that begin from words."""
 
     backbone: PreTrainedModel
     head: nn.Module
     prompt: Prompt | None
+    adapter: Inserted | None = None
 
     def __init__(
         self, backbone: PreTrainedModel, head: nn.Module, tokenizer: PreTrainedTokenizerBase | None = None

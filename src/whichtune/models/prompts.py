@@ -70,17 +70,27 @@ def prompted_hidden_states(
 
 
 class SoftPrompt(Prompt):
-    """Trained vectors (V, E) before the token embeddings, E being the embeddings' size."""
+    """Trained vectors (V, E) before the token embeddings, E being the embeddings' size.
+
+    `encoder` is PEFT's PromptEmbedding, or a PromptEncoder, whose small network makes them from others; without
+    gradients what it makes is the same every time, and `fixed` keeps it.
+    """
 
     def __init__(self, encoder: nn.Module, count: int) -> None:
         super().__init__()
-        self.encoder = encoder  # PEFT's PromptEmbedding
+        self.encoder = encoder
         self.count = self.leading = count
+        self.fixed: Tensor | None = None
         self.register_buffer("places", torch.arange(count), persistent=False)
+
+    def vectors(self) -> Tensor:
+        """(1, V, E)"""
+        made: Tensor = self.encoder(self.places[None]) if self.fixed is None else self.fixed
+        return made
 
     def inputs(self, backbone: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor | None) -> PromptedInputs:
         words = input_embeddings(backbone)(input_ids)
-        vectors = self.encoder(self.places[None]).to(words.dtype).expand(input_ids.shape[0], -1, -1)
+        vectors = self.vectors().to(words.dtype).expand(input_ids.shape[0], -1, -1)
         mask = _longer_mask(attention_mask, self.count, queries=True)
         return {"inputs_embeds": torch.cat([vectors, words], dim=1), "attention_mask": mask}
 
@@ -153,11 +163,7 @@ def new_soft_prompt(
     """
     from peft import PromptEmbedding, PromptTuningConfig
 
-    embeddings = input_embeddings(backbone)
-    if "inputs_embeds" not in inspect.signature(backbone.forward).parameters:
-        raise ModelError(
-            f"{type(backbone).__name__} takes token ids only: soft_prompt needs a model that takes vectors."
-        )
+    embeddings = _vector_embeddings(backbone, "soft_prompt")
     sizes = {"token_dim": weight_of(embeddings).shape[1], "num_layers": 1, "num_attention_heads": 1}
     config = PromptTuningConfig(num_virtual_tokens=count, num_transformer_submodules=1, **sizes)
     encoder = PromptEmbedding(config, embeddings)
@@ -166,6 +172,31 @@ def new_soft_prompt(
         with torch.no_grad():
             encoder.embedding.weight.copy_(embeddings(ids))
     return SoftPrompt(encoder, count)
+
+
+def new_network_prompt(backbone: PreTrainedModel, count: int, network: str, size: int | None) -> SoftPrompt:
+    """A soft prompt of `count` virtual tokens that a `network` ("mlp" or "lstm") of hidden size `size` makes, all from
+    torch's global generator."""
+    from peft import PromptEncoder, PromptEncoderConfig
+
+    width = weight_of(_vector_embeddings(backbone, "p_tuning")).shape[1]
+    config = PromptEncoderConfig(
+        num_virtual_tokens=count,
+        num_transformer_submodules=1,
+        token_dim=width,
+        num_layers=1,
+        num_attention_heads=1,
+        encoder_reparameterization_type=network.upper(),
+        encoder_hidden_size=size or width,
+    )
+    return SoftPrompt(PromptEncoder(config), count)
+
+
+def _vector_embeddings(backbone: PreTrainedModel, method: str) -> nn.Module:
+    """The token embeddings of a model that takes vectors for ids. Raises ModelError for one that does not."""
+    if "inputs_embeds" not in inspect.signature(backbone.forward).parameters:
+        raise ModelError(f"{type(backbone).__name__} takes token ids only: {method} needs a model that takes vectors.")
+    return input_embeddings(backbone)
 
 
 def new_prefix(

@@ -40,6 +40,17 @@ def load_trained_state(model: nn.Module, file: Path) -> None:
     restore_trained_state(model, state)
 
 
+def shapes_of(file: Path) -> dict[str, list[int]]:
+    """The shapes of a saved state's tensors by name; raises StoreError where the file cannot be read."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="numpy") as tensors:
+            return {name: tensors.get_slice(name).get_shape() for name in tensors.keys()}  # noqa: SIM118 - no mapping
+    except (OSError, ValueError, SafetensorError) as error:
+        raise _unreadable(file) from error
+
+
 def _check_tensor(file: Path, name: str, saved: Tensor, parameter: Tensor) -> None:
     """Raise StoreError unless the tensor is of the parameter's shape and type, and finite: nothing is spread or cut."""
     if (saved.shape, saved.dtype) != (parameter.shape, parameter.dtype):

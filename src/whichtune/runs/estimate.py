@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from whichtune.data.sizes import dataset_of
 from whichtune.errors import WhichtuneError
+from whichtune.models.adapters import lacks_values
 from whichtune.study.roles import Role
 from whichtune.study.spec import RunSpec
 from whichtune.tasks import task_of
@@ -27,7 +28,8 @@ def estimate_runs(
 ) -> dict[str, Estimate]:
     """An estimate for each run id; baselines are left out (they take seconds). Seeds cost the same.
 
-    What a row cannot be estimated for goes into `faults` under its label; without them it is raised.
+    That a row cannot be estimated, and why, goes into `faults` under its label, in words that follow it; without them
+    it is raised.
     """
     speed = machine_speed(specs[0].device if specs else "cpu")
     known: dict[str, Estimate] = {}
@@ -51,7 +53,10 @@ def estimate_runs(
 
 def _reason(error: Exception) -> str:
     text = " ".join(str(error).split())[:400].rstrip(".")
-    return text if isinstance(error, WhichtuneError) else f"{type(error).__name__}: {text}"
+    if lacks_values(error):  # no fault: the run will have them
+        return "cannot be estimated, because only a model with weights could tell"
+    told = text if isinstance(error, WhichtuneError) else f"{type(error).__name__}: {text}"
+    return f"cannot be estimated, and would fail: {told}"
 
 
 def machine_speed(device: str) -> float:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PretrainedConfig
 
+    from whichtune.models.course import Course
     from whichtune.shortcuts.prepared import Prepared
     from whichtune.tasks.base import AnyDataset, DatasetT, EncodedT, FittedBaseline, ForwardT, ModelT, Task
     from whichtune.training.objective import EncodedData
@@ -227,14 +228,21 @@ def _run_method(
         prepared = task.prepare(spec, model, encoded, device, timers, CacheSettings(**cache, conditions=conditions))
         steps_energy = EnergyMeter(device)
         forward: ForwardT = prepared.forward
-        if _is_closed_form(spec):
+        fitted = Training()
+        if METHODS[spec.method].closed_form or METHODS[spec.method].fits_first:
             with told_with_step(spec, 0):
-                training = task.solve(model, forward, timers)
+                fitted = task.solve(spec, model, forward, timers)
+        if METHODS[spec.method].closed_form:
+            training = fitted
+            trainable, total = count_parameters(model)  # a head of another kind may stand there now
         elif trainable:
             streams = streams_of(spec)
             objective = task.objective(spec, model, forward)
             watcher = task.watcher(spec, model, forward, streams)
-            training = Trainer(model, forward, spec, timers, objective, on_event, streams, watcher).train()
+            course = _course(spec, model)
+            training = Trainer(model, forward, spec, timers, objective, on_event, streams, watcher, course).train()
+            training.flops += fitted.flops
+            training.notes += fitted.notes
         else:
             training = Training()  # the model as it is
         joules = _sum(prepared.conditions.joules, steps_energy.joules)
@@ -266,6 +274,7 @@ def _run_method(
         notes=[
             *(METHODS[spec.method].remarks(model) if isinstance(model, Adaptable) else []),
             *task.notes(encoded),
+            *training.notes,
             *_notes(spec, encoded, training, prepared.shortcuts),
             *prepared.notes,
             *judged.notes,
@@ -290,10 +299,13 @@ def _config_of(model: torch.nn.Module) -> PretrainedConfig:
     return model.get_submodule("backbone").config
 
 
-def _is_closed_form(spec: RunSpec) -> bool:
+def _course(spec: RunSpec, model: torch.nn.Module) -> Course | None:
+    """What the run's method does in training beside plain steps."""
     from whichtune.methods import METHODS
+    from whichtune.models.adaptable import Adaptable
 
-    return METHODS[spec.method].closed_form
+    method = METHODS[spec.method]
+    return method.course(model, method.Settings(**spec.method_settings)) if isinstance(model, Adaptable) else None
 
 
 def _training_cost(training: Training, seconds: Mapping[str, float], prepared: Prepared) -> Cost:

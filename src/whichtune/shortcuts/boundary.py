@@ -14,6 +14,7 @@ from torch import nn
 
 from whichtune.errors import ModelError
 from whichtune.models.adaptable import Adaptable
+from whichtune.models.adapters import draws_in_training
 from whichtune.models.causality import is_causal
 from whichtune.models.heads import Classifier
 from whichtune.models.partition import Partition
@@ -139,6 +140,8 @@ def _why_off(spec: RunSpec, classifier: Classifier) -> str | None:
     probability = largest_dropout(classifier)
     if probability > 0:
         return f"dropout {probability:g} draws anew at every step, and other shapes would draw other numbers"
+    if classifier.adapter is not None and draws_in_training(classifier.backbone):
+        return "the adapter draws anew at every step, and other shapes would draw other numbers"
     return None
 
 
@@ -150,7 +153,17 @@ def largest_dropout(model: Adaptable) -> float:
         for key, value in model.backbone.config.to_dict().items()
         if "drop" in key and isinstance(value, (int, float)) and not any(word in key for word in _OF_OTHER_HEADS)
     ]
-    return max([0.0, *layers, *named])
+    return max([0.0, *layers, *named, *_of_adapter(model)])
+
+
+def _of_adapter(model: Adaptable) -> list[float]:
+    """Dropout that an adapter draws without a layer for it, as its configuration says."""
+    settings = vars(model.adapter.config) if model.adapter is not None else {}
+    return [
+        float(value)
+        for key, value in settings.items()
+        if "dropout" in key and isinstance(value, (int, float)) and not isinstance(value, bool)
+    ]
 
 
 # Dropout of heads that transformers' own classifiers have and this one does not.

@@ -123,7 +123,7 @@ def find_differences(
 
 def _own_rate(a: Recorded, b: Recorded) -> set[str]:
     """The learning rate where each side has its own: of another method, or not set by hand."""
-    if a.method != b.method:
+    if a.method != b.method or a.own.get("peft_type") != b.own.get("peft_type"):  # two adapters under `peft` are two
         return {"learning_rate"}
     both = {a.learning_rate_source, b.learning_rate_source}
     return {"learning_rate"} if both <= {"card", "tuned"} else set()

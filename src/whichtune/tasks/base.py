@@ -216,8 +216,8 @@ class Task(ABC, Generic[DatasetT, ModelT, EncodedT, ForwardT]):
         """What decides when the curves get a point, for runs that do not evaluate at the loop's own intervals."""
         return None
 
-    def solve(self, model: ModelT, forward: ForwardT, timers: Timers) -> Training:
-        """Fit what trains in closed form, where the task `solves`. Raises SettingError where it does not."""
+    def solve(self, spec: RunSpec, model: ModelT, forward: ForwardT, timers: Timers) -> Training:
+        """Have the method fit the head in one go, where the task `solves`. Raises SettingError where it does not."""
         raise SettingError(f"Nothing is fitted in closed form for {self.name}: choose another method.")
 
     @abstractmethod

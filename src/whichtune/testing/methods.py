@@ -60,7 +60,11 @@ def trains_only_what_it_says(case: MethodCase, folder: Path) -> None:
     before = {name: (p.requires_grad, p.detach().clone()) for name, p in model.named_parameters()}
     encoded = task.encode(spec, dataset, tokenizer, model.backbone.config)
     forward = task.prepare(spec, model, encoded, device, timers, _cache(folder)).forward
-    Trainer(model, forward, spec, timers, task.objective(spec, model, forward), streams=streams_of(spec)).train()
+    if method.fits_first:
+        task.solve(spec, model, forward, timers)
+    course = method.course(model, method.Settings(**spec.method_settings))
+    objective = task.objective(spec, model, forward)
+    Trainer(model, forward, spec, timers, objective, streams=streams_of(spec), course=course).train()
     moved = {name for name, p in model.named_parameters() if not torch.equal(p, before[name][1])}
     frozen = {name for name, (trains, _) in before.items() if not trains}
     assert not moved & frozen, f"{case.name} moved what it does not train: {sorted(moved & frozen)[:3]}"

@@ -53,8 +53,8 @@ class TrainingForward(Protocol):
 class Objective(Protocol):
     """The loss of training rows. A step's loss is the sum over its batches divided by the sum of their weights."""
 
-    def weight(self, rows: Sequence[int]) -> int:
-        """How many things of these training rows have a loss: examples, or tokens."""
+    def weight(self, rows: Sequence[int]) -> float:
+        """How many things of these training rows have a loss: examples, or tokens; or the sum of their weights."""
 
     def loss(self, rows: Sequence[int]) -> tuple[Tensor, Tensor | None]:
         """The summed loss of a batch, with its graph, and how many examples are right (None: not counted)."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from whichtune.measure.cost import Timers
+from whichtune.models.course import Course
 from whichtune.records.events import Event, Listener
 from whichtune.records.record import CurvePoint
 from whichtune.study.spec import RunSpec
@@ -40,6 +41,7 @@ class Training:
     planned_steps: int = 0
     warmup_steps: int = 0
     stopping: Stopping | None = None
+    notes: list[str] = field(default_factory=list)  # what was chosen where the head was fitted in one go
 
 
 @dataclass
@@ -89,12 +91,13 @@ def learning_rate_factor(step: int, total: int, warmup: int, schedule: str) -> f
     return 1 - done if schedule == "linear" else 0.5 * (1 + math.cos(math.pi * done))
 
 
-def make_optimiser(classifier: nn.Module, spec: RunSpec) -> torch.optim.Optimizer:
-    """AdamW over what trains, fused where the device has it."""
-    parameters = [p for p in classifier.parameters() if p.requires_grad]
+def make_optimiser(classifier: nn.Module, spec: RunSpec, course: Course) -> torch.optim.Optimizer:
+    """AdamW over what trains, in the groups of its course, fused where the device has it."""
+    groups = course.groups(classifier)
+    parameters = [p for group in groups for p in group.parameters]
     assert spec.learning_rate is not None  # resolved before a run starts
     return torch.optim.AdamW(
-        parameters,
+        [{"params": list(group.parameters), FACTOR: group.factor} for group in groups],
         lr=spec.learning_rate,
         betas=(spec.beta1, spec.beta2),
         weight_decay=spec.weight_decay,
@@ -102,11 +105,14 @@ def make_optimiser(classifier: nn.Module, spec: RunSpec) -> torch.optim.Optimize
     )
 
 
+FACTOR = "rate_factor"  # of a group of parameters: what its rate is of the run's
+
+
 class Trainer:
     """One run's optimisation. `train()` runs it to the end; its parts are small enough to test alone.
 
     `objective` is what the task minimises; `watcher`, where there is one, decides when the curves get their points, and
-    draws from the run's `streams` as it does so.
+    draws from the run's `streams` as it does so; `course` is what the method does beside plain steps.
     """
 
     def __init__(
@@ -119,6 +125,7 @@ class Trainer:
         on_event: Listener = lambda event: None,
         streams: Streams | None = None,
         watcher: CurveWatcher | None = None,
+        course: Course | None = None,
     ) -> None:
         self.classifier, self.forward, self.spec = classifier, forward, spec
         self.timers, self.on_event = timers, on_event
@@ -128,7 +135,9 @@ class Trainer:
         self.total = steps_in_total(len(self.split), spec)
         warmup = spec.warmup_steps
         self.warmup = round(self.total * spec.warmup_ratio) if warmup is None else warmup
-        self.optimiser = make_optimiser(classifier, spec)
+        self.course = course or Course()
+        self.course.begin(self.total)
+        self.optimiser = make_optimiser(classifier, spec, self.course)
         self.scaler = torch.amp.GradScaler(forward.device.type, enabled=spec.precision == "fp16")
         self.streams = streams or streams_of(spec)
         self.watcher = watcher
@@ -185,8 +194,21 @@ class Trainer:
             learning_rate_factor(self.result.steps, self.total, self.warmup, self.spec.schedule),
         )
         for parameters in self.optimiser.param_groups:
-            parameters["lr"] = (spec.learning_rate or 0.0) * factor
+            parameters["lr"] = (spec.learning_rate or 0.0) * factor * parameters[FACTOR]
         rows_of_group = [row for batch in group for row in batch]
+        with self.course.step(self.result.steps):
+            losses = self._gradients(group)
+            self._update()
+        self.window.loss.append(torch.stack(losses).sum())
+        self.losses.see(self.result.steps + 1, self.window.loss[-1])
+        self.window.examples += len(rows_of_group)
+        seconds = self.timers.now() - begin - (self.result.curve_seconds - evaluating)
+        self.seconds_of_epoch += seconds
+        self.timers.seconds["train"] = self.timers.seconds.get("train", 0.0) + seconds
+        self._count(group)
+
+    def _gradients(self, group: list[list[int]]) -> list[Tensor]:
+        """The gradients of a group of batches, and each batch's share of the loss."""
         losses = []
         for index, (rows, divisor) in enumerate(zip(group, self._divisors(group), strict=True)):
             if index > 0 and self.watcher is not None:
@@ -197,27 +219,26 @@ class Trainer:
             losses.append(loss.detach())
             if correct is not None:
                 self.window.correct.append(correct)
-        if spec.gradient_clip is not None:
+        if (penalty := self.course.penalty()) is not None:
+            self.scaler.scale(penalty).backward()
+        return losses
+
+    def _update(self) -> None:
+        if self.spec.gradient_clip is not None:
             self.scaler.unscale_(self.optimiser)
             trained = [p for p in self.classifier.parameters() if p.grad is not None]
-            nn.utils.clip_grad_norm_(trained, spec.gradient_clip)
+            nn.utils.clip_grad_norm_(trained, self.spec.gradient_clip)
         self.scaler.step(self.optimiser)
         self.scaler.update()
+        self.course.after_update(self.result.steps)
         self.optimiser.zero_grad(set_to_none=True)
-        self.window.loss.append(torch.stack(losses).sum())
-        self.losses.see(self.result.steps + 1, self.window.loss[-1])
-        self.window.examples += len(rows_of_group)
-        seconds = self.timers.now() - begin - (self.result.curve_seconds - evaluating)
-        self.seconds_of_epoch += seconds
-        self.timers.seconds["train"] = self.timers.seconds.get("train", 0.0) + seconds
-        self._count(group)
 
-    def _divisors(self, group: list[list[int]]) -> list[int]:
+    def _divisors(self, group: list[list[int]]) -> list[float]:
         """By what each batch's summed loss is divided, so that a step's loss is a mean over what has a loss."""
         counts = [self.objective.weight(rows) for rows in group]
         if self.spec.accumulation_tail == "reference":
-            return [max(1, count) * self.spec.accumulation_steps for count in counts]
-        return [max(1, sum(counts))] * len(group)
+            return [(count or 1) * self.spec.accumulation_steps for count in counts]
+        return [sum(counts) or 1] * len(group)
 
     def _count(self, group: list[list[int]]) -> None:
         self.result.steps += 1

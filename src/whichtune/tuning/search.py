@@ -85,7 +85,7 @@ def _spaces_of(study: Study, entry: RunEntry, factor: dict[str, JsonValue]) -> d
     of_label = study.tuning.spaces.get(label, {}) if label != entry.method else {}
     known = [*Settings.model_fields, *method.Settings.model_fields]
     for setting in (*of_method, *of_label):
-        if setting not in known:
+        if setting not in known and method.open_settings is None:
             where = f"tuning.spaces of '{label}'"
             raise SettingError(f"{where}: {entry.method} has no setting '{setting}': {did_you_mean(setting, known)}")
     held = {**factor, **entry.settings}

@@ -1,15 +1,18 @@
-"""The head in closed form, from features of frozen blocks."""
+"""The head fitted in one go, from features of the model as it is."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from whichtune.measure.cost import Timers
+from whichtune.methods import METHODS
+from whichtune.methods.fitting import Features
+from whichtune.study.spec import RunSpec
 from whichtune.tasks.classification.evaluate import EVALUATION_BATCH
-from whichtune.tasks.classification.ignored import for_all_classes
+from whichtune.tasks.classification.weighting import class_weights, loss_settings, notes_of_fit
 from whichtune.training.batching import by_length
 from whichtune.training.finite import finite_rows
 from whichtune.training.trainer import Training
@@ -19,37 +22,43 @@ if TYPE_CHECKING:
     from whichtune.training.forward import Forward
 
 
-def solve(classifier: Classifier, forward: Forward, timers: Timers) -> Training:
-    """Features of the training split, then the head in closed form. Time and operations count as training."""
-    split = forward.encoded.splits["train"]
-    tokens = [len(ids) for ids in split.tokens]
-    training = Training(examples=len(split), real_tokens=sum(tokens), epochs=1.0, steps=0)
-    head = cast("torch.nn.Linear", classifier.head)
-    classifier.head = torch.nn.Identity()
+def solve(spec: RunSpec, classifier: Classifier, forward: Forward, timers: Timers) -> Training:
+    """Features of the training and validation splits, then the head by the method's own fit. Time and operations count
+    as training."""
+    splits = forward.encoded.splits
+    train, validation = splits["train"], splits["validation"]
+    tokens = [len(ids) for ids in train.tokens]
+    training = Training(examples=len(train), real_tokens=sum(tokens), epochs=1.0, steps=0)
+    method = METHODS[spec.method]
+    head, classifier.head = classifier.head, torch.nn.Identity()
     classifier.eval()
-    features = torch.empty(len(split), head.in_features)
     with timers.phase("train"), torch.no_grad():
         for rows in by_length(tokens, EVALUATION_BATCH):
-            features[rows] = forward.logits("train", rows).cpu()
             training.flops += forward.training_flops(rows)
+        found = _features(forward, "train")
+        seen = _features(forward, "validation") if method.reads_validation else found[:0]
         classifier.head = head
-        fit_closed_form(classifier, finite_rows(features.numpy(), "train", "features"), split.labels)
+        weights = class_weights(loss_settings(spec), train.labels, forward.encoded.classes)
+        counts = None if weights is None else weights[train.labels]
+        data = Features(found, train.labels, seen, validation.labels[: len(seen)], _classes(head), counts)
+        settings = method.Settings(**spec.method_settings)
+        training.notes = method.fit(classifier, data, settings, spec.seed or 0)
+        if method.closed_form:
+            training.notes += notes_of_fit(spec, method.weighs_texts)
     training.epoch_seconds = [timers.seconds["train"]]
     return training
 
 
-def fit_closed_form(classifier: Classifier, features: np.ndarray, labels: np.ndarray) -> None:
-    """Solve for the head: linear discriminant analysis with Ledoit-Wolf shrinkage of the covariance.
+def _classes(head: torch.nn.Module) -> int:
+    assert isinstance(head, torch.nn.Linear)
+    return head.out_features
 
-    `features` (n, D), `labels` (n,). The discriminant is linear, so it is written into the linear head;
-    with two classes the second logit is the discriminant and the first is zero. A class that no text has is never said.
-    """
-    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-    model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
-    model.fit(features.astype(np.float64), labels)
-    head = cast("torch.nn.Linear", classifier.head)
-    weight, bias = for_all_classes(model.coef_, model.intercept_, model.classes_.tolist(), head.out_features)
-    with torch.no_grad():
-        head.weight.copy_(torch.as_tensor(weight))
-        head.bias.copy_(torch.as_tensor(bias))
+def _features(forward: Forward, name: str) -> np.ndarray:
+    """What the head reads (n, D) of a split's texts; the head must be out of the way."""
+    lengths = [len(ids) for ids in forward.encoded.splits[name].tokens]
+    parts = {tuple(rows): forward.logits(name, rows).cpu() for rows in by_length(lengths, EVALUATION_BATCH)}
+    found = torch.empty(len(lengths), next(iter(parts.values())).shape[1])
+    for rows, features in parts.items():
+        found[list(rows)] = features
+    return finite_rows(found.numpy(), name, "features")

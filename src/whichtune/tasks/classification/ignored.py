@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from whichtune.errors import SettingError
+from whichtune.methods.fitting import ABSENT_LOGIT
 from whichtune.wording import listing
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from whichtune.study.spec import RunSpec
 
 MOST_NAMED = 10
-ABSENT_LOGIT = -1e4  # of a class that no training text has, where a model is fitted and not trained
 
 
 def check_ignored(spec: RunSpec, dataset: Dataset, where: str) -> None:
@@ -89,17 +89,3 @@ def logits_of_all(logits: np.ndarray, fitted: Sequence[int], classes: int) -> np
     every = np.full((len(logits), classes), ABSENT_LOGIT)
     every[:, list(fitted)] = logits
     return every
-
-
-def for_all_classes(
-    weight: np.ndarray, bias: np.ndarray, fitted: Sequence[int], classes: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """A linear model's `weight (C, D)` and `bias (C,)` from those of the classes that it was fitted on: one row of the
-    second against the first where there are two."""
-    import numpy as np
-
-    if len(weight) == 1:
-        weight, bias = np.concatenate([0 * weight, weight]), np.concatenate([0 * bias, bias])
-    every, offsets = np.zeros((classes, weight.shape[1])), np.full(classes, ABSENT_LOGIT)
-    every[list(fitted)], offsets[list(fitted)] = weight, bias
-    return every, offsets

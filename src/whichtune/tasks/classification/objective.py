@@ -10,26 +10,57 @@ from torch import Tensor, nn
 
 from whichtune.records.record import CurvePoint
 from whichtune.tasks.classification.evaluate import measure, predict_split, validation_point
+from whichtune.tasks.classification.settings import ClassificationSettings
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from whichtune.models.heads import Classifier
     from whichtune.training.forward import Forward
 
 
+def summed_loss(logits: Tensor, labels: Tensor, own: ClassificationSettings, weights: Tensor | None) -> Tensor:
+    """The summed loss of logits (B, C) and labels (B,); class weights (C,) or None.
+
+    Divided by the sum of the labels' weights it is torch's cross-entropy with those weights and that smoothing; focal
+    loss (Lin et al. 2017) multiplies each text's cross-entropy by (1 - p)^gamma.
+    """
+    if not own.focal_gamma:
+        return nn.functional.cross_entropy(
+            logits, labels, weight=weights, label_smoothing=own.label_smoothing, reduction="sum"
+        )
+    each = nn.functional.cross_entropy(logits, labels, reduction="none")
+    wrong = -torch.expm1(-each)  # 1 - p, exact where p is near 1
+    counts = 1 if weights is None else weights[labels]
+    return (counts * wrong.clamp_min(torch.finfo(wrong.dtype).tiny) ** own.focal_gamma * each).sum()
+
+
 class ClassificationObjective:
-    """Cross-entropy of the label, an example each."""
+    """Cross-entropy of the label, an example each, as the run's settings of it say; points of the curves have it plain.
 
-    def __init__(self, classifier: Classifier, forward: Forward) -> None:
+    `weights` (C,): what each class counts, or None.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        forward: Forward,
+        own: ClassificationSettings | None = None,
+        weights: np.ndarray | None = None,
+    ) -> None:
         self.classifier, self.forward = classifier, forward
+        self.own = own or ClassificationSettings()
         self.labels = torch.tensor(forward.encoded.splits["train"].labels, device=forward.device)
+        self.weights = None if weights is None else torch.tensor(weights, dtype=torch.float32, device=forward.device)
+        self._counts = None if weights is None else weights[forward.encoded.splits["train"].labels]
 
-    def weight(self, rows: Sequence[int]) -> int:
-        return len(rows)
+    def weight(self, rows: Sequence[int]) -> float:
+        return len(rows) if self._counts is None else float(self._counts[list(rows)].sum())
 
     def loss(self, rows: Sequence[int]) -> tuple[Tensor, Tensor | None]:
         labels = self.labels[list(rows)]
         logits = self.forward.logits("train", rows)
-        summed = nn.functional.cross_entropy(logits, labels, reduction="sum")
+        summed = summed_loss(logits, labels, self.own, self.weights)
         return summed, (logits.detach().argmax(1) == labels).sum()
 
     def point(self, rows: range) -> CurvePoint:

@@ -13,7 +13,7 @@ from whichtune.baselines import fitted_baseline
 from whichtune.data.encoding import make_batch, pad_id_of, refuse_tokens_beyond, resolve_context, tokenise
 from whichtune.errors import StoreError
 from whichtune.methods import METHODS
-from whichtune.models.saving import load_trained_state
+from whichtune.models.saving import load_trained_state, shapes_of
 from whichtune.models.sizes import max_length_of, rows_of_embeddings
 from whichtune.records.record import RunRecord
 from whichtune.study.roles import Role
@@ -63,7 +63,9 @@ def loaded_run(spec: RunSpec, record: RunRecord, folder: Path) -> Scorer:
     if record.role is Role.BASELINE:
         return _loaded_baseline(spec, record, folder)
     classifier, tokenizer = build_classifier(spec, len(record.labels))
-    load_trained_state(classifier, folder / "weights.safetensors")
+    file = folder / "weights.safetensors"
+    METHODS[spec.method].make_room(classifier, shapes_of(file))
+    load_trained_state(classifier, file)
     classifier.to(spec.device).eval()
     limit = _limit(spec, record, classifier.backbone.config)
     rows = rows_of_embeddings(classifier.backbone.config)

@@ -11,10 +11,12 @@ from whichtune.errors import SettingError
 from whichtune.records.record import Metrics, MetricsBySplit
 from whichtune.study.data_settings import DataSettings
 from whichtune.study.roles import Role
-from whichtune.study.spec import RunSpec, Settings
+from whichtune.study.spec import RunSpec
+from whichtune.study.spec import Settings as RunSettings
 from whichtune.tasks.base import Answering, FittedBaseline, Judged, Task, register
 from whichtune.tasks.classification.model import build_classifier, encode_for
 from whichtune.tasks.classification.native import check_native_reading
+from whichtune.tasks.classification.settings import ClassificationSettings
 from whichtune.wording import plural
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ class Classification(Task["Dataset", "Classifier", "Encoded", "Forward"]):
     name = "classification"
     title = "one label for each text"
     solves = True
+    Settings = ClassificationSettings
     columns = LABELLED
     answers = "classes"
     default_baselines = ("majority", "tfidf_char", "tfidf_word")
@@ -65,7 +68,7 @@ class Classification(Task["Dataset", "Classifier", "Encoded", "Forward"]):
         """Accuracy, or macro F1 where the largest class exceeds 60 %."""
         return "f1_macro" if dataset.largest_class_share > 0.6 else "accuracy"
 
-    def resolve(self, settings: Settings, info: ModelInfo | None, where: str) -> dict[str, str | bool | None]:
+    def resolve(self, settings: RunSettings, info: ModelInfo | None, where: str) -> dict[str, str | bool | None]:
         _check_consistent(settings, info, where)
         return {
             "token_position": settings.token_position or default_position(info, settings.head),
@@ -76,9 +79,11 @@ class Classification(Task["Dataset", "Classifier", "Encoded", "Forward"]):
     def check(self, spec: RunSpec, dataset: Dataset, where: str) -> None:
         from whichtune.tasks.classification.ignored import check_ignored
         from whichtune.tasks.classification.native import check_native_head
+        from whichtune.tasks.classification.weighting import check_weights, loss_settings
 
         check_ignored(spec, dataset, where)
         check_native_head(spec, where)
+        check_weights(loss_settings(spec), dataset.labels, where)
 
     def counted(self, spec: RunSpec, dataset: Dataset) -> Dataset:
         from whichtune.tasks.classification.ignored import counted
@@ -118,8 +123,11 @@ class Classification(Task["Dataset", "Classifier", "Encoded", "Forward"]):
 
     def objective(self, spec: RunSpec, model: Classifier, forward: Forward) -> ClassificationObjective:
         from whichtune.tasks.classification.objective import ClassificationObjective
+        from whichtune.tasks.classification.weighting import class_weights, loss_settings
 
-        return ClassificationObjective(model, forward)
+        own, encoded = loss_settings(spec), forward.encoded
+        weights = class_weights(own, encoded.splits["train"].labels, encoded.classes)
+        return ClassificationObjective(model, forward, own, weights)
 
     def watcher(self, spec: RunSpec, model: Classifier, forward: Forward, streams: Streams) -> CurveWatcher | None:
         """The published script's evaluations, where its random streams are asked for."""
@@ -128,10 +136,10 @@ class Classification(Task["Dataset", "Classifier", "Encoded", "Forward"]):
 
         return ReferenceCurves(model, forward, spec, streams) if isinstance(streams, ReferenceStreams) else None
 
-    def solve(self, model: Classifier, forward: Forward, timers: Timers) -> Training:
+    def solve(self, spec: RunSpec, model: Classifier, forward: Forward, timers: Timers) -> Training:
         from whichtune.tasks.classification.closed_form import solve
 
-        return solve(model, forward, timers)
+        return solve(spec, model, forward, timers)
 
     def evaluate(
         self,
@@ -246,14 +254,14 @@ def default_position(info: ModelInfo | None, head: str = "linear") -> str:
     return "first" if head == "native" else "mean_nonpad"
 
 
-def default_padding(settings: Settings) -> str:
+def default_padding(settings: RunSettings) -> str:
     """Dynamic, but a fixed width where padding is read or attended to: else a text's result would depend
     on the texts that share its batch."""
     reads = settings.token_position in READS_PADDING or settings.attend_to_padding
     return "right" if reads else "dynamic"
 
 
-def _check_consistent(settings: Settings, info: ModelInfo | None, where: str) -> None:
+def _check_consistent(settings: RunSettings, info: ModelInfo | None, where: str) -> None:
     if settings.head == "native" and info is not None:
         check_native_reading(settings, info, default_position(info, "native"), where)
     if settings.padding == "dynamic" and default_padding(settings) == "right":

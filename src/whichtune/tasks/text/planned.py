@@ -21,6 +21,7 @@ from torch import Tensor
 from whichtune.data.batch import Batch
 from whichtune.data.pair_encoding import EncodedPairs
 from whichtune.measure.cost import Timers
+from whichtune.models.adapters import draws_in_training
 from whichtune.models.causality import is_causal
 from whichtune.models.language import LanguageModel
 from whichtune.models.partition import Partition
@@ -108,6 +109,8 @@ def _why_off(spec: RunSpec, model: LanguageModel) -> str | None:
     probability = largest_dropout(model)
     if probability > 0:
         return f"dropout {probability:g} draws anew at every step"
+    if model.adapter is not None and draws_in_training(model.backbone):
+        return "the adapter draws anew at every step"
     return None
 
 

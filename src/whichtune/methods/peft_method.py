@@ -1,0 +1,182 @@
+"""What methods by PEFT have in common: an adapter of one of its types in the blocks, and the head beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from whichtune.errors import ModelError, SettingError
+from whichtune.methods.base import METHODS, Method
+from whichtune.models.course import Course
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from whichtune.models.adaptable import Adaptable
+    from whichtune.models.loading import ModelInfo
+    from whichtune.study.spec import Settings as RunSettings
+
+NOT_MEASURED = "Not measured here: "
+
+
+class TargetSettings(BaseModel):
+    """Of every method whose adapter is put on linear layers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    adapter_targets: Literal["all_linear", "attention", "mlp"] | list[str] = Field(
+        "all_linear",
+        description="`all_linear` layers of the blocks, those of the `attention`, those outside it (`mlp`), or a list "
+        "of layer names; a fused q-k-v layer is split in three unless the list names it",
+    )
+
+    @field_validator("adapter_targets")
+    @classmethod
+    def _some_layer(cls, value: str | list[str]) -> str | list[str]:
+        if not value:
+            raise ValueError("must name a layer or more")
+        return value
+
+
+SettingsT = TypeVar("SettingsT", bound=BaseModel)
+
+
+class PeftMethod(Method[SettingsT], Generic[SettingsT]):
+    """An adapter of `peft_type`, which PEFT has `since` a version."""
+
+    deep = True
+    inserts = True
+    family = "adapters by PEFT"
+    peft_type: ClassVar[str]
+    since: ClassVar[str] = "0.18"
+
+    def type_of(self, settings: SettingsT) -> str:
+        """PEFT's name of the adapter."""
+        return self.peft_type
+
+    def fields(self, settings: SettingsT) -> dict[str, Any]:
+        """The fields of PEFT's configuration, but for the layers."""
+        return {}
+
+    def layers(self, backbone: PreTrainedModel, settings: SettingsT) -> dict[str, Any]:
+        """The fields of PEFT's configuration that say which layers are adapted. May change the backbone's layers to
+        others with the same output."""
+        wanted = getattr(settings, "adapter_targets", "all_linear")
+        return {"target_modules": chosen_layers(backbone, wanted, "adapter_targets")}
+
+    def stand_in(self, settings: SettingsT, fields: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """A type and fields with the same numbers of trained parameters, for a model without storage, where PEFT cannot
+        put the type itself."""
+        return self.type_of(settings), fields
+
+    def attach(self, model: Adaptable, settings: SettingsT, seed: int) -> None:
+        from whichtune.models.adapters import insert, straighten
+        from whichtune.seeding import ADAPTER, seed_global
+
+        model.requires_grad_(False)
+        straighten(model.backbone)
+        layers = self.layers(model.backbone, settings)
+        seed_global(seed, ADAPTER)
+        fields = {**self.fields(settings), **layers}
+        without_values = next(model.backbone.parameters()).is_meta
+        peft_type, fields = self.stand_in(settings, fields) if without_values else (self.type_of(settings), fields)
+        model.adapter = insert(model.backbone, peft_type, fields)
+        model.head.requires_grad_(True)
+
+    def conflict(self, own: SettingsT, shared: RunSettings, info: ModelInfo | None) -> str | None:
+        """PEFT is asked, and the adapter is put into a copy of the model without weights."""
+        if (why := _too_old(self.name, self.since)) is not None:
+            return why
+        return None if info is None else _rehearsed(self.name, own.model_dump_json(), str(info.path))
+
+    def course(self, model: Adaptable, settings: SettingsT) -> Course:
+        """PEFT's own steps between steps, where the adapter has some."""
+        from whichtune.methods.allocation import Allocation
+
+        assert model.adapter is not None
+        return Allocation(model.adapter) if hasattr(model.adapter.tuner, "update_and_allocate") else Course()
+
+    def remarks(self, model: Adaptable) -> list[str]:
+        from whichtune.models.targets import READ_AS_WEIGHTS, unreached
+
+        return unreached(model.backbone, self.name, READ_AS_WEIGHTS)
+
+    def can_merge(self, model: Adaptable) -> bool:
+        from whichtune.models.adapters import can_merge
+
+        return can_merge(model.backbone)
+
+    @contextmanager
+    def merged(self, model: Adaptable) -> Iterator[bool]:
+        from whichtune.models.adapters import merged_adapters
+
+        with merged_adapters(model.backbone) as merged:
+            yield merged
+
+
+def chosen_layers(backbone: PreTrainedModel, wanted: str | list[str], setting: str) -> list[str]:
+    """Full names of the layers to adapt, fused q-k-v layers split unless they are named."""
+    from whichtune.models.targets import callable_layers, find_targets
+    from whichtune.models.unfuse import FUSED, unfuse
+
+    named = wanted if isinstance(wanted, list) else []
+    if not set(named) & set(FUSED):
+        unfuse(backbone)
+    return callable_layers(backbone, find_targets(backbone, wanted, setting), setting)
+
+
+def _too_old(method: str, since: str) -> str | None:
+    from importlib.metadata import version
+
+    installed = version("peft")
+    parts = [[int(part) for part in text.split(".")[:2]] for text in (installed, since)]
+    return f"{method} needs PEFT {since} or later, and {installed} is installed" if parts[0] < parts[1] else None
+
+
+@lru_cache(maxsize=256)
+def _rehearsed(name: str, settings: str, path: str) -> str | None:
+    """Why a method does not go into the model in `path`, found on a copy without weights and in one pass over two
+    tokens; None where it does, or where only a copy with weights could tell."""
+    from pathlib import Path
+
+    from whichtune.models.adapters import lacks_values
+    from whichtune.models.loading import load_config
+    from whichtune.models.weights import first_line
+
+    try:
+        config = load_config(Path(path))
+    except ModelError:
+        return None  # a model with code of its own, which a study allows or does not
+    try:
+        return _rehearse(name, json.loads(settings), config)
+    except SettingError as error:
+        return None if lacks_values(error) else str(error).rstrip(".")
+    except Exception as error:  # whatever a layer says that does not fit
+        return None if lacks_values(error) else f"{name} does not work in {config.model_type}: {first_line(error)}"
+
+
+def _rehearse(name: str, settings: Mapping[str, Any], config: Any) -> str | None:
+    import torch
+    from torch import nn
+    from transformers import AutoModel
+
+    from whichtune.models.heads import Classifier
+    from whichtune.models.partition import without_values
+    from whichtune.models.sizes import feature_width
+
+    with torch.device("meta"):
+        backbone = AutoModel.from_config(config)
+        head = nn.Linear(feature_width(config), 2)
+    model = Classifier(backbone, head, "last")
+    method = METHODS[name]
+    method.attach(model, method.Settings(**settings), 0)
+    if not any(p.requires_grad for p in backbone.parameters()):
+        return f"{name} would train nothing of {config.model_type} with these settings"
+    model.to("meta")
+    ids = torch.zeros(1, 2, dtype=torch.long, device="meta")
+    without_values(backbone, 1, 2, lambda mask: model.states_of(ids, mask))
+    return None
