@@ -196,6 +196,7 @@ def test_a_killed_command_takes_its_run_along(tiny_gpt2: Path, mail: Path, tmp_p
     wait_for_the_end_of(family)
 
 
+@pytest.mark.slow
 def test_two_commands_share_one_folder(tiny_gpt2: Path, mail: Path, tmp_path: Path) -> None:
     """Every run is made once, by either; both end with the whole summary."""
     file, out = write_study(mail, tiny_gpt2, tmp_path), tmp_path / "s"
@@ -207,6 +208,7 @@ def test_two_commands_share_one_folder(tiny_gpt2: Path, mail: Path, tmp_path: Pa
     assert len(json.loads((out / "summary.json").read_text())["runs"]) == 7
 
 
+@pytest.mark.slow
 def test_without_fork_every_run_has_a_fresh_process(tiny_gpt2: Path, mail: Path, tmp_path: Path) -> None:
     from whichtune.compare import prepare
 

@@ -33,7 +33,7 @@ def test_extending_step_by_step_in_any_order_ends_where_one_command_does(study: 
     said = inside("extend", str(at_once), "--methods", "tfidf_char", "--seeds", "1").stdout
     assert "2 runs made" in said
     inside("extend", str(grown), "--seeds", "1")
-    assert "1 runs made" in inside("extend", str(grown), "--methods", "tfidf_char").stdout
+    assert "1 run made" in inside("extend", str(grown), "--methods", "tfidf_char").stdout
     assert "0 runs made" in inside("extend", str(grown), "--seeds", "0,1", "--methods", "majority,linear_probe").stdout
     first, second = (json.loads((folder / "summary.json").read_text()) for folder in (at_once, grown))
     assert sorted(labels(at_once), key=str) == sorted(labels(grown), key=str)

@@ -44,3 +44,9 @@ def test_no_test_needs_the_repository_to_be_installed_elsewhere() -> None:
     import whichtune
 
     assert Path(whichtune.__file__).parents[2] == Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("before", ["", "import whichtune.compare; ", "from whichtune.compare import prepare; "])
+def test_compare_is_the_function_whatever_was_imported_before(before: str) -> None:
+    code = f"{before}from whichtune import compare; import whichtune; assert compare is whichtune.compare"
+    subprocess.run([sys.executable, "-c", f"{code}; assert compare.__name__ == 'compare'"], check=True)

@@ -25,6 +25,7 @@ from whichtune.records.record import RunStatus
 from whichtune.records.store import StudyFolder
 
 
+@pytest.mark.slow
 def test_two_jobs_make_the_same_runs(tiny_gpt2: Path, mail: Path, tmp_path: Path) -> None:
     study = study_of(mail, tiny_gpt2)
     under_way: set[str] = set()
@@ -98,6 +99,7 @@ def test_what_a_listener_raises_ends_all_jobs(tiny_gpt2: Path, mail: Path, tmp_p
     assert all(record is None or record.status is RunStatus.COMPLETED for record in records)
 
 
+@pytest.mark.slow
 def test_interrupting_two_jobs_leaves_no_half_and_no_process(tiny_gpt2: Path, mail: Path, tmp_path: Path) -> None:
     file, out = write_study(mail, tiny_gpt2, tmp_path), tmp_path / "s"
     process = start_cli(file, out, "--jobs", "2")

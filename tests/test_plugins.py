@@ -109,6 +109,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python
 
 
+@pytest.mark.slow
 def test_an_installed_package_adds_a_method_a_metric_and_an_executor(
     installed: Path, tmp_path: Path, mail: Path, tiny_gpt2: Path
 ) -> None:

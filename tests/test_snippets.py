@@ -59,7 +59,7 @@ def folder(mail: Path, tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.Monk
     frame.rename(columns={"text": "review", "label": "stars"}).to_csv("reviews.csv", index=False)
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "distilbert").symlink_to(tiny_bert)
-    compare(name="study", data=mail, methods=["majority", "tfidf_word"], threads=1)
+    compare(name="demo", data=mail, methods=["majority", "tfidf_word"], threads=1)
     with ExitStack() as stack:
         for registry in REGISTRIES:
             stack.enter_context(registry.restored())

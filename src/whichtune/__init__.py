@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from whichtune.version import VERSION
 
 TYPE_CHECKING = False  # typing's own: with `python -m` this is read while the working directory is still looked into
@@ -23,6 +25,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from types import ModuleType
     from typing import Any
 
     from whichtune.compare import compare
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
     from whichtune.study.spec import RunSpec, Study
 
     Comparison = Result
+else:
+    ModuleType = type(sys)  # types' own, for that reason, too
 
 _HOMES = {
     "Comparison": "compare",
@@ -49,6 +54,18 @@ _HOMES = {
     "open_study": "result",
     "parse_study": "study.load",
 }
+
+
+class _Package(ModuleType):
+    """`whichtune.compare` is the function, also once the module of that name has been imported, which the import
+    would else put in its place."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        is_home = isinstance(value, ModuleType) and _HOMES.get(name) == name
+        super().__setattr__(name, getattr(value, name) if is_home else value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

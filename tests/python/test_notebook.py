@@ -108,6 +108,7 @@ compare(name="long", data=rows, methods=["tfidf_word", "full"], seeds=[0, 1], se
 """
 
 
+@pytest.mark.slow
 def test_interrupting_the_kernel_leaves_no_process(kernel: Kernel) -> None:
     process = psutil.Process(kernel.manager.provisioner.process.pid)
     asked = kernel.client.execute(LONG_STUDY)

@@ -62,6 +62,7 @@ def all_rows(mini: Path, collection: Path, tmp_path_factory: pytest.TempPathFact
     return reproduce(on_mini("sms-spam", mini, collection), tmp_path_factory.mktemp("all") / "out", threads=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["sms-spam", "sms-spam-v100"])
 def test_all_rows_run_on_another_model_and_the_table_says_so(
     name: str, all_rows: Result, mini: Path, collection: Path, tmp_path: Path
@@ -89,6 +90,7 @@ def test_all_rows_run_on_another_model_and_the_table_says_so(
     assert len(result.summary.to_json()["comparisons"]) >= len(claimed)
 
 
+@pytest.mark.slow
 def test_row_18_is_row_1_by_construction(all_rows: Result) -> None:
     by_label = {run["label"]: run for run in all_rows.summary.to_json()["runs"]}
     one, eighteen = by_label["row 1, last block"], by_label["row 18, ignore_index"]
@@ -96,6 +98,7 @@ def test_row_18_is_row_1_by_construction(all_rows: Result) -> None:
     assert one["metrics"] == eighteen["metrics"]
 
 
+@pytest.mark.slow
 def test_a_row_whose_model_cannot_be_had_stays_in_the_table_with_the_reason(
     all_rows: Result, mini: Path, collection: Path, tmp_path: Path
 ) -> None:
