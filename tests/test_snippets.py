@@ -6,6 +6,7 @@ A block that cannot run here says so above itself: `<!-- not run: needs the netw
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,9 +14,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import typer
+import yaml
 
 from whichtune import compare
+from whichtune.cli.app import app
 from whichtune.registry import REGISTRIES
+from whichtune.study.load import parse_study
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^(?:<!-- not run: (?P<why>.*?) -->\n)?```python\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -92,3 +97,43 @@ def test_a_broken_block_fails_at_its_line(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError) as found:
         run(blocks)
     assert (str(found.traceback[-1].path), found.traceback[-1].lineno + 1) == ("page.md", 14)
+
+
+FENCED = re.compile(r"^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+EVERY_PAGE = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def fenced(kinds: tuple[str, ...]) -> list[tuple[str, str]]:
+    """`(page, text)` of every fenced block of these kinds."""
+    return [
+        (page.name, found["text"])
+        for page in EVERY_PAGE
+        for found in FENCED.finditer(page.read_text(encoding="utf-8"))
+        if found["kind"] in kinds
+    ]
+
+
+def commands_of(text: str) -> list[list[str]]:
+    """The words of every command of ours in a block, without comments; `...` stands for words that are left out."""
+    lines = text.replace("\\\n", " ").splitlines()
+    found = [shlex.split(line, comments=True) for line in lines if line.startswith("whichtune ")]
+    return [[word for word in words if word != "..."] for words in found]
+
+
+COMMANDS = [(page, words) for page, text in fenced(("", "sh", "bash")) for words in commands_of(text)]
+
+
+@pytest.mark.parametrize(("page", "words"), COMMANDS, ids=lambda one: one if isinstance(one, str) else " ".join(one))
+def test_every_command_of_a_page_is_one_that_is_understood(page: str, words: list[str]) -> None:
+    group = typer.main.get_command(app)
+    command = words[1]
+    context = group.commands[command].make_context(command, list(words[2:]), resilient_parsing=False)  # type: ignore[attr-defined]
+    assert not context.args, page
+
+
+def test_every_study_of_a_page_is_one() -> None:
+    studies = [(page, yaml.safe_load(text)) for page, text in fenced(("yaml",))]
+    assert len(studies) >= 5
+    for page, value in studies:
+        if isinstance(value, dict):
+            assert parse_study(value, page)
