@@ -55,14 +55,14 @@ def test_several_models_of_a_command_are_a_list_and_declared_pairs_go() -> None:
 
 def test_sizes_are_crossed_and_the_largest_is_recommended(tmp_path: Path) -> None:
     common = ["--data", "messages", "--set", "data.test_limit=100", "--set", "epochs=1", "--out", str(tmp_path / "out")]
-    first = ["--methods", "linear_probe,tfidf_word", "--seeds", "0", *common]
+    first = ["--methods", "tfidf_char,tfidf_word", "--seeds", "0", *common]
     inside("compare", *first, "--train-sizes", "20,40,80,160", "--no-figures")
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     labels = [run["label"] for run in summary["runs"]]
     sizes = [f", {size} texts" for size in (20, 40, 80, 160)]
-    assert labels == [f"{name}{size}" for name in ("linear_probe", "tfidf_word") for size in sizes]
+    assert labels == [f"{name}{size}" for name in ("tfidf_char", "tfidf_word") for size in sizes]
     candidates = {row["label"] for row in summary["verdict"]["candidates"]}
-    assert candidates == {"linear_probe, 160 texts", "tfidf_word, 160 texts"}
+    assert candidates == {"tfidf_char, 160 texts", "tfidf_word, 160 texts"}
     curves = {curve["name"]: curve for curve in summary["learning"]["curves"]}
     assert [point["size"] for point in curves["tfidf_word"]["points"]] == [20, 40, 80, 160]
     assert summary["learning"]["sentences"]

@@ -199,6 +199,7 @@ def _lengths(spec: RunSpec) -> list[int]:
     return [len(ids) for ids in AutoTokenizer.from_pretrained(spec.model)(texts)["input_ids"]]
 
 
+@pytest.mark.slow
 def test_the_record_says_what_bucketing_saves(tiny_gpt2: Path, mail: Path) -> None:
     shuffled = run_one(spec_of(tiny_gpt2, mail, "off", max_steps=None, epochs=1)).record
     result = run_one(spec_of(tiny_gpt2, mail, "off", max_steps=None, epochs=1, batching="bucketed"))

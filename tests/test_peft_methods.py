@@ -362,6 +362,7 @@ def test_fields_of_peft_stand_beside_the_method(tiny_gpt2: Path, mail: Path) -> 
     assert first.run_id != first.model_copy(update={"method_settings": {"peft_type": "LOKR"}}).run_id
 
 
+@pytest.mark.slow
 def test_every_type_of_peft_serves_or_says_why(tmp_path: Path) -> None:
     """Of all that the installed PEFT has: attached, or refused in a sentence of ours."""
     from whichtune.models.adapters import adapter_types

@@ -78,6 +78,7 @@ study = parse_study({{"data": {data!r}, "model": {model!r}, "methods": ["embeddi
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guard", ['if __name__ == "__main__":', "if True:"])
 def test_a_method_of_the_calling_program(guard: str, tmp_path: Path, mail: Path, tiny_gpt2: Path) -> None:
     text = PROGRAM.format(method=str(SOURCE / "method.py"), data=str(mail), model=str(tiny_gpt2), guard=guard)

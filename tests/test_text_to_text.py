@@ -232,6 +232,7 @@ def test_a_text_ends_where_the_model_ends_it(tiny_gpt2: Path, notes: Path) -> No
     assert all(len(ids) == 8 for ids in write(model, [[5, 6], [7]], replace(writing, min_new_tokens=8)))
 
 
+@pytest.mark.slow
 def test_what_is_drawn_depends_on_the_seed_alone(tiny_gpt2: Path, notes: Path) -> None:
     spec = spec_of(tiny_gpt2, notes, "untuned", generation="sample", top_p=0.9)
     first, again = run_one(spec), run_one(spec)

@@ -46,6 +46,7 @@ def small(steps: int, **other: float) -> Settings:
     return Settings(steps=steps, **(SMALL | other))  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_fifty_steps_of_the_command_learn_more_than_word_frequencies(corpus: Path, tmp_path: Path) -> None:
     options = [text for key, value in SMALL.items() for text in (f"--{key.replace('_', '-')}", str(value))]
     command = [sys.executable, str(SCRIPTS / "pretrain_tiny_gpt2.py"), "--corpus", str(corpus)]

@@ -393,6 +393,7 @@ def test_rows_that_are_the_same_runs_are_not_compared(study: StudyOnDisk) -> Non
     assert "both rows are the same runs" in comparison.sentence
 
 
+@pytest.mark.slow
 def test_a_few_repeats_that_change_nothing_are_not_told_as_another_answer(tmp_path: Path) -> None:
     """Without them the test is the study's own, its noise and its correction included, so it comes out the same."""
     notes = 0

@@ -114,6 +114,7 @@ def test_the_counts_alone_show_the_claim() -> None:
     assert [load_published("imdb").right(number) for number in (1, 2)] == [20358, 23213]
 
 
+@pytest.mark.slow
 def test_a_small_copy_runs_and_is_no_reproduction(made: Result) -> None:
     assert {run["status"] for run in made.summary.to_json()["runs"]} == {"completed"}
     (said,) = heading(made.summary)
@@ -294,6 +295,7 @@ def test_the_higher_rank_is_a_pair_in_which_nothing_else_differs(reviews: Path) 
     assert higher == lower
 
 
+@pytest.mark.slow
 def test_it_runs_on_an_encoder_and_says_what_a_study_says(reviews: Path, tiny_bert: Path, tmp_path: Path) -> None:
     study = tuned(
         reviews, tiny_bert, rows=[1, 2, 3], seeds="0",

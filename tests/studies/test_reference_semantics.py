@@ -92,6 +92,7 @@ def test_computing_less_changes_nothing_but_rounding(row: int, mini: Path, colle
     assert result.record.metrics.test.accuracy == wanted.final["test"]
 
 
+@pytest.mark.slow
 def test_the_shorter_tail_of_an_epoch_is_divided_by_the_full_step_count(mini: Path, collection: Path) -> None:
     """105 texts in steps of 8: each epoch's last step holds one text, so its loss is an eighth of a mean."""
     spec = spec_of(15, mini, collection).model_copy(update={"max_steps": 14})
@@ -101,6 +102,7 @@ def test_the_shorter_tail_of_an_epoch_is_divided_by_the_full_step_count(mini: Pa
     assert reference[tail] == pytest.approx(exact[tail] / 8, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_another_seed_replaces_the_published_one_everywhere(mini: Path, collection: Path) -> None:
     wanted = plainly(Options(train="lora", rank=16, alpha=16), mini, collection, seed=7)
     published = plainly(Options(train="lora", rank=16, alpha=16), mini, collection)

@@ -116,6 +116,7 @@ def test_a_baseline_that_leaves_out_texts_is_another_run(data: Path) -> None:
     assert all(plain[method] != without[method] for method in plain)
 
 
+@pytest.mark.slow
 def test_the_published_script_takes_it_and_does_nothing(data: Path) -> None:
     common = {"random_streams": "reference", "max_steps": 1, "evaluation_interval": 5}
     plain = made(data, "head_only", **common)["head_only"]

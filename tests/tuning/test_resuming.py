@@ -73,6 +73,7 @@ def calm(known_data: Path, tiny_gpt2: Path, tmp_path_factory: pytest.TempPathFac
     return file, place / "out"
 
 
+@pytest.mark.slow
 def test_a_search_interrupted_and_killed_goes_on_to_the_same_choice(calm: tuple[Path, Path], tmp_path: Path) -> None:
     file, undisturbed = calm
     out = tmp_path / "disturbed"
