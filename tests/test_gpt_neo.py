@@ -131,7 +131,11 @@ METHOD_RUNS = [
 ]
 
 
-@pytest.mark.parametrize("run", METHOD_RUNS, ids=lambda run: str(run["label"]))
+@pytest.mark.parametrize(
+    "run",
+    [run if run["label"] == "last_block" else pytest.param(run, marks=pytest.mark.slow) for run in METHOD_RUNS],
+    ids=lambda run: str(run["label"]),
+)
 def test_the_plan_is_exact_with_local_attention(
     run: dict[str, Any], narrow_neo: Path, pairs: Path, tmp_path: Path
 ) -> None:

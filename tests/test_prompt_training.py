@@ -33,7 +33,7 @@ FACTORS = {
 }
 
 
-@pytest.mark.parametrize("plan", ["off", "auto"])
+@pytest.mark.parametrize("plan", [pytest.param("off", marks=pytest.mark.slow), "auto"])
 @pytest.mark.parametrize("factor", FACTORS)
 @pytest.mark.parametrize("method", METHODS)
 def test_equals_the_plain_loop(method: str, factor: str, plan: str, tiny_gpt2: Path, mail: Path) -> None:
@@ -97,7 +97,9 @@ def test_operations(method: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("family", ["gpt2", "gpt_neo", "llama", "bert"])
+@pytest.mark.parametrize(
+    "family", ["gpt2", "bert", *(pytest.param(name, marks=pytest.mark.slow) for name in ("gpt_neo", "llama"))]
+)
 @pytest.mark.parametrize("position", ["first", "last_nonpad", "mean_nonpad"])
 def test_padding_changes_nothing(family: str, method: str, position: str, tmp_path: Path) -> None:
     """Ten steps over ragged texts, padded to a fixed width and each by itself: the same losses and logits."""
