@@ -28,8 +28,7 @@ from whichtune.expansion.names import as_registered
 from whichtune.expansion.places import place_of
 from whichtune.expansion.resumed import resumed
 from whichtune.expansion.rounds import Rounds, with_all_seeds
-from whichtune.expansion.saved import forget_unsaved
-from whichtune.handover.keep import BestKeeper
+from whichtune.handover.keep import BestKeeper, forget_unsaved
 from whichtune.interactive.progress import ProgressBar, wanted_here
 from whichtune.plugins import load_plugin, refuse_in_run_process
 from whichtune.records.aside import move_aside

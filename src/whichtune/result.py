@@ -19,6 +19,7 @@ from whichtune.errors import StoreError, UnknownNameError
 from whichtune.evidence.summary import Summary
 from whichtune.interactive.notebook import in_notebook, show_html
 from whichtune.metrics import METRICS
+from whichtune.records.ranked import validation_rank
 from whichtune.records.record import RunRecord, RunStatus
 from whichtune.records.store import StudyFolder
 from whichtune.registry import did_you_mean
@@ -223,13 +224,9 @@ class Result:
                 raise UnknownNameError(f"The row '{row.label}' has no seed {seed}: its seeds are {seeds}.")
             return found
         saved = [run for run in row.runs if place.weight_files(run.run_id)]
-        sign = 1.0 if METRICS[row.metric].higher_is_better else -1.0
-
-        def rank(run: RunRecord) -> float:
-            score = None if run.metrics.validation is None else run.metrics.validation.value(row.metric)
-            return float("-inf") if score is None else sign * score
-
-        return max(saved or row.runs, key=rank)  # one that was not saved is refused with the reason
+        return max(
+            saved or row.runs, key=lambda run: validation_rank(run, row.metric)
+        )  # one that was not saved is refused with the reason
 
     # -- the page ---------------------------------------------------------------------------------
 

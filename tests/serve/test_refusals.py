@@ -200,7 +200,8 @@ def test_folders_that_cannot_be_served(saved: StudyFolder, tmp_path: Path) -> No
 
 
 def test_the_default_row(saved: StudyFolder, tmp_path: Path) -> None:
-    from whichtune.handover.serve.choose import believed_summary, choose_run
+    from whichtune.evidence.stored import believed_summary
+    from whichtune.handover.serve.choose import choose_run
 
     copy = StudyFolder(shutil.copytree(saved.path, tmp_path / "copy"))
     summary = believed_summary(copy)

@@ -9,6 +9,7 @@ from whichtune.methods import METHODS
 from whichtune.methods.base import AnyMethod
 from whichtune.methods.peft_method import PeftMethod
 from whichtune.models.loading import ModelInfo, inspect_model, load_config
+from whichtune.runs.estimate import reason_of
 from whichtune.study.data_settings import DataSettings
 from whichtune.study.spec import RunSpec, Settings
 
@@ -56,7 +57,7 @@ def _fit(name: str, method: AnyMethod, info: ModelInfo) -> Fit:
     try:
         classifier = meta_classifier(spec, load_config(info.path), CLASSES)
     except Exception as error:  # whatever a model or a layer says that does not fit
-        return Fit(name, " ".join(str(error).split())[:160].rstrip("."))
+        return Fit(name, reason_of(error))
     trains, total = count_parameters(classifier)
     frozen = not any(p.requires_grad for p in classifier.backbone.parameters())
     on_quantised = _has_quantised_layers(method) if classifier.adapter is not None or name == "lora" else frozen

@@ -50,6 +50,15 @@ def read_summary(folder: StudyFolder) -> Stored:
     return Stored(summary, _is_changed(found))
 
 
+def believed_summary(folder: StudyFolder) -> Summary:
+    """The summary of a study whose runs are to be used. Raises StoreError where it was changed after it was written, or
+    by another version."""
+    stored = read_summary(folder)
+    if stored.changed:
+        raise StoreError(f"'{folder.path / SUMMARY}' was changed after it was written: run the study again.")
+    return stored.summary
+
+
 def _is_changed(found: dict[str, Any]) -> bool:
     return found.get("checksum") not in (None, checksum_of(found))
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from whichtune.errors import ExportError, StoreError
-from whichtune.evidence.stored import SUMMARY, read_summary
+from whichtune.evidence.stored import believed_summary
 from whichtune.evidence.summary import Summary
-from whichtune.metrics import METRICS
+from whichtune.records.ranked import validation_rank
 from whichtune.records.record import RunRecord, RunStatus
 from whichtune.records.store import StudyFolder
 from whichtune.registry import did_you_mean
@@ -30,7 +30,7 @@ def choose_run(folder: StudyFolder, row: str, seed: int | None = None) -> Chosen
     `row` is a row's label, a run's id or its beginning, or LABEL:SEED. Raises StoreError for a row that is none, and
     for what is not to be believed; ExportError for a seed that the row does not have, or a run that did not complete.
     """
-    summary = _believed(folder)
+    summary = believed_summary(folder)
     runs = [run for run in summary.runs if run.label == row]
     if not runs:
         record = _named(folder, row, summary)
@@ -51,13 +51,6 @@ def _named(folder: StudyFolder, row: str, summary: Summary) -> RunRecord:
     if not by_seed and not any(len(row) >= 4 and run.run_id.startswith(row) for run in runs):
         raise StoreError(f"'{folder.path}' has no row '{row}': {did_you_mean(row, {run.label for run in runs})}")
     return find_run(folder, row)
-
-
-def _believed(folder: StudyFolder) -> Summary:
-    stored = read_summary(folder)
-    if stored.changed:
-        raise StoreError(f"'{folder.path / SUMMARY}' was changed after it was written: run the study again.")
-    return stored.summary
 
 
 def _of_seed(runs: list[RunRecord], row: str, seed: int) -> list[RunRecord]:
@@ -82,16 +75,7 @@ def _best(folder: StudyFolder, runs: list[RunRecord], summary: Summary) -> tuple
     complete = [run for run in runs if run.status is RunStatus.COMPLETED] or runs
     saved = [run for run in complete if folder.weight_files(run.run_id)]
     candidates = saved or complete
-    metric = summary.study.primary_metric
-    sign = 1.0 if METRICS[metric].higher_is_better else -1.0
-
-    def rank(run: RunRecord) -> tuple[float, float]:
-        figures = run.metrics.validation
-        score = figures.value(metric) if figures is not None else None
-        loss = figures.loss if figures is not None else None
-        return (float("-inf") if score is None else sign * score, -(loss or 0.0))
-
-    best = max(candidates, key=rank)
+    best = max(candidates, key=lambda run: validation_rank(run, summary.study.primary_metric))
     if len(candidates) == 1:
         return best, f"seed {best.seed}, the one that is saved"
     which = "of those that are saved" if saved and len(saved) < len(complete) else f"of {len(candidates)} seeds"

@@ -1,14 +1,14 @@
-"""`--save best`: which trained weights stay in a study's folder.
+"""`--save`: which trained weights stay in a study's folder.
 
-While the runs are made, each row keeps those of its best seed. Once the study is judged, what is larger than an adapter
-goes again, but for the row that is recommended and the run that is best on validation.
+With `best`, each row keeps those of its best seed while the runs are made. Once the study is judged, what is larger
+than an adapter goes again, but for the row that is recommended and the run that is best on validation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from whichtune.metrics import METRICS
+from whichtune.records.ranked import validation_rank
 from whichtune.records.store import StudyFolder
 from whichtune.study.roles import Role
 from whichtune.study.spec import RunSpec
@@ -18,13 +18,19 @@ SMALL_BYTES = 32 * 2**20  # of one run's files: adapters and heads of most model
 Rank = tuple[float, float, str]
 
 
+def forget_unsaved(folder: StudyFolder, specs: Iterable[RunSpec]) -> None:
+    """`--save all` makes runs again whose weights an earlier call did not keep."""
+    for spec in specs:
+        if folder.is_complete(spec.run_id) and not folder.weight_files(spec.run_id):
+            folder.discard(spec.run_id)
+
+
 class BestKeeper:
     """Deletes saved weights of runs that are not the best of their row on validation, by the primary metric (then the
     loss). Baselines keep theirs."""
 
     def __init__(self, folder: StudyFolder, specs: Iterable[RunSpec], metric: str) -> None:
         self.folder, self.metric = folder, metric
-        self.sign = 1.0 if METRICS[metric].higher_is_better else -1.0
         self.rows: dict[str, list[str]] = {}
         for spec in specs:
             if spec.role is not Role.BASELINE:
@@ -53,10 +59,7 @@ class BestKeeper:
             record = self.folder.read_run(run_id)
             if record is None or record.metrics.validation is None or not self.folder.weight_files(run_id):
                 continue
-            figures = record.metrics.validation
-            score = figures.value(self.metric)
-            rank = float("-inf") if score is None else self.sign * score
-            ranked.append((rank, -(figures.loss or 0.0), run_id))
+            ranked.append((*validation_rank(record, self.metric), run_id))
         return sorted(ranked)
 
     def _size(self, run_id: str) -> int:

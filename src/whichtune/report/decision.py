@@ -13,6 +13,7 @@ from whichtune.report import words
 from whichtune.report.cost_columns import price_of
 from whichtune.report.rows import TableRow
 from whichtune.report.view import View
+from whichtune.stats.choice import TARGET_SHARE
 from whichtune.stats.costs import COSTS, seconds_of_run
 from whichtune.stats.results import BeatsWords, CandidateFigures, Verdict
 from whichtune.wording import listing, number, rounded_up, spoken_seconds
@@ -24,7 +25,6 @@ BEATS: dict[BeatsWords, str] = {
     "behind": "Fine-tuning does not beat it.",
     "not_shown": "Fine-tuning is not shown to beat it.",
 }
-TARGET_SHARE = 0.25  # of the margin: an expected regret below it is next to nothing
 TABLE, DERIVATION = "#table", "#derivation"
 
 

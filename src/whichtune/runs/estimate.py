@@ -45,13 +45,14 @@ def estimate_runs(
             except Exception as error:  # of a model's own code, or a method's: the run would meet it too
                 if faults is None:
                     raise
-                faults[spec.label] = _reason(error)
+                faults[spec.label] = reason_of(error)
                 continue
         estimates[spec.run_id] = known[spec.label]
     return estimates
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Why something failed, on one line; what is no sentence of ours with the error's kind."""
     text = " ".join(str(error).split())[:400].rstrip(".")
     if lacks_values(error):  # no fault: the run will have them
         return "cannot be estimated, because only a model with weights could tell"

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from whichtune.errors import SettingError, StoreError
-from whichtune.evidence.stored import SUMMARY, read_summary
 from whichtune.evidence.summary import Summary
-from whichtune.metrics import METRICS
+from whichtune.records.ranked import validation_rank
 from whichtune.records.record import RunRecord, RunStatus
 from whichtune.records.store import StudyFolder
 from whichtune.runs.predict import find_run
@@ -20,14 +19,6 @@ class Chosen:
 
     record: RunRecord
     why: str
-
-
-def believed_summary(folder: StudyFolder) -> Summary:
-    """The study's summary. Raises StoreError where it was changed, or another version wrote it."""
-    stored = read_summary(folder)
-    if stored.changed:
-        raise StoreError(f"'{folder.path / SUMMARY}' was changed after it was written: run the study again.")
-    return stored.summary
 
 
 def choose_run(folder: StudyFolder, summary: Summary, row: str | None, seed: int | None = None) -> Chosen:
@@ -53,7 +44,7 @@ def choose_run(folder: StudyFolder, summary: Summary, row: str | None, seed: int
     saved = _saved(folder, runs)
     if not saved:
         return Chosen(runs[0], "as asked for")  # which is refused where it is loaded, with the reason
-    best = max(saved, key=lambda run: _rank(run, summary))
+    best = max(saved, key=lambda run: validation_rank(run, summary.study.primary_metric))
     return Chosen(best, "as asked for" if len(runs) == 1 else "the best on validation of its saved seeds")
 
 
@@ -64,7 +55,7 @@ def _default(folder: StudyFolder, summary: Summary, seed: int | None) -> Chosen:
         raise StoreError(f"'{folder.path}' has no saved row{of_seed}: run the study again with --save all.")
     recommended = summary.verdict.recommended if summary.verdict is not None else None
     ours = [run for run in saved if run.label == recommended]
-    best = max(ours or saved, key=lambda run: _rank(run, summary))
+    best = max(ours or saved, key=lambda run: validation_rank(run, summary.study.primary_metric))
     if ours:
         return Chosen(best, "the row that the study recommends")
     instead = f", since '{shown(recommended)}', which the study recommends, was not" if recommended else ""
@@ -73,12 +64,3 @@ def _default(folder: StudyFolder, summary: Summary, seed: int | None) -> Chosen:
 
 def _saved(folder: StudyFolder, runs: list[RunRecord]) -> list[RunRecord]:
     return [run for run in runs if run.status is RunStatus.COMPLETED and folder.weight_files(run.run_id)]
-
-
-def _rank(run: RunRecord, summary: Summary) -> tuple[float, float]:
-    """By the study's metric on validation, then by the loss."""
-    metric, figures = summary.study.primary_metric, run.metrics.validation
-    score = figures.value(metric) if figures is not None else None
-    loss = figures.loss if figures is not None else None
-    sign = 1.0 if METRICS[metric].higher_is_better else -1.0
-    return (float("-inf") if score is None else sign * score, -(loss or 0.0))

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from whichtune.errors import SettingError
-from whichtune.handover.serve.choose import Chosen, believed_summary, choose_run
+from whichtune.evidence.stored import believed_summary
+from whichtune.handover.serve.choose import Chosen, choose_run
 from whichtune.handover.serve.schema import Evidence, Metadata, Prediction, RowInfo, SaidFigures
 from whichtune.measure.environment import package_versions
 from whichtune.records.record import Metrics
