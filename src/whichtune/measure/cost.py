@@ -121,13 +121,8 @@ def count_flops(loss: Callable[[], Tensor]) -> int:
     """
     from torch.utils.flop_counter import FlopCounterMode
 
-    # Torch's counter knows the attention kernels of GPUs; the CPU's is the same computation and would count 0.
-    cpu_attention = {
-        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
-        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward_flops,
-    }
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
-    counter = FlopCounterMode(display=False, custom_mapping=cpu_attention)
+    counter = FlopCounterMode(display=False, custom_mapping=_attention_kernels())
     with torch.random.fork_rng(devices=devices), counter:
         value = loss()
         if value.requires_grad:
@@ -141,11 +136,35 @@ def count_flops(loss: Callable[[], Tensor]) -> int:
     return int(counter.get_total_flops())
 
 
+# The kernels that torch may choose for attention, by the ends of their names.
+ATTENTION_KERNELS = (
+    "flash_attention_for_cpu",
+    "flash_attention",
+    "efficient_attention",
+    "cudnn_attention",
+    "fused_attention_overrideable",
+)
+
+
+def _attention_kernels() -> dict[object, Callable[..., int]]:
+    """How attention is counted: the same on every device.
+
+    Torch's own counter leaves the CPU's kernel out, and refuses those of GPUs where several query heads share a key.
+    """
+    counted: dict[object, Callable[..., int]] = {}
+    for name in ATTENTION_KERNELS:
+        for ending, count in (("", _attention_flops), ("_backward", _attention_backward_flops)):
+            kernel = getattr(torch.ops.aten, f"_scaled_dot_product_{name}{ending}", None)
+            if kernel is not None:
+                counted[kernel] = count
+    return counted
+
+
 def _attention_flops(query: torch.Size, key: torch.Size, value: torch.Size, *_: object, **__: object) -> int:
-    """By torch's formula for the kernels it knows; the arguments are shapes."""
+    """By torch's formula; the arguments are shapes (batch, heads, length, width)."""
     from torch.utils.flop_counter import sdpa_flop_count
 
-    return int(sdpa_flop_count(query, key, value))
+    return int(sdpa_flop_count(query, _for_each(query, key), _for_each(query, value)))
 
 
 def _attention_backward_flops(
@@ -153,7 +172,12 @@ def _attention_backward_flops(
 ) -> int:
     from torch.utils.flop_counter import sdpa_backward_flop_count
 
-    return int(sdpa_backward_flop_count(gradient, query, key, value))
+    return int(sdpa_backward_flop_count(gradient, query, _for_each(query, key), _for_each(query, value)))
+
+
+def _for_each(query: torch.Size, shared: torch.Size) -> torch.Size:
+    """The shape of keys or values once each query head has its own: a shared one is multiplied with each."""
+    return torch.Size((*query[:2], *shared[2:]))
 
 
 def _leaves(value: Tensor) -> list[Tensor]:
