@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +36,11 @@ def summed_loss(logits: Tensor, labels: Tensor, own: ClassificationSettings, wei
     return (counts * wrong.clamp_min(torch.finfo(wrong.dtype).tiny) ** own.focal_gamma * each).sum()
 
 
+# Logits (n, C) of all validation texts by the weights as they are: those of the curves' last point, from which no step
+# was made. The final evaluation takes them, where no other weights are put back.
+LAST_POINTS: WeakKeyDictionary[Forward, np.ndarray] = WeakKeyDictionary()
+
+
 class ClassificationObjective:
     """Cross-entropy of the label, an example each, as the run's settings of it say; points of the curves have it plain.
 
@@ -53,11 +59,13 @@ class ClassificationObjective:
         self.labels = torch.tensor(forward.encoded.splits["train"].labels, device=forward.device)
         self.weights = None if weights is None else torch.tensor(weights, dtype=torch.float32, device=forward.device)
         self._counts = None if weights is None else weights[forward.encoded.splits["train"].labels]
+        LAST_POINTS.pop(forward, None)
 
     def weight(self, rows: Sequence[int]) -> float:
         return len(rows) if self._counts is None else float(self._counts[list(rows)].sum())
 
     def loss(self, rows: Sequence[int]) -> tuple[Tensor, Tensor | None]:
+        LAST_POINTS.pop(self.forward, None)  # weights move after it
         labels = self.labels[list(rows)]
         logits = self.forward.logits("train", rows)
         summed = summed_loss(logits, labels, self.own, self.weights)
@@ -65,4 +73,6 @@ class ClassificationObjective:
 
     def point(self, rows: range) -> CurvePoint:
         logits = predict_split(self.classifier, self.forward, "validation", rows)
+        if len(rows) == len(self.forward.encoded.splits["validation"]):
+            LAST_POINTS[self.forward] = logits
         return validation_point(measure(logits, self.forward.encoded.splits["validation"].labels[: len(rows)]))

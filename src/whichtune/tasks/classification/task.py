@@ -152,12 +152,18 @@ class Classification(Task["Dataset", "Classifier", "Encoded", "Forward"]):
     ) -> Judged:
         from whichtune.tasks.classification.evaluate import predict_split
         from whichtune.tasks.classification.ignored import ignored_notes
+        from whichtune.tasks.classification.objective import LAST_POINTS
         from whichtune.tasks.classification.precision import changed_predictions
 
         encoded = forward.encoded
+        known = LAST_POINTS.pop(forward, None)  # not where early stopping went back to other weights
+        made = {} if known is None or training.stopping is not None else {"validation": known}
         with timers.phase("evaluate"):
             judged = _judged(spec, encoded, training)
-            logits = {name: predict_split(model, forward, name, rows) for name, rows in judged.items()}
+            logits = {
+                name: made[name] if name in made else predict_split(model, forward, name, rows)
+                for name, rows in judged.items()
+            }
         splits = {name: encoded.splits[name].take(rows) for name, rows in judged.items()}
         found = figures_of(logits, splits)
         found.notes.extend(ignored_notes(spec))
