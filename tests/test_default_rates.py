@@ -35,6 +35,16 @@ def study_of(**value: Any) -> Study:
         ("last_block", "any", {"defaults": 1}, 2e-4),
         ("lora", "any", {}, 5e-4),
         ("lora", EMBEDDED, {}, RATES["lora"]),
+        ("dora", "any", {}, 1e-3),
+        ("dora", "any", {"defaults": 2}, 2e-4),
+        ("dora", "any", {"defaults": 1}, 2e-4),
+        ("dora", "any", {"task": "summarisation"}, 2e-4),
+        ("dora", EMBEDDED, {}, RATES["dora"]),
+        ("dora", EMBEDDED, {"defaults": 2}, 2e-4),
+        ("lora", EMBEDDED, {"defaults": 2}, RATES["lora"]),
+        ("last_block", "any", {"defaults": 2}, 5e-4),
+        ("last_two_blocks", "any", {}, 3e-4),
+        ("last_two_blocks", "any", {"task": "summarisation"}, 2e-4),
         ("lora", EMBEDDED, {"defaults": 1}, 5e-4),
         ("lora", EMBEDDED, {"task": "summarisation"}, 5e-4),
         ("linear_probe", EMBEDDED, {}, None),
@@ -83,7 +93,7 @@ def begun(folder: Path, **changes: Any) -> StudyFolder:
 
 def test_a_folder_keeps_the_edition_that_it_was_begun_with(tmp_path: Path) -> None:
     study = load_study(PINS / "labels.yaml")
-    assert study.defaults == 2
+    assert study.defaults == 3
     assert resumed(study, begun(tmp_path)).defaults == 1
     more = study.model_copy(update={"seeds": [0, 1, 2, 3]})
     assert resumed(more, begun(tmp_path)).defaults == 1  # one rate for all seeds of a row
@@ -92,12 +102,12 @@ def test_a_folder_keeps_the_edition_that_it_was_begun_with(tmp_path: Path) -> No
 
 def test_another_study_in_an_old_folder_has_todays(tmp_path: Path) -> None:
     study = load_study(PINS / "labels.yaml")
-    assert resumed(study, begun(tmp_path, model="another")).defaults == 2
-    assert resumed(study, begun(tmp_path, task="summarisation")).defaults == 2
+    assert resumed(study, begun(tmp_path, model="another")).defaults == 3
+    assert resumed(study, begun(tmp_path, task="summarisation")).defaults == 3
     (tmp_path / "study.json").write_text("{", encoding="utf-8")
-    assert resumed(study, StudyFolder(tmp_path)).defaults == 2
+    assert resumed(study, StudyFolder(tmp_path)).defaults == 3
     (tmp_path / "study.json").unlink()
-    assert resumed(study, StudyFolder(tmp_path)).defaults == 2
+    assert resumed(study, StudyFolder(tmp_path)).defaults == 3
 
 
 def test_an_edition_that_the_study_names_is_its_own(tmp_path: Path) -> None:

@@ -188,6 +188,18 @@ def test_the_logistic_probe_is_scikit_learns(clouds: tuple[np.ndarray, np.ndarra
     np.testing.assert_allclose(ours, losses[best][1], atol=2e-3)
 
 
+@pytest.mark.parametrize("noise", [0.0, 1e-33, 1e-10])
+def test_a_feature_that_never_varies_gets_no_weight(clouds: tuple[np.ndarray, np.ndarray], noise: float) -> None:
+    """Brought to a spread of 1, rounding noise would get a weight beside which nothing else could train (MiniLM)."""
+    points, labels = clouds
+    random = np.random.default_rng(1).normal(size=(100, 2)).astype(np.float32)
+    dead = np.array([0, 1], dtype=np.float32) + noise * random
+    plain, _ = fitted("logistic_probe", points, labels)
+    classifier, _ = fitted("logistic_probe", np.concatenate([points, dead], axis=1), labels)
+    assert classifier.head.weight[:, 8:].abs().max() < 1e-3
+    torch.testing.assert_close(classifier.head.weight[:, :8], plain.head.weight, atol=1e-3, rtol=1e-3)
+
+
 def test_neighbours_vote_as_scikit_learns_do(clouds: tuple[np.ndarray, np.ndarray]) -> None:
     from sklearn.neighbors import KNeighborsClassifier
 

@@ -50,6 +50,22 @@ RATES = {
     "last_two_blocks": 4e-3,
     "full": 2e-3,
     "lora": 3e-3,
+    "lora_plus": 3e-4,
+    "dora": 3e-3,
+    "rslora": 1e-3,
+    "pissa": 1e-3,
+    "loha": 1e-2,
+    "lokr": 3e-2,
+    "miss": 3e-3,
+    "shira": 1e-2,
+    "ia3": 1e-1,
+    "prefix_tuning": 3e-2,
+    "p_tuning": 3e-2,
+    "bitfit": 1e-2,
+    "norm_only": 3e-2,
+    "ln_tuning": 3e-2,
+    "lp_ft": 1e-3,
+    "gradual_unfreezing": 1e-3,
 }
 
 

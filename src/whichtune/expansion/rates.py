@@ -13,8 +13,30 @@ from whichtune.methods import METHODS
 from whichtune.study.spec import EMBEDDED, Study
 from whichtune.tasks import task_of
 
-# Edition 1, where it was another than the card's of today. The embedded model had none of its own.
-FIRST = {"head_only": 5e-4, "last_block": 2e-4}
+# Edition 2, where it was another than the card's of today; the embedded model had fewer of its own.
+SECOND = {
+    "last_two_blocks": 2e-4,
+    "last_blocks": 2e-4,
+    "dora": 2e-4,
+    "oft": 5e-4,
+    "hra": 1e-3,
+    "loha": 5e-4,
+    "lokr": 1e-3,
+    "fourierft": 1e-2,
+    "c3a": 1e-2,
+    "shira": 5e-4,
+    "adalora": 5e-4,
+    "ia3": 3e-3,
+    "vera": 4e-3,
+    "ln_tuning": 1e-3,
+    "p_tuning": 1e-3,
+    "bitfit": 1e-3,
+    "norm_only": 1e-3,
+    "gradual_unfreezing": 5e-5,
+}
+SECOND_EMBEDDED = ("last_block", "last_blocks", "last_two_blocks", "full", "lora")
+# Edition 1: the embedded model had none of its own.
+FIRST = {**SECOND, "head_only": 5e-4, "last_block": 2e-4}
 
 
 def default_rate(study: Study, method: str, model: str) -> float | None:
@@ -24,4 +46,7 @@ def default_rate(study: Study, method: str, model: str) -> float | None:
         return FIRST.get(method, card.learning_rate)
     if task_of(study).own_head:
         return card.learning_rate if card.learning_rate_of_texts is None else card.learning_rate_of_texts
-    return RATES.get(method, card.learning_rate) if model == EMBEDDED else card.learning_rate
+    own = RATES if study.defaults == 3 else {name: RATES[name] for name in SECOND_EMBEDDED}
+    if model == EMBEDDED and method in own:
+        return own[method]
+    return card.learning_rate if study.defaults == 3 else SECOND.get(method, card.learning_rate)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from whichtune.methods.base import Card, register
-from whichtune.methods.peft_method import NOT_MEASURED, PeftMethod, chosen_layers
+from whichtune.methods.base import CHOSEN, Card, register
+from whichtune.methods.peft_method import PeftMethod, chosen_layers
 from whichtune.study.spaces import Spaces, choice
 
 if TYPE_CHECKING:
@@ -54,9 +54,10 @@ class AdaLora(PeftMethod[AdaLoraSettings]):
         trains="Two thin matrices and a vector of singular values beside every adapted layer, and the new head.",
         use_when="You want few ranks in all, and do not know which layers need them.",
         cost="LoRA's, with the matrices' products in every step for the penalty, and an importance for every number.",
-        learning_rate=5e-4,
-        rate_note=NOT_MEASURED + "the paper's for MNLI with DeBERTa. The curves show the loss of the data, "
-        "without the penalty.",
+        learning_rate=1e-2,
+        learning_rate_of_texts=5e-4,
+        rate_note=CHOSEN + "78.0 % at 4e-3, 80.0 at 1.6e-2, 59 at 2e-4. The paper's for MNLI with DeBERTa is 5e-4. The "
+        "curves show the loss of the data, without the penalty.",
         stored="The matrices at their first rank, and the singular values, those taken away at zero.",
         reference="Zhang et al. 2023, AdaLoRA: Adaptive Budget Allocation for Parameter-Efficient Fine-Tuning",
     )

@@ -18,6 +18,9 @@ ABSENT_LOGIT = -1e4  # of a class that no training text has, where a model is fi
 STRENGTHS = tuple(10.0**power for power in range(-4, 5))  # scikit-learn's C, on standardised features
 CANDIDATES = (1, 3, 5, 9, 15, 25, 51, 101)
 MOST_ITERATIONS = 2000
+# Spread of a feature, as a share of its size or of the others' spread, that is noise of float32. MiniLM has features of
+# 1e-33: brought to a spread of 1 they get weights of 1e27, beside which nothing else can train.
+DEAD = 1e-6
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,8 @@ def logistic(model: Adaptable, data: Features) -> list[str]:
     from sklearn.linear_model import LogisticRegression
 
     centre, spread = data.train.mean(0, dtype=np.float64), data.train.std(0, dtype=np.float64)
-    spread = np.where(spread > 0, spread, 1.0)
+    dead = spread <= DEAD * np.maximum(np.abs(centre), np.sqrt((spread**2).mean()))
+    spread = np.where(dead, 1.0, spread)
     train = (data.train - centre) / spread
     best: tuple[float, float, np.ndarray, np.ndarray] | None = None
     for strength in STRENGTHS:

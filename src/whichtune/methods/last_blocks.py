@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, Field
 
 from whichtune.errors import ModelError
-from whichtune.methods.base import Card, Method, NoSettings, register, train_only
+from whichtune.methods.base import CHOSEN, Card, Method, NoSettings, register, train_only
 
 if TYPE_CHECKING:
     from whichtune.models.adaptable import Adaptable
@@ -61,7 +61,9 @@ class LastTwoBlocks(Method[NoSettings]):
         trains="The last two blocks, the norm after them and the head.",
         use_when="One block is not enough and full fine-tuning costs too much.",
         cost="All blocks below the last two are computed once for each text and reused in every epoch.",
-        learning_rate=2e-4,
+        learning_rate=3e-4,
+        learning_rate_of_texts=2e-4,
+        rate_note=CHOSEN + "82.5 %, and 78.0 at 2e-4; on SMS 98.7 % at any rate from 3e-5 to 1e-3.",
         reference=REFERENCE,
     )
 
@@ -80,7 +82,9 @@ class LastBlocks(Method[LastBlocksSettings]):
         trains="The last `blocks` blocks, the norm after them and the head.",
         use_when="You look for the depth at which training more stops helping.",
         cost="Between the last block and full fine-tuning, by the number of blocks.",
-        learning_rate=2e-4,
+        learning_rate=3e-4,
+        learning_rate_of_texts=2e-4,
+        rate_note="That of the last two blocks.",
         reference=REFERENCE,
     )
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from whichtune.methods.base import Card, register
-from whichtune.methods.peft_method import NOT_MEASURED, PeftMethod, chosen_layers
+from whichtune.methods.base import CHOSEN, Card, register
+from whichtune.methods.peft_method import PeftMethod, chosen_layers
 from whichtune.models.course import Course, Group
 from whichtune.study.spaces import Spaces, choice
 
@@ -76,8 +76,10 @@ class Dora(LowRank):
         trains="Two thin matrices and a vector of lengths beside every adapted layer, and a classifier's new head.",
         use_when="LoRA at a small rank falls short of full fine-tuning.",
         cost="LoRA's memory, and more time: every step forms the adapted weights to measure their lengths.",
-        learning_rate=2e-4,
-        rate_note=NOT_MEASURED + "the paper's for LLaMA-7B.",
+        learning_rate=1e-3,
+        learning_rate_of_texts=2e-4,
+        rate_note=CHOSEN
+        + "81.0 %, and 68.0 at 1e-4; at 3e-3 it fell to chance on SMS. The paper's for LLaMA-7B is 2e-4.",
         reference="Liu et al. 2024, DoRA: Weight-Decomposed Low-Rank Adaptation",
     )
 
@@ -93,7 +95,9 @@ class RsLora(LowRank):
         use_when="You compare ranks, or want one above 32.",
         cost=COST,
         learning_rate=2e-4,
-        rate_note=NOT_MEASURED + "LoRA's for GPT-2 (Hu et al. 2022); the scale is the root of the rank times larger.",
+        rate_note="LoRA's for GPT-2 (Hu et al. 2022); the scale is the root of the rank times larger. On 200 "
+        "validation texts of IMDB with MiniLM 79.5 %, the best of ten draws 82.0 at 1.4e-3, and 77.5 to 79 at "
+        "other rates from 1e-4 to 1e-3: that lead is luck for the most part.",
         reference="Kalajdzievski 2023, A Rank Stabilization Scaling Factor for Fine-Tuning with LoRA",
     )
 
@@ -110,8 +114,9 @@ class LoraPlus(LowRank):
         use_when="LoRA learns too slowly in wide models.",
         cost=COST,
         learning_rate=1e-4,
-        rate_note=NOT_MEASURED + "with the paper's ratio of 16 the faster matrices train at 1.6e-3. The head trains at "
-        "the lower of the two.",
+        rate_note=CHOSEN
+        + "79.0 %, 80.5 at 3e-4, chance at 1e-3. With the paper's ratio of 16 the faster matrices train at "
+        "1.6e-3. The head trains at the lower of the two.",
         reference="Hayou, Ghosh and Yu 2024, LoRA+: Efficient Low Rank Adaptation of Large Models",
     )
 
@@ -141,7 +146,7 @@ class Pissa(LowRank):
         use_when="LoRA's first steps are slow: training moves along the weights' strongest directions.",
         cost=COST + " One singular value decomposition of each adapted weight before training.",
         learning_rate=2e-4,
-        rate_note=NOT_MEASURED + "LoRA's for GPT-2 (Hu et al. 2022); the paper trains 7 billion parameters at 2e-5.",
+        rate_note=CHOSEN + "80.0 %. LoRA's for GPT-2 (Hu et al. 2022); the paper trains 7 billion parameters at 2e-5.",
         stored="The trained matrices; the frozen rest is found again from the pretrained weights.",
         reference="Meng, Wang and Zhang 2024, PiSSA: Principal Singular Values and Singular Vectors Adaptation",
     )
@@ -158,7 +163,8 @@ class Olora(LowRank):
         use_when="As PiSSA, with a cheaper decomposition.",
         cost=COST + " One QR decomposition of each adapted weight before training.",
         learning_rate=3e-4,
-        rate_note=NOT_MEASURED + "that of PEFT's own example.",
+        rate_note="That of PEFT's own example. On 200 validation texts of IMDB with MiniLM 77.5 %, the best of ten "
+        "draws 80.5 at nearly this rate; 79.0 at 1e-4, 80.0 at 1e-3: no rate is better beyond luck.",
         stored="The trained matrices; the frozen rest is found again from the pretrained weights.",
         reference="Büyükakyüz 2024, OLoRA: Orthonormal Low-Rank Adaptation of Large Language Models",
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from whichtune.methods.base import Card, Method, register, train_only
+from whichtune.methods.base import CHOSEN, Card, Method, register, train_only
 from whichtune.study.spaces import Spaces, choice
 
 if TYPE_CHECKING:
@@ -42,8 +42,9 @@ class PTuning(Method[PTuningSettings]):
         trains="The network and its inputs, and the head.",
         use_when="A soft prompt learns too slowly: the network learns faster; only its output is needed afterwards.",
         cost="A full forward and backward pass over texts that are longer by the virtual tokens.",
-        learning_rate=1e-3,
-        rate_note="Not measured here: that of PEFT's own example.",
+        learning_rate=1.6e-2,
+        learning_rate_of_texts=1e-3,
+        rate_note=CHOSEN + "80.0 %, and 71.0 at 1e-3, that of PEFT's own example.",
         stored="The network with its inputs, which makes the same virtual tokens again.",
         reference="Liu et al. 2021, GPT Understands, Too",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from whichtune.errors import ModelError
-from whichtune.methods.base import Card, Method, NoSettings, register
+from whichtune.methods.base import CHOSEN, Card, Method, NoSettings, register
 
 if TYPE_CHECKING:
     from whichtune.models.adaptable import Adaptable
@@ -27,8 +27,9 @@ class BitFit(Method[NoSettings]):
         trains="All biases, about 0.1 % of the model, and the head.",
         use_when="You want a small file without anything inserted; the model must have biases, as BERT and GPT-2 do.",
         cost=COST,
-        learning_rate=1e-3,
-        rate_note="Not measured here: the largest of those that the paper tries for BERT.",
+        learning_rate=4e-3,
+        learning_rate_of_texts=1e-3,
+        rate_note=CHOSEN + "81.0 %; 78.0 at 1e-3, the largest that the paper tries for BERT; chance at 1.6e-2.",
         reference="Ben Zaken, Goldberg and Ravfogel 2022, BitFit: Simple Parameter-efficient Fine-tuning",
     )
 
@@ -73,8 +74,9 @@ class NormOnly(Method[NoSettings]):
         trains="All norms, about 0.03 % of the model, and the head.",
         use_when="You want the smallest file that still changes every block, in any model.",
         cost=COST,
-        learning_rate=1e-3,
-        rate_note="Not measured here: that of bitfit, which trains about as few numbers.",
+        learning_rate=1e-2,
+        learning_rate_of_texts=1e-3,
+        rate_note=CHOSEN + "79.5 % at 4e-3, 81.0 at 1.6e-2, 75.0 at 1e-3.",
         reference="Zhao et al. 2024, Tuning LayerNorm in Attention; Frankle, Schwab and Morcos 2021, Training "
         "BatchNorm and Only BatchNorm",
     )

@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from whichtune.methods.base import Card, register
-from whichtune.methods.peft_method import NOT_MEASURED, PeftMethod, TargetSettings
+from whichtune.methods.base import CHOSEN, Card, register
+from whichtune.methods.peft_method import PeftMethod, TargetSettings
 from whichtune.study.spaces import Spaces, choice
 
 
@@ -34,8 +34,10 @@ class Loha(Product):
         trains="Four thin matrices beside every adapted layer, and a classifier's new head.",
         use_when="LoRA's rank is too small: this one reaches the square of its rank with twice the numbers.",
         cost="More time than LoRA: every step forms the whole update.",
-        learning_rate=5e-4,
-        rate_note=NOT_MEASURED + "LoRA's for GLUE (Hu et al. 2022).",
+        learning_rate=1e-2,
+        learning_rate_of_texts=5e-4,
+        rate_note=CHOSEN
+        + "80.5 % at 4e-3, 81.5 at 1.6e-2; 73.0 at 1e-3, as products of four small matrices move slowly.",
         reference="Hyeon-Woo, Ye-Bin and Oh 2022, FedPara; Yeh et al. 2024, LyCORIS",
     )
 
@@ -50,7 +52,8 @@ class Lokr(Product):
         trains="A small matrix and one or two thin ones beside every adapted layer, and a classifier's new head.",
         use_when="You want files smaller than LoRA's.",
         cost="More time than LoRA: every step forms the whole update.",
-        learning_rate=1e-3,
-        rate_note=NOT_MEASURED + "no rate is usual for texts; fewer numbers bear more than LoRA's 5e-4.",
+        learning_rate=1.6e-2,
+        learning_rate_of_texts=1e-3,
+        rate_note=CHOSEN + "84.0 %; 79.5 at 4e-3, 74.0 at 1e-3.",
         reference="Edalati et al. 2022, KronA; Yeh et al. 2024, LyCORIS",
     )

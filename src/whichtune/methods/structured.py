@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from whichtune.errors import SettingError
-from whichtune.methods.base import Card, register
-from whichtune.methods.peft_method import NOT_MEASURED, PeftMethod, TargetSettings
+from whichtune.methods.base import CHOSEN, Card, register
+from whichtune.methods.peft_method import PeftMethod, TargetSettings
 from whichtune.study.spaces import Spaces, choice
 
 if TYPE_CHECKING:
@@ -52,8 +52,11 @@ class FourierFt(PeftMethod[FourierSettings]):
         trains="The spectrum's numbers of every adapted layer, and a classifier's new head.",
         use_when="You want files far smaller than LoRA's.",
         cost="More time than LoRA: every step transforms the spectrum into the whole update.",
-        learning_rate=1e-2,
-        rate_note=NOT_MEASURED + "of the order of the paper's for GLUE, whose scale of 150 is taken, too.",
+        learning_rate=1.6e-2,
+        learning_rate_of_texts=1e-2,
+        rate_note=CHOSEN
+        + "79.5 %, the largest tried; 75.5 at 4e-3. Of the order of the paper's for GLUE, whose scale of 150 is "
+        "taken, too.",
         stored="The spectrum's numbers; the frequencies are drawn again from a fixed seed.",
         reference="Gao et al. 2024, Parameter-Efficient Fine-Tuning with Discrete Fourier Transform",
     )
@@ -77,9 +80,11 @@ class C3a(PeftMethod[C3aSettings]):
         trains="A vector for every block of every adapted layer, and a classifier's new head.",
         use_when="A low rank is what holds LoRA back, and memory is short.",
         cost="A full forward and backward pass with Fourier transforms of the adapted layers' inputs.",
-        learning_rate=1e-2,
-        rate_note=NOT_MEASURED + "the paper's are ten times LoRA's and more. Its numbers begin at zero, so that "
-        "training begins with the pretrained model; PEFT's own default does not.",
+        learning_rate=1.6e-2,
+        learning_rate_of_texts=1e-2,
+        rate_note=CHOSEN
+        + "77.0 %, the largest tried; 74.0 at 4e-3. Its numbers begin at zero, so that training begins with the "
+        "pretrained model; PEFT's own default does not.",
         reference="Chen et al. 2025, Parameter-Efficient Fine-Tuning via Circular Convolution",
     )
 
@@ -110,7 +115,7 @@ class Miss(PeftMethod[MissSettings]):
         use_when="You want half of LoRA's numbers at the same rank, and quick steps.",
         cost="A full forward and backward pass, with less time in the adapters than LoRA.",
         learning_rate=5e-4,
-        rate_note=NOT_MEASURED + "LoRA's for GLUE (Hu et al. 2022).",
+        rate_note=CHOSEN + "79.0 % at 2e-4, 78.0 at 1e-3, chance at 4e-3.",
         reference="Kang and Yin 2024, MiSS: Balancing LoRA Performance and Efficiency with Simple Shard Sharing",
     )
 
@@ -130,8 +135,9 @@ class Shira(PeftMethod[ShiraSettings]):
         trains="The chosen weights of every adapted layer, and a classifier's new head.",
         use_when="You switch between adapters often: only single weights are exchanged.",
         cost="A full forward and backward pass, with gradients of the whole adapted weights.",
-        learning_rate=5e-4,
-        rate_note=NOT_MEASURED + "LoRA's for GLUE (Hu et al. 2022).",
+        learning_rate=4e-3,
+        learning_rate_of_texts=5e-4,
+        rate_note=CHOSEN + "79.0 %, as at 1e-3; 67.5 at 2e-4.",
         stored="The chosen weights' changes; which they are is drawn again from the run's seed.",
         reference="Bhardwaj et al. 2024, Sparse High Rank Adapters",
     )

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from whichtune.methods.base import Card, NoSettings, register
-from whichtune.methods.peft_method import NOT_MEASURED, PeftMethod, TargetSettings
+from whichtune.methods.base import CHOSEN, Card, NoSettings, register
+from whichtune.methods.peft_method import PeftMethod, TargetSettings
 from whichtune.study.spaces import Spaces, choice
 
 if TYPE_CHECKING:
@@ -38,8 +38,9 @@ class Ia3(PeftMethod[Ia3Settings]):
         trains="A vector for keys, one for values and one for the feed-forward part of every block; the new head.",
         use_when="You have few texts, or want the smallest file that still acts in every block.",
         cost="A full forward and backward pass with next to no optimiser memory.",
-        learning_rate=3e-3,
-        rate_note=NOT_MEASURED + "the paper's (T-Few).",
+        learning_rate=1e-2,
+        learning_rate_of_texts=3e-3,
+        rate_note=CHOSEN + "78.5 % at 4e-3, 79.0 at 1.6e-2, 72.5 at 1e-3; the paper's (T-Few) is 3e-3.",
         reference="Liu et al. 2022, Few-Shot Parameter-Efficient Fine-Tuning is Better and Cheaper than In-Context "
         "Learning",
     )
@@ -65,8 +66,9 @@ class Vera(PeftMethod[VeraSettings]):
         trains="Two vectors beside every adapted layer, and a classifier's new head.",
         use_when="LoRA's files are too large: these are ten times smaller and more.",
         cost="LoRA's time at that rank, with next to no optimiser memory.",
-        learning_rate=4e-3,
-        rate_note=NOT_MEASURED + "the lowest of the paper's for GLUE with RoBERTa.",
+        learning_rate=1.6e-2,
+        learning_rate_of_texts=4e-3,
+        rate_note=CHOSEN + "78.0 %, the largest tried; 74.0 at 4e-3, the lowest of the paper's for GLUE with RoBERTa.",
         stored="The vectors; the random matrices are drawn again from a fixed seed.",
         reference="Kopiczko, Blankevoort and Asano 2024, VeRA: Vector-based Random Matrix Adaptation",
     )
@@ -88,7 +90,7 @@ class RandLora(PeftMethod[RandLoraSettings]):
         use_when="A low rank is what holds LoRA back.",
         cost="More time and memory than LoRA: the random matrices of full rank are formed in every step.",
         learning_rate=1e-3,
-        rate_note=NOT_MEASURED + "no rate is usual across models; fewer numbers bear more than LoRA's 5e-4.",
+        rate_note=CHOSEN + "80.0 %; 77.5 at 2e-4, chance at 4e-3.",
         stored="The scales; the random matrices are drawn again from a fixed seed.",
         reference="Albert et al. 2025, RandLoRA: Full-Rank Parameter-Efficient Fine-Tuning of Large Models",
     )
@@ -107,8 +109,9 @@ class LnTuning(PeftMethod[NoSettings]):
         trains="The weight and bias of every norm, and a classifier's new head.",
         use_when="You want PEFT's own layers; else norm_only does the same.",
         cost="A full forward and backward pass with next to no optimiser memory.",
-        learning_rate=1e-3,
-        rate_note=NOT_MEASURED + "a few vectors bear more than full fine-tuning's rate.",
+        learning_rate=1e-2,
+        learning_rate_of_texts=1e-3,
+        rate_note=CHOSEN + "79.5 % at 4e-3, 81.0 at 1.6e-2, 75.0 at 1e-3.",
         reference="Zhao et al. 2024, Tuning LayerNorm in Attention: Towards Efficient Multi-Modal LLM Finetuning",
     )
 

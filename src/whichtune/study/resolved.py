@@ -47,7 +47,7 @@ class ResolvedStudy(Study):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
     tuning: ResolvedTuning | None = None
-    defaults: Literal[1, 2] = Field(
+    defaults: Literal[1, 2, 3] = Field(
         1, description="edition of the default learning rates; what names none had the first"
     )
     first_seeds: list[int] | None = Field(

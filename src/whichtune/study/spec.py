@@ -301,8 +301,8 @@ class Study(Frozen):
         description="the machine's power, such as `65W`, by which energy is estimated where it cannot be measured; "
         "null: 10 W for each thread used, 300 W with a GPU",
     )
-    defaults: Literal[1, 2] = Field(
-        2, description="edition of the methods' default learning rates; a folder keeps the one that it was begun with"
+    defaults: Literal[1, 2, 3] = Field(
+        3, description="edition of the methods' default learning rates; a folder keeps the one that it was begun with"
     )
     decide: WrittenDecide = Field(
         None,
