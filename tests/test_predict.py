@@ -101,7 +101,8 @@ def test_best_keeps_each_rows_best_seed(
 
 
 @pytest.mark.parametrize(
-    ("wanted", "words"), [("lra", "did you mean 'lora'"), ("full:9", "no run 'full:9'"), ("", "has no run")]
+    ("wanted", "words"),
+    [("lra", "did you mean 'lora'"), ("full:9", "no row 'full:9'"), ("", "has no row"), ("abc1", "has no run 'abc1'")],
 )
 def test_unknown_runs(folder: StudyFolder, wanted: str, words: str) -> None:
     with pytest.raises(StoreError, match=words):

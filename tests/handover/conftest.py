@@ -15,22 +15,29 @@ import pytest
 
 from saved_models import save_with_embedded_tokenizer
 from whichtune.compare import compare
+from whichtune.methods import METHODS as ALL_METHODS
 from whichtune.records.store import StudyFolder
 from whichtune.runs.predict import find_run
 from whichtune.study.load import parse_study
 
 FAMILIES = ("gpt2", "bert", "llama")
-METHODS = (
-    "full",
-    "last_block",
-    "last_two_blocks",
-    "head_only",
-    "linear_probe",
-    "lora",
-    "soft_prompt",
-    "prefix_tuning",
-)
-SETTINGS = {"epochs": 1, "context_length": 30, "learning_rate": 3e-3, "soft_prompt.virtual_tokens": 4}
+# Every method but the two that need a setting to be anything.
+METHODS = tuple(name for name in ALL_METHODS if name not in ("peft", "untuned"))
+# A linear head needs a rate that its features do; sizes suit a model of width 32.
+SETTINGS = {
+    "epochs": 1,
+    "context_length": 30,
+    "learning_rate": 3e-3,
+    "lora_plus.learning_rate": 3e-4,
+    "soft_prompt.virtual_tokens": 4,
+    "p_tuning.virtual_tokens": 4,
+    "vera.random_rank": 8,
+    "randlora.random_rank": 8,
+    "fourierft.frequencies": 100,
+    "adalora.initial_rank": 6,
+    "adalora.target_rank": 3,
+    "adalora.allocation_interval": 2,
+}
 PLAIN = Path(__file__).with_name("plain_loading.py")
 
 # What the quick tests ask for: a few rows of two families.
@@ -84,7 +91,7 @@ def makes_studies(
                 "methods": list(FEW[family]) if few else methods_of(family),
                 "baselines": BASELINES[family] if few else [],
                 "seeds": [0],
-                "settings": {name: value for name, value in SETTINGS.items() if not few or "soft" not in name},
+                "settings": {name: value for name, value in SETTINGS.items() if not few or "." not in name},
             }
             out = factory.mktemp(f"study-{family}") / "study"
             result = compare(parse_study(value, family), out, save="all", threads=1)

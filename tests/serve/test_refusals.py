@@ -144,8 +144,8 @@ def test_every_answer_keeps_browsers_in(strict: Running) -> None:
 COMMANDS = {
     "unknown row": (["head_onli"], "did you mean 'head_only'"),
     "unknown seed": (["head_only", "--seed", "9"], "has no seed 9: there are 0 and 1"),
-    "a seed of a row without": (["majority", "--seed", "0"], "it draws nothing"),
-    "no such row beside": (["head_only", "--compare", "lora"], "has no run 'lora'"),
+    "a seed of a row without": (["majority", "--seed", "0"], "draws nothing"),
+    "no such row beside": (["head_only", "--compare", "lora"], "has no row 'lora'"),
     "itself beside": (["head_only", "--compare", "head_only"], "is the row that is served already"),
     "no such host": (["--host", "no such host"], "is no address"),
     "an empty host": (["--host", ""], "is no address"),
@@ -201,18 +201,18 @@ def test_folders_that_cannot_be_served(saved: StudyFolder, tmp_path: Path) -> No
 
 def test_the_default_row(saved: StudyFolder, tmp_path: Path) -> None:
     from whichtune.evidence.stored import believed_summary
-    from whichtune.handover.serve.choose import choose_run
+    from whichtune.handover.serve.choose import served_run
 
     copy = StudyFolder(shutil.copytree(saved.path, tmp_path / "copy"))
     summary = believed_summary(copy)
     recommended = summary.verdict.recommended
-    chosen = choose_run(copy, summary, None)
+    chosen = served_run(copy, None)
     assert (chosen.record.label, chosen.why) == (recommended, "the row that the study recommends")
     for run in summary.runs:
         if run.label == recommended:
             for file in copy.weight_files(run.run_id):
                 file.unlink()
-    other = choose_run(copy, summary, None)
+    other = served_run(copy, None)
     rest = [run for run in summary.runs if run.label != recommended]
     assert other.record.metrics.validation.accuracy == max(run.metrics.validation.accuracy for run in rest)
     assert f"since '{recommended}', which the study recommends, was not" in other.why

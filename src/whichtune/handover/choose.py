@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from whichtune.errors import ExportError, StoreError
+from whichtune.errors import ExportError
 from whichtune.evidence.stored import believed_summary
 from whichtune.evidence.summary import Summary
 from whichtune.records.ranked import validation_rank
 from whichtune.records.record import RunRecord, RunStatus
 from whichtune.records.store import StudyFolder
-from whichtune.registry import did_you_mean
 from whichtune.runs.predict import find_run, refuse_doubtful
 from whichtune.wording import listing
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """A run of a study, and why it was taken among its row's seeds; None where there was nothing to choose."""
+    """A run of a study, and why it was taken; None where there was nothing to choose."""
 
     record: RunRecord
     summary: Summary
@@ -33,7 +32,7 @@ def choose_run(folder: StudyFolder, row: str, seed: int | None = None) -> Chosen
     summary = believed_summary(folder)
     runs = [run for run in summary.runs if run.label == row]
     if not runs:
-        record = _named(folder, row, summary)
+        record = find_run(folder, row)
         if seed is not None and record.seed != seed:
             raise ExportError(f"The run '{row}' has seed {record.seed}, not {seed}: leave --seed out.")
         return Chosen(_completed(record), summary, None)
@@ -42,15 +41,6 @@ def choose_run(folder: StudyFolder, row: str, seed: int | None = None) -> Chosen
     record, why = _best(folder, runs, summary)
     refuse_doubtful(folder, record)
     return Chosen(_completed(record), summary, why)
-
-
-def _named(folder: StudyFolder, row: str, summary: Summary) -> RunRecord:
-    """A run by its id or LABEL:SEED. What is neither was meant as a row, so rows are what is offered instead."""
-    runs = summary.runs
-    by_seed = any(f"{run.label}:{run.seed}" == row for run in runs)
-    if not by_seed and not any(len(row) >= 4 and run.run_id.startswith(row) for run in runs):
-        raise StoreError(f"'{folder.path}' has no row '{row}': {did_you_mean(row, {run.label for run in runs})}")
-    return find_run(folder, row)
 
 
 def _of_seed(runs: list[RunRecord], row: str, seed: int) -> list[RunRecord]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from whichtune.tasks.base import Answering
 
 RUN_ID = re.compile("[0-9a-f]{16}")
+LIKE_AN_ID = re.compile("(?=.*[0-9])[0-9a-f]{4,16}")
 
 
 def find_run(folder: StudyFolder, wanted: str) -> RunRecord:
@@ -60,8 +61,10 @@ def _named(folder: StudyFolder, wanted: str, records: list[RunRecord]) -> RunRec
     if not found and (draw := folder.read_run(wanted) if RUN_ID.fullmatch(wanted) else None):
         return draw  # of a search: no row of the study, so the summary does not list it among its runs
     if not found:
-        known = {r.label for r in records} | {r.run_id for r in records}
-        raise StoreError(f"'{folder.path}' has no run '{wanted}': {did_you_mean(wanted, known)}")
+        id_meant = LIKE_AN_ID.fullmatch(wanted) is not None
+        known = {r.run_id if id_meant else r.label for r in records}
+        kind = "run" if id_meant else "row"
+        raise StoreError(f"'{folder.path}' has no {kind} '{wanted}': {did_you_mean(wanted, known)}")
     if len(found) > 1:
         names = ", ".join(f"{r.label}:{r.seed}" for r in found)
         raise StoreError(f"Several runs are called '{wanted}': say which of {names}.")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from whichtune.errors import SettingError
 from whichtune.evidence.stored import believed_summary
-from whichtune.handover.serve.choose import Chosen, choose_run
+from whichtune.handover.choose import Chosen, choose_run
+from whichtune.handover.serve.choose import served_run
 from whichtune.handover.serve.schema import Evidence, Metadata, Prediction, RowInfo, SaidFigures
 from whichtune.measure.environment import package_versions
 from whichtune.records.record import Metrics
@@ -43,9 +44,9 @@ class Picked:
 def pick(folder: StudyFolder, row: str | None, seed: int | None, compare: str | None) -> Picked:
     """Raises StoreError and SettingError as `choose_run` does, and SettingError for a row beside itself."""
     summary = believed_summary(folder)
-    chosen = [choose_run(folder, summary, row, seed)]
+    chosen = [served_run(folder, row, seed)]
     if compare is not None:
-        chosen.append(choose_run(folder, summary, compare, None))
+        chosen.append(choose_run(folder, compare))
         if chosen[0].record.run_id == chosen[1].record.run_id:
             raise SettingError(f"--compare {compare} is the row that is served already: name another.")
     return Picked(folder, summary, chosen)
@@ -158,7 +159,7 @@ def row_info(name: str, chosen: Chosen) -> RowInfo:
         seed=record.seed,
         method=record.method,
         model=None if record.role is Role.BASELINE else str(record.spec.get("model") or "") or None,
-        chosen=chosen.why,
+        chosen=chosen.why or "as asked for",
         test_texts=None if test is None else test.n,
         test=figures,
         said=_said(record, test) if isinstance(test, Metrics) else {},
