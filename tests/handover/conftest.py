@@ -29,6 +29,7 @@ SETTINGS = {
     "context_length": 30,
     "learning_rate": 3e-3,
     "lora_plus.learning_rate": 3e-4,
+    "last_blocks.blocks": 1,
     "soft_prompt.virtual_tokens": 4,
     "p_tuning.virtual_tokens": 4,
     "vera.random_rank": 8,
@@ -48,8 +49,9 @@ Study = Callable[[str], StudyFolder]
 
 
 def methods_of(family: str) -> list[str]:
-    """Prefixes are for decoders."""
-    return [name for name in METHODS if not (family == "bert" and name == "prefix_tuning")]
+    """Prefixes are for decoders, and Llama has no biases."""
+    none = {"bert": "prefix_tuning", "llama": "bitfit"}.get(family)
+    return [name for name in METHODS if name != none]
 
 
 @pytest.fixture(scope="session")

@@ -11,9 +11,12 @@ from scipy.special import softmax
 from handover.conftest import FAMILIES, SETTINGS, Study, load_plainly, methods_of, recorded
 from whichtune.compare import compare
 from whichtune.errors import ExportError
+from whichtune.handover.adapters import LOW_RANK
 from whichtune.handover.export import FormName, export_row
 from whichtune.handover.selftest import run_selftest
 from whichtune.handover.told import read_told
+from whichtune.methods import METHODS
+from whichtune.methods.peft_method import PeftMethod
 from whichtune.records.store import StudyFolder
 from whichtune.study.load import parse_study
 
@@ -22,16 +25,22 @@ NO_ADAPTER = "has no adapter"
 POOLER = r"bert\.pooler\.dense"
 NO_BIAS = "LlamaForSequenceClassification's has none"
 VIRTUAL = "virtual tokens"
+NEIGHBOURS = "neighbours among the training texts"
+OTHER_ADAPTER = "no plain low-rank update"
 
 
 def refused(family: str, method: str, form: str) -> str | None:
     """What the refusal of a row in a form says; None for one that can be had."""
-    prompted = method in ("soft_prompt", "prefix_tuning")
+    prompted = method in ("soft_prompt", "prefix_tuning", "p_tuning")
+    if form == "onnx":
+        return None
+    if method == "knn":
+        return NEIGHBOURS
     if form == "peft":
-        return None if prompted or method == "lora" else NO_ADAPTER
-    if form == "transformers":
-        return VIRTUAL if prompted else {"bert": POOLER, "llama": NO_BIAS}.get(family)
-    return None
+        if prompted or method in LOW_RANK:
+            return None
+        return OTHER_ADAPTER if isinstance(METHODS[method], PeftMethod) else NO_ADAPTER
+    return VIRTUAL if prompted else {"bert": POOLER, "llama": NO_BIAS}.get(family)
 
 
 def exported(study_of: Study, family: str, cases: list[tuple[str, FormName]], out: Path) -> dict[Path, str]:

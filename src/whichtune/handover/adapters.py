@@ -23,12 +23,14 @@ from whichtune.handover.families import (
     names_of_final_modules,
     native_state,
     reads_last_token,
+    refuse_other_heads,
     refuse_own_code,
     refuse_own_mask,
     sequence_head,
 )
 from whichtune.handover.forms import Form
 from whichtune.handover.tokens import refuse_ends_like_padding
+from whichtune.models.adapters import adapter_layers
 from whichtune.models.loading import kind_of, load_config
 from whichtune.models.plain import updates
 from whichtune.models.prompts import Prefix, SoftPrompt
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from whichtune.models.plain import Update
 
 CAUSAL = "AutoModelForCausalLM"
+LOW_RANK = ("lora", "rslora", "lora_plus")
 TASK_TYPES = {SEQUENCE: "SEQ_CLS", TOKEN: "TOKEN_CLS", CAUSAL: "CAUSAL_LM"}
 
 
@@ -54,9 +57,17 @@ def write_adapter(trained: Trained, folder: Path, sequences_only: bool = False) 
     refuse_own_code(trained)
     if trained.spec.weights == "random":
         raise NotExactError("its model's own weights were drawn at random, and an adapter leaves them out", "onnx")
+    refuse_other_heads(trained)
+    method = trained.spec.method
+    if method not in LOW_RANK and adapter_layers(trained.model.backbone):
+        raise NotExactError(
+            f"{method}'s adapter is no plain low-rank update of the pretrained weights, which alone is written in that "
+            "form",
+            "transformers",
+        )
     found = updates(trained.model.backbone)
     if not found and trained.model.prompt is None:
-        raise NotExactError(f"{trained.spec.method} has no adapter: its trained weights are the model's own", None)
+        raise NotExactError(f"{method} has no adapter: its trained weights are the model's own", None)
     if not trained.is_classifier:
         return _write(trained, folder, CAUSAL, found, [], None)
     refuse_own_mask(trained)
@@ -212,6 +223,10 @@ def _short(odd: dict[str, int], found: dict[str, Update]) -> dict[str, str]:
 def _fill(trained: Trained, model: PeftModel, found: dict[str, Update]) -> None:
     """Put the trained adapter into PEFT's."""
     prompt: Any = trained.model.prompt
+    if isinstance(prompt, SoftPrompt):
+        with torch.no_grad():  # p_tuning's network has run: what it made are the virtual tokens
+            model.prompt_encoder["default"].embedding.weight.copy_(prompt.vectors().reshape(prompt.count, -1))
+        return
     if prompt is not None:
         model.prompt_encoder["default"].load_state_dict(prompt.encoder.state_dict())
         return

@@ -14,6 +14,7 @@ from whichtune.errors import ExportError
 from whichtune.models.layers import bias_of
 from whichtune.models.loading import kind_of, load_config
 from whichtune.models.native import NativeHead
+from whichtune.models.neighbours import NeighbourHead
 from whichtune.models.plain import effective_head, folded_bias, plain_state
 
 if TYPE_CHECKING:
@@ -112,8 +113,7 @@ def lone_head(model: PreTrainedModel, names: set[str]) -> str:
 
 def backbone_state(trained: Trained, empty: PreTrainedModel) -> dict[str, Tensor]:
     """The trained backbone's weights by the names of the family's own model. Adapters are merged before."""
-    shapes = {name: value.shape for name, value in empty.base_model.state_dict().items()}
-    return plain_state(trained.model.backbone, shapes)
+    return plain_state(trained.model.backbone, empty.base_model)
 
 
 def native_state(trained: Trained) -> dict[str, Tensor] | None:
@@ -147,6 +147,7 @@ def sequence_head(trained: Trained, model: PreTrainedModel, head: str, norms: li
             of_head=True,
         )
     name, own = list(able.items())[-1]
+    name = name.removesuffix(".base_layer")  # of a norm that carries an adapter, merged into it
     return {**found, f"{model.base_model_prefix}.{name}.bias": own.detach() + shift}
 
 
@@ -157,6 +158,14 @@ def _linear(trained: Trained) -> tuple[Tensor, Tensor | None]:
         return effective_head(trained.model.head)
     (weight,) = native.values()
     return weight, None
+
+
+def refuse_other_heads(trained: Trained) -> None:
+    """Raise NotExactError for a head that is no layer, such as the texts that neighbours are looked for in."""
+    if isinstance(trained.model.head, NeighbourHead):
+        raise NotExactError(
+            "its head looks for neighbours among the training texts, which no family's class does", "onnx"
+        )
 
 
 def names_of_final_modules(trained: Trained) -> list[str]:

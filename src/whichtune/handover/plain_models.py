@@ -17,6 +17,7 @@ from whichtune.handover.families import (
     names_of_final_modules,
     native_state,
     reads_last_token,
+    refuse_other_heads,
     refuse_own_code,
     refuse_own_mask,
     sequence_head,
@@ -24,6 +25,7 @@ from whichtune.handover.families import (
 from whichtune.handover.forms import Form
 from whichtune.handover.tokens import refuse_ends_like_padding
 from whichtune.methods import METHODS
+from whichtune.models.adapters import adapter_layers
 from whichtune.models.language import LanguageModel
 from whichtune.models.loading import kind_of, load_config
 from whichtune.models.plain import effective_head
@@ -43,7 +45,10 @@ def write_plain(trained: Trained, folder: Path) -> Form:
             "its virtual tokens stand before every text, and the family's class puts none there",
             "onnx" if len(native_state(trained) or {}) > 1 else "peft",
         )
-    with METHODS[trained.spec.method].merged(trained.model):
+    refuse_other_heads(trained)
+    with METHODS[trained.spec.method].merged(trained.model) as merged:
+        if not merged and adapter_layers(trained.model):
+            raise NotExactError("its adapter does not merge into the weights that it adapts", "onnx")
         model = _with_words(trained) if not trained.is_classifier else _with_classes(trained)
     model.save_pretrained(folder)
     return Form("transformers", type(model).__name__)

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from whichtune.errors import ExportError
+from whichtune.methods import METHODS
 from whichtune.models.adaptable import Adaptable
 from whichtune.models.heads import Classifier
 from whichtune.models.language import LanguageModel
 from whichtune.models.loading import locate
-from whichtune.models.saving import load_trained_state
+from whichtune.models.saving import load_trained_state, shapes_of
 from whichtune.models.sizes import max_length_of
 from whichtune.records.record import RunRecord
 from whichtune.records.verify import spec_of
@@ -90,7 +91,9 @@ def load_trained(record: RunRecord, folder: Path | None) -> Trained:
             "models that write texts can be exported."
         )
     if folder is not None:
-        load_trained_state(model, folder / "weights.safetensors")
+        file = folder / "weights.safetensors"
+        METHODS[spec.method].make_room(model, shapes_of(file))
+        load_trained_state(model, file)
     model.eval().requires_grad_(False)
     path = locate(spec.model, spec.revision, spec.weights)
     limit = record.context_length or max_length_of(model.backbone.config)

@@ -5,7 +5,7 @@ Shapes: D_in, D_out of a linear layer, r rank of an update, D hidden size, C cla
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -34,16 +34,19 @@ class Update:
         return int(self.down.shape[0])
 
 
-def plain_state(model: nn.Module, shapes: Mapping[str, torch.Size]) -> dict[str, Tensor]:
-    """The weights of `model` under the names that the unmodified model of the same kind has for them.
-
-    `shapes` are those of the unmodified model by name. Adapters are left out, so they are to be merged before.
+def plain_state(model: nn.Module, plain: nn.Module) -> dict[str, Tensor]:
+    """The weights of `model` under the names that the unmodified model of the same kind, `plain`, has for them, and as
+    it holds them. Adapters are left out, so they are to be merged before.
     """
-    state = {
-        name.replace(".base_layer.", "."): value.detach()
-        for name, value in model.state_dict().items()
-        if ".lora_" not in name
-    }
+    shapes = {name: value.shape for name, value in plain.state_dict().items()}
+    adapted = [f"{name}." for name, module in model.named_modules() if _has_adapter(module)]
+    state: dict[str, Tensor] = {}
+    for name, value in model.state_dict().items():
+        own = next((prefix for prefix in adapted if name.startswith(prefix)), None)
+        if own is None:
+            state[name] = value.detach()
+        elif name.startswith(f"{own}base_layer."):
+            state[own + name.removeprefix(f"{own}base_layer.")] = value.detach()
     for name, module in model.named_modules():
         if not isinstance(module, UnfusedProjection):
             continue
@@ -54,7 +57,22 @@ def plain_state(model: nn.Module, shapes: Mapping[str, torch.Size]) -> dict[str,
             fused = module.fused([part for part in parts if part is not None])
             own = shapes[f"{name}.{kind}"]
             state[f"{name}.{kind}"] = (fused if fused.shape == own else fused.t()).contiguous()
+    for name in _turned(model, plain):
+        state[f"{name}.weight"] = state[f"{name}.weight"].t().contiguous()
     return state
+
+
+def _turned(model: nn.Module, plain: nn.Module) -> list[str]:
+    """Layers that hold their weight as (in, out) in the unmodified model, and as (out, in) here."""
+    from transformers.pytorch_utils import Conv1D
+
+    other = {name for name, module in plain.named_modules() if isinstance(module, Conv1D)}
+    found = []
+    for name, module in model.named_modules():
+        layer = module.get_base_layer() if _has_adapter(module) else module
+        if name in other and isinstance(layer, nn.Linear):
+            found.append(name)
+    return found
 
 
 def updates(model: nn.Module) -> dict[str, Update]:
@@ -91,6 +109,13 @@ def folded_bias(weight: Tensor, bias: Tensor) -> Tensor | None:
     shift = torch.linalg.pinv(wide) @ bias.double()
     scale = max(1.0, float(bias.abs().max()))
     return shift.float() if float((wide @ shift - bias.double()).abs().max()) <= 1e-7 * scale else None
+
+
+def _has_adapter(module: Any) -> bool:
+    """Of any of PEFT's kinds."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    return isinstance(module, BaseTunerLayer)
 
 
 def _is_adapted(module: nn.Module) -> bool:

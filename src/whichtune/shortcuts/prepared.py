@@ -12,6 +12,7 @@ import torch
 from pydantic import JsonValue
 from torch import Tensor
 
+from whichtune.errors import WhichtuneError
 from whichtune.measure.cost import Timers
 from whichtune.models.heads import Classifier
 from whichtune.shortcuts.boundary import BasicPlan, Plan, boundary_of_method, make_plan, texts_of
@@ -210,11 +211,13 @@ def fill_splits(
 def boundaries_of(
     cache: CacheSettings, boundary_of: Callable[[str, Mapping[str, object]], int], notes: list[str]
 ) -> set[int]:
-    """The boundaries of the study's other methods; `notes` tells of those it cannot be said of."""
+    """The boundaries of the study's other methods; `notes` tells of those that a model's own code fails for."""
     boundaries = set()
     for method, own in cache.siblings:
         try:
             boundaries.add(boundary_of(method, own))
+        except WhichtuneError:
+            continue  # its row tells why it cannot be made, or it is seen in a model with weights alone: its own pass
         except Exception as error:  # of a model's own code; that run then makes its own pass
             why = f"{type(error).__name__}: {error}"
             notes.append(note_or_error(f"The lower blocks are not computed for {method} too ({why}).", error))
