@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, TypedDict
 
 from whichtune.baselines.base import Baseline, BaselineCard, Fitted, register
+from whichtune.baselines.sides import cells_of, features_of, width_of
 from whichtune.errors import StoreError
 from whichtune.models.saving import load_arrays, save_arrays
 
@@ -24,15 +25,17 @@ class Analyser(TypedDict, total=False):
 
 
 class FittedTfidf(Fitted):
-    def __init__(self, vectoriser: TfidfVectorizer, weight: np.ndarray, bias: np.ndarray) -> None:
-        self.vectoriser = vectoriser
-        self.weight, self.bias = weight, bias  # (C, V) and (C,); one row for two classes
+    """`fields`: of how many fields texts are (`baselines.sides`)."""
+
+    def __init__(self, vectoriser: TfidfVectorizer, weight: np.ndarray, bias: np.ndarray, fields: int = 1) -> None:
+        self.vectoriser, self.fields = vectoriser, fields
+        self.weight, self.bias = weight, bias  # (C, F) and (C,); one row for two classes
 
     def logits(self, texts: Sequence[str]) -> np.ndarray:
         import numpy as np
         from scipy.special import log_softmax
 
-        scores = self.vectoriser.transform(texts) @ self.weight.T + self.bias
+        scores = features_of(texts, self.vectoriser, self.fields) @ self.weight.T + self.bias
         if scores.shape[1] == 1:
             scores = np.hstack([np.zeros_like(scores), scores])
         return log_softmax(scores, axis=1)
@@ -52,6 +55,12 @@ class FittedTfidf(Fitted):
 
 class _Tfidf(Baseline):
     analyser: ClassVar[Analyser]
+    fields = 1
+
+    def of_fields(self, count: int) -> _Tfidf:
+        variant = type(self)()
+        variant.fields = count
+        return variant
 
     def _vectoriser(self, vocabulary: dict[str, int] | None = None) -> TfidfVectorizer:
         from sklearn.feature_extraction.text import TfidfVectorizer
@@ -62,19 +71,21 @@ class _Tfidf(Baseline):
         from sklearn.linear_model import LogisticRegression
 
         vectoriser = self._vectoriser()
-        features = vectoriser.fit_transform(texts)
+        vectoriser.fit(cells_of(texts, self.fields))
+        features = features_of(texts, vectoriser, self.fields)
         model = LogisticRegression(C=10, max_iter=1000).fit(features, labels)
-        return FittedTfidf(vectoriser, model.coef_, model.intercept_)
+        return FittedTfidf(vectoriser, model.coef_, model.intercept_, self.fields)
 
     def load(self, folder: Path) -> FittedTfidf:
         tensors = load_arrays(folder / "baseline.safetensors", {"weight": 2, "bias": 1, "idf": 1})
         vocabulary = _read_vocabulary(folder / "vocabulary.json")
         rows, columns = tensors["weight"].shape
-        if (len(tensors["bias"]), len(tensors["idf"]), len(vocabulary)) != (rows, columns, columns):
+        terms = len(vocabulary)
+        if (len(tensors["bias"]), len(tensors["idf"]), width_of(terms, self.fields)) != (rows, terms, columns):
             raise StoreError(f"What was saved of the baseline in {folder.name} does not fit together.")
         vectoriser = self._vectoriser(vocabulary)
         vectoriser.idf_ = tensors["idf"]
-        return FittedTfidf(vectoriser, tensors["weight"], tensors["bias"])
+        return FittedTfidf(vectoriser, tensors["weight"], tensors["bias"], self.fields)
 
 
 def _read_vocabulary(file: Path) -> dict[str, int]:

@@ -73,9 +73,14 @@ def load_pairs(settings: DataSettings, columns: Usual = PAIRED) -> PairDataset:
 
 def _clean(source: Source, table: str, frame: pd.DataFrame) -> pd.DataFrame:
     """Columns id, text, target, all text. Row numbers in messages count from 1, as the file's data rows do."""
-    if source.text_column == source.label_column:
-        place = source.places.get(table, shown(source.name))
-        raise DataError(f"{place}: '{shown(source.text_column)}' cannot be both text and target: name another column.")
+    place = source.places.get(table, shown(source.name))
+    if source.label_column in source.text_columns:
+        raise DataError(f"{place}: '{shown(source.label_column)}' cannot be both text and target: name another column.")
+    if len(source.text_columns) > 1:
+        raise DataError(
+            f"{place}: several text columns are for tasks with labels or numbers, and texts are to be written here: "
+            "name one text column, and join the others to it in the data."
+        )
     return text_table(source, table, frame, {"target": (source.label_column, str)})
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from whichtune.data.columns import cells_as_text, label_text
 from whichtune.data.draws import carve, limited, untested_note
+from whichtune.data.fields import text_cells
 from whichtune.data.given import SPLITS, row_of
 from whichtune.data.labels import alike_note, class_order, equal_numbers, merged_note, plain_form
 from whichtune.data.read import read_source
@@ -108,11 +109,11 @@ def text_table(
     """
     import pandas as pd
 
-    columns: dict[str, tuple[str, Callable[[object], str]]] = {"text": (source.text_column, str), **others}
     prefix = "" if table == "all" else f"{table}-"
     place = source.places.get(table, shown(source.name))
     clean = pd.DataFrame({"id": [f"{prefix}{row}" for row in range(len(frame))]})
-    for kind, (name, as_text) in columns.items():
+    clean["text"] = text_cells(frame, source.text_columns, partial(row_of, frame, place))
+    for kind, (name, as_text) in others.items():
         clean[kind] = cells_as_text(frame[name], kind, name, partial(row_of, frame, place), as_text)
     return clean
 

@@ -12,6 +12,7 @@ from whichtune.records.record import RunRecord, RunStatus
 from whichtune.records.store import StudyFolder
 from whichtune.registry import did_you_mean
 from whichtune.runs.predict import find_run, refuse_doubtful
+from whichtune.study.spec import RunSpec
 from whichtune.wording import listing
 
 
@@ -42,6 +43,15 @@ def choose_run(folder: StudyFolder, row: str, seed: int | None = None) -> Chosen
     record, why = _best(folder, runs, summary)
     refuse_doubtful(folder, record)
     return Chosen(_completed(record), summary, why)
+
+
+def refuse_fields(spec: RunSpec, command: str) -> None:
+    """Raise ExportError for a run on texts of several fields, which `command` has no way of being given yet."""
+    if len(names := spec.data.text_columns) > 1:
+        raise ExportError(
+            f"'{spec.label}' reads {len(names)} text columns ({', '.join(names)}), which {command} cannot hand on yet: "
+            "use whichtune predict."
+        )
 
 
 def _named(folder: StudyFolder, row: str, summary: Summary) -> RunRecord:

@@ -49,6 +49,11 @@ class Settings(Frozen):
         description="what is kept of a text longer than the context: its beginning (`head`), its end (`tail`), or half "
         "of each (`both`); the tokenizer's special tokens stay",
     )
+    fields_template: str | None = Field(
+        None,
+        description="how several text columns become one text, `{column}` standing for each; null: as the model's "
+        "family pairs texts, or, where it does not (decoders), `column: {column}` a line each",
+    )
     padding: Literal["dynamic", "right", "none"] | None = Field(
         None,
         description="`dynamic` pads to the longest text of the batch, `right` always to the context length, "

@@ -77,10 +77,12 @@ class Classification(Task["Dataset", "Classifier", "Encoded", "Forward"]):
         }
 
     def check(self, spec: RunSpec, dataset: Dataset, where: str) -> None:
+        from whichtune.data.field_encoding import check_fields
         from whichtune.tasks.classification.ignored import check_ignored
         from whichtune.tasks.classification.native import check_native_head
         from whichtune.tasks.classification.weighting import check_weights, loss_settings
 
+        check_fields(spec, where)
         check_ignored(spec, dataset, where)
         check_native_head(spec, where)
         check_weights(loss_settings(spec), dataset.labels, where)
@@ -186,6 +188,7 @@ class Classification(Task["Dataset", "Classifier", "Encoded", "Forward"]):
         import pandas as pd
         from scipy.special import softmax
 
+        from whichtune.study.fields import columns_of
         from whichtune.tasks.classification.predict import loaded_run
 
         logits_of = loaded_run(spec, record, folder)
@@ -193,7 +196,8 @@ class Classification(Task["Dataset", "Classifier", "Encoded", "Forward"]):
         def answer(texts: list[str], first: int = 0, /) -> pd.DataFrame:
             logits = logits_of(texts, first)
             shares = softmax(logits, axis=1)
-            table = pd.DataFrame({"text": texts, "prediction": [record.labels[i] for i in logits.argmax(axis=1)]})
+            table = pd.DataFrame(columns_of(texts, spec.data.text_columns))
+            table["prediction"] = [record.labels[i] for i in logits.argmax(axis=1)]
             for i, name in enumerate(record.labels):
                 table[f"probability of {name}"] = shares[:, i]
             return table
@@ -220,7 +224,8 @@ class FittedClassifierBaseline(FittedBaseline):
         self.classes = fitted_classes(spec, dataset.labels)
         train = self.dataset.splits["train"]
         labels = np.searchsorted(self.classes, train.labels)
-        self.fitted = fitted_baseline(spec.method).fit(train.texts, labels, len(self.classes))
+        baseline = fitted_baseline(spec.method, len(spec.data.text_columns))
+        self.fitted = baseline.fit(train.texts, labels, len(self.classes))
         self.parameters = self.fitted.parameters
 
     def evaluate(self) -> Judged:
