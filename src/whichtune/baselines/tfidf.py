@@ -53,16 +53,19 @@ class FittedTfidf(Fitted):
         (folder / "vocabulary.json").write_text(text, encoding="utf-8")
 
 
-class _Tfidf(Baseline):
+class TfidfRow(Baseline):
+    """TF-IDF of what `analyser` counts; `kept` is what a fit leaves."""
+
     analyser: ClassVar[Analyser]
+    kept: ClassVar[type[FittedTfidf]] = FittedTfidf
     fields = 1
 
-    def of_fields(self, count: int) -> _Tfidf:
+    def of_fields(self, count: int) -> TfidfRow:
         variant = type(self)()
         variant.fields = count
         return variant
 
-    def _vectoriser(self, vocabulary: dict[str, int] | None = None) -> TfidfVectorizer:
+    def vectoriser(self, vocabulary: dict[str, int] | None = None) -> TfidfVectorizer:
         from sklearn.feature_extraction.text import TfidfVectorizer
 
         return TfidfVectorizer(sublinear_tf=True, vocabulary=vocabulary, **self.analyser)
@@ -70,7 +73,7 @@ class _Tfidf(Baseline):
     def fit(self, texts: Sequence[str], labels: np.ndarray, classes: int) -> FittedTfidf:
         from sklearn.linear_model import LogisticRegression
 
-        vectoriser = self._vectoriser()
+        vectoriser = self.vectoriser()
         vectoriser.fit(cells_of(texts, self.fields))
         features = features_of(texts, vectoriser, self.fields)
         model = LogisticRegression(C=10, max_iter=1000).fit(features, labels)
@@ -83,9 +86,9 @@ class _Tfidf(Baseline):
         terms = len(vocabulary)
         if (len(tensors["bias"]), len(tensors["idf"]), width_of(terms, self.fields)) != (rows, terms, columns):
             raise StoreError(f"What was saved of the baseline in {folder.name} does not fit together.")
-        vectoriser = self._vectoriser(vocabulary)
+        vectoriser = self.vectoriser(vocabulary)
         vectoriser.idf_ = tensors["idf"]
-        return FittedTfidf(vectoriser, tensors["weight"], tensors["bias"], self.fields)
+        return self.kept(vectoriser, tensors["weight"], tensors["bias"], self.fields)
 
 
 def _read_vocabulary(file: Path) -> dict[str, int]:
@@ -100,7 +103,7 @@ def _read_vocabulary(file: Path) -> dict[str, int]:
 
 
 @register
-class TfidfChar(_Tfidf):
+class TfidfChar(TfidfRow):
     name = "tfidf_char"
     analyser = {"analyzer": "char_wb", "ngram_range": (2, 5)}
     card = BaselineCard(
@@ -110,7 +113,7 @@ class TfidfChar(_Tfidf):
 
 
 @register
-class TfidfWord(_Tfidf):
+class TfidfWord(TfidfRow):
     name = "tfidf_word"
     analyser = {"ngram_range": (1, 2)}
     card = BaselineCard(

@@ -30,7 +30,7 @@ class Split:
 
     ids: list[str]
     texts: list[str]
-    labels: np.ndarray  # (n,) int64
+    labels: np.ndarray  # (n,) int64; float64 where they are numbers to be foretold
     duplicate_of_train: np.ndarray  # (n,) bool: the text stands verbatim in train
 
     def __len__(self) -> int:
@@ -60,6 +60,11 @@ class Dataset(WithoutTest):
     fingerprint: str
     split_rule: str
     notes: tuple[str, ...] = ()
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers a model gives for each text."""
+        return len(self.labels)
 
     @property
     def largest_class_share(self) -> float:

@@ -26,7 +26,7 @@ class DataSettings(Frozen):
         description="column of the texts; default: the first usual name. Several, for texts of several fields: "
         "`premise,hypothesis` (a name with a comma in it stands in double quotes)",
     )
-    label_column: str | None = Field(None, description="column of the labels; default: the first usual name")
+    label_column: str | None = Field(None, description="column of the labels or numbers; default: the first usual name")
     target_column: str | None = Field(
         None, description="column of the target texts (text_to_text, summarisation); default: the first usual name"
     )

@@ -62,7 +62,12 @@ def loaded_run(spec: RunSpec, record: RunRecord, folder: Path) -> Scorer:
     """The run rebuilt, once for however many texts."""
     if record.role is Role.BASELINE:
         return _loaded_baseline(spec, record, folder)
-    classifier, tokenizer = build_classifier(spec, len(record.labels))
+    return loaded_model(spec, record, folder, len(record.labels))
+
+
+def loaded_model(spec: RunSpec, record: RunRecord, folder: Path, outputs: int) -> Scorer:
+    """A trained run that gives so many numbers for each text, rebuilt."""
+    classifier, tokenizer = build_classifier(spec, outputs)
     file = folder / "weights.safetensors"
     METHODS[spec.method].make_room(classifier, shapes_of(file))
     load_trained_state(classifier, file)

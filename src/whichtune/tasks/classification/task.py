@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import BaseModel
 
 from whichtune.data.sources import LABELLED
 from whichtune.data.truncation import KEPT_WORDS
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from whichtune.data.encoding import Encoded, EncodedSplit, Padding
     from whichtune.data.splits import Dataset, Split
     from whichtune.measure.cost import Timers
+    from whichtune.metrics.table import Answers
     from whichtune.models.heads import Classifier
     from whichtune.models.loading import ModelInfo
     from whichtune.records.record import RunRecord
@@ -50,9 +53,9 @@ class Classification(Task["Dataset", "Classifier", "Encoded", "Forward"]):
     name = "classification"
     title = "one label for each text"
     solves = True
-    Settings = ClassificationSettings
+    Settings: ClassVar[type[BaseModel]] = ClassificationSettings
     columns = LABELLED
-    answers = "classes"
+    answers: ClassVar[Answers] = "classes"
     default_baselines = ("majority", "tfidf_char", "tfidf_word")
 
     @property
