@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from made_numbers import numbers_file
 from whichtune.executors.base import EXECUTORS
 from whichtune.methods import METHODS
 from whichtune.methods.base import Method
@@ -53,6 +54,8 @@ def test_metrics(metric: str, check: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("task", TASKS)
 def test_tasks(task: str, check: str, tmp_path: Path, notes: Path) -> None:
     changes = {} if task == "classification" else {"data": str(notes), **WRITTEN}
+    if task == "regression":
+        changes = {"data": str(numbers_file(tmp_path / "numbers", rows=60))}
     TASK_CHECKS[check](TaskCase(task, changes), tmp_path)
 
 

@@ -24,6 +24,7 @@ from whichtune.expansion.expand import Expansion, check_names, expand, with_base
 from whichtune.expansion.given import AnyStudy, Keywords, at_place, study_from
 from whichtune.expansion.inspected import inspect_models
 from whichtune.expansion.kept import kept_in, refuse_other
+from whichtune.expansion.kinds import load_asking
 from whichtune.expansion.names import as_registered
 from whichtune.expansion.places import place_of
 from whichtune.expansion.resumed import resumed
@@ -308,7 +309,7 @@ def prepare(study: Study, lenient: bool = False) -> tuple[Expansion, AnyDataset]
     if not study.methods and not study.runs and not study.baselines:
         raise SettingError("The study has nothing to run: name methods, runs or baselines.")
     device = choose_device(study.device)
-    dataset = task_of(study).load(study.data)
+    dataset = load_asking(study)
     models = inspect_models(study, lenient)
     return expand(study, dataset, models, device, allow_twins=lenient or has_spaces_of_lines(study)), dataset
 

@@ -1,6 +1,16 @@
 """Model-free rows of every table. Importing this package registers them; none imports scikit-learn to do so."""
 
-from whichtune.baselines import lead, majority, tfidf
+from whichtune.baselines import lead, majority, numbers, tfidf
 from whichtune.baselines.base import BASELINES, Baseline, Extract, extract_baseline, fitted_baseline
 
-__all__ = ["BASELINES", "Baseline", "Extract", "extract_baseline", "fitted_baseline", "lead", "majority", "tfidf"]
+__all__ = [
+    "BASELINES",
+    "Baseline",
+    "Extract",
+    "extract_baseline",
+    "fitted_baseline",
+    "lead",
+    "majority",
+    "numbers",
+    "tfidf",
+]

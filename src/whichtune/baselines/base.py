@@ -44,6 +44,11 @@ class Baseline(ABC):
     card: ClassVar[BaselineCard]
     tasks: ClassVar[tuple[str, ...]] = ("classification",)
 
+    def of_fields(self, count: int) -> Baseline:
+        """The baseline for texts of so many fields (`data.fields`), more than one; without a way of its own it gets
+        them as they are, as one text."""
+        return self
+
     @abstractmethod
     def fit(self, texts: Sequence[str], labels: np.ndarray, classes: int) -> Fitted:
         """Fit on the training split: texts and labels (n,) int64."""
@@ -67,7 +72,7 @@ class Extract(ABC):
 
 BASELINES: Registry[Baseline | Extract] = Registry(
     "baseline",
-    [f"whichtune.baselines.{module}" for module in ("majority", "tfidf", "lead")],
+    [f"whichtune.baselines.{module}" for module in ("majority", "tfidf", "lead", "numbers")],
     group="whichtune.baselines",
 )
 Row = TypeVar("Row", Baseline, Extract)
@@ -79,11 +84,11 @@ def register(cls: type[Row]) -> type[Row]:
     return cls
 
 
-def fitted_baseline(name: str) -> Baseline:
-    """A baseline that is fitted to labels."""
+def fitted_baseline(name: str, fields: int = 1) -> Baseline:
+    """A baseline that is fitted to labels, for texts of so many fields."""
     found = BASELINES[name]
     assert isinstance(found, Baseline)  # the study's names were checked
-    return found
+    return found.of_fields(fields) if fields > 1 else found
 
 
 def extract_baseline(name: str) -> Extract:

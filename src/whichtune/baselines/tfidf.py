@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, TypedDict
 
 from whichtune.baselines.base import Baseline, BaselineCard, Fitted, register
+from whichtune.baselines.sides import cells_of, features_of, width_of
 from whichtune.errors import StoreError
 from whichtune.models.saving import load_arrays, save_arrays
 
@@ -24,15 +25,17 @@ class Analyser(TypedDict, total=False):
 
 
 class FittedTfidf(Fitted):
-    def __init__(self, vectoriser: TfidfVectorizer, weight: np.ndarray, bias: np.ndarray) -> None:
-        self.vectoriser = vectoriser
-        self.weight, self.bias = weight, bias  # (C, V) and (C,); one row for two classes
+    """`fields`: of how many fields texts are (`baselines.sides`)."""
+
+    def __init__(self, vectoriser: TfidfVectorizer, weight: np.ndarray, bias: np.ndarray, fields: int = 1) -> None:
+        self.vectoriser, self.fields = vectoriser, fields
+        self.weight, self.bias = weight, bias  # (C, F) and (C,); one row for two classes
 
     def logits(self, texts: Sequence[str]) -> np.ndarray:
         import numpy as np
         from scipy.special import log_softmax
 
-        scores = self.vectoriser.transform(texts) @ self.weight.T + self.bias
+        scores = features_of(texts, self.vectoriser, self.fields) @ self.weight.T + self.bias
         if scores.shape[1] == 1:
             scores = np.hstack([np.zeros_like(scores), scores])
         return log_softmax(scores, axis=1)
@@ -50,10 +53,19 @@ class FittedTfidf(Fitted):
         (folder / "vocabulary.json").write_text(text, encoding="utf-8")
 
 
-class _Tfidf(Baseline):
-    analyser: ClassVar[Analyser]
+class TfidfRow(Baseline):
+    """TF-IDF of what `analyser` counts; `kept` is what a fit leaves."""
 
-    def _vectoriser(self, vocabulary: dict[str, int] | None = None) -> TfidfVectorizer:
+    analyser: ClassVar[Analyser]
+    kept: ClassVar[type[FittedTfidf]] = FittedTfidf
+    fields = 1
+
+    def of_fields(self, count: int) -> TfidfRow:
+        variant = type(self)()
+        variant.fields = count
+        return variant
+
+    def vectoriser(self, vocabulary: dict[str, int] | None = None) -> TfidfVectorizer:
         from sklearn.feature_extraction.text import TfidfVectorizer
 
         return TfidfVectorizer(sublinear_tf=True, vocabulary=vocabulary, **self.analyser)
@@ -61,20 +73,22 @@ class _Tfidf(Baseline):
     def fit(self, texts: Sequence[str], labels: np.ndarray, classes: int) -> FittedTfidf:
         from sklearn.linear_model import LogisticRegression
 
-        vectoriser = self._vectoriser()
-        features = vectoriser.fit_transform(texts)
+        vectoriser = self.vectoriser()
+        vectoriser.fit(cells_of(texts, self.fields))
+        features = features_of(texts, vectoriser, self.fields)
         model = LogisticRegression(C=10, max_iter=1000).fit(features, labels)
-        return FittedTfidf(vectoriser, model.coef_, model.intercept_)
+        return FittedTfidf(vectoriser, model.coef_, model.intercept_, self.fields)
 
     def load(self, folder: Path) -> FittedTfidf:
         tensors = load_arrays(folder / "baseline.safetensors", {"weight": 2, "bias": 1, "idf": 1})
         vocabulary = _read_vocabulary(folder / "vocabulary.json")
         rows, columns = tensors["weight"].shape
-        if (len(tensors["bias"]), len(tensors["idf"]), len(vocabulary)) != (rows, columns, columns):
+        terms = len(vocabulary)
+        if (len(tensors["bias"]), len(tensors["idf"]), width_of(terms, self.fields)) != (rows, terms, columns):
             raise StoreError(f"What was saved of the baseline in {folder.name} does not fit together.")
-        vectoriser = self._vectoriser(vocabulary)
+        vectoriser = self.vectoriser(vocabulary)
         vectoriser.idf_ = tensors["idf"]
-        return FittedTfidf(vectoriser, tensors["weight"], tensors["bias"])
+        return self.kept(vectoriser, tensors["weight"], tensors["bias"], self.fields)
 
 
 def _read_vocabulary(file: Path) -> dict[str, int]:
@@ -89,7 +103,7 @@ def _read_vocabulary(file: Path) -> dict[str, int]:
 
 
 @register
-class TfidfChar(_Tfidf):
+class TfidfChar(TfidfRow):
     name = "tfidf_char"
     analyser = {"analyzer": "char_wb", "ngram_range": (2, 5)}
     card = BaselineCard(
@@ -99,7 +113,7 @@ class TfidfChar(_Tfidf):
 
 
 @register
-class TfidfWord(_Tfidf):
+class TfidfWord(TfidfRow):
     name = "tfidf_word"
     analyser = {"ngram_range": (1, 2)}
     card = BaselineCard(

@@ -43,7 +43,8 @@ def compare(
     label_column: Annotated[str | None, typer.Option(help="Column of the labels.")] = None,
     target_column: Annotated[str | None, typer.Option(help="Column of the texts to be written.")] = None,
     task: Annotated[
-        str | None, typer.Option(help="classification, summarisation or text_to_text [default: classification].")
+        str | None,
+        typer.Option(help="classification, regression, summarisation or text_to_text [default: classification]."),
     ] = None,
     model: choices.Model = None,
     train_sizes: Annotated[

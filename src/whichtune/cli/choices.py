@@ -13,7 +13,7 @@ StudyFile = Annotated[Path | None, typer.Argument(help="A study file in YAML; op
 StudyDir = Annotated[Path, typer.Argument(metavar="DIR", help="A study's folder.")]
 
 Data = Annotated[str | None, typer.Option(help="File, folder, named set, NAME=FILE, or Hub dataset id.")]
-TextColumn = Annotated[str | None, typer.Option(help="Column of the texts.")]
+TextColumn = Annotated[str | None, typer.Option(help="Column of the texts; several between commas.")]
 Model = Annotated[str | None, typer.Option(help="`embedded`, a Hub id, or a folder; several between commas.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="A setting, key=value; may be repeated.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda.")]

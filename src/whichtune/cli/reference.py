@@ -18,6 +18,7 @@ from whichtune.study.spaces import Tuning
 from whichtune.study.spec import Settings, Study
 from whichtune.tasks import TASKS
 from whichtune.tasks.classification.settings import ClassificationSettings
+from whichtune.tasks.regression.settings import RegressionSettings
 
 FAMILIES = (
     "a head on frozen features",
@@ -176,6 +177,12 @@ def settings_page() -> str:
         "weights of classes do not reach `linear_probe` and `knn`, whose notes say so.",
         "",
         *settings_table(ClassificationSettings),
+        "",
+        "## Regression",
+        "",
+        "Set as those of a run, where each text has a number (`task: regression`, see `regression.md`).",
+        "",
+        *settings_table(RegressionSettings),
         "",
         "## Data",
         "",

@@ -124,6 +124,8 @@ def _metric_rows(split: str, metrics: AnyMetrics, labels: list[str]) -> list[lis
     named = dict(metrics)
     scores = [metric for metric in METRICS.values() if metric.name in named and metric.unit == "points"]
     shares = [f"{metric.title} {words.percent(metrics.value(metric.name))} %" for metric in scores]
+    others = [metric for metric in METRICS.values() if metric.name in named and metric.unit == "units"]
+    shares += [f"{metric.title} {words.number(metrics.value(metric.name), metric.digits)}" for metric in others]
     rows = [[split, ", ".join([*shares, f"loss {words.loss(metrics.loss)}, n {metrics.n}"])]]
     if isinstance(metrics, Metrics):
         rows.append(["", f"confusion matrix (rows: true {', '.join(labels)}) {metrics.confusion_matrix}"])

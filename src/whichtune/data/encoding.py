@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase as Tokenizer
 
     from whichtune.data.batch import Batch
+    from whichtune.data.field_encoding import FieldEncoder
     from whichtune.data.splits import Dataset
 
 Padding = Literal["dynamic", "right", "none"]
@@ -94,22 +95,24 @@ def encode(
     attend_to_padding: bool,
     long_texts_keep: Kept = "head",
     reserved: int = 0,
+    fields: FieldEncoder | None = None,
 ) -> Encoded:
     """Tokenise every split and cut texts to the context length, the tokenizer's special tokens kept.
 
-    `reserved` of the model's `max_length` positions are taken by virtual tokens and not there for texts.
+    `reserved` of the model's `max_length` positions are taken by virtual tokens and not there for texts. `fields` reads
+    texts of several fields.
     Raises SettingError for a context the model does not have, ModelError for a tokenizer without padding.
     """
     if tokenizer.pad_token_id is None and padding != "none":
         raise ModelError(
             "The tokenizer has neither a padding nor an end-of-text token: give it one, or use --set padding=none."
         )
-    train = tokenizer(dataset.splits["train"].texts, verbose=False)["input_ids"]
+    train = _whole(dataset.splits["train"].texts, tokenizer, fields)
     limit = resolve_context(context_length, max(len(ids) for ids in train), max_length, reserved)
     splits = {}
     for name, split in dataset.splits.items():
         whole = train if name == "train" else None
-        tokens, cut = tokenise(split.texts, tokenizer, limit, long_texts_keep, f"{name} text", split.ids, whole)
+        tokens, cut = tokenise(split.texts, tokenizer, limit, long_texts_keep, f"{name} text", split.ids, whole, fields)
         splits[name] = EncodedSplit(split.ids, tokens, split.labels, split.duplicate_of_train, cut)
     pad_id = pad_id_of(tokenizer)
     return Encoded(splits, limit, pad_id, padding, attend_to_padding, long_texts_keep, tuple(dataset.labels))
@@ -139,22 +142,32 @@ def tokenise(
     kind: str,
     ids: Sequence[str],
     whole: list[list[int]] | None = None,
+    fields: FieldEncoder | None = None,
 ) -> tuple[list[list[int]], int]:
     """Token ids of texts, cut to `limit`, and how many of them were longer.
 
     `whole` are the ids before the cut, where they are known. Messages name a text by its `kind` and its place in
     `ids`. Raises ModelError for a text without a token.
     """
-    tokens: list[list[int]] = list(tokenizer(list(texts), verbose=False)["input_ids"] if whole is None else whole)
+    tokens = list(_whole(texts, tokenizer, fields) if whole is None else whole)
     long = [row for row, text in enumerate(tokens) if len(text) > limit]
     if long:
-        cut = cut_texts([texts[row] for row in long], tokenizer, limit, keep)
+        chosen = [texts[row] for row in long]
+        cut = fields.cut(chosen, limit, keep) if fields else cut_texts(chosen, tokenizer, limit, keep)
         for row, text in zip(long, cut, strict=True):
             tokens[row] = text
     for row, text in enumerate(tokens):
         if not text:
             raise ModelError(f"The tokenizer makes no token of the {kind} {ids[row]}: remove it.")
     return tokens, len(long)
+
+
+def _whole(texts: Sequence[str], tokenizer: Tokenizer, fields: FieldEncoder | None) -> list[list[int]]:
+    """The ids of whole texts."""
+    if fields is not None:
+        return fields.whole(texts)
+    found: list[list[int]] = tokenizer(list(texts), verbose=False)["input_ids"]
+    return found
 
 
 def resolve_context(wanted: int | str, longest: int, max_length: int | None, reserved: int = 0) -> int:

@@ -54,7 +54,7 @@ def load_pairs(settings: DataSettings, columns: Usual = PAIRED) -> PairDataset:
     rule = split_rule(settings, source)
     if rule == "reference":
         raise DataError("The reference split is for labels 'ham' and 'spam': use split given or stratified.")
-    parts = split_tables(frames, rule, settings, _carve)
+    parts = split_tables(frames, rule, settings, carve_rows)
     notes = list(source.notes)
     for split in SPLITS:
         limit = getattr(settings, f"{split}_limit")
@@ -62,7 +62,7 @@ def load_pairs(settings: DataSettings, columns: Usual = PAIRED) -> PairDataset:
             notes.append(
                 f"{shown(source.name)} has {len(parts[split]):,} {split} examples, used whole (limit {limit:,})."
             )
-        parts[split] = _limit(parts[split], limit, settings.split_seed)
+        parts[split] = limit_rows(parts[split], limit, settings.split_seed)
     splits = {
         split: PairSplit(list(frame["id"]), list(frame["text"]), list(frame["target"]), repeated)
         for split, frame, repeated in with_repeats(parts, settings, shown(source.name))
@@ -73,13 +73,18 @@ def load_pairs(settings: DataSettings, columns: Usual = PAIRED) -> PairDataset:
 
 def _clean(source: Source, table: str, frame: pd.DataFrame) -> pd.DataFrame:
     """Columns id, text, target, all text. Row numbers in messages count from 1, as the file's data rows do."""
-    if source.text_column == source.label_column:
-        place = source.places.get(table, shown(source.name))
-        raise DataError(f"{place}: '{shown(source.text_column)}' cannot be both text and target: name another column.")
+    place = source.places.get(table, shown(source.name))
+    if source.label_column in source.text_columns:
+        raise DataError(f"{place}: '{shown(source.label_column)}' cannot be both text and target: name another column.")
+    if len(source.text_columns) > 1:
+        raise DataError(
+            f"{place}: several text columns are for tasks with labels or numbers, and texts are to be written here: "
+            "name one text column, and join the others to it in the data."
+        )
     return text_table(source, table, frame, {"target": (source.label_column, str)})
 
 
-def _carve(frame: pd.DataFrame, wanted: tuple[str, ...], settings: DataSettings) -> dict[str, pd.DataFrame]:
+def carve_rows(frame: pd.DataFrame, wanted: tuple[str, ...], settings: DataSettings) -> dict[str, pd.DataFrame]:
     """Draw the wanted splits from `frame`; the fractions are of `frame`."""
     from sklearn.model_selection import train_test_split
 
@@ -92,7 +97,7 @@ def _carve(frame: pd.DataFrame, wanted: tuple[str, ...], settings: DataSettings)
     return {"train": rest, **parts}
 
 
-def _limit(frame: pd.DataFrame, limit: int | None, seed: int) -> pd.DataFrame:
+def limit_rows(frame: pd.DataFrame, limit: int | None, seed: int) -> pd.DataFrame:
     """At most `limit` rows, drawn at random, in the order they stand."""
     if limit is None or limit >= len(frame):
         return frame

@@ -25,6 +25,8 @@ def sized(dataset: DatasetT, size: int | None, seed: int) -> DatasetT:
     if size > len(train):
         raise DataError(f"There are {len(train):,} training examples, and train_size is {size:,}: lower it.")
     labels = getattr(train, "labels", None)
+    if labels is not None and labels.dtype.kind == "f":  # no classes, but numbers
+        labels = None
     classes = 0 if labels is None else len(set(labels.tolist()))
     if size < classes:
         raise DataError(f"A train_size of {size} examples cannot hold {classes} classes: raise it.")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from whichtune.data.columns import choose_column, is_missing
+from whichtune.data.fields import chosen_columns
 from whichtune.data.given import SPLIT_ALIASES, SPLITS, answered, by_split_column, same_columns
 from whichtune.data.shown import listed, shown, shown_path
 from whichtune.data.tables import SUFFIXES, kind_of_file, read_file
@@ -37,8 +38,8 @@ class Usual:
     answers: tuple[str, ...]
     answer: Literal["label", "target"]
 
-    def text_column(self, settings: DataSettings, columns: list[str], place: str) -> str:
-        return choose_column("text", settings.text_column, self.texts, columns, place)
+    def text_columns(self, settings: DataSettings, columns: list[str], place: str) -> tuple[str, ...]:
+        return chosen_columns(settings.text_columns, self.texts, columns, place)
 
     def answer_column(self, settings: DataSettings, columns: list[str], place: str) -> str:
         wanted = getattr(settings, f"{self.answer}_column")
@@ -53,13 +54,13 @@ PAIRED = Usual(SOURCE_NAMES, TARGET_NAMES, "target")
 class Source:
     """Tables as read. `tables` has one entry named "all", or one for each split that the source gives.
 
-    `label_column` holds the answers: labels, or target texts.
+    `text_columns` hold the texts, a field each; `label_column` holds the answers: labels, or target texts.
     """
 
     name: str
     tables: dict[str, pd.DataFrame]
     fingerprint: str  # sha256 over the files' contents
-    text_column: str
+    text_columns: tuple[str, ...]
     label_column: str
     split_rule: str | None = None  # a named set's own
     places: dict[str, str] = field(default_factory=dict)  # table -> file name, for messages
@@ -113,10 +114,10 @@ def make_source(
     places = {table: shown(file.name) for table, file in files.items()}
     first = "train" if "train" in tables else next(iter(tables))
     columns = [str(column) for column in tables[first].columns]
-    text_column = usual.text_column(settings, columns, places.get(first, name))
+    text_columns = usual.text_columns(settings, columns, places.get(first, name))
     label_column = usual.answer_column(settings, columns, places.get(first, name))
     tables, without = answered(tables, label_column, usual.answer, places, columns)
-    same_columns(tables, (text_column, label_column), places, places.get(first, name))
+    same_columns(tables, (*text_columns, label_column), places, places.get(first, name))
     if settings.split_column:
         tables, places = by_split_column(tables, settings.split_column, places)
         tables, unlabelled = answered(tables, label_column, usual.answer, places, columns)
@@ -124,7 +125,7 @@ def make_source(
     used = [f"{t}:{sha256_file(f)}" for t, f in sorted(files.items()) if settings.split_column or t in tables]
     digest = hashlib.sha256("\n".join(used).encode())
     told = (*notes, *without)
-    return Source(name, tables, digest.hexdigest(), text_column, label_column, split_rule, places, told)
+    return Source(name, tables, digest.hexdigest(), text_columns, label_column, split_rule, places, told)
 
 
 def read_hub(settings: DataSettings, usual: Usual = LABELLED) -> Source:
@@ -161,9 +162,9 @@ def from_datasets(loaded: Mapping[str, datasets.Dataset], settings: DataSettings
     columns = [str(column) for column in tables["train"].columns]
     label_column = usual.answer_column(settings, columns, place)
     places = {table: f"{place} ({table})" for table in tables}
-    text_column = usual.text_column(settings, columns, place)
+    text_columns = usual.text_columns(settings, columns, place)
     tables, told = answered(tables, label_column, usual.answer, places, columns)
-    same_columns(tables, (text_column, label_column), places, places["train"])
+    same_columns(tables, (*text_columns, label_column), places, places["train"])
     if settings.split_column:
         tables, places = by_split_column(tables, settings.split_column, places)
         tables, unlabelled = answered(tables, label_column, usual.answer, places, columns)
@@ -172,7 +173,7 @@ def from_datasets(loaded: Mapping[str, datasets.Dataset], settings: DataSettings
         name=settings.source,
         tables=tables,
         fingerprint=hashlib.sha256("\n".join(sorted(parts)).encode()).hexdigest(),
-        text_column=text_column,
+        text_columns=text_columns,
         label_column=label_column,
         places=places,
         notes=told,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from whichtune.data.columns import cells_as_text, label_text
 from whichtune.data.draws import carve, limited, untested_note
+from whichtune.data.fields import text_cells
 from whichtune.data.given import SPLITS, row_of
 from whichtune.data.labels import alike_note, class_order, equal_numbers, merged_note, plain_form
 from whichtune.data.read import read_source
@@ -29,7 +30,7 @@ class Split:
 
     ids: list[str]
     texts: list[str]
-    labels: np.ndarray  # (n,) int64
+    labels: np.ndarray  # (n,) int64; float64 where they are numbers to be foretold
     duplicate_of_train: np.ndarray  # (n,) bool: the text stands verbatim in train
 
     def __len__(self) -> int:
@@ -59,6 +60,11 @@ class Dataset(WithoutTest):
     fingerprint: str
     split_rule: str
     notes: tuple[str, ...] = ()
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers a model gives for each text."""
+        return len(self.labels)
 
     @property
     def largest_class_share(self) -> float:
@@ -108,11 +114,11 @@ def text_table(
     """
     import pandas as pd
 
-    columns: dict[str, tuple[str, Callable[[object], str]]] = {"text": (source.text_column, str), **others}
     prefix = "" if table == "all" else f"{table}-"
     place = source.places.get(table, shown(source.name))
     clean = pd.DataFrame({"id": [f"{prefix}{row}" for row in range(len(frame))]})
-    for kind, (name, as_text) in columns.items():
+    clean["text"] = text_cells(frame, source.text_columns, partial(row_of, frame, place))
+    for kind, (name, as_text) in others.items():
         clean[kind] = cells_as_text(frame[name], kind, name, partial(row_of, frame, place), as_text)
     return clean
 

@@ -12,11 +12,13 @@ import json
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import IO
 
-from whichtune.data.columns import cells_as_text, choose_column
+from whichtune.data.columns import cells_as_text
 from whichtune.data.delimited import stream_records
+from whichtune.data.fields import chosen_columns, joined
 from whichtune.data.limits import (
     LARGEST_CELL,
     LARGEST_FILE,
@@ -29,25 +31,29 @@ from whichtune.data.limits import (
 from whichtune.data.shown import quoted, shown
 from whichtune.data.sources import TEXT_NAMES
 from whichtune.data.tables import kind_of_file
-from whichtune.data.texts import read_texts
+from whichtune.data.texts import read_texts, refuse_lines
 from whichtune.errors import DataError
+from whichtune.study.fields import column_names
 
 WHOLE = 4 << 20  # bytes on disk of a file that is read at once
 PIECE = 512  # texts that are held at a time
 HEAD = 4096
+_Row = tuple[object, ...]  # the cells of a row that are read
+_Rows = tuple[tuple[str, ...], list[_Row]]  # the columns' names, and a few rows
 
 
 class TextFile:
     """The texts of a file, to be gone through as often as is wanted.
 
-    A .txt file has one a line, a table has them in `text_column`, or in the first that is called as `usual` says.
+    A .txt file has one a line, a table has them in `text_column` (several names for texts of several fields), or in the
+    first that is called as `usual` says.
     Files of up to `whole` bytes are read at once. Every way through raises DataError at the first row that is wrong.
     """
 
     def __init__(
         self, file: Path, text_column: str | None, usual: Sequence[str] = TEXT_NAMES, whole: int = WHOLE
     ) -> None:
-        self.file, self.text_column, self.usual = file, text_column, tuple(usual)
+        self.file, self.wanted, self.usual = file, column_names(text_column), tuple(usual)
         check_file(file)
         self.kind = ".txt" if file.name.lower().endswith((".txt", ".txt.gz")) else kind_of_file(file)
         small = file.stat().st_size <= (whole if file.suffix.lower() != ".gz" else whole // 8)
@@ -65,46 +71,48 @@ class TextFile:
                 yield self.texts[start : start + size]
             return
         place, done = shown(self.file.name), 0
-        word = "line" if self.kind == ".txt" else None
-        for column, cells in self._cells(place, size):
-            yield cells_as_text(cells, "text", word or column, _row_after(done, place))
-            done += len(cells)
+        if self.kind == ".txt":
+            refuse_lines(self.wanted, place)
+        for names, rows in self._cells(place, size):
+            columns = dict(zip(names, zip(*rows, strict=True), strict=True))
+            where = _row_after(done, place)
+            if len(names) == 1:
+                yield cells_as_text(columns[names[0]], "text", names[0], where)
+            else:
+                yield joined(columns, where)
+            done += len(rows)
         if not done:
             raise DataError(f"{place} has no rows.")
 
-    def _cells(self, place: str, size: int) -> Iterator[tuple[str, list[object]]]:
+    def _cells(self, place: str, size: int) -> Iterator[_Rows]:
         if self.kind == ".parquet":
             yield from self._of_parquet(place, size)
             return
         with _open_text(self.file, place) as handle:
             lines = _lines(handle, place)
             if self.kind == ".txt":
-                yield from (("line", piece) for piece in _pieces((line.rstrip("\r\n") for line in lines), size))
+                yield from ((("line",), piece) for piece in _pieces(((line.rstrip("\r\n"),) for line in lines), size))
             elif self.kind == ".jsonl":
                 yield from self._of_json(lines, place, size)
             else:
                 yield from self._of_rows(lines, place, size)
 
-    def _of_rows(self, lines: Iterator[str], place: str, size: int) -> Iterator[tuple[str, list[object]]]:
+    def _of_rows(self, lines: Iterator[str], place: str, size: int) -> Iterator[_Rows]:
         names, rows = stream_records(lines, place, "\t" if self.kind == ".tsv" else ",")
-        column = choose_column("text", self.text_column, self.usual, names, place)
-        at = names.index(column)
-        yield from ((column, piece) for piece in _pieces((row[at] for row in rows), size))
+        columns = chosen_columns(self.wanted, self.usual, names, place)
+        at = [names.index(column) for column in columns]
+        yield from ((columns, piece) for piece in _pieces((tuple(row[i] for i in at) for row in rows), size))
 
-    def _of_json(self, lines: Iterator[str], place: str, size: int) -> Iterator[tuple[str, list[object]]]:
+    def _of_json(self, lines: Iterator[str], place: str, size: int) -> Iterator[_Rows]:
         rows = _objects(lines, place)
         first = next(rows, None)
         if first is None:
             raise DataError(f"{place} has no rows.")
-        column = choose_column("text", self.text_column, self.usual, list(first), place)
+        columns = chosen_columns(self.wanted, self.usual, list(first), place)
+        cells = (tuple(row.get(column) for column in columns) for row in chain([first], rows))
+        yield from ((columns, piece) for piece in _pieces(cells, size))
 
-        def cells() -> Iterator[object]:
-            yield first.get(column)
-            yield from (row.get(column) for row in rows)
-
-        yield from ((column, piece) for piece in _pieces(cells(), size))
-
-    def _of_parquet(self, place: str, size: int) -> Iterator[tuple[str, list[object]]]:
+    def _of_parquet(self, place: str, size: int) -> Iterator[_Rows]:
         import pyarrow
         from pyarrow import parquet
 
@@ -116,9 +124,10 @@ class TextFile:
                 names = [str(name) for name in held.schema_arrow.names]
                 if twice := [name for name, count in Counter(names).items() if count > 1]:
                     raise DataError(f"{place} names a column twice, {quoted(twice, 3)}: rename one.")
-                column = choose_column("text", self.text_column, self.usual, names, place)
-                for batch in held.iter_batches(batch_size=size, columns=[column]):
-                    yield column, batch.column(0).to_pylist()
+                columns = chosen_columns(self.wanted, self.usual, names, place)
+                for batch in held.iter_batches(batch_size=size, columns=list(columns)):
+                    cells = [batch.column(column).to_pylist() for column in columns]
+                    yield columns, list(zip(*cells, strict=True))
         except (ValueError, OSError, TypeError, KeyError, RuntimeError, pyarrow.ArrowException) as error:
             reason = shown((str(error).strip() or type(error).__name__).splitlines()[0], 200)
             raise DataError(f"{place} cannot be read as parquet: {reason}.") from error
@@ -128,10 +137,10 @@ def _row_after(done: int, place: str) -> Callable[[int], str]:
     return lambda row: f"Row {done + row + 1} of {place}"
 
 
-def _pieces(cells: Iterator[object], size: int) -> Iterator[list[object]]:
-    piece: list[object] = []
-    for cell in cells:
-        piece.append(cell)
+def _pieces(rows: Iterator[_Row], size: int) -> Iterator[list[_Row]]:
+    piece: list[_Row] = []
+    for row in rows:
+        piece.append(row)
         if len(piece) == size:
             yield piece
             piece = []

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from whichtune.data.columns import cells_as_text, choose_column
+from whichtune.data.columns import cells_as_text
+from whichtune.data.fields import chosen_columns, text_cells
 from whichtune.data.given import row_of
 from whichtune.data.limits import decode, read_bytes, refuse_other_format
-from whichtune.data.shown import shown
+from whichtune.data.shown import listed, shown
 from whichtune.data.sources import TEXT_NAMES
 from whichtune.data.tables import read_file
 from whichtune.errors import DataError
+from whichtune.study.fields import column_names
 
 
 def read_texts(file: Path, text_column: str | None, usual: tuple[str, ...] = TEXT_NAMES) -> list[str]:
-    """The texts of a .txt file (one a line, also .gz) or of a table's text column, as many as the file has.
+    """The texts of a .txt file (one a line, also .gz) or of a table's text columns, as many as the file has.
+
+    Several columns are named with commas between, for texts of several fields.
 
     Raises DataError for a file that cannot be read, and for an empty text with its row.
     """
-    place = shown(file.name)
+    place, names = shown(file.name), column_names(text_column)
     if file.name.lower().endswith((".txt", ".txt.gz")):
+        refuse_lines(names, place)
         content = read_bytes(file)
         refuse_other_format(content, place, "")
         lines = text_lines(decode(content, place))
@@ -29,8 +35,17 @@ def read_texts(file: Path, text_column: str | None, usual: tuple[str, ...] = TEX
             raise DataError(f"{place} holds no texts.")
         return cells_as_text(lines, "text", "line", lambda row: f"Row {row + 1} of {place}")
     table = read_file(file).frame
-    column = choose_column("text", text_column, usual, [str(name) for name in table.columns], place)
-    return cells_as_text(table[column], "text", column, partial(row_of, table, place))
+    columns = chosen_columns(names, usual, [str(name) for name in table.columns], place)
+    return text_cells(table, columns, partial(row_of, table, place))
+
+
+def refuse_lines(text_columns: Sequence[str], place: str) -> None:
+    """Raise DataError where a file of lines is to hold texts of several fields."""
+    if len(text_columns) > 1:
+        raise DataError(
+            f"{place} has one text a line, and {len(text_columns)} fields are needed: give a table with the columns "
+            f"{listed(text_columns)}."
+        )
 
 
 def text_lines(text: str) -> list[str]:

@@ -109,7 +109,7 @@ def _reach(result: Comparison, sign: float) -> str:
     """The 95 % interval, lowest end first, in the direction of the verb."""
     if result.interval is None:
         return ""
-    digits = 3 if METRICS[result.metric].unit == "nats" else 1
+    digits = 1 if METRICS[result.metric].unit == "points" else 3
     low, high = sorted(sign * end for end in result.interval)
     return f" ({number(low, digits)} to {number(high, digits)})"
 

@@ -53,17 +53,19 @@ def comparison_paragraph(result: Comparison, alpha: float = 0.05) -> str:
 
 
 def _digits(result: Comparison) -> int:
-    return 2 if result.n_examples >= 1000 or result.unit == "nats" else 1
+    return 2 if result.n_examples >= 1000 or result.unit != "points" else 1
 
 
 def _amount(result: Comparison, value: float) -> str:
-    if result.unit == "nats":
-        return f"{number(value, 3)} nats"
+    if result.unit != "points":
+        return f"{number(value, 3)} {result.unit}"
     return points(value, _digits(result))
 
 
 def _figure(result: Comparison, value: float) -> str:
-    return f"{number(value, 3)} nats" if result.unit == "nats" else f"{number(value, _digits(result))} %"
+    if result.unit != "points":
+        return f"{number(value, 3)} {result.unit}"
+    return f"{number(value, _digits(result))} %"
 
 
 def _what(result: Comparison) -> str:

@@ -168,6 +168,11 @@ def _check_task(kind: str, name: str, tasks: tuple[str, ...], task: AnyTask) -> 
 
 def _check_metrics(study: Study, task: AnyTask) -> None:
     """The primary metric is one of the task's; a pair may be about the loss, too."""
+    if study.primary_metric in set(task.metrics) - set(task.primary_metrics):
+        raise SettingError(
+            f"primary_metric: {study.primary_metric} has a unit of its own, and a study is decided in points: choose "
+            f"one of {', '.join(task.primary_metrics)}; it stands in the table all the same."
+        )
     _check_metric("primary_metric", study.primary_metric, ("auto", *task.metrics), task.name)
     known = (*task.metrics, *(metric.name for metric in metrics_of("loss")))
     for pair in study.pairs:

@@ -11,7 +11,11 @@ from whichtune.records.ranked import validation_rank
 from whichtune.records.record import RunRecord, RunStatus
 from whichtune.records.store import StudyFolder
 from whichtune.runs.predict import find_run, refuse_doubtful
+from whichtune.study.spec import RunSpec
+from whichtune.tasks import task_of
 from whichtune.wording import listing
+
+HANDED_ON = ("classes", "texts")
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,21 @@ def choose_run(folder: StudyFolder, row: str, seed: int | None = None) -> Chosen
     record, why = _best(folder, runs, summary)
     refuse_doubtful(folder, record)
     return Chosen(_completed(record), summary, why)
+
+
+def refuse_fields(spec: RunSpec, command: str) -> None:
+    """Raise ExportError for a run on texts of several fields, which `command` has no way of being given yet, and for
+    one whose answers it has no form for."""
+    if (answers := task_of(spec).answers) not in HANDED_ON:
+        raise ExportError(
+            f"'{spec.label}' is of the task {spec.task}, whose answers ({answers}) {command} cannot hand on yet: use "
+            "whichtune predict."
+        )
+    if len(names := spec.data.text_columns) > 1:
+        raise ExportError(
+            f"'{spec.label}' reads {len(names)} text columns ({', '.join(names)}), which {command} cannot hand on yet: "
+            "use whichtune predict."
+        )
 
 
 def _of_seed(runs: list[RunRecord], row: str, seed: int) -> list[RunRecord]:

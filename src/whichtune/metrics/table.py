@@ -1,11 +1,12 @@
 """The one table of metrics. A metric that is an entry here is in records, tables, statistics, page and loggers.
 
 A metric is computed from answers: of classes, by the confusion matrix; of written texts, text by text against the
-references. From that follows how its noise is told: see `resampling`.
+references; of foretold numbers, against the true ones. From that follows how its noise is told: see `resampling`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
     FloatArray = NDArray[np.float64]
 
-Answers = Literal["classes", "texts", "loss"]
-Unit = Literal["points", "nats"]
+Answers = Literal["classes", "texts", "numbers", "loss"]
+Unit = Literal["points", "nats", "units"]
 Split = Literal["train", "validation", "test"]
 # How intervals and tests take a metric: a share of right answers; a mean over examples; a function of the confusion
 # matrix that is no mean, linearised; a ratio of two totals, linearised.
@@ -37,10 +38,12 @@ class Metric:
     """One metric.
 
     `name` is its key in records, study files and `--set primary_metric`; `title` what it is called in text. `answers`
-    are what it is computed from, by `of_confusion` (counts `(..., C, C)` to `(...)`) or `of_texts` (written texts and
-    references, n each, to `(n,)`, whose mean it is). `influence` is the derivative of `of_confusion` where it is known
-    in closed form; `of_cells` is `of_confusion` from counts `(..., K)` in the cells that occur, where that is quicker
-    with many classes. `splits` are those that have a column in tables.
+    are what it is computed from, by `of_confusion` (counts `(..., C, C)` to `(...)`), `of_texts` (written texts and
+    references, n each, to `(n,)`, whose mean it is) or `of_numbers` (predictions and targets `(n,)` to `(n,)`, whose
+    mean it is). `in_unit`: it is in the targets' own unit, and no share of 1. `least`: it cannot be lower. `influence`
+    is the derivative of `of_confusion` where it is known in closed form; `of_cells` is `of_confusion` from counts
+    `(..., K)` in the cells that occur, where that is quicker with many classes. `splits` are those that have a column
+    in tables.
     """
 
     name: str
@@ -49,24 +52,29 @@ class Metric:
     of_confusion: Callable[[NDArray[np.int64]], FloatArray] | None = None
     influence: Callable[[NDArray[np.int64]], FloatArray] | None = None
     of_texts: Callable[[Sequence[str], Sequence[str]], FloatArray] | None = None
+    of_numbers: Callable[[FloatArray, FloatArray], FloatArray] | None = None
     resampling: Resampling = "confusion"
+    in_unit: bool = False
+    least: float = 0.0
     higher_is_better: bool = True
     splits: tuple[Split, ...] = ("test",)
     of_cells: Callable[[Cells, NDArray[np.int64]], FloatArray] | None = None
 
     @property
     def unit(self) -> Unit:
-        """Shares of 1 are told in points of a percentage, losses in nats."""
+        """Shares of 1 are told in points of a percentage, losses in nats, errors of numbers in their unit."""
+        if self.in_unit:
+            return "units"
         return "nats" if self.answers == "loss" else "points"
 
     @property
     def scale(self) -> float:
         """What a figure is multiplied by to be shown."""
-        return 1.0 if self.unit == "nats" else 100.0
+        return 100.0 if self.unit == "points" else 1.0
 
     @property
     def digits(self) -> int:
-        return 3 if self.unit == "nats" else 2
+        return 2 if self.unit == "points" else 3
 
     def of_classes(self, labels: NDArray[np.int64], predictions: NDArray[np.int64], classes: int) -> float:
         """The metric of predictions `(n,)` against labels `(n,)`, both below `classes`."""
@@ -140,6 +148,16 @@ def _f1_macro_in(cells: Cells, counts: NDArray[np.int64]) -> FloatArray:
     return f1_macro_of_cells(cells, counts)
 
 
+def _of_numbers(name: str) -> Callable[[FloatArray, FloatArray], FloatArray]:
+    def of_numbers(predictions: FloatArray, targets: FloatArray) -> FloatArray:
+        from whichtune.metrics import numbers
+
+        found: FloatArray = getattr(numbers, name)(predictions, targets)
+        return found
+
+    return of_numbers
+
+
 def _rouge(kind: str) -> Callable[[Sequence[str], Sequence[str]], FloatArray]:
     def of_texts(written: Sequence[str], references: Sequence[str]) -> FloatArray:
         from whichtune.metrics.rouge import scores_of
@@ -182,4 +200,33 @@ add_metric(
     )
 )
 add_metric(Metric("rougeLsum", "ROUGE-Lsum", "texts", of_texts=_rouge("rougeLsum"), resampling="mean"))
+add_metric(
+    Metric(
+        "r2",
+        "R²",
+        "numbers",
+        of_numbers=_of_numbers("explained"),
+        resampling="mean",
+        least=-math.inf,
+        splits=("test", "validation", "train"),
+    )
+)
+add_metric(
+    Metric("pearson", "Pearson's r", "numbers", of_numbers=_of_numbers("pearson"), resampling="mean", least=-1.0)
+)
+add_metric(
+    Metric("spearman", "Spearman's rho", "numbers", of_numbers=_of_numbers("spearman"), resampling="mean", least=-1.0)
+)
+for _name, _title, _of in (("rmse", "RMSE", "root_mean_square"), ("mae", "MAE", "absolute_errors")):
+    add_metric(
+        Metric(
+            _name,
+            _title,
+            "numbers",
+            of_numbers=_of_numbers(_of),
+            resampling="mean",
+            in_unit=True,
+            higher_is_better=False,
+        )
+    )
 add_metric(Metric("loss", "loss", "loss", resampling="ratio", higher_is_better=False))

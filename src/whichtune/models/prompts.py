@@ -24,6 +24,7 @@ from whichtune.errors import ModelError, SettingError
 from whichtune.models.autocast import autocast_type
 from whichtune.models.layers import weight_of
 from whichtune.models.loading import kind_of
+from whichtune.models.segments import apart
 from whichtune.models.tying import input_embeddings
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class PromptedInputs(TypedDict, total=False):
     input_ids: Tensor
     inputs_embeds: Tensor
     attention_mask: Tensor | None
+    token_type_ids: Tensor
     past_key_values: Cache
 
 
@@ -89,10 +91,14 @@ class SoftPrompt(Prompt):
         return made
 
     def inputs(self, backbone: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor | None) -> PromptedInputs:
-        words = input_embeddings(backbone)(input_ids)
+        ids, segments = apart(backbone, input_ids)
+        words = input_embeddings(backbone)(ids)
         vectors = self.vectors().to(words.dtype).expand(input_ids.shape[0], -1, -1)
         mask = _longer_mask(attention_mask, self.count, queries=True)
-        return {"inputs_embeds": torch.cat([vectors, words], dim=1), "attention_mask": mask}
+        made: PromptedInputs = {"inputs_embeds": torch.cat([vectors, words], dim=1), "attention_mask": mask}
+        if segments is not None:  # the virtual tokens are of the first
+            made["token_type_ids"] = nn.functional.pad(segments, (self.count, 0))
+        return made
 
 
 class Prefix(Prompt):

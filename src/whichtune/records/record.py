@@ -75,7 +75,23 @@ class TextMetrics(_SplitMetrics):
     duplicates_of_train: int = Field(0, description="examples whose text stands verbatim in train")
 
 
-AnyMetrics = Metrics | TextMetrics
+class NumberMetrics(_SplitMetrics):
+    """Figures of one split of foretold numbers. Errors are in the targets' own unit."""
+
+    r2: float = Field(description="share of the targets' variance that is explained; below 0: worse than their mean")
+    pearson: float = Field(description="linear correlation; 0 where the predictions do not vary")
+    spearman: float = Field(description="correlation of ranks; 0 where the predictions do not vary")
+    rmse: float
+    mae: float
+    loss: float | None = Field(description="mean squared error in variances of the training targets")
+    target_mean: float = Field(description="mean of the split's targets; those of train are what runs standardise by")
+    target_sd: float = Field(description="their standard deviation, of the split as a whole")
+    n: int
+    truncated: int = Field(0, description="texts cut to the context length")
+    duplicates_of_train: int = Field(0, description="examples whose text stands verbatim in train")
+
+
+AnyMetrics = Metrics | TextMetrics | NumberMetrics
 
 
 class MetricsBySplit(_Record):

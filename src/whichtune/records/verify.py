@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from whichtune.errors import StoreError
 from whichtune.metrics import metrics_of
-from whichtune.records.record import SPLITS, AnyMetrics, Metrics, RunRecord, RunStatus
+from whichtune.records.record import SPLITS, AnyMetrics, Metrics, NumberMetrics, RunRecord, RunStatus
 from whichtune.study.roles import SCHEMA_VERSION
 from whichtune.study.spec import RunSpec, sha256_file
 
@@ -166,6 +166,8 @@ def _other_figures(record: RunRecord, file: Path) -> str | None:
         rows = columns["split"] == split
         part = {name: values[rows] for name, values in columns.items()}
         follow = _classes_follow if isinstance(metrics, Metrics) else _texts_follow
+        if isinstance(metrics, NumberMetrics):
+            follow = _numbers_follow
         if not follow(record, metrics, part):
             return f"its {split} figures do not follow from its {PREDICTIONS}"
     return None
@@ -214,6 +216,19 @@ def _same_confusion(metrics: Metrics, labels: np.ndarray, answers: np.ndarray) -
 
     recorded = metrics.confusion_matrix
     return not recorded or recorded == confusion(labels, answers, len(recorded)).tolist()
+
+
+def _numbers_follow(record: RunRecord, metrics: AnyMetrics, part: Columns) -> bool:
+    if len(part["split"]) != metrics.n or not {"prediction", "target"} <= set(part):
+        return False
+    predictions, targets = (part[name].astype(np.float64) for name in ("prediction", "target"))
+    for metric in metrics_of("numbers"):
+        value = metrics.value(metric.name)
+        if value is None or metric.of_numbers is None:
+            return False
+        if not _near(value, float(metric.of_numbers(predictions, targets).mean())):
+            return False
+    return metrics.loss is None or "loss" not in part or _near(metrics.loss, _mean(part["loss"]))
 
 
 def _texts_follow(record: RunRecord, metrics: AnyMetrics, part: Columns) -> bool:

@@ -14,6 +14,7 @@ from whichtune.errors import StoreError
 from whichtune.records.record import RunRecord
 from whichtune.records.store import StudyFolder
 from whichtune.report.view import View
+from whichtune.study.fields import readable
 
 if TYPE_CHECKING:
     import pyarrow
@@ -197,7 +198,7 @@ def texts_of_test(view: View, folder: StudyFolder) -> dict[str, str]:
         columns = [table[key].to_pylist() for key in ("split", "example_id", "text")]
     except (OSError, ValueError, KeyError, ArrowException) as error:  # some of pyarrow's own errors are ValueErrors
         raise StoreError(f"'{path}' cannot be read: {error}.") from error
-    return {str(example): str(text) for split, example, text in zip(*columns, strict=True) if split == "test"}
+    return {str(example): readable(str(text)) for split, example, text in zip(*columns, strict=True) if split == "test"}
 
 
 def keeps_texts(view: View, folder: StudyFolder) -> bool:

@@ -114,7 +114,7 @@ def _facts(pair: Comparison) -> list[tuple[str, str]]:
 
 
 def _figure(pair: Comparison, value: float) -> str:
-    return f"{number(value, 3)}" if pair.unit == "nats" else f"{number(value, 2)} %"
+    return f"{number(value, 2)} %" if pair.unit == "points" else f"{number(value, 3)}"
 
 
 def _interval(pair: Comparison) -> str:

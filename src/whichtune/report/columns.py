@@ -74,7 +74,7 @@ BATCH_LATENCY = Column(
 
 def metric_column(metric: Metric, split: Split) -> Column:
     """A metric on a split: `test accuracy %`, `test loss`."""
-    if metric.unit == "nats":
+    if metric.unit != "points":
         return Column(f"{split} {metric.title}", metric.name, words.loss, split, metric.scale, metric.digits)
     return Column(f"{split} {metric.title} %", metric.name, words.percent, split, metric.scale, metric.digits)
 

@@ -108,4 +108,4 @@ def setting(value: object) -> str:
 def scale_of(metric: str) -> tuple[float, int, str]:
     """Factor, digits and unit of a metric's figures."""
     found = METRICS[metric]
-    return found.scale, found.digits, "" if found.unit == "nats" else " (%)"
+    return found.scale, found.digits, " (%)" if found.unit == "points" else ""

@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from whichtune.data.streamed import TextFile
-from whichtune.errors import StoreError
+from whichtune.errors import DataError, StoreError
 from whichtune.evidence.stored import SUMMARY, read_summary, run_doubt
 from whichtune.records.record import RunRecord, RunStatus
 from whichtune.records.store import StudyFolder
 from whichtune.records.verify import spec_of
 from whichtune.registry import did_you_mean
 from whichtune.runs.proof import Known, known_answers, proven
+from whichtune.study.fields import column_names
 from whichtune.study.spec import RunSpec
 from whichtune.tasks import task_of
+from whichtune.wording import plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,6 +115,12 @@ def predict_texts(opened: Opened, pieces: Iterable[list[str]]) -> Iterator[pd.Da
 def texts_for(record: RunRecord, file: Path, text_column: str | None) -> TextFile:
     """A file's texts, read as the run's task names its columns. Raises DataError for the file."""
     spec = spec_of(record)
+    fields = len(spec.data.text_columns)
+    if text_column and len(named := column_names(text_column)) != fields and max(len(named), fields) > 1:
+        raise DataError(
+            f"'{record.label}' reads {plural(fields or 1, 'text column')} ({spec.data.text_column or 'text'}), and "
+            f"--text-column names {len(named)}: name as many, in the same order."
+        )
     return TextFile(file, text_column or spec.data.text_column, task_of(spec).columns.texts)
 
 

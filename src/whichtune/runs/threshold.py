@@ -36,7 +36,7 @@ def parse_threshold(text: str, record: RunRecord) -> Threshold:
     if not equals or not label:
         raise SettingError(f"--threshold {shown(text)} is none: write --threshold CLASS=0.3.")
     if len(record.labels) != 2:
-        have = f"has {plural(len(record.labels), 'class', 'classes')}" if record.labels else "writes texts"
+        have = f"has {plural(len(record.labels), 'class', 'classes')}" if record.labels else "has none"
         raise SettingError(f"--threshold is for two classes, and the run '{shown(record.label)}' {have}: leave it out.")
     if label not in record.labels:
         raise SettingError(f"--threshold: there is no class '{shown(label)}': {did_you_mean(label, record.labels)}")

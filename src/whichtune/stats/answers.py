@@ -43,20 +43,40 @@ class Answers:
     """What one run answered to the test set, `(E,)` each.
 
     `predictions` are classes; none where texts were written, and `figures` hold each text's scores then. `losses`
-    are an example's, summed over its `tokens` where it has several; NaN where there is no model.
+    are an example's, summed over its `tokens` where it has several; NaN where there is no model. `numbers` (2, E) are
+    foretold and true numbers, from which figures follow.
     """
 
     predictions: NDArray[np.int64]
     losses: NDArray[np.float64]
     tokens: NDArray[np.int64] | None = None
     figures: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    numbers: NDArray[np.float64] | None = None
+
+    def of(self, keep: NDArray[np.bool_]) -> Answers:
+        """The answers to some examples."""
+        if self.numbers is not None:
+            return of_numbers(self.numbers[:, keep], self.losses[keep])
+        return Answers(
+            self.predictions[keep] if len(self.predictions) else self.predictions,
+            self.losses[keep],
+            None if self.tokens is None else self.tokens[keep],
+            {name: values[keep] for name, values in self.figures.items()},
+        )
 
     def has(self, metric: str) -> bool:
         """Whether the metric can be told from these answers."""
         wanted = METRICS[metric].answers
         if wanted == "loss":
             return bool(np.isfinite(self.losses).all())
-        return metric in self.figures if wanted == "texts" else not self.figures
+        return metric in self.figures if wanted != "classes" else not self.figures
+
+
+def of_numbers(numbers: NDArray[np.float64], losses: NDArray[np.float64]) -> Answers:
+    """Answers that are numbers (2, E): foretold and true ones."""
+    known = [(metric.name, metric.of_numbers) for metric in metrics_of("numbers") if metric.of_numbers is not None]
+    figures = {name: of(numbers[0], numbers[1]) for name, of in known}
+    return Answers(np.zeros(0, dtype=np.int64), losses, None, figures, numbers)
 
 
 @dataclass
@@ -113,7 +133,7 @@ class Row:
         keys = [None if self.deterministic else seed for seed in seeds]
         chosen = [self.answers[key] for key in keys]
         wanted = METRICS[metric]
-        if wanted.answers == "texts":
+        if wanted.answers in ("texts", "numbers"):
             return figure_scores(np.stack([answers.figures[metric] for answers in chosen]))
         if wanted.answers == "loss":
             losses = np.stack([answers.losses for answers in chosen])
@@ -186,6 +206,8 @@ def _aligned(frame: pd.DataFrame, test: TestSet, label: str) -> Answers:
         )
     frame = frame.loc[list(test.ids)]
     losses = frame["loss"].to_numpy(dtype=np.float64) if "loss" in frame else np.full(test.n, np.nan)
+    if "target" in frame and frame["prediction"].dtype.kind == "f":
+        return of_numbers(frame[["prediction", "target"]].to_numpy(dtype=np.float64).T, losses)
     if "label" not in frame:
         known = [metric.name for metric in metrics_of("texts") if metric.name in frame]
         figures = {name: frame[name].to_numpy(dtype=np.float64) for name in known}

@@ -166,7 +166,7 @@ def _seed_notes(a: Row, b: Row, seeds: list[int | None], result: PairTest, trial
         if row.deterministic and not other.deterministic:
             notes.append(f"{in_text(row.label)} draws nothing, so it is the same for every seed.")
     if len(seeds) == 2:
-        scale, unit = METRICS[metric].scale, "%" if METRICS[metric].unit == "points" else "nats"
+        scale, unit = METRICS[metric].scale, "%" if METRICS[metric].unit == "points" else in_unit(metric)
         values = [
             f"{in_text(row.label)} {' and '.join(f'{scale * v:.1f}' for v in by_seed)} {unit}"
             for row, by_seed in ((a, result.a_by_seed), (b, result.b_by_seed))
@@ -220,7 +220,7 @@ def _figures(result: PairTest, seeds: list[int | None], test: TestSet, metric: s
 
 
 def _power(pair: PairTest, verdict: str, family: int, unit: str) -> Power | None:
-    if pair.test == "none" or unit == "nats":
+    if pair.test == "none" or unit != "points":
         return None
     alpha = ALPHA / max(1, family)
     detectable = pair.detectable(alpha)
@@ -255,5 +255,5 @@ def without_duplicates(full: Comparison, fresh: Tested, adjusted: Adjusted | Non
 
 
 def in_unit(metric: str) -> str:
-    """`points` or `nats`."""
-    return "points" if METRICS[metric].unit == "points" else "nats"
+    """`points`, `nats` or `units`."""
+    return METRICS[metric].unit

@@ -119,4 +119,5 @@ def _over_seeds(row: Row, scored: Scores, test: TestSet, metric: str, study: Stu
         return _one_model(row, row.seeds[0], test, METRICS[metric])
     noise = pooled_noise(mean_squares(scored.values), (scored,), study)
     low, high = (float(x) for x in crossed.crossed_test(scored.values, noise).interval(weight=None))
-    return (max(low, 0.0), high if METRICS[metric].unit == "nats" else min(high, 1.0))
+    known = METRICS[metric]
+    return (max(low, known.least), min(high, 1.0) if known.unit == "points" else high)

@@ -94,7 +94,7 @@ class Comparison(_Result):
     a: str
     b: str
     metric: str
-    unit: Literal["points", "nats"] = "points"
+    unit: Literal["points", "nats", "units"] = "points"
     difference: float | None = Field(default=None, description="mean over the common seeds, in `unit`")
     interval: Span | None = Field(default=None, description="95 %, of this pair alone, in `unit`")
     interval_90: Span | None = Field(default=None, description="90 %: within the margin where equivalence is shown")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import combinations
 
 from whichtune.metrics import METRICS
-from whichtune.stats.answers import Answers, Row, TestSet, common_seeds
+from whichtune.stats.answers import Row, TestSet, common_seeds
 from whichtune.stats.noise import NO_SEED_SEEN, Prior
 from whichtune.stats.pairs import PairTest, StudyNoise, compare_scores
 from whichtune.stats.scores import Scores
@@ -97,16 +97,8 @@ class Trials:
             duplicate_of_train=self.test.duplicate_of_train[keep],
         )
 
-        def kept(answers: Answers) -> Answers:
-            return Answers(
-                answers.predictions[keep] if len(answers.predictions) else answers.predictions,
-                answers.losses[keep],
-                None if answers.tokens is None else answers.tokens[keep],
-                {name: values[keep] for name, values in answers.figures.items()},
-            )
-
         rows = {
-            label: replace(row, answers={seed: kept(answers) for seed, answers in row.answers.items()})
+            label: replace(row, answers={seed: answers.of(keep) for seed, answers in row.answers.items()})
             for label, row in self.rows.items()
         }
         return Trials(rows, test, self.margin, self.belief)

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from whichtune.study.fields import column_names
 from whichtune.study.frozen import Frozen
 from whichtune.study.identity import later_defaults
 
@@ -20,8 +21,12 @@ class DataSettings(Frozen):
         "(ID:CONFIGURATION where it has several)",
     )
     revision: str | None = Field(None, description="revision of a Hub dataset")
-    text_column: str | None = Field(None, description="column of the texts; default: the first usual name")
-    label_column: str | None = Field(None, description="column of the labels; default: the first usual name")
+    text_column: str | None = Field(
+        None,
+        description="column of the texts; default: the first usual name. Several, for texts of several fields: "
+        "`premise,hypothesis` (a name with a comma in it stands in double quotes)",
+    )
+    label_column: str | None = Field(None, description="column of the labels or numbers; default: the first usual name")
     target_column: str | None = Field(
         None, description="column of the target texts (text_to_text, summarisation); default: the first usual name"
     )
@@ -53,6 +58,24 @@ class DataSettings(Frozen):
     duplicates: Literal["keep", "drop"] = Field(
         "keep", description="`drop` leaves out validation and test texts that stand verbatim in train"
     )
+
+    @property
+    def text_columns(self) -> tuple[str, ...]:
+        """The columns that `text_column` names: none, one, or those of a text's fields."""
+        return column_names(self.text_column)
+
+    @field_validator("text_column", mode="before")
+    @classmethod
+    def _several(cls, value: object) -> object:
+        if isinstance(value, (list, tuple)) and value and all(isinstance(name, str) for name in value):
+            value = ",".join(f'"{name}"' if "," in name else name for name in value)
+        if isinstance(value, str) and value:
+            names = column_names(value)
+            if not all(names):
+                raise ValueError("name a column between all commas")
+            if len(set(names)) < len(names):
+                raise ValueError("name each column once")
+        return value
 
     @field_validator("separator")
     @classmethod

@@ -49,6 +49,11 @@ class Settings(Frozen):
         description="what is kept of a text longer than the context: its beginning (`head`), its end (`tail`), or half "
         "of each (`both`); the tokenizer's special tokens stay",
     )
+    fields_template: str | None = Field(
+        None,
+        description="how several text columns become one text, `{column}` standing for each; null: as the model's "
+        "family pairs texts, or, where it does not (decoders), `column: {column}` a line each",
+    )
     padding: Literal["dynamic", "right", "none"] | None = Field(
         None,
         description="`dynamic` pads to the longest text of the batch, `right` always to the context length, "
@@ -239,8 +244,8 @@ class Study(Frozen):
     )
     task: str = Field(
         DEFAULT_TASK,
-        description="a label for each text, a text for each text, or a summary for each document: text_to_text with a "
-        "template and baselines of its own",
+        description="a label for each text, a number for each text, a text for each text, or a summary for each "
+        "document: text_to_text with a template and baselines of its own",
     )
     data: DataSettings = DataSettings()
     model: str = Field(EMBEDDED, description="`embedded`, a Hub id, or a folder that `save_pretrained` wrote")
@@ -267,7 +272,8 @@ class Study(Frozen):
     pairs: list[Pair] = Field([], description="declared comparisons")
     primary_metric: str = Field(
         "auto",
-        description="`auto`: accuracy, or macro F1 where the largest class exceeds 60 %; rougeL for written texts",
+        description="`auto`: accuracy, or macro F1 where the largest class exceeds 60 %; r2 for numbers; rougeL for "
+        "written texts",
     )
     margin: float = Field(1.0, gt=0, description="points of the primary metric that count as no difference")
     prior_seed_sd: float = Field(

@@ -126,6 +126,13 @@ class Task(ABC, Generic[DatasetT, ModelT, EncodedT, ForwardT]):
         return tuple(metric.name for metric in metrics_of(self.answers))
 
     @property
+    def primary_metrics(self) -> tuple[str, ...]:
+        """Those of `metrics` that a study can be decided by: shares of 1, since margins are in points."""
+        from whichtune.metrics import METRICS
+
+        return tuple(name for name in self.metrics if METRICS[name].unit == "points")
+
+    @property
     def watched(self) -> tuple[str, ...]:
         """Figures of the curves by which training may be stopped."""
         return ("loss",)

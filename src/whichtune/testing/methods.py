@@ -140,7 +140,13 @@ def _alike(a: RunResult, b: RunResult, what: str) -> None:
         logits = [np.stack(list(r.predictions["logits"])) for r in (a, b) if r.predictions is not None]
         gap = float(np.abs(logits[0] - logits[1]).max())
         assert gap <= LOGIT_TOLERANCE, f"{what}: logits differ by {gap:.2g}"
-    assert list(a.predictions["prediction"]) == list(b.predictions["prediction"]), f"{what}: other predictions"
+    first, second = (r["prediction"] for r in (a.predictions, b.predictions))
+    if first.dtype.kind == "f":
+        scale = max(1.0, float(first.abs().max()))
+        gap = float((first - second).abs().max()) / scale
+        assert gap <= LOGIT_TOLERANCE, f"{what}: predictions differ by {gap:.2g} of the largest"
+    else:
+        assert list(first) == list(second), f"{what}: other predictions"
 
 
 METHOD_CHECKS: dict[str, Callable[[MethodCase, Path], None]] = {

@@ -30,6 +30,9 @@ def is_best_where_all_is_right(metric: Metric, folder: Path) -> None:
     elif metric.of_texts is not None:
         best = float(metric.of_texts(TEXTS, TEXTS).mean())
         worse = float(metric.of_texts(TEXTS[::-1], TEXTS).mean())
+    elif metric.of_numbers is not None:
+        found, true = _numbers()
+        best, worse = (float(metric.of_numbers(numbers, true).mean()) for numbers in (true, found))
     else:
         return
     assert (best > worse) == metric.higher_is_better, f"{metric.name}: {best} with all right, {worse} with half wrong"
@@ -47,6 +50,11 @@ def does_not_depend_on_the_order(metric: Metric, folder: Path) -> None:
         straight = metric.of_texts(TEXTS, TEXTS[::-1])
         turned = metric.of_texts(TEXTS[::-1], TEXTS)
         assert np.allclose(straight, turned[::-1]), f"{metric.name} depends on the order of the texts"
+    elif metric.of_numbers is not None:
+        found, true = _numbers()
+        order = np.random.default_rng(1).permutation(EXAMPLES)
+        moved, still = metric.of_numbers(found[order], true[order]), metric.of_numbers(found, true)[order]
+        assert np.allclose(moved, still), f"{metric.name} depends on the order of the numbers"
 
 
 def is_told_of_many_at_once(metric: Metric, folder: Path) -> None:
@@ -78,6 +86,13 @@ def has_an_influence_that_sums_to_nothing(metric: Metric, folder: Path) -> None:
         assert gap < 0.1 + 0.1 * abs(left_out), (
             f"{metric.name}: the influence of cell {row}, {column} is off by {gap:.2g}"
         )
+
+
+def _numbers() -> tuple[np.ndarray, np.ndarray]:
+    """Numbers, and what is foretold of them."""
+    random = np.random.default_rng(4)
+    true = random.normal(size=EXAMPLES)
+    return true + random.normal(size=EXAMPLES), true
 
 
 def _answers(wrong: float) -> tuple[np.ndarray, np.ndarray]:

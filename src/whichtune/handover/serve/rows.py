@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from whichtune.errors import SettingError
 from whichtune.evidence.stored import believed_summary
-from whichtune.handover.choose import Chosen, choose_run
+from whichtune.handover.choose import Chosen, choose_run, refuse_fields
 from whichtune.handover.serve.choose import served_run
 from whichtune.handover.serve.schema import Evidence, Metadata, Prediction, RowInfo, SaidFigures
 from whichtune.measure.environment import package_versions
@@ -126,6 +126,8 @@ class Served:
 def load(picked: Picked, remote_code: bool) -> Served:
     """Load the runs, each of which proves itself first. Raises StoreError where one was not saved or is changed."""
     opened = [open_run(picked.folder, chosen.record, remote_code) for chosen in picked.chosen]
+    for row in opened:
+        refuse_fields(row.spec, "serve")
     records = [row.record for row in opened]
     labels = [record.label for record in records]
     names = labels if len(set(labels)) == len(labels) else [_with_seed(record) for record in records]

@@ -54,7 +54,7 @@ def estimate_run(spec: RunSpec, dataset: Dataset, speed: float) -> Estimate:
     path = locate(spec.model, spec.revision, spec.weights)
     config = load_config(path, spec.remote_code)
     encoded = encode_for(spec, dataset, load_tokenizer(path, spec.remote_code), config)
-    classifier = meta_classifier(spec, config, len(dataset.labels))
+    classifier = meta_classifier(spec, config, dataset.outputs)
     trainable, total = count_parameters(classifier)
     train = flops_of_length(lambda length: meta_loss(classifier, length), encoded.context_length)
     with torch.no_grad():
@@ -133,7 +133,7 @@ def meta_loss(classifier: Classifier, length: int, batch: int = 1) -> torch.Tens
 
 def preview_run(spec: RunSpec, dataset: Dataset) -> Preview:
     """The plan of one run with its predicted operations and cache size. Loads the model, as the run will."""
-    classifier, tokenizer = build_classifier(spec, len(dataset.labels))
+    classifier, tokenizer = build_classifier(spec, dataset.outputs)
     encoded = encode_for(spec, dataset, tokenizer, classifier.backbone.config)
     device = torch.device(spec.device)
     classifier.to(device)

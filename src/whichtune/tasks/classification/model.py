@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
     from whichtune.data.encoding import Encoded
+    from whichtune.data.field_encoding import FieldEncoder
     from whichtune.data.splits import Dataset
     from whichtune.models.heads import Classifier
 
@@ -23,6 +24,7 @@ def build_classifier(spec: RunSpec, classes: int) -> tuple[Classifier, PreTraine
     from whichtune.methods import METHODS
     from whichtune.models.heads import Classifier
     from whichtune.models.loading import inspect_unchanged, load_backbone, load_tokenizer
+    from whichtune.models.segments import read_segments
     from whichtune.models.sizes import feature_width
     from whichtune.training.streams import streams_of
 
@@ -36,6 +38,9 @@ def build_classifier(spec: RunSpec, classes: int) -> tuple[Classifier, PreTraine
         head = streams.head(feature_width(backbone.config), classes)
     assert spec.token_position is not None  # resolved before a run starts
     tokenizer = load_tokenizer(info.path, spec.remote_code)
+    fields = field_encoder(spec, tokenizer, backbone.config)
+    if fields is not None and fields.rows is not None:
+        read_segments(backbone, fields.rows)
     classifier = Classifier(backbone, head, spec.token_position, tokenizer)
     method = METHODS[spec.method]
     method.attach(classifier, method.Settings(**spec.method_settings), spec.seed or 0)
@@ -73,6 +78,7 @@ def encode_for(
     from whichtune.tasks.classification.ignored import counted
 
     assert spec.padding is not None
+    fields = field_encoder(spec, tokenizer, config)
     method = METHODS[spec.method]
     found = encode(
         counted(spec, dataset),
@@ -83,7 +89,30 @@ def encode_for(
         attend_to_padding=spec.attend_to_padding,
         long_texts_keep=spec.long_texts_keep,
         reserved=method.reserved_tokens(method.Settings(**spec.method_settings)),
+        fields=fields,
     )
+    rows = rows_of_embeddings(config) if fields is None or fields.rows is None else 2 * fields.rows
     for name, split in found.splits.items():
-        refuse_tokens_beyond(rows_of_embeddings(config), split.tokens, f"{name} text", split.ids)
+        refuse_tokens_beyond(rows, split.tokens, f"{name} text", split.ids)
     return found
+
+
+def field_encoder(spec: RunSpec, tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig) -> FieldEncoder | None:
+    """How the run reads texts of several fields; None where its texts have one.
+
+    By the template where one is set, else as an encoder's tokenizer pairs texts; where it puts nothing between two
+    texts, and for decoders, which were not trained on pairs, by the template that names each column.
+    """
+    from whichtune.data.field_encoding import Frame, Paired, Templated, default_template
+    from whichtune.models.loading import kind_of
+    from whichtune.models.segments import tells_segments
+    from whichtune.models.sizes import rows_of_embeddings
+
+    names = spec.data.text_columns
+    if len(names) < 2:
+        return None
+    if spec.fields_template is None and kind_of(config, spec.model) == "encoder":
+        frame = Frame.of(tokenizer)
+        if frame.between:
+            return Paired(tokenizer, frame, rows_of_embeddings(config) if tells_segments(config) else None)
+    return Templated(tokenizer, spec.fields_template or default_template(names), names)

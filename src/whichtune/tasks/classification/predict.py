@@ -20,7 +20,7 @@ from whichtune.study.roles import Role
 from whichtune.study.spec import RunSpec
 from whichtune.tasks.classification.evaluate import EVALUATION_BATCH
 from whichtune.tasks.classification.ignored import fitted_classes, logits_of_all
-from whichtune.tasks.classification.model import build_classifier
+from whichtune.tasks.classification.model import build_classifier, field_encoder
 from whichtune.training.batching import by_length
 from whichtune.training.forward import autocast
 
@@ -62,17 +62,25 @@ def loaded_run(spec: RunSpec, record: RunRecord, folder: Path) -> Scorer:
     """The run rebuilt, once for however many texts."""
     if record.role is Role.BASELINE:
         return _loaded_baseline(spec, record, folder)
-    classifier, tokenizer = build_classifier(spec, len(record.labels))
+    return loaded_model(spec, record, folder, len(record.labels))
+
+
+def loaded_model(spec: RunSpec, record: RunRecord, folder: Path, outputs: int) -> Scorer:
+    """A trained run that gives so many numbers for each text, rebuilt."""
+    classifier, tokenizer = build_classifier(spec, outputs)
     file = folder / "weights.safetensors"
     METHODS[spec.method].make_room(classifier, shapes_of(file))
     load_trained_state(classifier, file)
     classifier.to(spec.device).eval()
     limit = _limit(spec, record, classifier.backbone.config)
     rows = rows_of_embeddings(classifier.backbone.config)
+    fields = field_encoder(spec, tokenizer, classifier.backbone.config)
+    if fields is not None and fields.rows is not None:
+        rows = 2 * fields.rows
 
     def score(texts: list[str], first: int = 0) -> np.ndarray:
         names = [str(first + i + 1) for i in range(len(texts))]
-        tokens, _ = tokenise(texts, tokenizer, limit, spec.long_texts_keep, "text in row", names)
+        tokens, _ = tokenise(texts, tokenizer, limit, spec.long_texts_keep, "text in row", names, fields=fields)
         refuse_tokens_beyond(rows, tokens, "text in row", names)
         return _logits(spec, classifier, tokenizer, tokens, limit)
 
@@ -80,7 +88,7 @@ def loaded_run(spec: RunSpec, record: RunRecord, folder: Path) -> Scorer:
 
 
 def _loaded_baseline(spec: RunSpec, record: RunRecord, folder: Path) -> Scorer:
-    fitted = fitted_baseline(record.method).load(folder)
+    fitted = fitted_baseline(record.method, len(spec.data.text_columns)).load(folder)
     classes = fitted_classes(spec, record.labels)
 
     def score(texts: list[str], first: int = 0) -> np.ndarray:

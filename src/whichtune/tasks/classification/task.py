@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import BaseModel
 
 from whichtune.data.sources import LABELLED
 from whichtune.data.truncation import KEPT_WORDS
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from whichtune.data.encoding import Encoded, EncodedSplit, Padding
     from whichtune.data.splits import Dataset, Split
     from whichtune.measure.cost import Timers
+    from whichtune.metrics.table import Answers
     from whichtune.models.heads import Classifier
     from whichtune.models.loading import ModelInfo
     from whichtune.records.record import RunRecord
@@ -50,9 +53,9 @@ class Classification(Task["Dataset", "Classifier", "Encoded", "Forward"]):
     name = "classification"
     title = "one label for each text"
     solves = True
-    Settings = ClassificationSettings
+    Settings: ClassVar[type[BaseModel]] = ClassificationSettings
     columns = LABELLED
-    answers = "classes"
+    answers: ClassVar[Answers] = "classes"
     default_baselines = ("majority", "tfidf_char", "tfidf_word")
 
     @property
@@ -77,10 +80,12 @@ class Classification(Task["Dataset", "Classifier", "Encoded", "Forward"]):
         }
 
     def check(self, spec: RunSpec, dataset: Dataset, where: str) -> None:
+        from whichtune.data.field_encoding import check_fields
         from whichtune.tasks.classification.ignored import check_ignored
         from whichtune.tasks.classification.native import check_native_head
         from whichtune.tasks.classification.weighting import check_weights, loss_settings
 
+        check_fields(spec, where)
         check_ignored(spec, dataset, where)
         check_native_head(spec, where)
         check_weights(loss_settings(spec), dataset.labels, where)
@@ -192,6 +197,7 @@ class Classification(Task["Dataset", "Classifier", "Encoded", "Forward"]):
         import pandas as pd
         from scipy.special import softmax
 
+        from whichtune.study.fields import columns_of
         from whichtune.tasks.classification.predict import loaded_run
 
         logits_of = loaded_run(spec, record, folder)
@@ -199,7 +205,8 @@ class Classification(Task["Dataset", "Classifier", "Encoded", "Forward"]):
         def answer(texts: list[str], first: int = 0, /) -> pd.DataFrame:
             logits = logits_of(texts, first)
             shares = softmax(logits, axis=1)
-            table = pd.DataFrame({"text": texts, "prediction": [record.labels[i] for i in logits.argmax(axis=1)]})
+            table = pd.DataFrame(columns_of(texts, spec.data.text_columns))
+            table["prediction"] = [record.labels[i] for i in logits.argmax(axis=1)]
             for i, name in enumerate(record.labels):
                 table[f"probability of {name}"] = shares[:, i]
             return table
@@ -226,7 +233,8 @@ class FittedClassifierBaseline(FittedBaseline):
         self.classes = fitted_classes(spec, dataset.labels)
         train = self.dataset.splits["train"]
         labels = np.searchsorted(self.classes, train.labels)
-        self.fitted = fitted_baseline(spec.method).fit(train.texts, labels, len(self.classes))
+        baseline = fitted_baseline(spec.method, len(spec.data.text_columns))
+        self.fitted = baseline.fit(train.texts, labels, len(self.classes))
         self.parameters = self.fitted.parameters
 
     def evaluate(self) -> Judged:

@@ -1,0 +1,98 @@
+"""Numbers foretold without a language model: the training mean, and ridge regression on TF-IDF.
+
+`logits` (n, 1) of these are the foretold numbers themselves, in the targets' unit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from whichtune.baselines.base import Baseline, BaselineCard, Fitted, register
+from whichtune.baselines.sides import cells_of, features_of
+from whichtune.baselines.tfidf import FittedTfidf, TfidfChar, TfidfRow, TfidfWord
+from whichtune.models.saving import load_arrays, save_arrays
+
+if TYPE_CHECKING:
+    import numpy as np
+
+PENALTY = 1.0  # scikit-learn's alpha
+TASKS = ("regression",)
+
+
+class FittedMean(Fitted):
+    def __init__(self, mean: np.ndarray) -> None:
+        self.mean = mean  # (1,)
+
+    def logits(self, texts: Sequence[str]) -> np.ndarray:
+        import numpy as np
+
+        return np.tile(self.mean, (len(texts), 1))
+
+    @property
+    def parameters(self) -> int:
+        return 1
+
+    def save(self, folder: Path) -> None:
+        save_arrays({"mean": self.mean}, folder / "baseline.safetensors")
+
+
+@register
+class Mean(Baseline):
+    name = "mean"
+    tasks = TASKS
+    card = BaselineCard(
+        summary="Foretell the mean of the training numbers.",
+        reference="the floor that any regression must clear: its R² is 0 on the training split",
+    )
+
+    def fit(self, texts: Sequence[str], labels: np.ndarray, classes: int) -> FittedMean:
+        import numpy as np
+
+        return FittedMean(np.array([labels.mean()]))
+
+    def load(self, folder: Path) -> FittedMean:
+        return FittedMean(load_arrays(folder / "baseline.safetensors", {"mean": 1}, least=-math.inf)["mean"])
+
+
+class FittedRidge(FittedTfidf):
+    def logits(self, texts: Sequence[str]) -> np.ndarray:
+        found: np.ndarray = features_of(texts, self.vectoriser, self.fields) @ self.weight.T + self.bias
+        return found
+
+
+class _Ridge(TfidfRow):
+    tasks = TASKS
+    kept = FittedRidge
+
+    def fit(self, texts: Sequence[str], labels: np.ndarray, classes: int) -> FittedRidge:
+        import numpy as np
+        from sklearn.linear_model import Ridge
+
+        vectoriser = self.vectoriser()
+        vectoriser.fit(cells_of(texts, self.fields))
+        features = features_of(texts, vectoriser, self.fields)
+        model = Ridge(alpha=PENALTY).fit(features, labels)
+        return FittedRidge(vectoriser, model.coef_[None], np.array([float(model.intercept_)]), self.fields)
+
+
+@register
+class RidgeChar(_Ridge):
+    name = "ridge_char"
+    analyser = TfidfChar.analyser
+    card = BaselineCard(
+        summary="Character 2- to 5-grams within words, sublinear TF-IDF, ridge regression with a penalty of 1.",
+        reference="Hoerl and Kennard 1970 (ridge regression) on weighted n-grams",
+    )
+
+
+@register
+class RidgeWord(_Ridge):
+    name = "ridge_word"
+    analyser = TfidfWord.analyser
+    card = BaselineCard(
+        summary="Words and word pairs, sublinear TF-IDF, ridge regression with a penalty of 1.",
+        reference="Hoerl and Kennard 1970 (ridge regression) on weighted n-grams",
+    )

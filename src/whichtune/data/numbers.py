@@ -1,0 +1,118 @@
+"""Texts with a number each, in three splits; and labels that may be meant as numbers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from whichtune.data.columns import label_text
+from whichtune.data.given import row_of
+from whichtune.data.labels import NUMBER
+from whichtune.data.pairs import carve_rows, limit_rows
+from whichtune.data.read import read_source
+from whichtune.data.shown import shown
+from whichtune.data.sizes import sized
+from whichtune.data.sources import LABEL_NAMES, SPLITS, TEXT_NAMES, Source, Usual
+from whichtune.data.splits import Split, WithoutTest, split_rule, split_tables, text_table, with_repeats
+from whichtune.errors import DataError
+from whichtune.study.data_settings import DataSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import pandas as pd
+
+NUMBERED = Usual(TEXT_NAMES, ("score", "rating", "value", "price", "number", *LABEL_NAMES, "y"), "label")
+MANY_VALUES = 30  # different whole numbers, above which labels are rather numbers than classes
+MANY_FRACTIONS = 10  # the same where some have decimals
+
+
+@dataclass(frozen=True)
+class NumberDataset(WithoutTest):
+    """Three splits whose `labels` are numbers (n,) float64. `notes` is what was found in reading."""
+
+    name: str
+    splits: dict[str, Split]
+    fingerprint: str
+    split_rule: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def labels(self) -> list[str]:
+        """There are no classes."""
+        return []
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers a model gives for each text."""
+        return 1
+
+
+def load_numbers(settings: DataSettings, columns: Usual = NUMBERED) -> NumberDataset:
+    """Read, check and split. Raises DataError for an empty text, what is no finite number, too few rows, and a split
+    whose numbers are all the same."""
+    source = read_source(settings, columns)
+    frames = {table: _clean(source, table, frame) for table, frame in source.tables.items()}
+    rule = split_rule(settings, source)
+    if rule == "reference":
+        raise DataError("The reference split is for labels 'ham' and 'spam': use split given or stratified.")
+    parts = split_tables(frames, rule, settings, carve_rows)
+    notes, place = list(source.notes), shown(source.name)
+    for split in SPLITS:
+        limit = getattr(settings, f"{split}_limit")
+        if limit is not None and limit > len(parts[split]):
+            notes.append(f"{place} has {len(parts[split]):,} {split} examples, used whole (limit {limit:,}).")
+        parts[split] = limit_rows(parts[split], limit, settings.split_seed)
+        if parts[split]["label"].nunique() < 2:
+            raise DataError(
+                f"All numbers of {split} in {place} are the same, so nothing can be foretold or judged: give more "
+                "rows, or split anew."
+            )
+    splits = {
+        split: Split(list(frame["id"]), list(frame["text"]), frame["label"].to_numpy(dtype="float64"), repeated)
+        for split, frame, repeated in with_repeats(parts, settings, place)
+    }
+    dataset = NumberDataset(source.name, splits, source.fingerprint, rule, tuple(notes))
+    return sized(dataset, settings.train_size, settings.split_seed)
+
+
+def _clean(source: Source, table: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """Columns id, text, label: the last a finite number."""
+    clean = text_table(source, table, frame, {"label": (source.label_column, str)})
+    where = partial(row_of, frame, source.places.get(table, shown(source.name)))
+    return clean.assign(label=[_number(text, where(row), source) for row, text in enumerate(clean["label"])])
+
+
+def _number(text: str, where: str, source: Source) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or "_" in text:
+        raise DataError(
+            f"{where} has '{shown(text)}' for a number (column '{shown(source.label_column)}'): write digits, with a "
+            "point before decimals, or use task classification for labels that are names."
+        )
+    return value
+
+
+def refuse_many_numbers(names: Iterable[str], place: str) -> None:
+    """Raise DataError where labels are numbers with so many values that classes may not be meant."""
+    known = set(names)
+    if not known or not all(NUMBER.fullmatch(name) for name in known):
+        return
+    most = MANY_FRACTIONS if any("." in name for name in known) else MANY_VALUES
+    if len(known) > most:
+        raise DataError(
+            f"The labels of {shown(place)} are numbers with {len(known):,} values: say what is meant, numbers to be "
+            "foretold (--task regression) or classes (--task classification)."
+        )
+
+
+def label_names(settings: DataSettings, columns: Usual) -> tuple[list[str], str]:
+    """The labels of all rows as they stand in the data, and where they stand."""
+    source = read_source(settings, columns)
+    cells = [cell for frame in source.tables.values() for cell in frame[source.label_column]]
+    return [label_text(cell) for cell in cells], source.name
