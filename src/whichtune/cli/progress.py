@@ -100,7 +100,8 @@ class Progress:
         draw = f", draw {event['draw']}" if "draw" in event else ""
         self.started += 1
         number = self.complete + self.started
-        title = f"[{number}{f'/{self.runs}' if self.runs else ''}] {event['label']}{draw or seed}"
+        where = f" on {event['where']}" if event.get("where") else ""
+        title = f"[{number}{f'/{self.runs}' if self.runs else ''}] {event['label']}{draw or seed}{where}"
         self.current[event["run_id"]] = run = _Current(title, event["label"])
         self.pace.begin(run.label)
         if self.live is not None:
