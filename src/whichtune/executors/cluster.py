@@ -59,16 +59,16 @@ class Machines:
 class RayExecutor:
     """Makes runs in slots, which are Ray actors; see `Shift` for what happens to one of them.
 
-    `gpus_per_run` is what a run on a GPU asks of Ray, by default a GPU, or its share with `jobs_per_gpu`; a run on
-    CPUs asks for none. As a context manager it keeps its slots from one call to the next. Raises SettingError where Ray
-    is not installed, and from `warm_up` on where no cluster answers.
+    `gpus_per_run` is what a run that trains asks of Ray, whatever its device; by default one on a GPU asks for a GPU,
+    or its share with `jobs_per_gpu`, and one on CPUs for none. As a context manager it keeps its slots from one call to
+    the next. Raises SettingError where Ray is not installed, and from `warm_up` on where no cluster answers.
     """
 
     def __init__(self, options: ExecutorOptions, gpus_per_run: float | None = None) -> None:
         if importlib.util.find_spec("ray") is None:
             raise SettingError(MISSING)
         self.options = options
-        self.gpus_per_run = gpus_per_run or 1 / options.jobs_per_gpu
+        self.gpus_per_run = gpus_per_run
         self._expected, self._packer = Expectations(), Packer()
         self._hands: list[Hand] = []
         self._kept = self._connected = self._ours = False
@@ -107,6 +107,7 @@ class RayExecutor:
                 options=self.options,
                 expected=self._expected,
                 packer=self._packer,
+                gpus=self._gpus,
                 new_hand=self._hire,
             )
             self._staff(missing)
@@ -122,8 +123,8 @@ class RayExecutor:
 
     def _staff(self, specs: Sequence[RunSpec]) -> None:
         """Have as many slots as the runs can use. Raises SettingError where no machine could ever make one."""
-        on_gpu = [spec for spec in specs if needs_gpu(spec)]
-        on_cpu = [spec for spec in specs if not needs_gpu(spec)]
+        on_gpu = [spec for spec in specs if self._gpus(spec)]
+        on_cpu = [spec for spec in specs if not self._gpus(spec)]
         there = machines()
         for kind, beside in ((on_gpu, False), (on_cpu, bool(on_gpu))):
             if not kind or (beside and self._jobs == 1):
@@ -141,10 +142,16 @@ class RayExecutor:
     def _jobs(self) -> int | None:
         return None if self.options.auto_jobs else self.options.jobs
 
+    def _gpus(self, spec: RunSpec) -> float:
+        """The GPUs that a run asks for; baselines have no use for one."""
+        if spec.role is Role.BASELINE:
+            return 0.0
+        return self.gpus_per_run or (1 / self.options.jobs_per_gpu if spec.device == "cuda" else 0.0)
+
     def _need(self, specs: Sequence[RunSpec], there: Machines) -> Need:
         """What a slot asks for that any of these runs can be made in. Memory that no machine has is not asked for:
         the estimate may be wrong."""
-        gpus = self.gpus_per_run if needs_gpu(specs[0]) else 0.0
+        gpus = self._gpus(specs[0])
         share = int(there.total("CPU") // max(1.0, there.total("GPU") / gpus)) if gpus else 1
         memory = max(self._expected.memory(spec) for spec in specs)
         return Need(
@@ -190,11 +197,6 @@ class RayExecutor:
             connect(self.options.address)
             self._ours = True
         self._connected = True
-
-
-def needs_gpu(spec: RunSpec) -> bool:
-    """Whether a run asks for a GPU; baselines have no use for one."""
-    return spec.device == "cuda" and spec.role is not Role.BASELINE
 
 
 def connect(address: str | None) -> None:

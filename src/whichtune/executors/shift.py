@@ -22,7 +22,6 @@ from whichtune.records.arriving import arriving
 from whichtune.records.events import Listener
 from whichtune.records.record import RunRecord, RunStatus
 from whichtune.records.store import StudyFolder
-from whichtune.study.roles import Role
 from whichtune.study.spec import RunSpec
 from whichtune.version import VERSION
 
@@ -104,6 +103,7 @@ class Shift:
     options: ExecutorOptions
     expected: Expectations
     packer: Packer
+    gpus: Callable[[RunSpec], float]
     new_hand: Callable[[Need], Hand]
 
     def __post_init__(self) -> None:
@@ -212,7 +212,7 @@ class Shift:
     # -- which run ---------------------------------------------------------------------------------
 
     def _takes(self, hand: Hand, spec: RunSpec) -> bool:
-        return hand.need.gpus > 0 or spec.device != "cuda" or spec.role is Role.BASELINE
+        return self.gpus(spec) <= hand.need.gpus
 
     def _take(self, hand: Hand) -> RunSpec | None:
         """The next run for a slot; None where there is none for it now."""

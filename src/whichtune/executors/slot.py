@@ -19,6 +19,7 @@ from pathlib import Path
 from whichtune.data.named import user_cache
 from whichtune.executors.base import RunRequest, died
 from whichtune.executors.devices import Gpu, visible_gpus
+from whichtune.executors.nursery import Nursery
 from whichtune.executors.parcels import PIECE_BYTES, Parcel, Store
 from whichtune.executors.server import RunServer, StoppedError
 from whichtune.records.events import Event
@@ -61,7 +62,8 @@ class Slot:
         (self.home / "runs").mkdir(parents=True)
         self.store = Store()
         self.store.sweep()
-        self.server = RunServer(hasattr(os, "fork"))
+        self.nursery = Nursery()
+        self.server = RunServer(hasattr(os, "fork"), self.nursery.launch)
         self.server.start()  # begins its imports
         self._changed = threading.Condition()
         self._events: list[Event] = []
@@ -144,6 +146,7 @@ class Slot:
     def close(self) -> None:
         """End the run under way and the server."""
         self.server.close()
+        self.nursery.close()
         shutil.rmtree(self.home, ignore_errors=True)
 
 
