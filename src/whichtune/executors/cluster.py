@@ -7,7 +7,8 @@ folder, which is the truth, on the machine that the command was given on.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -108,7 +109,7 @@ class RayExecutor:
                 expected=self._expected,
                 packer=self._packer,
                 gpus=self._gpus,
-                new_hand=self._hire,
+                slots=self,
             )
             self._staff(missing)
             self._hands = shift.work(self._hands)
@@ -136,7 +137,7 @@ class RayExecutor:
             wanted = min(len(kind), self._jobs or room)
             wanted = min(wanted, BASELINE_SLOTS) if beside else wanted
             have = sum(need.fits_in(hand.need) for hand in self._hands)
-            self._hands += [self._hire(need) for _ in range(wanted - have)]
+            self._hands += [self.hire(need) for _ in range(wanted - have)]
 
     @property
     def _jobs(self) -> int | None:
@@ -160,7 +161,10 @@ class RayExecutor:
             memory=int(min(memory, there.largest("memory"))),
         )
 
-    def _hire(self, need: Need) -> Hand:
+    # -- what a shift asks of Ray -------------------------------------------------------------------
+
+    def hire(self, need: Need) -> Hand:
+        """A slot's actor; Ray finds a machine for it, or it waits."""
         import ray
 
         from whichtune.executors.slot import Slot
@@ -178,6 +182,25 @@ class RayExecutor:
             .remote()
         )
         return Hand(actor, need)
+
+    def let_go(self, hand: Hand) -> None:
+        """Kill a slot; its run server goes with it."""
+        import ray
+
+        ray.kill(hand.actor)
+
+    def answers(self, open_: Collection[Any], seconds: float) -> list[tuple[Any, Any, Exception | None]]:
+        """What is answered by now, or how it was lost; see `Slots`."""
+        import ray
+
+        if not open_:
+            time.sleep(seconds)
+            return []
+        ray.wait(list(open_), num_returns=1, timeout=seconds)
+        ready, _ = ray.wait(list(open_), num_returns=len(open_), timeout=0)
+        return [(reference, *_answer(reference)) for reference in ready]
+
+    # -- the connection -----------------------------------------------------------------------------
 
     def _close(self) -> None:
         hands, self._hands = self._hands, []
@@ -197,6 +220,15 @@ class RayExecutor:
             connect(self.options.address)
             self._ours = True
         self._connected = True
+
+
+def _answer(reference: Any) -> tuple[Any, Exception | None]:
+    import ray
+
+    try:
+        return ray.get(reference), None
+    except ray.exceptions.RayError as error:
+        return None, error
 
 
 def connect(address: str | None) -> None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from whichtune.errors import SettingError
 from whichtune.executors.base import ExecutorOptions, RunRequest
@@ -83,6 +83,20 @@ class Hand:
         return f"{self.about.host}, GPU {gpus}" if gpus else self.about.host
 
 
+class Slots(Protocol):
+    """The cluster that a shift's slots are on."""
+
+    def hire(self, need: Need) -> Hand:
+        """A new slot, which comes up when a machine has room for it."""
+
+    def let_go(self, hand: Hand) -> None:
+        """End a slot at once."""
+
+    def answers(self, open_: Collection[Any], seconds: float) -> list[tuple[Any, Any, Exception | None]]:
+        """Those references of `open_` that are answered, each with its answer or with how its slot was lost; waits for
+        the first for so many seconds at most."""
+
+
 @dataclass
 class _Machine:
     """What has been brought to a machine: places by parcel. `busy` while a slot of it brings something."""
@@ -104,7 +118,7 @@ class Shift:
     expected: Expectations
     packer: Packer
     gpus: Callable[[RunSpec], float]
-    new_hand: Callable[[Need], Hand]
+    slots: Slots
 
     def __post_init__(self) -> None:
         self.queue = deque(self.waiting)
@@ -133,8 +147,6 @@ class Shift:
     # -- all courses at once ----------------------------------------------------------------------
 
     def _follow(self) -> None:
-        import ray
-
         open_: dict[Any, Hand] = {}
         again = deque(self.hands)
         looked, began, told = time.monotonic(), time.monotonic(), False
@@ -146,19 +158,8 @@ class Shift:
             if not self._left():
                 return
             # A slot that has nothing to do is asked again after a tick; answers end the wait at once.
-            if open_:
-                ray.wait(list(open_), num_returns=1, timeout=TICK_SECONDS)
-                ready, _ = ray.wait(list(open_), num_returns=len(open_), timeout=0)
-            else:
-                time.sleep(TICK_SECONDS)
-                ready = []
-            for reference in ready:
-                hand = open_.pop(reference)
-                try:
-                    answer, error = ray.get(reference), None
-                except ray.exceptions.RayError as lost:
-                    answer, error = None, lost
-                self._go_on(hand, answer, error, open_, again)
+            for reference, answer, error in self.slots.answers(open_, TICK_SECONDS):
+                self._go_on(open_.pop(reference), answer, error, open_, again)
             now = time.monotonic()
             if now - looked > TICK_SECONDS:
                 looked = now
@@ -199,11 +200,9 @@ class Shift:
 
     def _replace(self, hand: Hand, again: deque[Hand]) -> None:
         """Ask for another slot in the place of a lost one, where there is something left for it to do."""
-        import ray
-
-        ray.kill(hand.actor)  # where the slot failed and not its machine
+        self.slots.let_go(hand)  # where the slot failed and not its machine
         if self.queue or self.elsewhere or self.under_way:
-            other = self.new_hand(hand.need)
+            other = self.slots.hire(hand.need)
             other.course = self._course(other)
             self.hands.append(other)
             again.append(other)
@@ -216,10 +215,11 @@ class Shift:
 
     def _take(self, hand: Hand) -> RunSpec | None:
         """The next run for a slot; None where there is none for it now."""
-        spec = next((spec for spec in self.queue if self._takes(hand, spec)), None)
-        if spec is not None:
-            self.queue.remove(spec)
-        return spec
+        for at, spec in enumerate(self.queue):
+            if self._takes(hand, spec):
+                del self.queue[at]
+                return spec
+        return None
 
     def _look_elsewhere(self) -> None:
         """Runs that another process was making and that are still not complete come back."""
