@@ -41,10 +41,12 @@ def _devices_here() -> frozenset[str]:
 
 
 class Gpu(BaseModel):
-    """One GPU: what `CUDA_VISIBLE_DEVICES` calls it, its model, and bytes of memory, all and free."""
+    """One GPU: its number as nvidia-smi counts, which need not be CUDA's, its UUID, by which both know it, its model,
+    and bytes of memory, all and free."""
 
     model_config = ConfigDict(frozen=True)
     name: str
+    uuid: str
     title: str
     total_bytes: int
     free_bytes: int
@@ -69,24 +71,22 @@ def visible_gpus() -> list[Gpu]:
 def parsed_gpus(text: str, visible: str | None) -> list[Gpu]:
     """What nvidia-smi says, a line a GPU, of those that `visible` names by number or UUID (None: of all)."""
     found: dict[str, Gpu] = {}
-    by_uuid: dict[str, str] = {}
     for line in text.splitlines():
         parts = [part.strip() for part in line.split(",")]
         if len(parts) != 5 or not (parts[0] + parts[3] + parts[4]).isdigit():
             continue  # a GPU that is lost, or cut into instances that have no memory of their own
-        index, uuid, title, total, free = parts
-        found[index] = Gpu(name=index, title=title, total_bytes=int(total) << 20, free_bytes=int(free) << 20)
-        by_uuid[uuid] = index
+        index, uuid, title = parts[:3]
+        total, free = (int(part) << 20 for part in parts[3:])
+        found[index] = Gpu(name=index, uuid=uuid, title=title, total_bytes=total, free_bytes=free)
     if visible is None:
         return list(found.values())
     chosen = []
     for name in (part.strip() for part in visible.split(",")):
-        index = (
-            name if name in found else next((i for uuid, i in by_uuid.items() if name and uuid.startswith(name)), "")
-        )
-        if index not in found:
+        by_start = (gpu for gpu in found.values() if name and gpu.uuid.startswith(name))
+        gpu = found.get(name) or next(by_start, None)
+        if gpu is None:
             break  # as CUDA does: what follows a name that is none is not seen
-        chosen.append(found[index].model_copy(update={"name": name}))
+        chosen.append(gpu)
     return chosen
 
 

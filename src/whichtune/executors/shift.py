@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from whichtune.errors import SettingError
 from whichtune.executors.base import ExecutorOptions, RunRequest
-from whichtune.executors.expected import Expectations
+from whichtune.executors.expected import Expectations, refuse_too_large
 from whichtune.executors.order import siblings
 from whichtune.executors.parcels import Packer, Parcel, moved
 from whichtune.plugins import Import, for_other_processes
@@ -211,7 +211,18 @@ class Shift:
     # -- which run ---------------------------------------------------------------------------------
 
     def _takes(self, hand: Hand, spec: RunSpec) -> bool:
-        return self.gpus(spec) <= hand.need.gpus
+        if self.gpus(spec) > hand.need.gpus:
+            return False
+        gpus = hand.about.gpus if hand.about is not None and self.gpus(spec) else []
+        return not gpus or self.expected.too_large(spec, max(gpu.total_bytes for gpu in gpus)) is None
+
+    def _refuse_too_large(self) -> None:
+        """Raise SettingError for a run that is larger than the GPU of every slot, once all of them are known."""
+        on_gpu = [hand for hand in self.hands if hand.need.gpus and not hand.lost]
+        known = [hand.about for hand in on_gpu if hand.about is not None]
+        gpus = [gpu for about in known for gpu in about.gpus]
+        if gpus and len(known) == len(on_gpu):
+            refuse_too_large([spec for spec in self.queue if self.gpus(spec)], self.expected, gpus)
 
     def _take(self, hand: Hand) -> RunSpec | None:
         """The next run for a slot; None where there is none for it now."""
@@ -260,6 +271,7 @@ class Shift:
                     "install the same on all."
                 )
             hand.about = about
+            self._refuse_too_large()
 
     def _one(self, hand: Hand, spec: RunSpec) -> Course:
         """Make a run in a slot. One that is lost with it goes back to the queue, or is a failed row at last."""
