@@ -75,7 +75,7 @@ class Simulated:
             about=self._method(lambda: (0.0, about)),
             find=self._method(lambda parcels: (0.0, ["" for _ in parcels])),
             begin=self._method(self._begin),
-            forget=SimpleNamespace(remote=lambda: None),
+            forget=SimpleNamespace(remote=lambda run_id: None),
         )
         return Hand(remote, need)
 
@@ -108,7 +108,7 @@ class Unstored(Shift):
     def _bring_home(self, hand: Hand, spec: RunSpec, news: News):
         yield from ()
 
-    def _end(self, spec: RunSpec, lost: str | None = None) -> None:
+    def _end(self, spec: RunSpec) -> None:
         return None
 
 

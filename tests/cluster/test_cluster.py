@@ -101,9 +101,9 @@ def test_a_node_that_is_removed_costs_no_run(
     )
     told = disturbed(three_nodes, study, tmp_path / "s", lambda: three_nodes.remove(three_nodes.nodes[0]), after=3)
     three_nodes.add()
-    lost = [event for event in told if event["event"] == "end" and event["status"] == RunStatus.INTERRUPTED]
+    lost = [event["text"] for event in told if event["event"] == "note" and "Made again" in event["text"]]
     assert len(lost) == 1
-    assert "made again" in lost[0]["error"]
+    assert "lost with its slot on" in lost[0]
 
 
 def test_a_slot_that_is_killed_costs_no_run(

@@ -7,6 +7,7 @@ folder, which is the truth, on the machine that the command was given on.
 from __future__ import annotations
 
 import importlib.util
+import os
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 MISSING = "Runs on a Ray cluster need the package ray, which is not installed: pip install 'whichtune[ray]'."
 CLOSE_SECONDS = 20
 MOST_CPUS_PER_GPU = 8
+MEMORY_STEP = 256 << 20  # so that slots do for the runs of a later round, too
 BASELINE_SLOTS = 2  # of CPUs beside GPUs: baselines take seconds
 
 
@@ -136,8 +138,11 @@ class RayExecutor:
                 raise SettingError(f"No machine of the cluster has what a run needs, which is {need.told()}.")
             wanted = min(len(kind), self._jobs or room)
             wanted = min(wanted, BASELINE_SLOTS) if beside else wanted
-            have = sum(need.fits_in(hand.need) for hand in self._hands)
-            self._hands += [self.hire(need) for _ in range(wanted - have)]
+            same = [hand for hand in self._hands if hand.need.gpus == need.gpus]
+            small = [hand for hand in same if not need.fits_in(hand.need)]
+            dismiss(small)
+            self._hands = [hand for hand in self._hands if hand not in small]
+            self._hands += [self.hire(need) for _ in range(wanted - len(same) + len(small))]
 
     @property
     def _jobs(self) -> int | None:
@@ -158,7 +163,7 @@ class RayExecutor:
         return Need(
             cpus=self.options.threads or min(MOST_CPUS_PER_GPU, max(1, share)),
             gpus=gpus,
-            memory=int(min(memory, there.largest("memory"))),
+            memory=int(min(-(-memory // MEMORY_STEP) * MEMORY_STEP, there.largest("memory"))),
         )
 
     # -- what a shift asks of Ray -------------------------------------------------------------------
@@ -244,6 +249,8 @@ def connect(address: str | None) -> None:
         try:
             ray.init(address="auto", **quiet)
         except ConnectionError:
+            if os.environ.get("RAY_ADDRESS", "local") != "local":
+                raise
             ray.init(address="local", include_dashboard=False, **quiet)
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
         reason = " ".join(str(error).split())[:200].rstrip(".")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from whichtune.errors import SettingError
+from whichtune.evidence.stored import named
 from whichtune.executors.base import ExecutorOptions, RunRequest
 from whichtune.executors.expected import Expectations, refuse_too_large
 from whichtune.executors.order import siblings
@@ -274,7 +275,8 @@ class Shift:
             self._refuse_too_large()
 
     def _one(self, hand: Hand, spec: RunSpec) -> Course:
-        """Make a run in a slot. One that is lost with it goes back to the queue, or is a failed row at last."""
+        """Make a run in a slot. One that is lost with it goes back to the queue, from where it starts a second time, or
+        is a failed row at last."""
         self.under_way += 1
         try:
             self.started += not self._losses[spec.run_id]
@@ -292,20 +294,19 @@ class Shift:
         except LostError as error:
             hand.lost = True
             self._losses[spec.run_id] += 1
-            again = self._losses[spec.run_id] < MOST_LOSSES
-            if again:
+            if self._losses[spec.run_id] < MOST_LOSSES:
                 self.queue.appendleft(spec)
+                self.tell({"event": "note", "text": f"Made again: {named(spec)}, lost with its slot on {hand.where}."})
             else:
                 self.folder.write_run(lost_record(spec, str(error)))
-            self._end(spec, f"Lost with its slot on {hand.where}; it is made again." if again else None)
+                self._end(spec)
         finally:
             self.under_way -= 1
 
-    def _end(self, spec: RunSpec, lost: str | None = None) -> None:
+    def _end(self, spec: RunSpec) -> None:
         record = self.folder.read_run(spec.run_id)
-        status = RunStatus.INTERRUPTED if record is None else record.status
-        error = lost if record is None else record.error
-        self.tell({"event": "end", "run_id": spec.run_id, "status": status, "error": error})
+        assert record is not None
+        self.tell({"event": "end", "run_id": spec.run_id, "status": record.status, "error": record.error})
 
     def _made(self, hand: Hand, spec: RunSpec) -> Course:
         assert hand.about is not None
@@ -382,7 +383,7 @@ class Shift:
                     arrived += len(piece)
                     if not piece:
                         break
-        hand.actor.forget.remote()
+        hand.actor.forget.remote(spec.run_id)
 
 
 def lost_record(spec: RunSpec, reason: str) -> RunRecord:

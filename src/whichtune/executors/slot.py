@@ -138,10 +138,9 @@ class Slot:
             handle.seek(offset)
             return handle.read(PIECE_BYTES)
 
-    def forget(self) -> None:
-        """Remove what the last run has left: it has arrived."""
-        if self._run_id is not None:
-            shutil.rmtree(self.home / "runs" / self._run_id, ignore_errors=True)
+    def forget(self, run_id: str) -> None:
+        """Remove what a run has left: it has arrived. Another may be under way by then."""
+        shutil.rmtree(self.home / "runs" / run_id, ignore_errors=True)
 
     def close(self) -> None:
         """End the run under way and the server."""
