@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import time
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -244,7 +245,8 @@ def connect(address: str | None) -> None:
     quiet: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
     try:
         if address is not None:
-            ray.init(address=f"ray://{address}", **quiet)
+            with warnings.catch_warnings(action="ignore"):  # what is wrong is told below
+                ray.init(address=f"ray://{address}", **quiet)
             return
         try:
             ray.init(address="auto", **quiet)
@@ -257,7 +259,8 @@ def connect(address: str | None) -> None:
         place = f"at ray://{address}" if address else "here"
         raise SettingError(
             f"No Ray cluster answers {place} ({reason}): check the address, whose port is that of Ray's client server "
-            "(10001 if not said otherwise); on a machine of the cluster --executor ray is enough."
+            "(10001 if not said otherwise), and set RAY_AUTH_MODE=token where the cluster asks for a token; on a "
+            "machine of the cluster --executor ray is enough."
         ) from error
 
 

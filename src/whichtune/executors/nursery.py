@@ -21,13 +21,14 @@ from typing import IO, NoReturn
 
 from filelock import FileLock
 
-from whichtune.data.named import temporary_cache
+from whichtune.data.named import temporary_cache, user_cache
 from whichtune.executors import server
 from whichtune.executors.worker import serve, warm_up
 from whichtune.version import VERSION
 
 ALONE_SECONDS = 60  # that it waits for its first slot
 TRIES = 3
+MOUNTS = "/proc/self/ns/mnt"
 MOST_BYTES = 1 << 20  # of an environment
 
 
@@ -77,9 +78,11 @@ class Nursery:
 
 
 def _address() -> Path:
-    """The socket's path: one for each installation, so that no version forks another's servers."""
-    own = hashlib.sha256(f"{sys.prefix} {__file__} {VERSION}".encode()).hexdigest()[:12]
-    return temporary_cache() / f"{own}.sock"
+    """The socket's path: one for each installation, cache and view of the disk, so that no version forks another's
+    servers, nor a container those of another that shares its folder of temporary files."""
+    disk = os.readlink(MOUNTS) if os.path.lexists(MOUNTS) else ""
+    parts = (sys.prefix, __file__, VERSION, socket.gethostname(), str(user_cache()), disk)
+    return temporary_cache() / f"{hashlib.sha256(repr(parts).encode()).hexdigest()[:12]}.sock"
 
 
 def _connected() -> socket.socket:
