@@ -195,14 +195,17 @@ def test_twenty_random_faults(three_nodes: ThreeNodes, tiny_gpt2: Path, mail: Pa
     while faults < FAULTS:
         process = cli(mail, tiny_gpt2, tmp_path)
         for _ in range(chance.randint(1, 4)):
-            time.sleep(chance.uniform(0.5, 6))  # where in a run it strikes is what is tried
-            if process.poll() is not None:
+            while process.poll() is None and not three_nodes.processes(SLOT):
+                time.sleep(0.1)
+            time.sleep(chance.uniform(0, 4))  # where in a run it strikes is what is tried
+            slots = three_nodes.processes(SLOT)
+            if process.poll() is not None or not slots:
                 break
             faults += 1
             if chance.random() < 0.3:
                 three_nodes.remove(three_nodes.nodes[0])
                 three_nodes.add()
-            elif slots := three_nodes.processes(SLOT):
+            else:
                 chance.choice(slots).kill()
         if process.poll() is None:
             process.kill()
