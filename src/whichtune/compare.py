@@ -18,7 +18,8 @@ from whichtune.evidence.checks import make_checks
 from whichtune.evidence.judge import judge_round, judge_trials, trials_of
 from whichtune.evidence.stored import named
 from whichtune.evidence.summary import Summary, build_summary
-from whichtune.executors.base import Executor, ExecutorOptions, executor_of
+from whichtune.executors.base import Elsewhere, Executor, executor_of, options_of
+from whichtune.executors.devices import choose_device
 from whichtune.executors.forecast import Forecaster
 from whichtune.expansion.expand import Expansion, check_names, expand, with_baselines
 from whichtune.expansion.given import AnyStudy, Keywords, at_place, study_from
@@ -77,7 +78,7 @@ def compare(
     threads: int | None = None,
     lenient: bool = False,
     cache_limit: int | None = None,
-    jobs: int | None = None,
+    jobs: int | str | None = None,
     executor: Executor | str | None = None,
     progress: bool | None = None,
     on_event: Listener | None = None,
@@ -101,11 +102,12 @@ def compare(
     trained weights of no run, of the best seed of each row (large ones of the recommended row and of the best run
     alone, see `handover.keep`), or of all. `cache_limit` is the bytes that states
     of frozen blocks may take on disk; None: a quarter of what is free. `jobs` runs are made at a time (None: as the
-    study says). `executor` makes them: an `executors.base.Executor`, or a registered one by its name; None: this
-    machine. With `lenient`, runs whose model cannot be had are failed rows instead of an error, and several lines may
-    mean the same run. `progress` draws a bar; None: in a notebook or a terminal, unless `on_event` is told what
-    happens. `figures` writes those of the report as PNG and SVG, too. `command` is kept in study.json, for the report's
-    reader. With `forecast`, `on_event` is told what the rows of a longer study are expected to take. Raises a
+    study says, or as many as a cluster has room for); `auto` is one a GPU, `auto:2` two. `executor` makes them: an
+    `executors.base.Executor`, or a registered one by its name, as `local` (None: this machine), `ray`, or
+    `ray://HOST:PORT`. With `lenient`, runs whose model cannot be had are failed rows instead of an error, and several
+    lines may mean the same run. `progress` draws a bar; None: in a notebook or a terminal, unless `on_event` is told
+    what happens. `figures` writes those of the report as PNG and SVG, too. `command` is kept in study.json, for the
+    report's reader. With `forecast`, `on_event` is told what the rows of a longer study are expected to take. Raises a
     WhichtuneError for anything a user can put right, before the first run starts; a run that fails is a row of the
     table. After Ctrl-C the summary holds what is complete, and the same call resumes.
     """
@@ -131,7 +133,7 @@ def compare(
         tell = on_event or _nobody
         if progress or (progress is None and on_event is None and wanted_here()):
             tell = _both(stack.enter_context(ProgressBar()), tell)
-        options = ExecutorOptions(threads=threads, cache_limit=cache_limit, jobs=jobs or asked.jobs)
+        options = options_of(asked, jobs, threads, cache_limit, remote=executor not in (None, "local"))
         engine = stack.enter_context(executor_of(executor, options))
         engine.warm_up()
         writing = nullcontext() if given is None else given.kept_in(place)
@@ -159,7 +161,8 @@ def _made(
     if place.is_dir() and not how.replace:
         study, kept = resumed(study, StudyFolder(place)), kept_in(StudyFolder(place))
     with writing:
-        everything, dataset = prepare(with_all_seeds(study), how.lenient)
+        devices = engine.devices() if isinstance(engine, Elsewhere) else None
+        everything, dataset = prepare(with_all_seeds(study), how.lenient, devices)
         if kept is not None:
             refuse_other(place, kept, study, everything, dataset)
         rounds = Rounds(everything, study.seeds, kept)
@@ -295,11 +298,12 @@ def load_plugins(study: Study) -> None:
         load_plugin(place)
 
 
-def prepare(study: Study, lenient: bool = False) -> tuple[Expansion, AnyDataset]:
+def prepare(study: Study, lenient: bool = False, devices: frozenset[str] | None = None) -> tuple[Expansion, AnyDataset]:
     """Everything that can go wrong before a run starts: names, data, models, settings, device.
 
     With `lenient` a model that cannot be had stops only the runs that need it, and several lines may come to
-    the same run, as a study's model sizes do when all are run on one model.
+    the same run, as a study's model sizes do when all are run on one model. `devices` are the kinds that the machines
+    have which make the runs; None: those of this one.
     """
     load_plugins(study)
     study = as_registered(study)
@@ -308,7 +312,7 @@ def prepare(study: Study, lenient: bool = False) -> tuple[Expansion, AnyDataset]
     study = with_baselines(study)
     if not study.methods and not study.runs and not study.baselines:
         raise SettingError("The study has nothing to run: name methods, runs or baselines.")
-    device = choose_device(study.device)
+    device = choose_device(study.device, devices)
     dataset = load_asking(study)
     models = inspect_models(study, lenient)
     return expand(study, dataset, models, device, allow_twins=lenient or has_spaces_of_lines(study)), dataset
@@ -323,19 +327,6 @@ def _record_missing(folder: StudyFolder, expansion: Expansion) -> list[RunSpec]:
             folder.write_run(base_record(spec, RunStatus.FAILED, error=reason))
     able = [spec for spec in expansion.specs if spec.run_id not in {*expansion.missing, *expansion.kept}]
     return [spec for spec in able if spec.label not in expansion.unsettled]
-
-
-def choose_device(wanted: str) -> str:
-    """`auto` takes CUDA where there is one. Raises SettingError where CUDA is asked for and missing."""
-    if wanted == "cpu":
-        return "cpu"
-    import torch
-
-    if torch.cuda.is_available():
-        return "cuda"
-    if wanted == "cuda":
-        raise SettingError("There is no CUDA device here: use --device cpu, or auto.")
-    return "cpu"
 
 
 def resolved(

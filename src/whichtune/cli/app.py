@@ -17,6 +17,7 @@ from whichtune.cli.dry_run import print_dry_run
 from whichtune.cli.examples import epilog
 from whichtune.cli.screen import console, debug_wanted, remember_command, safe_json, say
 from whichtune.errors import WhichtuneError
+from whichtune.study.numbers import jobs_of
 
 if TYPE_CHECKING:
     from whichtune.study.spec import Study
@@ -87,13 +88,18 @@ def compare(
         str | None,
         typer.Option(help="Disk for states of frozen blocks, as 20GB [default: a quarter of the free]."),
     ] = None,
-    executor: Annotated[str | None, typer.Option(help="What makes the runs [default: local, this machine].")] = None,
+    executor: Annotated[
+        str | None,
+        typer.Option(help="What makes the runs: local, ray, or ray://HOST:PORT [default: local, this machine]."),
+    ] = None,
 ) -> None:
     """Compare ways of fine-tuning a model on your data."""
-    from whichtune.executors.base import EXECUTORS
+    from whichtune.executors.base import ExecutorOptions, executor_of
     from whichtune.expansion.assemble import assemble_study, check_choice, refuse_no_data
 
     check_choice("--save", save, ("none", "best", "all"))
+    if jobs is not None:
+        jobs_of(jobs)  # refused before data and model are read
     chosen = assemble_study(
         study,
         data,
@@ -118,7 +124,7 @@ def compare(
     refuse_no_data(study, data, set_ or [])
     _tell_lines_that_keep(chosen, set_ or [])
     if executor is not None:
-        EXECUTORS[executor]  # refused before data and model are read, and in a dry run, too
+        executor_of(executor, ExecutorOptions())  # refused before data and model are read, and in a dry run, too
     if dry_run:
         print_dry_run(chosen, out, replace=replace)
         return

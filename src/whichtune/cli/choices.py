@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from whichtune.study.numbers import MOST_JOBS, MOST_THREADS
+from whichtune.study.numbers import MOST_THREADS
 
 StudyFile = Annotated[Path | None, typer.Argument(help="A study file in YAML; options override it.")]
 StudyDir = Annotated[Path, typer.Argument(metavar="DIR", help="A study's folder.")]
@@ -16,7 +16,7 @@ Data = Annotated[str | None, typer.Option(help="File, folder, named set, NAME=FI
 TextColumn = Annotated[str | None, typer.Option(help="Column of the texts; several between commas.")]
 Model = Annotated[str | None, typer.Option(help="`embedded`, a Hub id, or a folder; several between commas.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="A setting, key=value; may be repeated.")]
-Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")]
 Plan = Annotated[str | None, typer.Option(help="`auto` computes only what is needed, `off` everything.")]
 
 Require = Annotated[
@@ -51,8 +51,11 @@ Threads = Annotated[
     int | None, typer.Option(min=1, max=MOST_THREADS, help="CPU threads of a run [default: torch's choice].")
 ]
 Jobs = Annotated[
-    int | None,
-    typer.Option(min=1, max=MOST_JOBS, help="Runs made at a time; their times are then those of a shared machine."),
+    str | None,
+    typer.Option(
+        metavar="NUMBER|auto",
+        help="Runs made at a time; their times are then those of a shared machine. auto: a run a GPU; auto:2: two.",
+    ),
 ]
 RemoteCode = Annotated[
     bool, typer.Option("--remote-code", help="Let the model's own Python code run; only if you trust it.")

@@ -20,7 +20,7 @@ class How:
 
     save: str = "best"
     threads: int | None = None
-    jobs: int | None = None
+    jobs: int | str | None = None
     figures: bool = True
     cache_limit: int | None = None
     executor: str | None = None

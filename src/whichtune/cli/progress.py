@@ -98,13 +98,22 @@ class Progress:
     def _on_start(self, event: Event) -> None:
         seed = "" if event["seed"] is None else f", seed {event['seed']}"
         draw = f", draw {event['draw']}" if "draw" in event else ""
+        if (lost := self.current.get(event["run_id"])) is not None:
+            self._again(lost)
+            return
         self.started += 1
         number = self.complete + self.started
-        title = f"[{number}{f'/{self.runs}' if self.runs else ''}] {event['label']}{draw or seed}"
+        where = f" on {event['where']}" if event.get("where") else ""
+        title = f"[{number}{f'/{self.runs}' if self.runs else ''}] {event['label']}{draw or seed}{where}"
         self.current[event["run_id"]] = run = _Current(title, event["label"])
         self.pace.begin(run.label)
         if self.live is not None:
             run.task = self.live.add_task("starting", total=None, detail="")
+        self._show(run, "loading", None, None)
+
+    def _again(self, run: _Current) -> None:
+        """A run that was lost with its machine begins anew."""
+        run.began, run.first_step, run.expected = time.monotonic(), None, None
         self._show(run, "loading", None, None)
 
     def _on_phase(self, event: Event) -> None:

@@ -127,7 +127,7 @@ def experiment(
     model: Annotated[str | None, typer.Option(help="A folder or Hub id instead of --model_size.")] = None,
     data: Annotated[str, typer.Option(help="A local copy of the data, or other data.")] = "sms_spam",
     seed: Annotated[int, typer.Option(help="The published seed is 123.")] = 123,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     out: Annotated[Path | None, typer.Option(help="The run's folder [default: whichtune-experiment].")] = None,
     replace: choices.Replace = False,
     threads: Annotated[

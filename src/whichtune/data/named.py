@@ -75,11 +75,11 @@ def user_cache() -> Path:
     try:
         return Path.home() / ".cache" / "whichtune"
     except RuntimeError:  # no HOME, and a user without a name: a container's
-        return _temporary_cache()
+        return temporary_cache()
 
 
 @cache
-def _temporary_cache() -> Path:
+def temporary_cache() -> Path:
     """A folder of this user alone, the same for every process unless somebody else has taken its name."""
     place = Path(tempfile.gettempdir()) / f"whichtune-{os.getuid()}"
     place.mkdir(mode=0o700, exist_ok=True)

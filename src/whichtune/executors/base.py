@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
@@ -16,7 +16,8 @@ from whichtune.records.store import StudyFolder
 from whichtune.records.wordless import LEFT_OUT
 from whichtune.registry import Registry
 from whichtune.runs.run import CacheFields, Sibling
-from whichtune.study.spec import RunSpec
+from whichtune.study.numbers import jobs_of
+from whichtune.study.spec import RunSpec, Study
 
 MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory")
 SIGKILL = -9
@@ -48,25 +49,61 @@ class Executor(Protocol):
 
 class ExecutorOptions(BaseModel):
     """What a user can say of how runs are made: `threads` of one run, `jobs` at a time, and bytes of disk that the
-    activation cache may take. None: as the executor thinks best."""
+    activation cache may take. None: as the executor thinks best.
+
+    With `auto_jobs` the executor finds out how many runs at a time its devices can take, at most `jobs_per_gpu` on one
+    GPU; `jobs` counts only where it is false. `address` is where a cluster is to be found.
+    """
 
     model_config = ConfigDict(frozen=True)
     threads: int | None = None
     jobs: int = 1
     cache_limit: int | None = None
+    auto_jobs: bool = False
+    jobs_per_gpu: int = 1
+    address: str | None = None
 
 
 EXECUTORS: Registry[Callable[[ExecutorOptions], Executor]] = Registry(
-    "executor", ["whichtune.executors.local"], group="whichtune.executors"
+    "executor", ["whichtune.executors.local", "whichtune.executors.cluster"], group="whichtune.executors"
 )
+ADDRESS = "://"  # between an executor's name and the address of its cluster
 
 
 def executor_of(chosen: Executor | str | None, options: ExecutorOptions) -> Executor:
     """The executor itself, or the registered one of that name; None: runs on this machine.
 
-    Raises UnknownNameError for a name that is none.
+    A name may come with an address, as in `ray://head:10001`. Raises UnknownNameError for a name that is none, and
+    SettingError where the executor cannot be used here.
     """
-    return EXECUTORS[chosen or "local"](options) if chosen is None or isinstance(chosen, str) else chosen
+    if chosen is not None and not isinstance(chosen, str):
+        return chosen
+    name, _, address = (chosen or "local").partition(ADDRESS)
+    return EXECUTORS[name](options.model_copy(update={"address": address or None}))
+
+
+def options_of(
+    study: Study, jobs: int | str | None, threads: int | None, cache_limit: int | None, remote: bool
+) -> ExecutorOptions:
+    """What the executor is told. `remote`: it is not this machine's, and takes what it has room for where nobody says
+    how many runs are made at a time."""
+    said: int | str = study.jobs if "jobs" in study.model_fields_set or not remote else "auto"
+    wanted = jobs_of(said if jobs is None else jobs)
+    return ExecutorOptions(
+        threads=threads,
+        cache_limit=cache_limit,
+        jobs=wanted.number or 1,
+        auto_jobs=wanted.number is None,
+        jobs_per_gpu=wanted.per_gpu,
+    )
+
+
+@runtime_checkable
+class Elsewhere(Protocol):
+    """What an executor whose runs are made on other machines says of them, beside what every executor does."""
+
+    def devices(self) -> frozenset[str]:
+        """The kinds of device that its machines have: `cpu`, and `cuda` where there are GPUs."""
 
 
 class RunRequest(BaseModel):
@@ -81,6 +118,7 @@ class RunRequest(BaseModel):
     cache_limit: int | None = None
     siblings: list[Sibling] = []
     plugins: list[Import] = []
+    environment: dict[str, str] = {}  # variables that are set in the run's process
 
 
 def make_run(request: RunRequest, tell: Listener) -> None:

@@ -6,43 +6,70 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 
 from whichtune.executors.base import EXECUTORS, ExecutorOptions, Listener, RunRequest, died
+from whichtune.executors.devices import VISIBLE, Gpu, Placement, visible_gpus
+from whichtune.executors.expected import Expectations, refuse_too_large
 from whichtune.executors.order import siblings, well_ordered
 from whichtune.executors.server import RunServer, StoppedError, start_together
 from whichtune.plugins import for_other_processes
 from whichtune.records.events import Event
 from whichtune.records.store import StudyFolder
 from whichtune.runs.run import Sibling
+from whichtune.study.roles import Role
 from whichtune.study.spec import RunSpec
 
 WAIT_SECONDS = 0.5
+CPU_JOBS = 1  # for baselines beside the GPUs
 
 
 class _Queue:
-    """Runs that wait. One that another process makes comes back until its record is complete."""
+    """Runs that wait, for a worker and, those on GPUs, for a GPU with room. One that another process makes comes back
+    until its record is complete."""
 
-    def __init__(self, specs: Iterable[RunSpec], folder: StudyFolder) -> None:
+    def __init__(
+        self,
+        specs: Iterable[RunSpec],
+        folder: StudyFolder,
+        placement: Placement | None = None,
+        memory: Callable[[RunSpec], int] = lambda spec: 0,
+    ) -> None:
         self.folder, self.lock = folder, threading.Lock()
+        self.placement, self.memory = placement, memory
         self.waiting = deque(spec for spec in specs if not folder.is_complete(spec.run_id))
         self.elsewhere: list[RunSpec] = []
         self.stopped = threading.Event()
 
-    def take(self) -> RunSpec | None:
-        """The next run to make; None when there is none left. Waits for those that are made elsewhere."""
+    def take(self) -> tuple[RunSpec, Gpu | None] | None:
+        """The next run to make, with its GPU where GPUs are handed out; None when there is none left. Waits for those
+        that are made elsewhere, and for a GPU."""
         while not self.stopped.is_set():
             with self.lock:
-                if self.waiting:
-                    return self.waiting.popleft()
-                if not self.elsewhere:
+                for at, spec in enumerate(self.waiting):
+                    gpu = self._gpu_for(spec)
+                    if gpu is not None or self.placement is None or not needs_gpu(spec):
+                        del self.waiting[at]
+                        return spec, gpu
+                if not self.elsewhere and not self.waiting:
                     return None
             time.sleep(WAIT_SECONDS)
             with self.lock:
                 self.waiting.extend(spec for spec in self.elsewhere if not self.folder.is_complete(spec.run_id))
                 self.elsewhere.clear()
         return None
+
+    def _gpu_for(self, spec: RunSpec) -> Gpu | None:
+        if self.placement is None or not needs_gpu(spec):
+            return None
+        return self.placement.place(spec.run_id, self.memory(spec))
+
+    def leave(self, spec: RunSpec) -> None:
+        """The run has ended, or was another's: its GPU is free."""
+        if self.placement is not None:
+            with self.lock:
+                self.placement.leave(spec.run_id)
 
     def give_back(self, spec: RunSpec) -> None:
         with self.lock:
@@ -51,7 +78,18 @@ class _Queue:
 
 @EXECUTORS.register("local")
 def local_executor(options: ExecutorOptions) -> LocalExecutor:
-    return LocalExecutor(threads=options.threads, cache_limit=options.cache_limit, jobs=options.jobs)
+    return LocalExecutor(
+        threads=options.threads,
+        cache_limit=options.cache_limit,
+        jobs=options.jobs,
+        auto_jobs=options.auto_jobs,
+        jobs_per_gpu=options.jobs_per_gpu,
+    )
+
+
+def needs_gpu(spec: RunSpec) -> bool:
+    """Whether a run is to have a GPU of NVIDIA's; baselines have no use for one."""
+    return spec.device == "cuda" and spec.role is not Role.BASELINE
 
 
 class LocalExecutor:
@@ -60,13 +98,30 @@ class LocalExecutor:
     `jobs` runs are made at a time, each by a server of its own; `threads` are those of one run, by default an
     equal share of the cores, or torch's choice where runs are made one after the other. As a context manager it
     keeps its servers from one call to the next.
+
+    With `auto_jobs` there are as many as the GPUs take, `jobs_per_gpu` on each, and one for runs on the CPU beside; on
+    a machine without a GPU one run is made at a time, with all cores. `gpus` tells which there are. Where there are
+    several, or `auto_jobs`, each run on a GPU is given one of them and sees no other.
     """
 
     def __init__(
-        self, fork: bool = True, threads: int | None = None, cache_limit: int | None = None, jobs: int = 1
+        self,
+        fork: bool = True,
+        threads: int | None = None,
+        cache_limit: int | None = None,
+        jobs: int = 1,
+        auto_jobs: bool = False,
+        jobs_per_gpu: int = 1,
+        gpus: Callable[[], Sequence[Gpu]] = visible_gpus,
     ) -> None:
-        self.fork, self.jobs, self.cache_limit = fork and hasattr(os, "fork"), jobs, cache_limit
+        self.fork, self.cache_limit = fork and hasattr(os, "fork"), cache_limit
+        self.gpus, self.auto_jobs, self.jobs_per_gpu = gpus, auto_jobs, jobs_per_gpu
+        if auto_jobs:
+            slots = len(gpus()) * jobs_per_gpu
+            jobs = slots + CPU_JOBS if slots else 1
+        self.jobs = jobs
         self.threads = threads if threads or jobs == 1 else max(1, (os.cpu_count() or 1) // jobs)
+        self._expected = Expectations()
         self._siblings: dict[str, list[Sibling]] = {}
         self._servers: list[RunServer] = []
         self._kept = False
@@ -97,7 +152,7 @@ class LocalExecutor:
     def execute(self, specs: Sequence[RunSpec], folder: StudyFolder, save: bool, on_event: Listener) -> int:
         folder.sweep()
         self._siblings = siblings(specs)
-        queue = _Queue(well_ordered(specs, self.jobs), folder)
+        queue = self._queue(specs, folder)
         try:
             return self._side_by_side(queue, save, on_event)
         except BaseException:
@@ -108,9 +163,25 @@ class LocalExecutor:
             if not self._kept:
                 self._close()
 
+    def _queue(self, specs: Sequence[RunSpec], folder: StudyFolder) -> _Queue:
+        """The runs that wait. Raises SettingError where one is larger than every GPU, before any is made."""
+        on_gpu = [spec for spec in specs if needs_gpu(spec) and not folder.is_complete(spec.run_id)]
+        gpus = list(self.gpus()) if on_gpu else []
+        if not gpus:
+            jobs = 1 if self.auto_jobs else self.jobs
+            return _Queue(well_ordered(specs, jobs), folder)
+        self._expected.learn(on_gpu)
+        refuse_too_large(on_gpu, self._expected, gpus)
+        if len(gpus) == 1 and not self.auto_jobs:
+            return _Queue(well_ordered(specs, self.jobs), folder)
+        per_gpu = self.jobs_per_gpu if self.auto_jobs else -(-self.jobs // len(gpus))
+        ordered = self._expected.longest_first(specs) if self.auto_jobs else well_ordered(specs, self.jobs)
+        return _Queue(ordered, folder, Placement(gpus, per_gpu), self._expected.memory)
+
     def _side_by_side(self, queue: _Queue, save: bool, on_event: Listener) -> int:
         """Workers on one queue. What one of them raises, and Ctrl-C, ends all of them and is raised."""
-        servers = self._first_servers(min(self.jobs, len(queue.waiting)))
+        jobs = 1 if self.auto_jobs and queue.placement is None else self.jobs
+        servers = self._first_servers(min(jobs, len(queue.waiting)))
         if len(servers) <= 1:
             return sum(self._work(server, queue, save, on_event) for server in servers)
         one_at_a_time = threading.Lock()
@@ -133,25 +204,31 @@ class LocalExecutor:
     def _work(self, server: RunServer, queue: _Queue, save: bool, on_event: Listener) -> int:
         """Make runs until none is left; how many were started."""
         started = 0
-        while (spec := queue.take()) is not None:
-            with queue.folder.claim(spec.run_id) as mine:
-                if not mine:
-                    queue.give_back(spec)
-                elif not queue.folder.is_complete(spec.run_id):
-                    started += 1
-                    self._one(server, spec, queue, save, on_event)
+        while (taken := queue.take()) is not None:
+            spec, gpu = taken
+            try:
+                with queue.folder.claim(spec.run_id) as mine:
+                    if not mine:
+                        queue.give_back(spec)
+                    elif not queue.folder.is_complete(spec.run_id):
+                        started += 1
+                        self._one(server, spec, gpu, queue, save, on_event)
+            finally:
+                queue.leave(spec)
         return started
 
     def _one(
         self,
         server: RunServer,
         spec: RunSpec,
+        gpu: Gpu | None,
         queue: _Queue,
         save: bool,
         on_event: Listener,
     ) -> None:
         folder = queue.folder
-        on_event({"event": "start", "run_id": spec.run_id, "label": spec.label, "seed": spec.seed})
+        start: Event = {"event": "start", "run_id": spec.run_id, "label": spec.label, "seed": spec.seed}
+        on_event(start if gpu is None else {**start, "where": f"GPU {gpu.name}"})
         request = RunRequest(
             spec=spec,
             folder=str(folder.path),
@@ -161,6 +238,7 @@ class LocalExecutor:
             cache_limit=self.cache_limit,
             siblings=self._siblings.get(spec.run_id, []),
             plugins=for_other_processes(),
+            environment={} if gpu is None else {VISIBLE: gpu.uuid},
         )
         folder.discard(spec.run_id)  # the record of an earlier attempt that failed
         code = server.run(request, lambda event: on_event({**event, "run_id": spec.run_id}))

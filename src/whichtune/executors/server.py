@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import IO
 
@@ -70,11 +70,16 @@ class _Connection:
             process.wait()
 
 
-class RunServer:
-    """A server that makes one run at a time; started when first needed, and again should it die."""
+# Starts a server that forks its runs, or makes them itself, and writes what libraries say to the log.
+Launch = Callable[[bool, IO[bytes]], "list[_Connection]"]
 
-    def __init__(self, fork: bool = True) -> None:
-        self.fork = fork
+
+class RunServer:
+    """A server that makes one run at a time; started when first needed, and again should it die. `launch` starts it,
+    by default as a process of its own."""
+
+    def __init__(self, fork: bool = True, launch: Launch | None = None) -> None:
+        self.fork, self.launch = fork, launch
         self.log: IO[bytes] = tempfile.TemporaryFile()
         self.lock = threading.Lock()  # closing comes from another thread where runs are made side by side
         self.closed = self.used = False
@@ -135,7 +140,8 @@ class RunServer:
                 self.connection.end(at_once=True)
                 self.connection = None
             if self.connection is None:
-                (self.connection,) = _launch(self.fork, self.log)
+                launch = self.launch or _launch
+                (self.connection,) = launch(self.fork, self.log)
             return self.connection
 
 

@@ -46,6 +46,7 @@ def _make(request: RunRequest, out: TextIO) -> None:
         out.write(json.dumps(event) + "\n")
         out.flush()
 
+    os.environ.update(request.environment)  # before anything asks which devices there are
     make_run(request, tell)
 
 

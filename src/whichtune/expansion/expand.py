@@ -329,7 +329,7 @@ def _resolve(
         remote_code=study.remote_code,
         method=entry.method,
         method_settings=identity.method_settings(method.name, chosen),
-        device="cuda" if device == "cuda" else "cpu",
+        device=device if device in ("cuda", "mps") else "cpu",
         plan=study.plan,
         seed=seed,
     )

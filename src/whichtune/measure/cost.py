@@ -27,7 +27,7 @@ SAMPLE_SECONDS = 0.004
 
 
 class Timers:
-    """Seconds by phase. On CUDA the device is waited for at both ends of a phase."""
+    """Seconds by phase. A GPU is waited for at both ends of a phase."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -44,6 +44,8 @@ class Timers:
     def now(self) -> float:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
+        elif self.device.type == "mps":
+            torch.mps.synchronize()
         return time.perf_counter()
 
 

@@ -24,7 +24,7 @@ def package_versions() -> dict[str, str]:
 
 
 def environment(device: str, runs_at_once: int = 1) -> Environment:
-    """The record of where this process runs; `device` is cpu or cuda, `runs_at_once` how many runs share it."""
+    """The record of where this process runs; `device` is cpu, cuda or mps, `runs_at_once` how many runs share it."""
     import psutil
     import torch
 
@@ -38,7 +38,7 @@ def environment(device: str, runs_at_once: int = 1) -> Environment:
         cores=os.cpu_count() or 1,
         threads=torch.get_num_threads(),
         runs_at_once=runs_at_once,
-        device=torch.cuda.get_device_name() if device == "cuda" else "cpu",
+        device=torch.cuda.get_device_name() if device == "cuda" else device,
         memory_bytes=psutil.virtual_memory().total,
         packages=package_versions(),
     )

@@ -84,7 +84,7 @@ def reproduce(
     *,
     save: Save = "none",
     threads: int | None = None,
-    jobs: int | None = None,
+    jobs: int | str | None = None,
     on_event: Listener | None = None,
     command: str | None = None,
     replace: bool = False,

@@ -46,6 +46,7 @@ class Event(TypedDict, total=False):
     seed: int | None
     draw: int
     phase: str
+    where: str  # the machine that makes the run, of a start where there are several
     status: str
     error: str | None
     text: str

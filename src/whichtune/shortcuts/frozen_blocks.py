@@ -28,7 +28,7 @@ from whichtune.shortcuts.features import Twins, keyword_inputs
 from whichtune.shortcuts.packing import Packing, within_tokens
 
 # Tokens in one batch of a lower pass: few enough that its memory stays below that of a training step.
-PASS_TOKENS = {"cpu": 1024, "cuda": 16384}
+PASS_TOKENS = {"cpu": 1024, "cuda": 16384, "mps": 16384}
 
 READ = "read"  # a position's name: every place that a text is read at
 TextRule = Literal["first token", "unpadded", "padded"]

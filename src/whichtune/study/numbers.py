@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, get_args, get_origin
 
 from pydantic import BaseModel
@@ -16,12 +17,37 @@ LARGEST = 2**32 - 1  # a seed of every library that draws, and more than anythin
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 MOST_JOBS = 256
 MOST_THREADS = 1024
+MOST_RUNS_A_GPU = 64
 MOST_SEEDS = 1000  # of a row that are added without being asked for one by one
 
 
 def number_of(text: str) -> float | str:
     """The number that a text is; any other text as it is. YAML 1.1 takes 5e-4 for text, because it has no point."""
     return float(text) if NUMBER.fullmatch(text) else text
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """How many runs are made at a time: a number, or (None) as many as there are GPUs, `per_gpu` on each."""
+
+    number: int | None
+    per_gpu: int = 1
+
+
+def jobs_of(value: int | str) -> Jobs:
+    """What `jobs` says: a number, `auto`, or `auto:2` for two runs a GPU. Raises SettingError for anything else."""
+    text = str(value).strip().lower()
+    name, sign, count = text.partition(":")
+    digits = count if name == "auto" and sign else text
+    if name == "auto" and not sign:
+        return Jobs(None)
+    if not (digits.isascii() and digits.isdigit()):
+        raise SettingError("--jobs: write a whole number, auto (a run a GPU), or auto:2 (two runs a GPU).")
+    number, most = int(digits[:12]), MOST_RUNS_A_GPU if sign else MOST_JOBS
+    if not 1 <= number <= most:
+        side = f"less than or equal to {most}" if number > most else "greater than or equal to 1"
+        raise SettingError(f"--jobs: write a number {side}.")
+    return Jobs(None, number) if sign else Jobs(number)
 
 
 def check_number(annotation: object, value: object) -> object:

@@ -180,7 +180,7 @@ class RunSpec(Settings):
     learning_rate_source: Literal["card", "set", "tuned"] | None = None
     tuned: list[str] = []  # settings that a search has chosen
     optimiser: Literal["adamw"] = "adamw"
-    device: Literal["cpu", "cuda"] = "cpu"
+    device: Literal["cpu", "cuda", "mps"] = "cpu"
     plan: Literal["auto", "off"] = "auto"
     seed: int | None = None
     fingerprints: dict[str, str] = {}
@@ -318,7 +318,7 @@ class Study(Frozen):
         None, description="search each line's settings on validation first, see below; a number is short for `draws`"
     )
     plan: Literal["auto", "off"] = Field("auto", description="`auto` computes only what is needed; `off` everything")
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     jobs: int = Field(
         1, ge=1, le=MOST_JOBS, description="runs made at a time; above 1 their times are those of a shared machine"
     )

@@ -26,7 +26,8 @@ class Estimate:
     """Predicted seconds of training and evaluation, bytes of peak memory, bytes on disk with weights saved.
 
     `shared_seconds` are those that are left where another run has made the pass through the frozen blocks; None: all.
-    `evaluation_seconds` are part of `seconds`.
+    `evaluation_seconds` are part of `seconds`, and `activation_bytes`, which a smaller batch has fewer of, of
+    `memory_bytes`.
     """
 
     seconds: float
@@ -36,6 +37,7 @@ class Estimate:
     trainable_parameters: int
     shared_seconds: float | None = None
     evaluation_seconds: float = 0.0
+    activation_bytes: int = 0
 
 
 def estimate_of(
@@ -60,6 +62,7 @@ def estimate_of(
         evaluation_seconds=evaluation_flops / (speed * EFFICIENCY),
         shared_seconds=max(0.0, seconds - shared_flops / (speed * EFFICIENCY)),
         memory_bytes=PROCESS_BYTES + 4 * (total + ADAM_COPIES * trainable * by_steps) + activation_bytes,
+        activation_bytes=activation_bytes,
         disk_bytes=4 * trainable + PREDICTION_BYTES * examples,
         flops=flops,
         trainable_parameters=trainable,
