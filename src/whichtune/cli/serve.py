@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,7 +14,7 @@ from whichtune.cli.screen import say
 
 
 def serve(
-    folder: choices.StudyDir,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A study's folder, or an exported row's.")],
     row: Annotated[
         str | None,
         typer.Argument(

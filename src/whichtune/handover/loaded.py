@@ -5,7 +5,8 @@ Shapes: B texts, T tokens, V virtual tokens, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,20 +22,33 @@ UNTRUSTED = {"trust_remote_code": False}  # a folder's own Python code is never 
 SAFELY = {"use_safetensors": True, **UNTRUSTED}
 
 
+Scores = Callable[[Sequence[str]], "np.ndarray"]
+
+
 def answers(folder: Path, told: SelfTest, texts: Sequence[str]) -> np.ndarray | list[str]:
     """What the folder makes of texts: logits (n, C) float64, probabilities of a graph that reads texts, or texts.
 
     Raises ExportError where the folder cannot be loaded.
     """
+    with _told(folder):
+        return _written(folder, told) if told.kind == "words" else loaded(folder, told)(texts)
+
+
+def loaded(folder: Path, told: SelfTest) -> Scores:
+    """The folder, loaded once for however many texts: gives their logits, or the probabilities of a graph that reads
+    texts. Raises ExportError where it cannot be loaded."""
+    with _told(folder):
+        return _graph_answers(folder, told) if told.form == "onnx" else _logits(folder, told)
+
+
+@contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    """Whatever the files say ends in one sentence."""
     try:
-        if told.form == "onnx":
-            return _graph_answers(folder, told, texts)
-        if told.kind == "words":
-            return _written(folder, told)
-        return _logits(folder, told, texts)
+        yield
     except ExportError:
         raise
-    except Exception as error:  # of whatever the files say
+    except Exception as error:
         reason = " ".join(str(error).split())[:300]
         raise ExportError(f"'{folder}' cannot be loaded ({type(error).__name__}: {reason}).") from error
 
@@ -77,23 +91,27 @@ def _model(folder: Path, told: SelfTest) -> Any:
     return PeftModel.from_pretrained(base, folder).eval()
 
 
-def _logits(folder: Path, told: SelfTest, texts: Sequence[str]) -> np.ndarray:
+def _logits(folder: Path, told: SelfTest) -> Scores:
     import numpy as np
     import torch
 
     tokenizer, model = _tokenizer(folder), _model(folder, told)
-    found = []
-    for begin in range(0, len(texts), BATCH):
-        batch = tokenizer(
-            list(texts[begin : begin + BATCH]),
-            truncation=True,
-            padding=tokenizer.pad_token is not None,
-            return_tensors="pt",
-        )
-        with torch.no_grad():
-            logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
-        found.append(read_of_tokens(logits, batch["attention_mask"], told))
-    return np.concatenate([part.double().numpy() for part in found])
+
+    def score(texts: Sequence[str]) -> np.ndarray:
+        found = []
+        for begin in range(0, len(texts), BATCH):
+            batch = tokenizer(
+                list(texts[begin : begin + BATCH]),
+                truncation=True,
+                padding=tokenizer.pad_token is not None,
+                return_tensors="pt",
+            )
+            with torch.no_grad():
+                logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+            found.append(read_of_tokens(logits, batch["attention_mask"], told))
+        return np.concatenate([part.double().numpy() for part in found])
+
+    return score
 
 
 def read_of_tokens(logits: Any, mask: Any, told: SelfTest) -> Any:
@@ -130,7 +148,7 @@ def _writing(folder: Path, told: SelfTest) -> Any:
     return GenerationConfig.from_pretrained(folder)
 
 
-def _graph_answers(folder: Path, told: SelfTest, texts: Sequence[str]) -> np.ndarray:
+def _graph_answers(folder: Path, told: SelfTest) -> Scores:
     import numpy as np
 
     need_onnx()
@@ -139,13 +157,21 @@ def _graph_answers(folder: Path, told: SelfTest, texts: Sequence[str]) -> np.nda
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(folder / GRAPH), options, providers=["CPUExecutionProvider"])
-    if told.kind == "texts":
+
+    def of_texts(texts: Sequence[str]) -> np.ndarray:
         name = session.get_inputs()[0].name
         lower = np.array([[text.lower()] for text in texts], dtype=object)
         found: np.ndarray = session.run(["probabilities"], {name: lower})[0]
         return found.astype(np.float64)
+
+    if told.kind == "texts":
+        return of_texts
     tokenizer = _tokenizer(folder)
-    batch = tokenizer(list(texts), truncation=True, padding=True, return_tensors="np")
-    given = {name: batch[name].astype(np.int64) for name in ("input_ids", "attention_mask")}
-    logits: np.ndarray = session.run(["logits"], given)[0]
-    return logits.astype(np.float64)
+
+    def of_tokens(texts: Sequence[str]) -> np.ndarray:
+        batch = tokenizer(list(texts), truncation=True, padding=True, return_tensors="np")
+        given = {name: batch[name].astype(np.int64) for name in ("input_ids", "attention_mask")}
+        logits: np.ndarray = session.run(["logits"], given)[0]
+        return logits.astype(np.float64)
+
+    return of_tokens

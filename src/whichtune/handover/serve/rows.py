@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
+from whichtune.data.sources import TEXT_NAMES
 from whichtune.errors import SettingError
 from whichtune.evidence.stored import believed_summary
 from whichtune.handover.choose import Chosen, choose_run, refuse_fields
@@ -54,20 +56,24 @@ def pick(folder: StudyFolder, row: str | None, seed: int | None, compare: str | 
 
 @dataclass(frozen=True)
 class Served:
-    """The rows, loaded. `names` are distinct."""
+    """Rows, loaded: `answering` gives the table of `Task.predict` for texts. `names` are distinct."""
 
-    picked: Picked
-    opened: list[Opened]
+    answering: list[Callable[[list[str]], pd.DataFrame]]
     names: list[str]
+    why: list[str]  # each is served
     classes: list[str]  # none where texts are written
     labels: list[str]  # the classes, where every row gives their probabilities
+    about: Callable[[Limits], Metadata]
+    alone: bool = False  # what is drawn at random depends on what is written beside it
+    text_column: str | None = None  # of files
+    usual_columns: tuple[str, ...] = TEXT_NAMES
 
     def answers(self, texts: list[str]) -> list[tuple[Answer, ...]]:
         """For each text what each row answers."""
-        return list(zip(*(self._of_row(row, texts) for row in self.opened), strict=True))
+        return list(zip(*(self._of_row(row, texts) for row in self.answering), strict=True))
 
-    def _of_row(self, row: Opened, texts: list[str]) -> list[Answer]:
-        table = row.answer(texts)
+    def _of_row(self, row: Callable[[list[str]], pd.DataFrame], texts: list[str]) -> list[Answer]:
+        table = row(texts)
         said = [str(value) for value in table["prediction"]]
         if not self.labels:
             return [(text, ()) for text in said]
@@ -76,9 +82,8 @@ class Served:
 
     @property
     def most_texts(self) -> int:
-        """Of one forward pass. What is drawn at random depends on what is written beside it: then 1."""
-        drawn = any(row.spec.task_settings.get("generation") == "sample" for row in self.opened)
-        return 1 if drawn else MOST_TEXTS
+        """Of one forward pass."""
+        return 1 if self.alone else MOST_TEXTS
 
     def prediction(self, answer: Answer) -> Prediction:
         """As it is sent."""
@@ -100,27 +105,31 @@ class Served:
         return pd.DataFrame(columns)
 
     def metadata(self, limits: Limits) -> Metadata:
-        """What is known of the study and of these rows."""
-        summary, verdict = self.picked.summary, self.picked.summary.verdict
-        evidence = None
-        if verdict is not None:
-            evidence = Evidence(
-                recommended=verdict.recommended,
-                headline=verdict.headline,
-                reasons=verdict.reasons,
-                warnings=verdict.warnings,
-            )
-        rows = zip(self.names, self.picked.chosen, strict=True)
-        return Metadata(
-            study=summary.study.name,
-            task=summary.study.task,
-            metric=summary.study.primary_metric,
-            classes=self.classes,
-            rows=[row_info(name, chosen) for name, chosen in rows],
-            evidence=evidence,
-            limits=limits,
-            versions={"whichtune": VERSION, **package_versions()},
+        """What is known of what is served."""
+        return self.about(limits)
+
+
+def _about(picked: Picked, names: list[str], limits: Limits) -> Metadata:
+    """What is known of a study and of these rows."""
+    summary, verdict = picked.summary, picked.summary.verdict
+    evidence = None
+    if verdict is not None:
+        evidence = Evidence(
+            recommended=verdict.recommended,
+            headline=verdict.headline,
+            reasons=verdict.reasons,
+            warnings=verdict.warnings,
         )
+    return Metadata(
+        study=summary.study.name,
+        task=summary.study.task,
+        metric=summary.study.primary_metric,
+        classes=list(picked.chosen[0].record.labels),
+        rows=[row_info(name, chosen) for name, chosen in zip(names, picked.chosen, strict=True)],
+        evidence=evidence,
+        limits=limits,
+        versions={"whichtune": VERSION, **package_versions()},
+    )
 
 
 def load(picked: Picked, remote_code: bool) -> Served:
@@ -131,7 +140,17 @@ def load(picked: Picked, remote_code: bool) -> Served:
     records = [row.record for row in opened]
     labels = [record.label for record in records]
     names = labels if len(set(labels)) == len(labels) else [_with_seed(record) for record in records]
-    return Served(picked, opened, names, list(records[0].labels), _labels(opened))
+    return Served(
+        answering=[row.answer for row in opened],
+        names=names,
+        why=[chosen.why or "as asked for" for chosen in picked.chosen],
+        classes=list(records[0].labels),
+        labels=_labels(opened),
+        about=partial(_about, picked, names),
+        alone=any(row.spec.task_settings.get("generation") == "sample" for row in opened),
+        text_column=opened[0].spec.data.text_column,
+        usual_columns=tuple(task_of(opened[0].spec).columns.texts),
+    )
 
 
 def _labels(opened: list[Opened]) -> list[str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from whichtune.errors import SettingError
 from whichtune.handover.serve.address import Address, open_address
+from whichtune.handover.serve.exported import is_exported, load_exported
 from whichtune.handover.serve.limits import Limits
 from whichtune.handover.serve.rows import Served, load, pick
 from whichtune.records.store import StudyFolder
@@ -44,11 +45,15 @@ def serve(
     """
     if find_spec("starlette") is None or find_spec("uvicorn") is None:
         raise SettingError("Serving needs starlette and uvicorn: pip install 'whichtune[serve]'.")
-    picked = pick(StudyFolder(folder), row, seed, compare)
+    picked = None if is_exported(folder) else pick(StudyFolder(folder), row, seed, compare)
+    if picked is None and (row, seed, compare) != (None, None, None):
+        raise SettingError(
+            f"'{folder}' is one exported row: leave out the row, --seed and --compare, or give its study."
+        )
     address = open_address(host, port, token, no_token)
     with address.socket:
-        served = load(picked, remote_code)
-        names = [f"'{shown(name)}' ({chosen.why})" for name, chosen in zip(served.names, picked.chosen, strict=True)]
+        served = load_exported(folder) if picked is None else load(picked, remote_code)
+        names = [f"'{shown(name)}' ({why})" for name, why in zip(served.names, served.why, strict=True)]
         ready = f"Serving {listing(names)} at {address.url}; open it to try texts. Ctrl-C stops."
         run(served, address, limits or Limits(), token, lambda: tell(ready))
     tell("Stopped.")

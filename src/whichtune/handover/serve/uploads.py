@@ -22,7 +22,6 @@ from whichtune.errors import DataError, WhichtuneError
 from whichtune.handover.serve.bodies import refuse_announced, too_large
 from whichtune.handover.serve.limits import Limits, RequestError, check_length
 from whichtune.runs.writing import writer_of
-from whichtune.tasks import task_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,9 +65,8 @@ class Uploads:
     async def _checked(self, request: Request, file: Path) -> TextFile:
         """The upload's texts, once each of them is known to be one. Raises RequestError where one is none."""
         await _keep(request, file, self.limits.upload_bytes)
-        run = self.served.opened[0]
-        column = request.query_params.get("text_column") or run.spec.data.text_column
-        usual = task_of(run.spec).columns.texts
+        column = request.query_params.get("text_column") or self.served.text_column
+        usual = self.served.usual_columns
 
         def check() -> TextFile:
             texts = TextFile(file, column, usual)
