@@ -118,6 +118,23 @@ def limited(
     return (frame.loc[frame.index.isin(kept.index)] if frame.index.is_unique else kept), None
 
 
+def rare_note(parts: dict[str, pd.DataFrame]) -> str | None:
+    """Which classes have too few examples for every split that was drawn."""
+    sides: dict[str, list[str]] = {}
+    for split, frame in parts.items():
+        for name in frame["label"]:
+            sides.setdefault(str(name), []).append(split)
+    rare = {name: found for name, found in sides.items() if len(found) < len(parts)}
+    if not rare:
+        return None
+    told = "; ".join(
+        f"'{shown(name)}' has {len(found)} examples, in {' and '.join(dict.fromkeys(found))}"
+        for name, found in sorted(rare.items())[:MOST_TOLD]
+    )
+    more = f" (and {len(rare) - MOST_TOLD:,} more classes)" if len(rare) > MOST_TOLD else ""
+    return f"Too rare for train, validation and test each to have one: the class {told}{more}."
+
+
 def untested_note(parts: dict[str, pd.DataFrame], names: list[str]) -> str | None:
     """Which classes no test text has."""
     present = set(parts["test"]["label"])

@@ -33,11 +33,21 @@ class DataSettings(Frozen):
     split: Literal["auto", "given", "stratified", "reference"] = Field(
         "auto",
         description="`given` keeps the source's own splits, `stratified` draws them (class shares kept where there "
-        "are classes), `reference` is the balanced "
+        "are classes, whole groups or times where such a column is named), `reference` is the balanced "
         "70/10/20 split of the published SMS study; `auto`: given if there are splits, a named set's own rule, "
         "else stratified",
     )
     split_column: str | None = Field(None, description="column that names each row's split")
+    group_column: str | None = Field(
+        None,
+        description="column that names each row's group, such as a patient or a thread: no group stands in two "
+        "splits, and sizes and class shares are kept as near as whole groups allow",
+    )
+    time_column: str | None = Field(
+        None,
+        description="column of numbers or dates: the latest rows are for test, those before for validation, the "
+        "earliest for train",
+    )
     split_seed: int = Field(0, ge=0, description="seed of the stratified split; never changed by `--seeds`")
     validation_fraction: float = Field(0.1, gt=0, lt=1, description="share of the rows for validation")
     test_fraction: float = Field(0.2, gt=0, lt=1, description="share of the rows for test")
@@ -66,6 +76,10 @@ class DataSettings(Frozen):
     def _leaves_training_data(self) -> DataSettings:
         if self.validation_fraction + self.test_fraction >= 1:
             raise ValueError("validation_fraction and test_fraction leave nothing to train on")
+        if self.group_column is not None and self.time_column is not None:
+            raise ValueError("group_column and time_column cannot both hold: name one of them")
+        if self.split == "reference" and (self.group_column is not None or self.time_column is not None):
+            raise ValueError("the reference split knows no group_column or time_column: use split stratified")
         return self
 
 
