@@ -23,6 +23,7 @@ from whichtune.executors.forecast import Forecaster
 from whichtune.expansion.expand import Expansion, check_names, expand, with_baselines
 from whichtune.expansion.given import AnyStudy, Keywords, at_place, study_from
 from whichtune.expansion.inspected import inspect_models
+from whichtune.expansion.judged_on import examples_of
 from whichtune.expansion.kept import kept_in, refuse_other
 from whichtune.expansion.names import as_registered
 from whichtune.expansion.places import place_of
@@ -181,7 +182,7 @@ def _made(
             found = search_figures(search, folder)
             rounds.everything = settle(settled, found, dataset.without_test())
             _write_study(folder, rounds.table, how.command, search.described(found))
-        folder.write_examples(task_of(study).examples(dataset))
+        folder.write_examples(examples_of(study, dataset))
         for sentence in rounds.told():
             on_event({"event": "note", "text": sentence})
         forecaster = Forecaster(rounds.own.specs, dataset) if how.forecast else None

@@ -95,25 +95,49 @@ def by_group(frame: pd.DataFrame, wanted: tuple[str, ...], settings: DataSetting
     """
     import numpy as np
 
-    names, codes = np.unique(frame["group"].to_numpy(dtype=object).astype(str), return_inverse=True)
+    names, codes, counts = group_counts(frame)
     if len(names) <= len(wanted):
         raise DataError(
             f"Column '{shown(str(settings.group_column))}' names {len(names)} "
             f"{'group' if len(names) == 1 else 'groups'}, too few to split off {' and '.join(wanted)}: "
             f"{len(wanted) + 1} or more are needed."
         )
-    labels = frame["label"].to_numpy(dtype=object).astype(str) if "label" in frame else np.full(len(frame), "")
-    classes, places = np.unique(labels, return_inverse=True)
-    counts = np.zeros((len(names), len(classes)))
-    np.add.at(counts, (codes, places), 1)
     shares = [getattr(settings, f"{split}_fraction") for split in wanted]
-    side = _assigned(counts, np.array([1 - sum(shares), *shares]), settings.split_seed)
+    side = assigned(counts, np.array([1 - sum(shares), *shares]), settings.split_seed)
     order = ("train", *wanted)
     return {split: frame[side[codes] == number] for number, split in enumerate(order)}
 
 
-def _assigned(counts: NDArray[np.float64], shares: NDArray[np.float64], seed: int) -> NDArray[np.int64]:
+def group_counts(frame: pd.DataFrame) -> tuple[NDArray[np.object_], NDArray[np.int64], NDArray[np.float64]]:
+    """The groups' names `(G,)`, each row's group `(n,)`, and examples by group and class `(G, C)`."""
+    import numpy as np
+
+    names, codes = np.unique(frame["group"].to_numpy(dtype=object).astype(str), return_inverse=True)
+    labels = frame["label"].to_numpy(dtype=object).astype(str) if "label" in frame else np.full(len(frame), "")
+    classes, places = np.unique(labels, return_inverse=True)
+    counts = np.zeros((len(names), len(classes)))
+    np.add.at(counts, (codes, places), 1)
+    return names, codes, counts
+
+
+def assigned(counts: NDArray[np.float64], shares: NDArray[np.float64], seed: int) -> NDArray[np.int64]:
     """Which side `(G,)` each group goes to, of `counts (G, C)` examples; side 0 is train and has every class."""
+
+    side, order = dealt(counts, shares, seed)
+    for lacking in range(counts.shape[1]):  # a class that train lacks: its smallest group
+        if (counts[side == 0][:, lacking] > 0).any():
+            continue
+        able = [group for group in order[::-1] if counts[group, lacking] > 0]
+        side[min(able, key=lambda group: counts[group].sum())] = 0
+    for empty in [number for number in range(len(shares)) if not (side == number).any()]:
+        side[_spared(counts, side, order)] = empty
+    return side
+
+
+def dealt(
+    counts: NDArray[np.float64], shares: NDArray[np.float64], seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Which side `(G,)` each group goes to, and the order `(G,)` in which they came: each where it is missed most."""
     import numpy as np
 
     rng = np.random.default_rng(seed)
@@ -126,14 +150,7 @@ def _assigned(counts: NDArray[np.float64], shares: NDArray[np.float64], seed: in
         moved = ((have + counts[group] - target) ** 2 - (have - target) ** 2) / total
         side[group] = int(moved.sum(axis=1).argmin())
         have[side[group]] += counts[group]
-    for lacking in np.flatnonzero(have[0] == 0):  # a class that train lacks: its smallest group
-        if (counts[side == 0][:, lacking] > 0).any():
-            continue
-        able = [group for group in order[::-1] if counts[group, lacking] > 0]
-        side[min(able, key=lambda group: counts[group].sum())] = 0
-    for empty in [number for number in range(len(shares)) if not (side == number).any()]:
-        side[_spared(counts, side, order)] = empty
-    return side
+    return side, order
 
 
 def _spared(counts: NDArray[np.float64], side: NDArray[np.int64], order: NDArray[np.int64]) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from whichtune.data.columns import cells_as_text, label_text
 from whichtune.data.divide import Carve, carver, drawn_rule, refuse_mixed, with_keys
 from whichtune.data.draws import carve, limited, rare_note, untested_note
+from whichtune.data.folds import by_fold
 from whichtune.data.given import SPLITS, row_of
 from whichtune.data.labels import alike_note, class_order, equal_numbers, merged_note, plain_form
 from whichtune.data.read import read_source
@@ -138,6 +139,13 @@ def split_rule(settings: DataSettings, source: Source) -> str:
     """`given`, `stratified`, `grouped`, `by time` or `reference`; raises DataError where given splits are asked for and
     missing."""
     drawn = drawn_rule(settings)
+    if settings.varies or settings.folds is not None:
+        if settings.split == "auto" and "all" not in source.tables:
+            raise DataError(
+                f"{shown(source.name)} gives its splits, and resplit and folds draw others: add split=stratified to "
+                "draw them from all of its rows."
+            )
+        return drawn
     if settings.split == "auto":
         own = source.split_rule if drawn == "stratified" else None  # a named set's own rule knows no groups or times
         return own or ("given" if "all" not in source.tables else drawn)
@@ -157,6 +165,8 @@ def split_tables(
 
     if rule == "reference":
         return reference_split(pd.concat(frames.values()))
+    if settings.folds is not None:
+        return by_fold(pd.concat(frames.values()), settings)
     if rule != "given":
         return carve(pd.concat(frames.values()), ("validation", "test"), settings)
     missing = tuple(split for split in SPLITS if split not in frames)

@@ -116,7 +116,7 @@ def judge_round(study: ResolvedStudy, records: Sequence[RunRecord], read_predict
 def trials_of(study: ResolvedStudy, records: Sequence[RunRecord], read_predictions: ReadPredictions) -> Trials:
     """The study's rows with their test answers."""
     rows = group(records)
-    test = load_answers(rows.values(), read_predictions, len(study.labels) or None)
+    test = load_answers(rows.values(), read_predictions, len(study.labels) or None, study.data.varies)
     trials = Trials(rows, test, study.margin, Prior(study.prior_seed_sd * POINT, study.prior_weight))
     fixed = fixed_seeds(study)
     if fixed is not None and test is not None:

@@ -24,6 +24,7 @@ def run_figures(row: Row, test: TestSet) -> list[RunFigures]:
 
 
 def _figures_of_run(row: Row, seed: int | None, test: TestSet) -> RunFigures:
+    test = test.part(row.answers[seed])
     able = [metric for metric in METRICS.values() if row.answers[seed].has(metric.name)]
     values = {metric.name: _one_figure(row, seed, test, metric) for metric in able}
     intervals = {metric.name: _one_model(row, seed, test, metric) for metric in able}
@@ -49,6 +50,7 @@ def _one_figure(row: Row, seed: int | None, test: TestSet, metric: Metric) -> fl
 
 def _one_model(row: Row, seed: int | None, test: TestSet, metric: Metric) -> Interval | None:
     """The interval of one trained model for new examples."""
+    test = test.part(row.answers[seed])
     if metric.resampling == "proportion":
         return wilson(int((row.answers[seed].predictions == test.labels).sum()), test.n)
     if metric.resampling == "confusion":
@@ -94,7 +96,7 @@ def method_figures(row: Row, test: TestSet | None, metric: str, study: StudyNois
         return figures
     scored = row.scores(metric, test, row.seeds)
     table = scored.values
-    by_seed = table.mean(axis=1)
+    by_seed = scored.shown
     found: dict[str, object] = {
         "validation": row.mean_metric("validation", metric),
         "test": float(by_seed.mean()),
@@ -109,13 +111,15 @@ def method_figures(row: Row, test: TestSet | None, metric: str, study: StudyNois
     else:
         found |= {
             "interval": _over_seeds(row, scored, test, metric, study),
-            "interval_holds_for": "new seeds and new examples",
+            "interval_holds_for": (
+                "new seeds and new examples" if scored.stretch is None else "new splits, training texts included"
+            ),
         }
     return figures.model_copy(update=found)
 
 
 def _over_seeds(row: Row, scored: Scores, test: TestSet, metric: str, study: StudyNoise) -> Interval | None:
-    if scored.constant or test.n < 2:
+    if (scored.constant and scored.stretch is None) or test.n < 2:
         return _one_model(row, row.seeds[0], test, METRICS[metric])
     noise = pooled_noise(mean_squares(scored.values), (scored,), study)
     low, high = (float(x) for x in crossed.crossed_test(scored.values, noise).interval(weight=None))

@@ -74,6 +74,8 @@ def label_noise(material: Material) -> Finding:
     test = material.test
     if test is None:
         return not_applicable(NOTHING_TESTED)
+    if test.test_by_train is not None:
+        return not_applicable("Each split has test texts of its own, which few runs have answered.")
     voices = [row for row in material.rows.values() if _has_a_say(row)]
     if test.classes < 2 or len(voices) < 2:
         return not_applicable("Fewer than two rows answered with classes, and not always the same one.")
