@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from whichtune.errors import SettingError
 from whichtune.evidence.beforehand import margin_beforehand
 from whichtune.evidence.checks import make_checks
+from whichtune.evidence.checks.stored import near_repeats_in
 from whichtune.evidence.judge import judge_round, judge_trials, trials_of
 from whichtune.evidence.stored import named
 from whichtune.evidence.summary import Summary, build_summary
@@ -369,7 +370,7 @@ def write_summary(
     study = resolved(expansion, command, search.described(tuning) if search else None)
     trials = trials_of(study, records, folder.predictions)
     evidence = judge_trials(study, trials, tuning)
-    checks = make_checks(study, trials, evidence, folder.curves)
+    checks = make_checks(study, trials, evidence, folder.curves, near_repeats_in(folder))
     summary = build_summary(study, records, evidence, checks)
     if (folder.path / EXAMPLES).is_file():
         summary = summary.model_copy(update={"examples_checksum": sha256_file(folder.path / EXAMPLES)})

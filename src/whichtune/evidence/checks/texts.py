@@ -68,6 +68,27 @@ def repeats(material: Material) -> Finding:
     return warned(" ".join(parts)) if parts else passed("No test or validation text stands in train.")
 
 
+@register("near_repeats", "Near repeats between splits")
+def near_repeats(material: Material) -> Finding:
+    """Do test or validation texts nearly repeat a training text?"""
+    near = material.near
+    if near is None:
+        return not_applicable("It was not asked which texts nearly repeat others, or there are too many.")
+    told = [
+        f"{len(ids):,} of {plural(near.sizes[split], f'{split} text')} nearly "
+        f"{'repeats' if len(ids) == 1 else 'repeat'} a training text"
+        for split, ids in near.ids.items()
+        if ids
+    ]
+    if not told:
+        return passed("No test or validation text nearly repeats a training text.")
+    return warned(
+        f"{', and '.join(told)}: a row that learns texts by heart is favoured by them, and a group_column or a "
+        "split by time keeps what belongs together on one side.",
+        examples=list(near.ids.get("test", ())),
+    )
+
+
 @register("label_noise", "Label noise suspected")
 def label_noise(material: Material) -> Finding:
     """Are there more test texts that every row and seed gets wrong, in the same way and surely, than chance gives?"""
