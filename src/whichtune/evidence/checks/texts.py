@@ -199,6 +199,7 @@ def metrics_disagree(material: Material) -> Finding:
     """Is another row best on validation by another metric, each ahead by more than a tenth of the margin?"""
     wanted = METRICS[material.metric]
     others = [m for m in METRICS.values() if m.answers == wanted.answers and m.unit == "points" and m is not wanted]
+    others = [m for m in others if not m.on_request]
     rows = [row for row in material.rows.values() if row.mean_metric("validation", wanted.name) is not None]
     if wanted.unit != "points" or not others or len(rows) < 2:
         return not_applicable("Fewer than two rows, or two metrics, can be compared on validation.")
