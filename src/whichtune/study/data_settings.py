@@ -15,9 +15,9 @@ class DataSettings(Frozen):
 
     source: str = Field(
         "messages",
-        description="a file (CSV, TSV, JSONL, Parquet, also .gz), a folder of train/validation/test files, a "
-        "named set, NAME=FILE (a named set from a local copy), or a dataset id of the Hugging Face Hub "
-        "(ID:CONFIGURATION where it has several)",
+        description="a file (CSV, TSV, JSONL, Parquet, also .gz), a folder of train/validation/test files or one that "
+        "`datasets.save_to_disk` wrote, a named set, NAME=FILE (a named set from a local copy), or a dataset id of the "
+        "Hugging Face Hub (ID:CONFIGURATION where it has several)",
     )
     revision: str | None = Field(None, description="revision of a Hub dataset")
     text_column: str | None = Field(None, description="column of the texts; default: the first usual name")
