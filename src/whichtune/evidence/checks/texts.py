@@ -16,6 +16,7 @@ from whichtune.wording import listed, listing, number, plural
 NOTHING_TESTED = "No run completed, so there is nothing to look at."
 LEAST_TEXTS = 5  # of a class in test
 LEAST_SUSPECTS = 3
+BY_SIZE = ("f1_micro", "f1_weighted", "mcc", "kappa")  # weigh classes by their texts
 SURE = 0.001  # chance of so many texts that all get wrong, if rows erred independently
 DOUBTED = 0.1  # mean probability of the given label, below which rows are sure that it is wrong
 CUT = 0.05  # share of a split's texts
@@ -27,7 +28,7 @@ def small_class(material: Material) -> Finding:
     test, metric = material.test, METRICS[material.metric]
     if test is None:
         return not_applicable(NOTHING_TESTED)
-    if metric.resampling != "confusion":
+    if metric.resampling != "confusion" or metric.name in BY_SIZE:
         return not_applicable(f"{metric.title.capitalize()} does not weigh every class the same.")
     counts = np.bincount(test.labels, minlength=test.classes)
     occur = int((counts > 0).sum())
