@@ -34,7 +34,7 @@ from whichtune.report.write import load_summary, write_report
 FloatArray = NDArray[np.float64]
 
 
-def balanced_accuracy_of(counts: NDArray[np.int64]) -> FloatArray:
+def mean_recall_of(counts: NDArray[np.int64]) -> FloatArray:
     """The mean recall of the classes that have examples."""
     counts = np.asarray(counts, dtype=np.float64)
     actual = counts.sum(axis=-1)
@@ -58,10 +58,10 @@ def entered(metric: Metric) -> Iterator[Metric]:
 def balanced() -> Iterator[Metric]:
     yield from entered(
         Metric(
-            "balanced_accuracy",
-            "balanced accuracy",
+            "mean_recall",
+            "mean recall",
             "classes",
-            of_confusion=balanced_accuracy_of,
+            of_confusion=mean_recall_of,
             splits=("test", "validation"),
         )
     )
@@ -148,17 +148,17 @@ def test_an_entered_class_metric_is_in_record_tables_page_statistics_and_loggers
     report = write_report(folder, figures=False)
     table, page = (folder.path / "table.md").read_text("utf-8"), report.page.read_text("utf-8")
     header = table.splitlines()[0]
-    assert "| test macro F1 % | test balanced accuracy % | test loss | validation accuracy % |" in header
-    assert "| validation balanced accuracy % |" in header
-    assert "Primary metric: balanced accuracy." in table
+    assert "| test macro F1 % | test mean recall % | test loss | validation accuracy % |" in header
+    assert "| validation mean recall % |" in header
+    assert "Primary metric: mean recall." in table
     rows = list(csv.DictReader((folder.path / "table.csv").open(encoding="utf-8", newline="")))
-    assert float(rows[0]["test_balanced_accuracy"]) == value
-    assert ">test balanced accuracy %<" in page
-    assert "Test balanced accuracy, every seed" in page
-    assert "Balanced accuracy over training" in page
-    assert "test balanced accuracy " in " ".join(terminal(folder).split())
-    assert figures(run)["final/test_balanced_accuracy"] == value
-    assert "validation/balanced_accuracy" in scalars(folder.curves(run.run_id)[0])
+    assert float(rows[0]["test_mean_recall"]) == value
+    assert ">test mean recall %<" in page
+    assert "Test mean recall, every seed" in page
+    assert "Mean recall over training" in page
+    assert "test mean recall " in " ".join(terminal(folder).split())
+    assert figures(run)["final/test_mean_recall"] == value
+    assert "validation/mean_recall" in scalars(folder.curves(run.run_id)[0])
 
 
 def test_statistics_judge_by_an_entered_class_metric(balanced: Metric, tmp_path: Path) -> None:
@@ -205,5 +205,5 @@ def test_a_record_refuses_a_figure_that_is_no_number(balanced: Metric, tmp_path:
     assert record is not None
     broken = record.model_dump(mode="json")
     broken["metrics"]["test"][balanced.name] = "high"
-    with pytest.raises(ValueError, match="balanced_accuracy"):
+    with pytest.raises(ValueError, match="mean_recall"):
         RunRecord.model_validate(broken)

@@ -114,16 +114,16 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_an_installed_package_adds_a_method_a_metric_and_an_executor(
     installed: Path, tmp_path: Path, mail: Path, tiny_gpt2: Path
 ) -> None:
-    study = STUDY % (mail, tiny_gpt2) + "primary_metric: balanced_accuracy\n"
+    study = STUDY % (mail, tiny_gpt2) + "primary_metric: mean_recall\n"
     (tmp_path / "s.yaml").write_text(study, encoding="utf-8")
     command = ("compare", "s.yaml", "--threads", "1", "--save", "all", "--out", "made", "--executor", "in_turn")
     done = whichtune(*command, at=tmp_path, python=installed)
     assert done.returncode == 0, done.stderr
     found = summary(tmp_path / "made")
-    assert all(run["metrics"]["test"]["balanced_accuracy"] is not None for run in found["runs"])
-    assert found["verdict"]["metric"] == "balanced_accuracy"
-    assert "test balanced accuracy %" in (tmp_path / "made" / "table.md").read_text(encoding="utf-8")
-    assert "balanced accuracy" in (tmp_path / "made" / "report.html").read_text(encoding="utf-8")
+    assert all(run["metrics"]["test"]["mean_recall"] is not None for run in found["runs"])
+    assert found["verdict"]["metric"] == "mean_recall"
+    assert "test mean recall %" in (tmp_path / "made" / "table.md").read_text(encoding="utf-8")
+    assert "mean recall" in (tmp_path / "made" / "report.html").read_text(encoding="utf-8")
     assert (tmp_path / "made" / "in_turn.log").read_text(encoding="utf-8").count("made") == 3
     assert "0 runs made" in whichtune(*command, at=tmp_path, python=installed).stdout
     (tmp_path / "new.csv").write_text("text\ncall now\n", encoding="utf-8")

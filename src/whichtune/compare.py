@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from whichtune.errors import SettingError
 from whichtune.evidence.beforehand import margin_beforehand
 from whichtune.evidence.checks import make_checks
+from whichtune.evidence.checks.stored import near_repeats_in
 from whichtune.evidence.judge import judge_round, judge_trials, trials_of
 from whichtune.evidence.stored import named
 from whichtune.evidence.summary import Summary, build_summary
@@ -24,6 +25,7 @@ from whichtune.executors.forecast import Forecaster
 from whichtune.expansion.expand import Expansion, check_names, expand, with_baselines
 from whichtune.expansion.given import AnyStudy, Keywords, at_place, study_from
 from whichtune.expansion.inspected import inspect_models
+from whichtune.expansion.judged_on import examples_of
 from whichtune.expansion.kept import kept_in, refuse_other
 from whichtune.expansion.kinds import load_asking
 from whichtune.expansion.names import as_registered
@@ -45,7 +47,6 @@ from whichtune.study.folders import named as with_name
 from whichtune.study.resolved import ResolvedRun, ResolvedStudy, ResolvedTuning, SearchedRow
 from whichtune.study.roles import Role
 from whichtune.study.spec import RunSpec, Study, sha256_file
-from whichtune.tasks import task_of
 from whichtune.tuning.search import has_spaces_of_lines, searched_lines
 from whichtune.tuning.trials import SearchPlan, make_draws, plan_search, search_figures, settle, waiting
 from whichtune.wording import listing
@@ -185,7 +186,7 @@ def _made(
             found = search_figures(search, folder)
             rounds.everything = settle(settled, found, dataset.without_test())
             _write_study(folder, rounds.table, how.command, search.described(found))
-        folder.write_examples(task_of(study).examples(dataset))
+        folder.write_examples(examples_of(study, dataset))
         for sentence in rounds.told():
             on_event({"event": "note", "text": sentence})
         forecaster = Forecaster(rounds.own.specs, dataset) if how.forecast else None
@@ -360,7 +361,7 @@ def write_summary(
     study = resolved(expansion, command, search.described(tuning) if search else None)
     trials = trials_of(study, records, folder.predictions)
     evidence = judge_trials(study, trials, tuning)
-    checks = make_checks(study, trials, evidence, folder.curves)
+    checks = make_checks(study, trials, evidence, folder.curves, near_repeats_in(folder))
     summary = build_summary(study, records, evidence, checks)
     if (folder.path / EXAMPLES).is_file():
         summary = summary.model_copy(update={"examples_checksum": sha256_file(folder.path / EXAMPLES)})

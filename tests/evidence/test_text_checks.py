@@ -20,7 +20,12 @@ def with_rows(study: StudyOnDisk, *labels: str, wrong: float = 0.05) -> StudyOnD
 
 @pytest.mark.parametrize(
     ("metric", "few", "status"),
-    [("f1_macro", 4, "warned"), ("f1_macro", 5, "passed"), ("accuracy", 4, "not_applicable")],
+    [
+        ("f1_macro", 4, "warned"),
+        ("f1_macro", 5, "passed"),
+        ("accuracy", 4, "not_applicable"),
+        ("mcc", 4, "not_applicable"),
+    ],
 )
 def test_a_class_of_few_test_texts(metric: str, few: int, status: str, tmp_path: Path) -> None:
     study = study_on_disk(tmp_path, labels=["ham", "spam", "rare"], primary_metric=metric)

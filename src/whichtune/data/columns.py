@@ -14,6 +14,7 @@ ASK = {
     "text": "give one text for each row",
     "label": "give one class for each text",
     "target": "give one text for each row",
+    "group": "give one group for each row",
 }
 
 

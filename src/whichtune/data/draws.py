@@ -18,22 +18,25 @@ MOST_TOLD = 3
 def carve(frame: pd.DataFrame, wanted: tuple[str, ...], settings: DataSettings) -> dict[str, pd.DataFrame]:
     """Draw the wanted splits from `frame`, class shares kept; the fractions are of `frame`. Train keeps at least one
     example of each class."""
-    from sklearn.model_selection import train_test_split
-
     _enough(frame, wanted[0])
     parts, rest, total = {}, frame, len(frame)
     for split in wanted:
         size = max(1, round(total * getattr(settings, f"{split}_fraction")))
-        try:
-            left, parts[split] = train_test_split(
-                rest, test_size=size, stratify=rest["label"], random_state=settings.split_seed
-            )
-        except ValueError:  # more classes than examples are drawn, or a class of which one is left
-            left = None
-        if left is None or left["label"].nunique() < rest["label"].nunique():
-            left, parts[split] = _split_off(rest, size, split, settings.split_seed)
-        rest = left
+        rest, parts[split] = split_off(rest, size, split, settings.split_seed)
     return {"train": rest, **parts}
+
+
+def split_off(rest: pd.DataFrame, size: int, split: str, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What is left of `rest`, every class among it, and `size` rows drawn from it with the class shares kept."""
+    from sklearn.model_selection import train_test_split
+
+    try:
+        left, drawn = train_test_split(rest, test_size=size, stratify=rest["label"], random_state=seed)
+    except ValueError:  # more classes than examples are drawn, or a class of which one is left
+        left = None
+    if left is None or left["label"].nunique() < rest["label"].nunique():
+        left, drawn = _split_off(rest, size, split, seed)
+    return left, drawn
 
 
 def _enough(frame: pd.DataFrame, split: str) -> None:
@@ -116,6 +119,23 @@ def limited(
         told = f"Of {classes:,} classes at least one example each stands in the {limit:,} {split} examples of the limit"
         return frame.iloc[chosen], f"{told}: shares are kept as near as that allows."
     return (frame.loc[frame.index.isin(kept.index)] if frame.index.is_unique else kept), None
+
+
+def rare_note(parts: dict[str, pd.DataFrame]) -> str | None:
+    """Which classes have too few examples for every split that was drawn."""
+    sides: dict[str, list[str]] = {}
+    for split, frame in parts.items():
+        for name in frame["label"]:
+            sides.setdefault(str(name), []).append(split)
+    rare = {name: found for name, found in sides.items() if len(found) < len(parts)}
+    if not rare:
+        return None
+    told = "; ".join(
+        f"'{shown(name)}' has {len(found)} examples, in {' and '.join(dict.fromkeys(found))}"
+        for name, found in sorted(rare.items())[:MOST_TOLD]
+    )
+    more = f" (and {len(rare) - MOST_TOLD:,} more classes)" if len(rare) > MOST_TOLD else ""
+    return f"Too rare for train, validation and test each to have one: the class {told}{more}."
 
 
 def untested_note(parts: dict[str, pd.DataFrame], names: list[str]) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from whichtune.data.divide import carver, refuse_mixed, with_keys
 from whichtune.data.read import read_source
 from whichtune.data.shown import shown
 from whichtune.data.sizes import sized
@@ -51,10 +52,12 @@ def load_pairs(settings: DataSettings, columns: Usual = PAIRED) -> PairDataset:
     """Read, check and split. Raises DataError for an empty text or target, or too few rows."""
     source = read_source(settings, columns)
     frames = {table: _clean(source, table, frame) for table, frame in source.tables.items()}
+    frames = with_keys(frames, source, settings)
     rule = split_rule(settings, source)
     if rule == "reference":
         raise DataError("The reference split is for labels 'ham' and 'spam': use split given or stratified.")
-    parts = split_tables(frames, rule, settings, carve_rows)
+    parts = split_tables(frames, rule, settings, carver(settings, carve_rows))
+    refuse_mixed(parts, settings, shown(source.name))
     notes = list(source.notes)
     for split in SPLITS:
         limit = getattr(settings, f"{split}_limit")

@@ -155,7 +155,7 @@ def from_datasets(loaded: Mapping[str, datasets.Dataset], settings: DataSettings
         if name not in SPLITS:  # "unsupervised" and the like
             continue
         tables[name] = named_classes(part)
-        parts.append(f"{name}:{_fingerprint(tables[name])}")
+        parts.append(f"{name}:{frame_fingerprint(tables[name])}")
     place = shown(settings.source)
     if "train" not in tables:
         raise DataError(f"The data set '{place}' has no train split (it has: {listed(loaded)}).")
@@ -199,7 +199,7 @@ def named_classes(part: datasets.Dataset) -> pd.DataFrame:
     return frame.reset_index(drop=True)
 
 
-def _fingerprint(frame: pd.DataFrame) -> str:
+def frame_fingerprint(frame: pd.DataFrame) -> str:
     """The sha256 of a table's cells; lists and objects, which pandas cannot hash, by how they are written."""
     import pandas as pd
 

@@ -8,8 +8,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from whichtune.data.columns import cells_as_text, label_text
-from whichtune.data.draws import carve, limited, untested_note
+from whichtune.data.divide import Carve, carver, drawn_rule, refuse_mixed, with_keys
+from whichtune.data.draws import carve, limited, rare_note, untested_note
 from whichtune.data.fields import text_cells
+from whichtune.data.folds import by_fold
 from whichtune.data.given import SPLITS, row_of
 from whichtune.data.labels import alike_note, class_order, equal_numbers, merged_note, plain_form
 from whichtune.data.read import read_source
@@ -81,11 +83,14 @@ def load_dataset(settings: DataSettings, columns: Usual = LABELLED) -> Dataset:
     source = read_source(settings, columns)
     place = shown(source.name)
     frames = {table: _clean(source, table, frame) for table, frame in source.tables.items()}
-    frames, told = _classes(frames, place)
+    frames, told = _classes(with_keys(frames, source, settings), place)
     rule = split_rule(settings, source)
-    parts = split_tables(frames, rule, settings, carve)
+    parts = split_tables(frames, rule, settings, carver(settings, carve))
+    refuse_mixed(parts, settings, place)
     names = _label_names(parts, place)
     notes = [*source.notes, *told]
+    if rule != "given" and (note := rare_note(parts)):
+        notes.append(note)
     for split in SPLITS:
         parts[split], note = limited(parts[split], getattr(settings, f"{split}_limit"), split, settings)
         notes += [note] if note else []
@@ -137,18 +142,25 @@ def _classes(frames: dict[str, pd.DataFrame], place: str) -> tuple[dict[str, pd.
 
 
 def split_rule(settings: DataSettings, source: Source) -> str:
-    """`given`, `stratified` or `reference`; raises DataError where given splits are asked for and missing."""
+    """`given`, `stratified`, `grouped`, `by time` or `reference`; raises DataError where given splits are asked for and
+    missing."""
+    drawn = drawn_rule(settings)
+    if settings.varies or settings.folds is not None:
+        if settings.split == "auto" and "all" not in source.tables:
+            raise DataError(
+                f"{shown(source.name)} gives its splits, and resplit and folds draw others: add split=stratified to "
+                "draw them from all of its rows."
+            )
+        return drawn
     if settings.split == "auto":
-        return source.split_rule or ("given" if "all" not in source.tables else "stratified")
+        own = source.split_rule if drawn == "stratified" else None  # a named set's own rule knows no groups or times
+        return own or ("given" if "all" not in source.tables else drawn)
     if settings.split == "given" and "all" in source.tables:
         raise DataError(
             f"{shown(source.name)} gives no splits: set split_column, give a folder of train, validation and test "
             "files, or use the stratified split."
         )
-    return settings.split
-
-
-Carve = Callable[["pd.DataFrame", tuple[str, ...], DataSettings], "dict[str, pd.DataFrame]"]
+    return drawn if settings.split == "stratified" else settings.split
 
 
 def split_tables(
@@ -159,7 +171,9 @@ def split_tables(
 
     if rule == "reference":
         return reference_split(pd.concat(frames.values()))
-    if rule == "stratified":
+    if settings.folds is not None:
+        return by_fold(pd.concat(frames.values()), settings)
+    if rule != "given":
         return carve(pd.concat(frames.values()), ("validation", "test"), settings)
     missing = tuple(split for split in SPLITS if split not in frames)
     if "train" in missing:

@@ -117,7 +117,8 @@ def _paired(before: Side, after: Side, first: Row, second: Row, metric: str) -> 
 
     study = after.summary.study
     try:
-        test = load_answers(rows.values(), read, len(study.labels) or None)
+        by_seed = all(side.summary.study.data.varies for side in (before, after))
+        test = load_answers(rows.values(), read, len(study.labels) or None, by_seed)
     except DataError:
         return None
     trials = Trials(rows, test, study.margin, Prior(study.prior_seed_sd * POINT, study.prior_weight))
@@ -139,7 +140,7 @@ def _unpaired(before: Side, after: Side, first: Row, second: Row, metric: str) -
     for side, row in ((before, first), (after, second)):
         rows = {row.label: row}
         study = side.summary.study
-        test = load_answers(rows.values(), side.read, len(study.labels) or None)
+        test = load_answers(rows.values(), side.read, len(study.labels) or None, study.data.varies)
         trials = Trials(rows, test, study.margin, Prior(study.prior_seed_sd * POINT, study.prior_weight))
         known.append(method_figures(row, test, metric, trials.noise(metric)))
     a, b = known

@@ -71,7 +71,7 @@ def judge_trials(study: ResolvedStudy, trials: Trials, tuning: TuningFigures | N
         comparisons=comparisons,
         verdict=make_verdict(study, trials, choice, best, baseline, comparisons, tuning),
         questions=answered_questions(study, trials, comparisons),
-        runs=[] if test is None else [f for row in whole.rows.values() for f in run_figures(row, test)],
+        runs=[] if test is None else [f for row in whole.rows.values() for f in run_figures(row, test, metric)],
         per_method=[method_figures(row, test, metric, whole.noise(metric)) for row in whole.rows.values()],
         learning=learning_figures(study, whole),
         tuning=tuning and tuning.model_copy(update={"sentences": tuning_sentences(tuning)}),
@@ -116,7 +116,7 @@ def judge_round(study: ResolvedStudy, records: Sequence[RunRecord], read_predict
 def trials_of(study: ResolvedStudy, records: Sequence[RunRecord], read_predictions: ReadPredictions) -> Trials:
     """The study's rows with their test answers."""
     rows = group(records)
-    test = load_answers(rows.values(), read_predictions, len(study.labels) or None)
+    test = load_answers(rows.values(), read_predictions, len(study.labels) or None, study.data.varies)
     trials = Trials(rows, test, study.margin, Prior(study.prior_seed_sd * POINT, study.prior_weight))
     fixed = fixed_seeds(study)
     if fixed is not None and test is not None:

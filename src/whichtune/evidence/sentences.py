@@ -157,6 +157,11 @@ def _power(result: Comparison) -> str:
 
 
 def _scope(result: Comparison) -> str:
+    if result.holds_for == "splits":
+        return (
+            "Each seed has its own split, so this holds for other training texts, too: more than with one split. "
+            "Splits share texts, which the test allows for."
+        )
     if result.holds_for == "models" and len(result.seeds) == 1 and result.seeds[0] is not None:
         return (
             "With one seed this compares these two trained models, not the methods: how much another seed "

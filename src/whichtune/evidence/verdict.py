@@ -25,6 +25,8 @@ from whichtune.study.resolved import ResolvedStudy
 from whichtune.study.roles import Role
 from whichtune.wording import listing, plural
 
+LEAST_SPLITS = 5  # fewer leave the variance between them hardly known
+
 
 def outside(rows: Iterable[Row], require: Sequence[str]) -> dict[str, list[str]]:
     """Rows that are not recommended, whatever their scores, with what each breaks of what the study requires."""
@@ -138,6 +140,7 @@ def make_verdict(
                 *(said.candidate_sentence(metric, figure) for figure in figures),
                 *(said.outside_sentence(*each) for each in left_out.items()),
                 *crossings,
+                *_claim(trials),
             ],
             "against_baseline": _against_baseline(choice.leader, baseline, trials.rows, comparisons),
             "does_not_show": [*_limits(trials, choice), *(tuning_limits(tuning) if tuning else [])],
@@ -332,6 +335,12 @@ def _warnings(
             "One seed: how much another seed would change the figures is unknown, so trained models are "
             "compared, not methods."
         )
+    elif test.test_by_train is not None:
+        if seeds < LEAST_SPLITS:
+            warnings.append(
+                f"{seeds} splits: how much another split would change the figures is hardly known, so intervals are "
+                f"wide; {LEAST_SPLITS} splits or more show more."
+            )
     elif seeds == 2:
         warnings.append(
             "Two seeds: intervals and tests of methods rest on what is believed of seed noise beforehand, too; three "
@@ -342,12 +351,25 @@ def _warnings(
     return warnings
 
 
+def _claim(trials: Trials) -> list[str]:
+    """What is said beyond a study of one split, where each seed has a split of its own."""
+    if trials.test is None or trials.test.test_by_train is None:
+        return []
+    return [
+        "Each seed has its own split, so figures hold for new seeds, new examples and other training texts of this "
+        "size: a stronger claim than that of one split."
+    ]
+
+
 def _limits(trials: Trials, choice: Choice) -> list[str]:
     """What the verdict does not show, so that it is not taken for more."""
     limits, rows = [], trials.rows
-    if any(len(row.seeds) > 1 for row in rows.values()):
-        limits.append("Statements about methods hold for new seeds and new examples, with this training split.")
-    limits.append("Another training split, data set or model may order the rows differently.")
+    if trials.test is not None and trials.test.test_by_train is not None:
+        limits.append("Another data set or model may order the rows differently.")
+    else:
+        if any(len(row.seeds) > 1 for row in rows.values()):
+            limits.append("Statements about methods hold for new seeds and new examples, with this training split.")
+        limits.append("Another training split, data set or model may order the rows differently.")
     untuned = [
         in_text(row.label)
         for row in rows.values()

@@ -38,6 +38,30 @@ def check_consistent(settings: Settings, info: ModelInfo | None, where: str, dev
         )
 
 
+def check_splits(study: Study) -> None:
+    """Raise SettingError for what does not go with a split for each seed."""
+    data = study.data
+    if not data.varies:
+        return
+    which = "data.resplit" if data.resplit else "data.folds"
+    for given, name, why in (
+        (study.tuning, "a search for settings (tuning)", "it would see texts that other splits test on"),
+        (study.decide, "decide", "seeds are splits here, which are named beforehand"),
+        (study.train_sizes, "train_sizes", "its curves are of one split"),
+    ):
+        if given:
+            raise SettingError(f"{which} does not go with {name}, since {why}: leave one of them out.")
+    if data.folds is not None:
+        draws: dict[int, set[int]] = {}
+        for seed in study.seeds:
+            draws.setdefault(seed // data.folds, set()).add(seed % data.folds)
+        if any(len(folds) < data.folds for folds in draws.values()):
+            raise SettingError(
+                f"data.folds is {data.folds}, so that each fold is tested on once with seeds 0-{data.folds - 1}, and "
+                f"again with 0-{2 * data.folds - 1}: name those seeds, or set data.fold for one fold alone."
+            )
+
+
 def check_data(spec: RunSpec, task: AnyTask, dataset: AnyDataset, where: str) -> None:
     """Raise SettingError for a run that these data cannot make."""
     task.check(spec, dataset, where)

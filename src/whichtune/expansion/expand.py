@@ -13,7 +13,14 @@ from whichtune.baselines import BASELINES
 from whichtune.data.sizes import dataset_of
 from whichtune.errors import SettingError
 from whichtune.expansion.axes import TRAIN_SIZE, size_of, sized_label, sizes_of, with_axes, with_size
-from whichtune.expansion.checks import check_consistent, check_data, check_pairs, one_ignored_label, refuse_twins
+from whichtune.expansion.checks import (
+    check_consistent,
+    check_data,
+    check_pairs,
+    check_splits,
+    one_ignored_label,
+    refuse_twins,
+)
 from whichtune.expansion.rates import default_rate
 from whichtune.methods import METHODS
 from whichtune.methods.base import AnyMethod
@@ -221,6 +228,7 @@ def expand(
     had and the runs that need it are listed as missing.
     """
     check_names(study)
+    check_splits(study)
     study = with_baselines(study)
     metric, task = primary_metric(study, dataset), task_of(study)
     specs: list[RunSpec] = []
@@ -239,7 +247,8 @@ def expand(
     ignored = one_ignored_label(study, specs)
     for name, size in itertools.product(baselines_of(study), sizes_of(study)):
         if name not in METHODS:
-            specs.append(_baseline(study, name, size, dataset, ignored))
+            seeds = study.seeds if study.data.varies else [None]
+            specs += [_baseline(study, name, size, dataset, ignored, seed) for seed in seeds]
             task.check(specs[-1], dataset_of(specs[-1].data, dataset), f"Settings of '{name}'")
     if not allow_twins:
         refuse_twins(specs)
@@ -264,7 +273,7 @@ def _notes_of(models: Mapping[ModelKey, ModelInfo | str]) -> list[str]:
 def _seeds(study: Study, entry: RunEntry, merged: dict[str, JsonValue]) -> Sequence[int | None]:
     """The study's seeds; none where nothing is drawn: a model as it is, pretrained, that writes without sampling."""
     drawn = merged.get("weights") == "random" or merged.get("generation") == "sample"
-    return study.seeds if METHODS[entry.method].trains or drawn else [None]
+    return study.seeds if METHODS[entry.method].trains or drawn or study.data.varies else [None]
 
 
 def primary_metric(study: Study, dataset: AnyDataset) -> str:
@@ -323,7 +332,7 @@ def _resolve(
         label=entry.label or entry.method,
         task=study.task,
         task_settings=identity.task_settings(task.name, settings_of_task),
-        data=with_size(study.data, size),
+        data=with_size(study.data, size).at_seed(seed),
         model=key.model,
         revision=key.revision,
         remote_code=study.remote_code,
@@ -374,7 +383,9 @@ def _with_fingerprints(spec: RunSpec, dataset: AnyDataset, info: ModelInfo | Non
     return spec.model_copy(update={"fingerprints": prints})
 
 
-def _baseline(study: Study, name: str, size: int | None, dataset: AnyDataset, ignored: str | None) -> RunSpec:
+def _baseline(
+    study: Study, name: str, size: int | None, dataset: AnyDataset, ignored: str | None, seed: int | None
+) -> RunSpec:
     own = task_of(study).Settings
     shared = {key: value for key, value in study.settings.items() if key in own.model_fields}
     return RunSpec(
@@ -382,10 +393,10 @@ def _baseline(study: Study, name: str, size: int | None, dataset: AnyDataset, ig
         role=Role.BASELINE,
         task=study.task,
         task_settings=identity.task_settings(study.task, _validate(own, shared, f"Settings of '{name}'")),
-        data=with_size(study.data, size),
+        data=with_size(study.data, size).at_seed(seed),
         model="",
         method=name,
-        seed=None,
+        seed=seed,
         ignore_index=ignored,
         fingerprints={"data": dataset.fingerprint},
     )

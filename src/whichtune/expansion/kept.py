@@ -23,6 +23,7 @@ from whichtune.study.spec import RunSpec, Settings, Study
 from whichtune.wording import listing, plural, shown, shown_path
 
 if TYPE_CHECKING:
+    from whichtune.study.data_settings import DataSettings
     from whichtune.tasks.base import AnyDataset
 
 PLACES = {"source", "revision"}  # of data: where they lie, which their fingerprint tells better
@@ -86,7 +87,7 @@ class Kept:
             if named is None or (_same_row(spec, named) and spec.label not in own.unsettled):
                 kept.append(spec)
                 continue
-            row = spec.model_copy(update={"seed": None}).run_id
+            row = spec.model_copy(update={"seed": None, "data": one_split(spec.data)}).run_id
             if row not in labels:
                 labels[row] = _apart(spec, named, {*rows, *labels.values(), *(each.label for each in self.specs)})
             kept.append(spec.model_copy(update={"label": labels[row]}))
@@ -184,7 +185,14 @@ def _data_of(expansion: Expansion) -> str | None:
 
 def _same_row(spec: RunSpec, other: RunSpec) -> bool:
     """Whether two runs differ in nothing but their seeds."""
-    return spec.model_copy(update={"seed": other.seed}).run_id == other.run_id
+    if one_split(spec.data) != one_split(other.data):
+        return spec.model_copy(update={"seed": other.seed}).run_id == other.run_id
+    return spec.model_copy(update={"seed": other.seed, "data": other.data}).run_id == other.run_id
+
+
+def one_split(data: DataSettings) -> DataSettings:
+    """The data of a run without what its seed chooses of them."""
+    return data.model_copy(update={"split_seed": 0, "fold": None})
 
 
 def _apart(spec: RunSpec, other: RunSpec, taken: Collection[str]) -> str:

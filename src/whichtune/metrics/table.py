@@ -44,6 +44,8 @@ class Metric:
     is the derivative of `of_confusion` where it is known in closed form; `of_cells` is `of_confusion` from counts
     `(..., K)` in the cells that occur, where that is quicker with many classes. `splits` are those that have a column
     in tables.
+    One that is `on_request` is told where a study names it as its primary metric, and nowhere else; its figures follow
+    from the recorded confusion matrices.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Metric:
     higher_is_better: bool = True
     splits: tuple[Split, ...] = ("test",)
     of_cells: Callable[[Cells, NDArray[np.int64]], FloatArray] | None = None
+    on_request: bool = False
 
     @property
     def unit(self) -> Unit:
@@ -111,8 +114,18 @@ def add_metric(metric: Metric) -> Metric:
     return METRICS.register(metric.name)(metric)
 
 
-def metrics_of(answers: Answers) -> tuple[Metric, ...]:
-    """The metrics that are computed from such answers, in the order of tables."""
+def metrics_of(answers: Answers, asked: str | None = None) -> tuple[Metric, ...]:
+    """The metrics that are computed from such answers, in the order of tables; of those on request the one that is
+    asked for."""
+    return tuple(
+        metric
+        for metric in METRICS.values()
+        if metric.answers == answers and (not metric.on_request or metric.name == asked)
+    )
+
+
+def possible_metrics(answers: Answers) -> tuple[Metric, ...]:
+    """Those and all that are told on request."""
     return tuple(metric for metric in METRICS.values() if metric.answers == answers)
 
 
@@ -158,6 +171,16 @@ def _of_numbers(name: str) -> Callable[[FloatArray, FloatArray], FloatArray]:
     return of_numbers
 
 
+def _agreement(name: str) -> Callable[[NDArray[np.int64]], FloatArray]:
+    def of_confusion(counts: NDArray[np.int64]) -> FloatArray:
+        from whichtune.metrics import agreement
+
+        found: FloatArray = getattr(agreement, name)(counts)
+        return found
+
+    return of_confusion
+
+
 def _rouge(kind: str) -> Callable[[Sequence[str], Sequence[str]], FloatArray]:
     def of_texts(written: Sequence[str], references: Sequence[str]) -> FloatArray:
         from whichtune.metrics.rouge import scores_of
@@ -187,6 +210,23 @@ add_metric(
         of_cells=_f1_macro_in,
     )
 )
+for _name, _title, _function in (
+    ("balanced_accuracy", "balanced accuracy", "balanced_accuracy"),
+    ("f1_micro", "micro F1", "f1_micro"),
+    ("f1_weighted", "weighted F1", "f1_weighted"),
+    ("mcc", "Matthews correlation", "matthews"),
+    ("kappa", "Cohen's kappa", "cohens_kappa"),
+):
+    add_metric(
+        Metric(
+            _name,
+            _title,
+            "classes",
+            of_confusion=_agreement(_function),
+            splits=("test", "validation"),
+            on_request=True,
+        )
+    )
 add_metric(Metric("rouge1", "ROUGE-1", "texts", of_texts=_rouge("rouge1"), resampling="mean"))
 add_metric(Metric("rouge2", "ROUGE-2", "texts", of_texts=_rouge("rouge2"), resampling="mean"))
 add_metric(

@@ -12,7 +12,7 @@ from typing import TypeGuard
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from whichtune.metrics import Split
+from whichtune.metrics import METRICS, Split
 from whichtune.study.frozen import Listed
 from whichtune.study.roles import SCHEMA_VERSION, Role
 
@@ -55,6 +55,16 @@ class Metrics(_SplitMetrics):
     truncated: int = Field(0, description="texts cut to the context length")
     duplicates_of_train: int = Field(0, description="examples whose text stands verbatim in train")
     accuracy_without_duplicates: float | None = None
+
+    def value(self, name: str) -> float | None:
+        """Any figure by its name; that of a metric which is told on request follows from the confusion matrix."""
+        found = super().value(name)
+        known = METRICS[name] if found is None and name in METRICS else None
+        if known is None or not known.on_request or known.of_confusion is None or not self.confusion_matrix:
+            return found
+        import numpy as np
+
+        return float(known.of_confusion(np.array(self.confusion_matrix, dtype=np.int64)))
 
 
 class TextMetrics(_SplitMetrics):

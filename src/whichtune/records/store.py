@@ -245,6 +245,14 @@ class StudyFolder:
             raise StoreError(f"'{self.path}' holds no {EXAMPLES}: run the study again.")
         return _read_table(path)
 
+    def near_repeats(self) -> pd.DataFrame | None:
+        """Split, id and `nearly_in_train` of validation and test texts; None where that was not asked."""
+        if not (self.path / EXAMPLES).is_file():
+            return None
+        frame = self.examples()
+        wanted = ["split", "example_id", "nearly_in_train"]
+        return frame[wanted] if set(wanted) <= set(frame.columns) else None
+
     def write_examples(self, frame: pd.DataFrame) -> None:
         """Keep validation and test examples, without their texts where the study keeps none."""
         frame = frame if self.keeps_texts else without_words(frame)

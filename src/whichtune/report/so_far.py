@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from whichtune.errors import StoreError
 from whichtune.evidence.checks import make_checks
+from whichtune.evidence.checks.stored import near_repeats_in
 from whichtune.evidence.judge import judge_trials, trials_of
 from whichtune.evidence.stored import SUMMARY, doubts, named, read_summary, with_warnings
 from whichtune.evidence.summary import Summary, build_summary
@@ -50,7 +51,7 @@ def _judged_now(folder: StudyFolder, study: ResolvedStudy) -> Summary:
     records, told = _records(folder, study)
     trials = trials_of(study, records, folder.predictions)
     evidence = judge_trials(study, trials)
-    checks = make_checks(study, trials, evidence, folder.curves)
+    checks = make_checks(study, trials, evidence, folder.curves, near_repeats_in(folder))
     summary = build_summary(study, records, evidence, checks)
     if (folder.path / EXAMPLES).is_file():
         summary = summary.model_copy(update={"examples_checksum": sha256_file(folder.path / EXAMPLES)})

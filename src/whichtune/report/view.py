@@ -61,7 +61,7 @@ class View:
         answers = METRICS[self._primary].answers if self._primary in METRICS else "loss"
         if answers == "loss":
             answers = "classes" if self.study.labels or any(run.labels for run in self.summary.runs) else "texts"
-        return metrics_of(answers)
+        return metrics_of(answers, self._primary)
 
     @property
     def _primary(self) -> str:

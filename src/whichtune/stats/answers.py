@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +13,7 @@ from whichtune.errors import DataError
 from whichtune.metrics import METRICS, Split, metrics_of
 from whichtune.records.record import RunRecord, RunStatus
 from whichtune.stats.costs import Count, count_of, median_costs, seconds_of_run
-from whichtune.stats.scores import Scores, class_scores, figure_scores, loss_scores, ratio_scores
+from whichtune.stats.scores import Scores, class_scores, figure_scores, loss_scores, ratio_scores, split_scores
 from whichtune.study.roles import Role
 
 if TYPE_CHECKING:
@@ -24,7 +24,11 @@ ReadPredictions = Callable[[str], "pd.DataFrame"]
 
 @dataclass(frozen=True)
 class TestSet:
-    """The examples that all rows were tested on; arrays `(E,)`. Where texts are written there are no classes."""
+    """The examples that all rows were tested on; arrays `(E,)`. Where texts are written there are no classes.
+
+    Where each seed has a split of its own these are the examples of all of them, and `test_by_train` is how many times
+    as many a split has for test as for training; None where all runs share one split.
+    """
 
     __test__ = False
 
@@ -32,6 +36,14 @@ class TestSet:
     labels: NDArray[np.int64]
     duplicate_of_train: NDArray[np.bool_]
     classes: int
+    test_by_train: float | None = None
+
+    def part(self, answers: Answers) -> TestSet:
+        """The examples that these answers are to."""
+        if answers.at is None or self.test_by_train is None:
+            return self
+        at = answers.at
+        return TestSet(self.ids[at], self.labels[at], self.duplicate_of_train[at], self.classes)
 
     @property
     def n(self) -> int:
@@ -44,7 +56,8 @@ class Answers:
 
     `predictions` are classes; none where texts were written, and `figures` hold each text's scores then. `losses`
     are an example's, summed over its `tokens` where it has several; NaN where there is no model. `numbers` (2, E) are
-    foretold and true numbers, from which figures follow.
+    foretold and true numbers, from which figures follow. `at` are the places in the test set of the examples that were
+    answered; None: all of them.
     """
 
     predictions: NDArray[np.int64]
@@ -52,6 +65,7 @@ class Answers:
     tokens: NDArray[np.int64] | None = None
     figures: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     numbers: NDArray[np.float64] | None = None
+    at: NDArray[np.int64] | None = None
 
     def of(self, keep: NDArray[np.bool_]) -> Answers:
         """The answers to some examples."""
@@ -129,9 +143,14 @@ class Row:
         return bool(self.answers) and all(answers.has(metric) for answers in self.answers.values())
 
     def scores(self, metric: str, test: TestSet, seeds: Sequence[int | None]) -> Scores:
-        """Scores `(S, E)` for these seeds; a deterministic row repeats itself."""
+        """Scores `(S, E)` for these seeds; a deterministic row repeats itself. Where each seed has a split of its own,
+        one figure for each of several."""
         keys = [None if self.deterministic else seed for seed in seeds]
         chosen = [self.answers[key] for key in keys]
+        if test.test_by_train is not None and len(chosen) > 1:
+            each = [self.scores(metric, test, [seed]).per_seed[0] for seed in keys]
+            return split_scores(np.array(each), test.test_by_train)
+        test = test.part(chosen[0]) if len(chosen) == 1 else test
         wanted = METRICS[metric]
         if wanted.answers in ("texts", "numbers"):
             return figure_scores(np.stack([answers.figures[metric] for answers in chosen]))
@@ -166,12 +185,17 @@ def group(records: Iterable[RunRecord]) -> dict[str, Row]:
     return rows
 
 
-def load_answers(rows: Iterable[Row], read_predictions: ReadPredictions, classes: int | None = None) -> TestSet | None:
+def load_answers(
+    rows: Iterable[Row], read_predictions: ReadPredictions, classes: int | None = None, by_seed: bool = False
+) -> TestSet | None:
     """Fill the rows' test answers and return the test set; None where no run completed.
 
-    Raises DataError where runs were tested on different examples, or an example stands twice.
+    `by_seed`: each seed has a split of its own. Raises DataError where runs of one split were tested on different
+    examples, or an example stands twice.
     """
-    test: TestSet | None = None
+    tests: dict[int | None, TestSet] = {}
+    ratios: list[float] = []
+    rows = list(rows)
     for row in rows:
         for seed, record in row.completed.items():
             frame = read_predictions(record.run_id)
@@ -179,10 +203,39 @@ def load_answers(rows: Iterable[Row], read_predictions: ReadPredictions, classes
             if frame["example_id"].duplicated().any():
                 raise DataError(f"A test example stands twice in the predictions of '{row.label}'.")
             frame = frame.set_index("example_id")
-            if test is None:
-                test = _test_set(frame, classes)
-            row.answers[seed] = _aligned(frame, test, row.label)
-    return test
+            split = seed if by_seed else None
+            if split not in tests:
+                tests[split] = _test_set(frame, classes)
+            row.answers[seed] = _aligned(frame, tests[split], row.label)
+            train = record.metrics.of("train")
+            if by_seed and train is not None and train.n:
+                ratios.append(len(frame) / train.n)
+    if not by_seed:
+        return tests.get(None)
+    return _joined(rows, tests, float(np.mean(ratios)) if ratios else 1.0)
+
+
+def _joined(rows: Iterable[Row], tests: dict[int | None, TestSet], ratio: float) -> TestSet | None:
+    """The test examples of all splits, the rows' answers placed among them."""
+    if not tests:
+        return None
+    labels: dict[object, int] = {}
+    repeated = dict.fromkeys((i for test in tests.values() for i in test.ids), False)
+    for test in tests.values():
+        labels.update(zip(test.ids, test.labels, strict=True))
+        repeated.update({i: True for i, again in zip(test.ids, test.duplicate_of_train, strict=True) if again})
+    place = {i: number for number, i in enumerate(repeated)}
+    for row in rows:
+        for seed, answers in row.answers.items():
+            at = np.array([place[i] for i in tests[seed].ids], dtype=np.int64)
+            row.answers[seed] = replace(answers, at=at)
+    return TestSet(
+        np.array(list(place), dtype=object),
+        np.array([labels[i] for i in place], dtype=np.int64),
+        np.array(list(repeated.values()), dtype=bool),
+        max(test.classes for test in tests.values()),
+        ratio,
+    )
 
 
 def _test_set(frame: pd.DataFrame, classes: int | None) -> TestSet:

@@ -165,7 +165,7 @@ def _seed_notes(a: Row, b: Row, seeds: list[int | None], result: PairTest, trial
     for row, other in ((a, b), (b, a)):
         if row.deterministic and not other.deterministic:
             notes.append(f"{in_text(row.label)} draws nothing, so it is the same for every seed.")
-    if len(seeds) == 2:
+    if len(seeds) == 2 and result.inference != "splits":
         scale, unit = METRICS[metric].scale, "%" if METRICS[metric].unit == "points" else in_unit(metric)
         values = [
             f"{in_text(row.label)} {' and '.join(f'{scale * v:.1f}' for v in by_seed)} {unit}"

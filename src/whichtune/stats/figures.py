@@ -16,15 +16,19 @@ from whichtune.stats.scores import FloatArray, Scores
 from whichtune.stats.squares import mean_squares
 
 MOST_RESAMPLED = 3_000
+SIGNED = ("mcc", "kappa")  # shares of 1 that can be below 0
 
 
-def run_figures(row: Row, test: TestSet) -> list[RunFigures]:
-    """Each completed run with its intervals on the test split, by every metric that its answers allow."""
-    return [_figures_of_run(row, seed, test) for seed in row.seeds]
+def run_figures(row: Row, test: TestSet, primary: str) -> list[RunFigures]:
+    """Each completed run with its intervals on the test split, by every metric that its answers allow; of those on
+    request by the primary one."""
+    return [_figures_of_run(row, seed, test, primary) for seed in row.seeds]
 
 
-def _figures_of_run(row: Row, seed: int | None, test: TestSet) -> RunFigures:
-    able = [metric for metric in METRICS.values() if row.answers[seed].has(metric.name)]
+def _figures_of_run(row: Row, seed: int | None, test: TestSet, primary: str) -> RunFigures:
+    test = test.part(row.answers[seed])
+    wanted = [metric for metric in METRICS.values() if not metric.on_request or metric.name == primary]
+    able = [metric for metric in wanted if row.answers[seed].has(metric.name)]
     values = {metric.name: _one_figure(row, seed, test, metric) for metric in able}
     intervals = {metric.name: _one_model(row, seed, test, metric) for metric in able}
     # The first metrics have fields of their own, but for written texts, whose loss is a token's.
@@ -49,6 +53,7 @@ def _one_figure(row: Row, seed: int | None, test: TestSet, metric: Metric) -> fl
 
 def _one_model(row: Row, seed: int | None, test: TestSet, metric: Metric) -> Interval | None:
     """The interval of one trained model for new examples."""
+    test = test.part(row.answers[seed])
     if metric.resampling == "proportion":
         return wilson(int((row.answers[seed].predictions == test.labels).sum()), test.n)
     if metric.resampling == "confusion":
@@ -67,7 +72,7 @@ def _confusion_interval(row: Row, seed: int | None, test: TestSet, metric: Metri
         if found is not None:
             return found
     low, high = _normal(row.scores(metric.name, test, [seed]).values[0])
-    return max(low, 0.0), min(high, 1.0)
+    return max(low, -1.0 if metric.name in SIGNED else 0.0), min(high, 1.0)
 
 
 def _mean_interval(losses: FloatArray) -> Interval | None:
@@ -94,7 +99,7 @@ def method_figures(row: Row, test: TestSet | None, metric: str, study: StudyNois
         return figures
     scored = row.scores(metric, test, row.seeds)
     table = scored.values
-    by_seed = table.mean(axis=1)
+    by_seed = scored.shown
     found: dict[str, object] = {
         "validation": row.mean_metric("validation", metric),
         "test": float(by_seed.mean()),
@@ -109,15 +114,18 @@ def method_figures(row: Row, test: TestSet | None, metric: str, study: StudyNois
     else:
         found |= {
             "interval": _over_seeds(row, scored, test, metric, study),
-            "interval_holds_for": "new seeds and new examples",
+            "interval_holds_for": (
+                "new seeds and new examples" if scored.stretch is None else "new splits, training texts included"
+            ),
         }
     return figures.model_copy(update=found)
 
 
 def _over_seeds(row: Row, scored: Scores, test: TestSet, metric: str, study: StudyNoise) -> Interval | None:
-    if scored.constant or test.n < 2:
+    if (scored.constant and scored.stretch is None) or test.n < 2:
         return _one_model(row, row.seeds[0], test, METRICS[metric])
     noise = pooled_noise(mean_squares(scored.values), (scored,), study)
     low, high = (float(x) for x in crossed.crossed_test(scored.values, noise).interval(weight=None))
     known = METRICS[metric]
-    return (max(low, known.least), min(high, 1.0) if known.unit == "points" else high)
+    least = -1.0 if metric in SIGNED else known.least
+    return (max(low, least), min(high, 1.0) if known.unit == "points" else high)

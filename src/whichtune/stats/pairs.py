@@ -19,11 +19,12 @@ from whichtune.stats.noise import FLOOR_SD, NO_SEED_SEEN, Prior, SeedNoise, own_
 from whichtune.stats.scores import Scores
 from whichtune.stats.squares import MeanSquares, mean_squares
 
-Test = Literal["crossed", "crossed_prior", "mcnemar", "paired_t", "none"]
+Test = Literal["crossed", "crossed_prior", "splits", "mcnemar", "paired_t", "none"]
 
 TEST_NAMES: dict[str, str] = {
     "crossed": "crossed random effects (seeds x examples)",
     "crossed_prior": "crossed random effects (seeds x examples), seed noise with a stated prior",
+    "splits": "t over splits, corrected for their overlap (Nadeau and Bengio)",
     "mcnemar": "mid-p McNemar with Tango's interval",
     "paired_t": "paired t over examples",
     "none": "no test",
@@ -37,11 +38,12 @@ class PairTest:
 
     `seed_sd` is the standard deviation of the true difference from seed to seed, as the test takes it;
     `seed_error` and `example_error` are what seeds and test set contribute to the standard error.
-    `inference` says to what the result extends: "methods" or "models" (these trained models only).
+    `inference` says to what the result extends: "methods", "models" (these trained models only) or "splits" (other
+    training sets, too).
     """
 
     test: Test
-    inference: Literal["methods", "models"]
+    inference: Literal["methods", "models", "splits"]
     difference: float
     a_by_seed: tuple[float, ...]
     b_by_seed: tuple[float, ...]
@@ -131,12 +133,15 @@ class StudyNoise:
 def pooled_noise(squares: MeanSquares, sides: Sequence[Scores], study: StudyNoise) -> SeedNoise:
     """Seed noise of a difference (two sides) or of one method (one side), helped by the study; with two seeds by what
     was believed beforehand, too."""
+    if any(side.stretch is not None for side in sides):  # rows share the splits, so that only differences tell
+        own = own_noise(squares)
+        return SeedNoise(np.maximum(own.variance, study.floor**2), own.df)
     drawing = [side for side in sides if not side.constant]
     prior = study.prior if squares.n_seeds < crossed.MIN_SEEDS else None
     if not drawing or (prior is None and not study.variances):
         return own_noise(squares)
-    own = [float(side.per_seed.var(ddof=1)) for side in drawing]
-    return seed_noise(squares, own, len(drawing), study.variances, study.degrees, study.floor, prior)
+    variances = [float(side.per_seed.var(ddof=1)) for side in drawing]
+    return seed_noise(squares, variances, len(drawing), study.variances, study.degrees, study.floor, prior)
 
 
 def compare_scores(
@@ -152,17 +157,51 @@ def compare_scores(
     if a.values.shape != b.values.shape:
         raise ValueError(f"scores of unlike shapes {a.values.shape} and {b.values.shape}")
     weight = None if a.weight is None or b.weight is None else max(a.weight, b.weight)
-    seeds = tuple(float(x) for x in a.per_seed), tuple(float(x) for x in b.per_seed)
+    seeds = tuple(float(x) for x in a.shown), tuple(float(x) for x in b.shown)
     table = a.values - b.values
     if table.shape[1] < 2:
         return PairTest("none", "methods", float(table.mean()), *seeds, n_examples=table.shape[1])
     if len(table) == 1:
         return _test_models(a, b, seeds, margin, weight, binary)
     squares = mean_squares(table)
+    if a.stretch is not None:
+        noise = pooled_noise(squares, (a, b), study or StudyNoise((), ()))
+        return _test_splits(float(squares.mean), noise, seeds, margin)
     if float(squares.seed) == 0 and float(squares.residual) == 0:
         return _test_models(a, b, seeds, margin, weight, binary, seeds_matter=False)
     noise = pooled_noise(squares, (a, b), study or StudyNoise.of((a, b)))
     return _test_methods(squares, noise, seeds, margin, weight, brief)
+
+
+def _test_splits(
+    mean: float, noise: SeedNoise, seeds: tuple[tuple[float, ...], tuple[float, ...]], margin: float | None
+) -> PairTest:
+    """Two methods on several splits of one data set; `noise` knows of the splits' overlap (`split_scores`)."""
+    from scipy.stats import t
+
+    error, df = math.sqrt(float(noise.variance) / len(seeds[0])), float(noise.df)
+
+    def above(bound: float) -> float:
+        return float(t.sf((mean - bound) / error, df))
+
+    def interval(level: float) -> Interval:
+        half = float(t.ppf((1 + level) / 2, df)) * error
+        most = math.inf if margin is None else 1.0
+        return max(mean - half, -most), min(mean + half, most)
+
+    return PairTest(
+        "splits",
+        "splits",
+        mean,
+        *seeds,
+        n_examples=2,
+        interval=interval(0.95),
+        interval_90=interval(0.90),
+        p=min(1.0, 2 * float(t.sf(abs(mean) / error, df))),
+        p_equivalence=None if margin is None else max(above(-margin), 1 - above(margin)),
+        p_not_worse=None if margin is None else above(-margin),
+        seed_error=error,
+    )
 
 
 def _test_methods(

@@ -62,7 +62,12 @@ class MethodFigures(_Result):
     test_by_seed: list[float] = []
     seed_sd: float | None = Field(default=None, description="standard deviation of the test figure over seeds")
     interval: Span | None = Field(default=None, description="95 %; with two seeds it also rests on the verdict's prior")
-    interval_holds_for: Literal["new seeds and new examples", "this trained model and new examples"] | None = None
+    interval_holds_for: (
+        Literal[
+            "new seeds and new examples", "this trained model and new examples", "new splits, training texts included"
+        ]
+        | None
+    ) = None
     costs: dict[str, float | None] = Field(default={}, description="medians over seeds")
 
 
@@ -112,9 +117,10 @@ class Comparison(_Result):
     agrees_with_published: bool | None = Field(default=None, description="null: nothing published, or left open")
     sentence: str = ""
     test: str = "none"
-    holds_for: Literal["methods", "models"] | None = Field(
+    holds_for: Literal["methods", "models", "splits"] | None = Field(
         default=None,
-        description="methods: new seeds and examples; models: these two trained models, new examples",
+        description="methods: new seeds and examples; models: these two trained models, new examples; splits: new "
+        "seeds, examples and training texts",
     )
     a_figure: float | None = Field(default=None, description="mean over the common seeds, in percent or nats")
     b_figure: float | None = None

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from whichtune.stats.decision import Standing
 from whichtune.stats.noise import average_variance, quiet_enough, seed_noise
-from whichtune.stats.pairs import StudyNoise
+from whichtune.stats.pairs import StudyNoise, pooled_noise
 from whichtune.stats.scores import Scores
 from whichtune.stats.squares import MeanSquares, mean_squares
 
@@ -43,6 +43,8 @@ class Seen:
 
 def standing_of(rows: Sequence[Seen], study: StudyNoise) -> Standing:
     """What the rows' scores tell, on two test examples or more. Raises ValueError below."""
+    if any(row.scores.stretch is not None for row in rows):
+        return _standing_by_splits(rows, study)
     count = len(rows)
     example, pair_seed, pair_df = (np.zeros((count, count)) for _ in range(3))
     for i in range(count):
@@ -59,6 +61,40 @@ def standing_of(rows: Sequence[Seen], study: StudyNoise) -> Standing:
         example=example,
         pair_seed=pair_seed,
         pair_df=pair_df,
+    )
+
+
+def _standing_by_splits(rows: Sequence[Seen], study: StudyNoise) -> Standing:
+    """What rows tell that share their splits: only their differences do, whose variances stand as that of the examples.
+
+    These know of the splits' overlap already. Few splits leave the variances unsure: they are widened by how much a t
+    with their degrees of freedom reaches beyond a normal, at 95 %.
+    """
+    from scipy.stats import norm, t
+
+    count = len(rows)
+    example, once = np.zeros((count, count)), np.zeros((count, count))
+    for i in range(count):
+        for j in range(i + 1, count):
+            a, b = rows[i], rows[j]
+            splits = len(set(a.seeds) & set(b.seeds))
+            if splits > 1:
+                noise = pooled_noise(mean_squares(_differences(a, b)), (a.scores, b.scores), study)
+                each, mean = float(noise.variance), float(noise.variance) / splits
+            else:  # of runs that failed: as if they had nothing to do with each other
+                each = a.variance + b.variance
+                mean = a.variance / len(a.seeds) + b.variance / len(b.seeds)
+            wider = float(t.ppf(0.975, max(1, splits - 1)) / norm.ppf(0.975)) ** 2
+            example[i, j] = example[j, i] = wider * mean
+            once[i, j] = once[j, i] = each / (a.scores.stretch or 1.0) ** 2
+    return Standing(
+        mean=np.array([row.scores.per_seed.mean() for row in rows]),
+        seed_variance=np.zeros(count),
+        seed_df=np.ones(count),
+        run_variance=once.sum(axis=1) / (2 * max(1, count - 1)),
+        example=example,
+        pair_seed=np.zeros((count, count)),
+        pair_df=np.full((count, count), 1e6),
     )
 
 

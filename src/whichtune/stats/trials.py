@@ -34,7 +34,12 @@ class Trials:
 
     def able(self, metric: str) -> list[str]:
         """Labels of the rows that the metric can be told of."""
-        return [] if self.test is None else [row.label for row in self.rows.values() if row.can(metric)]
+        if self.test is None:
+            return []
+        able = [row for row in self.rows.values() if row.can(metric)]
+        if self.test.test_by_train is not None and any(len(row.seeds) > 1 for row in able):
+            able = [row for row in able if len(row.seeds) > 1]  # one split tells nothing of the others
+        return [row.label for row in able]
 
     def noise(self, metric: str) -> StudyNoise:
         """Seed noise of all rows that completed."""
@@ -48,7 +53,7 @@ class Trials:
         rows = [self.rows[label] for label in labels]
         higher = METRICS[metric].higher_is_better
         found = [(row, self._scores(row, metric)) for row in rows]
-        return [Seen(s if higher else Scores(-s.values, s.weight), row.seeds) for row, s in found]
+        return [Seen(s if higher else replace(s, values=-s.values), row.seeds) for row, s in found]
 
     def tested(self, a: str, b: str, metric: str, brief: bool = False) -> PairTest | None:
         """The test of a against b over their common seeds; None where there is nothing to test. `brief`: without
@@ -86,6 +91,8 @@ class Trials:
     def fresh(self) -> Trials | None:
         """The same on the test examples that are not also in train; None where that is all of them, or hardly any."""
         if self.test is None:
+            return None
+        if self.test.test_by_train is not None:  # what stands in train differs from split to split
             return None
         keep = ~self.test.duplicate_of_train
         if keep.all() or keep.sum() < LEAST_FRESH:

@@ -16,9 +16,9 @@ class DataSettings(Frozen):
 
     source: str = Field(
         "messages",
-        description="a file (CSV, TSV, JSONL, Parquet, also .gz), a folder of train/validation/test files, a "
-        "named set, NAME=FILE (a named set from a local copy), or a dataset id of the Hugging Face Hub "
-        "(ID:CONFIGURATION where it has several)",
+        description="a file (CSV, TSV, JSONL, Parquet, also .gz), a folder of train/validation/test files or one that "
+        "`datasets.save_to_disk` wrote, a named set, NAME=FILE (a named set from a local copy), or a dataset id of the "
+        "Hugging Face Hub (ID:CONFIGURATION where it has several)",
     )
     revision: str | None = Field(None, description="revision of a Hub dataset")
     text_column: str | None = Field(
@@ -38,12 +38,37 @@ class DataSettings(Frozen):
     split: Literal["auto", "given", "stratified", "reference"] = Field(
         "auto",
         description="`given` keeps the source's own splits, `stratified` draws them (class shares kept where there "
-        "are classes), `reference` is the balanced "
+        "are classes, whole groups or times where such a column is named), `reference` is the balanced "
         "70/10/20 split of the published SMS study; `auto`: given if there are splits, a named set's own rule, "
         "else stratified",
     )
     split_column: str | None = Field(None, description="column that names each row's split")
-    split_seed: int = Field(0, ge=0, description="seed of the stratified split; never changed by `--seeds`")
+    group_column: str | None = Field(
+        None,
+        description="column that names each row's group, such as a patient or a thread: no group stands in two "
+        "splits, and sizes and class shares are kept as near as whole groups allow",
+    )
+    time_column: str | None = Field(
+        None,
+        description="column of numbers or dates: the latest rows are for test, those before for validation, the "
+        "earliest for train",
+    )
+    split_seed: int = Field(
+        0, ge=0, description="seed of the split that is drawn; changed by `--seeds` only with `resplit` or `folds`"
+    )
+    resplit: bool = Field(
+        False,
+        description="a new split for each seed (`split_seed` plus the seed), the baselines' included: what is shown "
+        "then holds for other training texts, too",
+    )
+    folds: int | None = Field(
+        None,
+        ge=2,
+        le=100,
+        description="cross-validation: seed s tests on fold s of so many, seeds beyond on the folds of another draw; "
+        "`test_fraction` has no say. Without `seeds` one for each fold",
+    )
+    fold: int | None = Field(None, ge=0, description="the one fold of `folds` to test on; null: by the seed")
     validation_fraction: float = Field(0.1, gt=0, lt=1, description="share of the rows for validation")
     test_fraction: float = Field(0.2, gt=0, lt=1, description="share of the rows for test")
     train_limit: int | None = Field(None, ge=2, description="use only so many training examples, class shares kept")
@@ -89,7 +114,35 @@ class DataSettings(Frozen):
     def _leaves_training_data(self) -> DataSettings:
         if self.validation_fraction + self.test_fraction >= 1:
             raise ValueError("validation_fraction and test_fraction leave nothing to train on")
+        if self.fold is not None and (self.folds is None or self.fold >= self.folds):
+            raise ValueError("fold must be below folds: the first of 5 folds is 0, the last 4")
+        if self.resplit and self.folds is not None:
+            raise ValueError("resplit and folds are two ways to split by the seed: set one of them")
+        if (self.resplit or self.folds is not None) and self.split in ("given", "reference"):
+            raise ValueError(f"resplit and folds draw splits, which split {self.split} does not: use split stratified")
+        if (self.resplit or self.folds is not None) and self.time_column is not None:
+            raise ValueError("resplit and folds do not go with time_column, by which there is one split: leave it out")
+        if self.folds is not None and self.validation_fraction + 1 / self.folds >= 1:
+            raise ValueError("validation_fraction and a fold leave nothing to train on: lower it, or set more folds")
+        if self.group_column is not None and self.time_column is not None:
+            raise ValueError("group_column and time_column cannot both hold: name one of them")
+        if self.split == "reference" and (self.group_column is not None or self.time_column is not None):
+            raise ValueError("the reference split knows no group_column or time_column: use split stratified")
         return self
+
+    @property
+    def varies(self) -> bool:
+        """Whether each seed has a split of its own."""
+        return self.resplit or (self.folds is not None and self.fold is None)
+
+    def at_seed(self, seed: int | None) -> DataSettings:
+        """The data of a run with this seed: those of one split."""
+        if not self.varies or seed is None:
+            return self
+        if self.folds is None:
+            return self.model_copy(update={"resplit": False, "split_seed": self.split_seed + seed})
+        draw, fold = divmod(seed, self.folds)
+        return self.model_copy(update={"fold": fold, "split_seed": self.split_seed + draw})
 
 
 # The same of where the examples come from.

@@ -341,6 +341,19 @@ class Study(Frozen):
             raise ValueError("write a number of draws, or a mapping with draws, budget, seed or spaces")
         return value
 
+    @model_validator(mode="before")
+    @classmethod
+    def _seed_for_each_fold(cls, value: Any) -> Any:
+        """Where a study says nothing of its seeds, one for each fold."""
+        if not isinstance(value, dict) or value.get("seeds") is not None:
+            return value
+        data = value.get("data")
+        folds = data.folds if isinstance(data, DataSettings) else data.get("folds") if isinstance(data, dict) else None
+        fixed = data.fold if isinstance(data, DataSettings) else data.get("fold") if isinstance(data, dict) else None
+        if isinstance(folds, int) and 2 <= folds <= 100 and fixed is None:
+            return {**value, "seeds": list(range(folds))}
+        return value
+
     @field_validator("seeds")
     @classmethod
     def _distinct(cls, value: list[int]) -> list[int]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVa
 from pydantic import BaseModel, ConfigDict
 
 from whichtune.errors import SettingError
-from whichtune.metrics import metrics_of
+from whichtune.metrics import possible_metrics
 from whichtune.registry import Registry, modules_of_folders
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class Task(ABC, Generic[DatasetT, ModelT, EncodedT, ForwardT]):
     @property
     def metrics(self) -> tuple[str, ...]:
         """Scores of a split by which runs can be judged."""
-        return tuple(metric.name for metric in metrics_of(self.answers))
+        return tuple(metric.name for metric in possible_metrics(self.answers))
 
     @property
     def primary_metrics(self) -> tuple[str, ...]:

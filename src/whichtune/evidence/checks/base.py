@@ -18,11 +18,19 @@ MOST_EXAMPLES = 20  # of which a finding keeps the ids
 
 
 @dataclass(frozen=True)
+class NearRepeats:
+    """Ids of validation and test texts that nearly repeat a training text, by split, and how many texts each has."""
+
+    ids: Mapping[str, Sequence[str]]
+    sizes: Mapping[str, int]
+
+
+@dataclass(frozen=True)
 class Material:
     """A judged study as checks look at it.
 
     `rows` hold their test answers; `test` is None where no run completed. `read_curves` gives a run's training curves,
-    an empty list where it has none.
+    an empty list where it has none; `near` is what is known of texts that nearly repeat one of train.
     """
 
     study: ResolvedStudy
@@ -30,6 +38,7 @@ class Material:
     test: TestSet | None
     evidence: Evidence
     read_curves: Callable[[str], list[CurvePoint]]
+    near: NearRepeats | None = None
 
     @property
     def metric(self) -> str:

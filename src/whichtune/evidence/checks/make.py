@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from whichtune.evidence.checked import Check
-from whichtune.evidence.checks.base import CHECKS, Finding, Material, StudyCheck, warned
+from whichtune.evidence.checks.base import CHECKS, Finding, Material, NearRepeats, StudyCheck, warned
 from whichtune.records.record import CurvePoint
 from whichtune.registry import BUILT_IN
 from whichtune.stats.results import Evidence
@@ -18,13 +18,14 @@ def make_checks(
     trials: Trials,
     evidence: Evidence,
     read_curves: Callable[[str], list[CurvePoint]],
+    near: NearRepeats | None = None,
 ) -> list[Check]:
     """Every check's finding, in the order of the table.
 
-    `trials` are the rows with their answers as they were judged, `read_curves(run_id)` the curves of a run. Trains
-    nothing and loads no torch.
+    `trials` are the rows with their answers as they were judged, `read_curves(run_id)` the curves of a run, `near` what
+    is known of near repeats. Trains nothing and loads no torch.
     """
-    material = Material(study, trials.rows, trials.test, evidence, read_curves)
+    material = Material(study, trials.rows, trials.test, evidence, read_curves, near)
     return [_checked(check, material) for check in CHECKS.values()]
 
 

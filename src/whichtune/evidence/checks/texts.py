@@ -16,6 +16,7 @@ from whichtune.wording import listed, listing, number, plural
 NOTHING_TESTED = "No run completed, so there is nothing to look at."
 LEAST_TEXTS = 5  # of a class in test
 LEAST_SUSPECTS = 3
+BY_SIZE = ("f1_micro", "f1_weighted", "mcc", "kappa")  # weigh classes by their texts
 SURE = 0.001  # chance of so many texts that all get wrong, if rows erred independently
 DOUBTED = 0.1  # mean probability of the given label, below which rows are sure that it is wrong
 CUT = 0.05  # share of a split's texts
@@ -27,7 +28,7 @@ def small_class(material: Material) -> Finding:
     test, metric = material.test, METRICS[material.metric]
     if test is None:
         return not_applicable(NOTHING_TESTED)
-    if metric.resampling != "confusion":
+    if metric.resampling != "confusion" or metric.name in BY_SIZE:
         return not_applicable(f"{metric.title.capitalize()} does not weigh every class the same.")
     counts = np.bincount(test.labels, minlength=test.classes)
     occur = int((counts > 0).sum())
@@ -68,12 +69,35 @@ def repeats(material: Material) -> Finding:
     return warned(" ".join(parts)) if parts else passed("No test or validation text stands in train.")
 
 
+@register("near_repeats", "Near repeats between splits")
+def near_repeats(material: Material) -> Finding:
+    """Do test or validation texts nearly repeat a training text?"""
+    near = material.near
+    if near is None:
+        return not_applicable("It was not asked which texts nearly repeat others, or there are too many.")
+    told = [
+        f"{len(ids):,} of {plural(near.sizes[split], f'{split} text')} nearly "
+        f"{'repeats' if len(ids) == 1 else 'repeat'} a training text"
+        for split, ids in near.ids.items()
+        if ids
+    ]
+    if not told:
+        return passed("No test or validation text nearly repeats a training text.")
+    return warned(
+        f"{', and '.join(told)}: a row that learns texts by heart is favoured by them, and a group_column or a "
+        "split by time keeps what belongs together on one side.",
+        examples=list(near.ids.get("test", ())),
+    )
+
+
 @register("label_noise", "Label noise suspected")
 def label_noise(material: Material) -> Finding:
     """Are there more test texts that every row and seed gets wrong, in the same way and surely, than chance gives?"""
     test = material.test
     if test is None:
         return not_applicable(NOTHING_TESTED)
+    if test.test_by_train is not None:
+        return not_applicable("Each split has test texts of its own, which few runs have answered.")
     voices = [row for row in material.rows.values() if _has_a_say(row)]
     if test.classes < 2 or len(voices) < 2:
         return not_applicable("Fewer than two rows answered with classes, and not always the same one.")
@@ -176,6 +200,7 @@ def metrics_disagree(material: Material) -> Finding:
     """Is another row best on validation by another metric, each ahead by more than a tenth of the margin?"""
     wanted = METRICS[material.metric]
     others = [m for m in METRICS.values() if m.answers == wanted.answers and m.unit == "points" and m is not wanted]
+    others = [m for m in others if not m.on_request]
     rows = [row for row in material.rows.values() if row.mean_metric("validation", wanted.name) is not None]
     if wanted.unit != "points" or not others or len(rows) < 2:
         return not_applicable("Fewer than two rows, or two metrics, can be compared on validation.")

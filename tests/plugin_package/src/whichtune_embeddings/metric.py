@@ -12,4 +12,4 @@ def of_confusion(counts):
     return np.nanmean(recall, axis=-1)
 
 
-add_metric(Metric("balanced_accuracy", "balanced accuracy", "classes", of_confusion=of_confusion))
+add_metric(Metric("mean_recall", "mean recall", "classes", of_confusion=of_confusion))

@@ -1,0 +1,45 @@
+"""Folders that `datasets.save_to_disk` wrote: a data set, or one for each split."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from whichtune.data.given import SPLIT_ALIASES, SPLITS
+from whichtune.data.shown import shown, shown_path
+from whichtune.data.sources import LABELLED, Source, Usual, frame_fingerprint, from_datasets, make_source, named_classes
+from whichtune.errors import DataError
+from whichtune.study.data_settings import DataSettings
+
+WHOLE, BY_SPLIT = "dataset_info.json", "dataset_dict.json"
+STATE = "state.json"
+
+
+def is_saved_dataset(folder: Path) -> bool:
+    """Whether `save_to_disk` wrote this folder."""
+    return (folder / BY_SPLIT).is_file() or ((folder / WHOLE).is_file() and (folder / STATE).is_file())
+
+
+def read_saved(folder: Path, settings: DataSettings, usual: Usual = LABELLED) -> Source:
+    """Its tables, class labels as their names. Raises DataError where it cannot be read."""
+    import datasets
+
+    if settings.separator is not None:
+        raise DataError(f"data.separator is for CSV and TSV files, not for {shown_path(folder)}: leave it out.")
+    try:
+        loaded = datasets.load_from_disk(str(folder))
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        reason = shown((str(error).strip() or type(error).__name__).splitlines()[0], 200)
+        raise DataError(f"{shown_path(folder)} cannot be read as a saved data set: {reason}.") from error
+    if not isinstance(loaded, datasets.Dataset):
+        known = {str(name): part for name, part in loaded.items()}
+        if len(known) > 1 or any(SPLIT_ALIASES.get(name, name) in SPLITS for name in known):
+            return from_datasets(known, settings, usual)
+        loaded = next(iter(known.values()))
+    if not len(loaded):
+        raise DataError(f"{shown_path(folder)} has no rows.")
+    table = named_classes(loaded)
+    name = folder.name or folder.resolve().name
+    source = make_source(name, {"all": table}, {"all": folder / STATE}, settings, usual=usual)
+    place = dict.fromkeys(source.places, shown(name))
+    return replace(source, fingerprint=frame_fingerprint(table), places=place)
