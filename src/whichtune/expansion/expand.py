@@ -41,8 +41,7 @@ if TYPE_CHECKING:
 
 LONGEST_NAME = 255  # bytes of a folder's name
 Model = TypeVar("Model", bound=BaseModel)
-# A line of a study may name a model of its own beside its settings.
-MODEL_KEYS = ("model", "revision")
+MODEL_KEYS = ("model", "revision")  # of a model of its own, which a line of a study may name beside its settings
 
 
 @dataclass(frozen=True)
@@ -319,7 +318,6 @@ def _resolve(
         choices = did_you_mean(stop_on, ("none", *task.watched))
         raise SettingError(f"{where}: early_stopping cannot watch {stop_on} in {task.name}: {choices}")
     resolved = task.resolve(settings, info, where)
-    settings_of_task = _validate(task.Settings, of_task, where)
     rate = settings.learning_rate
     return RunSpec(
         **{
@@ -331,7 +329,7 @@ def _resolve(
         learning_rate_source=_rate_source(method, rate),
         label=entry.label or entry.method,
         task=study.task,
-        task_settings=identity.task_settings(task.name, settings_of_task),
+        task_settings=identity.task_settings(task.name, _validate(task.Settings, of_task, where)),
         data=with_size(study.data, size).at_seed(seed),
         model=key.model,
         revision=key.revision,

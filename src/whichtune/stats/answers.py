@@ -69,13 +69,15 @@ class Answers:
 
     def of(self, keep: NDArray[np.bool_]) -> Answers:
         """The answers to some examples."""
+        at = None if self.at is None else self.at[keep]
         if self.numbers is not None:
-            return of_numbers(self.numbers[:, keep], self.losses[keep])
+            return replace(of_numbers(self.numbers[:, keep], self.losses[keep]), at=at)
         return Answers(
             self.predictions[keep] if len(self.predictions) else self.predictions,
             self.losses[keep],
             None if self.tokens is None else self.tokens[keep],
             {name: values[keep] for name, values in self.figures.items()},
+            at=at,
         )
 
     def has(self, metric: str) -> bool:
