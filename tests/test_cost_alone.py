@@ -39,6 +39,7 @@ def operations(result: Result) -> dict[tuple[str, int | None], int | None]:
     return {(run.label, run.seed): run.cost.training_flops for run in result.records}
 
 
+@pytest.mark.slow
 def test_operations_are_the_same_in_any_order(
     tiny_gpt2: Path, mail: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, real_servers: None
 ) -> None:

@@ -115,6 +115,7 @@ def test_a_study_that_decides_adds_seeds_and_resumes_with_nothing_to_run(
     assert plain.started == 0  # the seeds that it begins with are there
 
 
+@pytest.mark.slow
 def test_seeds_that_are_added_after_figures_were_seen_do_not_enter_p(
     tmp_path: Path, mail: Path, tiny_gpt2: Path
 ) -> None:

@@ -68,6 +68,7 @@ def test_what_a_study_sets_goes_before_the_default(mail: Path) -> None:
     assert (plain.learning_rate, plain.learning_rate_source) == (2e-2, "card")
 
 
+@pytest.mark.slow
 def test_a_head_trained_by_steps_finds_about_what_the_closed_form_does(tmp_path: Path) -> None:
     """At the first edition's rate it was far behind."""
     value = {

@@ -72,6 +72,7 @@ def test_an_old_folder_of_the_same_study_is_found(mail: Path, tmp_path: Path, mo
     assert made(Path(other)).folder == Path("whichtune-other-embedded")
 
 
+@pytest.mark.slow
 def test_rows_and_seeds_that_are_there_stay(mail: Path, tiny_gpt2: Path, tmp_path: Path) -> None:
     words = ["compare", "--data", str(mail), "--model", str(tiny_gpt2), "--threads", "1", "--no-figures"]
     words += ["--out", "out", "--set", "max_steps=2"]

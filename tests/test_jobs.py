@@ -63,6 +63,7 @@ def test_a_failed_run_is_not_tried_again_by_the_other_job(tiny_gpt2: Path, mail:
 
 
 @pytest.mark.usefixtures("real_servers")
+@pytest.mark.slow
 def test_a_server_that_dies_costs_one_run(tiny_gpt2: Path, mail: Path, tmp_path: Path) -> None:
     """Two jobs are one server and another forked from it; the second is killed, and started anew for what is left."""
     killed: list[psutil.Process] = []

@@ -184,6 +184,7 @@ def disturb(
     return disturb
 
 
+@pytest.mark.slow
 def test_killed_at_a_random_moment(disturb: Callable[..., Disturbed]) -> None:
     place = disturb(QUICK, 1, quick=True)
     assert place.kills == 1

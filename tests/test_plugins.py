@@ -46,6 +46,7 @@ def beside(tmp_path: Path, mail: Path, tiny_gpt2: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_file_beside_the_study_adds_a_method(beside: Path) -> None:
     elsewhere = beside / "elsewhere"
     elsewhere.mkdir()

@@ -73,6 +73,7 @@ def test_the_kept_notebook_holds_no_outputs() -> None:
 
 
 @pytest.mark.usefixtures("environment")
+@pytest.mark.slow
 def test_the_notebook_runs(tmp_path: Path) -> None:
     book = nbformat.read(NOTEBOOK, as_version=4)
     NotebookClient(book, timeout=LIMIT, kernel_name="python3", resources={"metadata": {"path": tmp_path}}).execute()

@@ -72,8 +72,8 @@ def test_verdict_comes_first_and_says_what_it_does_not_show(parsed, made):
     for line in [verdict["headline"], *verdict["warnings"], *verdict["does_not_show"], *verdict["reasons"]]:
         assert " ".join(line.split()) in shown
     assert sections == [
-        "verdict", "questions", "table", "checks", "scores", "costs", "price", "curves", "classes", "calibration",
-        "examples", "differences", "published", "record",
+        "verdict", "questions", "published", "table", "checks", "scores", "costs", "price", "curves", "classes",
+        "calibration", "examples", "differences", "record",
     ]  # fmt: skip
 
 

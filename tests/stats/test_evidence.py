@@ -417,6 +417,7 @@ def test_one_test_example_and_three_seeds_are_no_crash(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "f1_macro", "loss"])
+@pytest.mark.slow
 def test_one_seed_has_p_and_interval_that_agree(tmp_path: Path, metric: str) -> None:
     for number in range(12):
         rng = np.random.default_rng(number)

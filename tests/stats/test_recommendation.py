@@ -90,6 +90,7 @@ def test_a_row_far_behind_is_never_undecided(tmp_path: Path) -> None:
         assert verdict.margin_reached
 
 
+@pytest.mark.slow
 def test_a_second_seed_narrows_what_one_said(tmp_path: Path) -> None:
     """On average over studies: the same first seed, with and without a second."""
     rng = np.random.default_rng(21)

@@ -53,6 +53,7 @@ def test_a_budget_in_operations_is_equal_to_within_one_draw(known_data: Path, ti
     assert estimates["linear_probe"].draws == 0
 
 
+@pytest.mark.slow
 def test_x_is_the_median_line_and_flops_are_flops(known_data: Path, tiny_gpt2: Path) -> None:
     one, _ = plan_of(known_data, tiny_gpt2, "1x", draws=8)
     five, _ = plan_of(known_data, tiny_gpt2, "5x", draws=8)
@@ -75,6 +76,7 @@ def test_predicted_operations_are_those_that_are_counted(mail: Path, tiny_gpt2: 
     assert line.shared_flops == pytest.approx(plan.lines[0].shared_flops, rel=0.2)
 
 
+@pytest.mark.slow
 def test_a_budget_in_seconds_is_spent_to_within_one_draw_and_kept_on_resuming(
     known_data: Path, tiny_gpt2: Path, tmp_path: Path
 ) -> None:

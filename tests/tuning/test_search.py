@@ -21,6 +21,7 @@ def line_of(comparison: Result, label: str) -> dict:
     return next(line for line in comparison.summary.to_json()["tuning"]["lines"] if line["label"] == label)
 
 
+@pytest.mark.slow
 def test_the_search_finds_the_known_best_rate_of_each_method(searched: Result) -> None:
     for label, (low, high) in KNOWN_BEST.items():
         line = line_of(searched, label)
