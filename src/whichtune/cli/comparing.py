@@ -27,6 +27,7 @@ class How:
     replace: bool = False
     as_json: bool = False
     loggers: list[str] = field(default_factory=list)
+    forecast: bool = True  # tell the time left by each row's operations, whose count takes seconds between two runs
 
 
 def compare_and_tell(study: Study, out: Path | None, how: How, after: str | None = None) -> None:
@@ -52,7 +53,7 @@ def compare_and_tell(study: Study, out: Path | None, how: How, after: str | None
             on_event=sender,
             command=typed_command(),
             replace=how.replace,
-            forecast=True,
+            forecast=how.forecast,
         )
         sender.finish()
     if how.as_json:

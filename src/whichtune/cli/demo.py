@@ -39,7 +39,9 @@ def demo(
         for number, line in enumerate(wrapped(text, width - NAMES)):
             say(f"{'' if number else name:{NAMES}}{line}")
     say("")
-    compare_and_tell(study, out, How(threads=threads, jobs=jobs, figures=figures, replace=replace), NEXT)
+    compare_and_tell(
+        study, out, How(forecast=False, threads=threads, jobs=jobs, figures=figures, replace=replace), NEXT
+    )
 
 
 def demo_study() -> Study:
