@@ -24,7 +24,10 @@ def made(spec: RunSpec, folder: Path, shared: list[Any]) -> tuple[RunResult, dic
     return result, result.record.shortcuts["used"]
 
 
-@pytest.mark.parametrize("first,second", [("head_only", "last_block"), ("last_block", "head_only")])
+@pytest.mark.parametrize(
+    "first,second",
+    [("head_only", "last_block"), pytest.param("last_block", "head_only", marks=pytest.mark.slow)],
+)
 def test_methods_with_other_boundaries_take_one_pass(
     first: str, second: str, tiny_gpt2: Path, notes: Path, tmp_path: Path
 ) -> None:

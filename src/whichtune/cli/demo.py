@@ -17,7 +17,7 @@ from whichtune.wording import duration, listing
 if TYPE_CHECKING:
     from whichtune.study.spec import Study
 
-SECONDS = 40  # on two cores with nothing else to do
+SECONDS = 45  # on two cores with nothing else to do
 NEXT = "Now yours: whichtune compare --data FILE --model NAME (whichtune compare --help has examples)."
 
 
