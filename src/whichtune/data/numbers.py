@@ -15,7 +15,7 @@ from whichtune.data.read import read_source
 from whichtune.data.shown import shown
 from whichtune.data.sizes import sized
 from whichtune.data.sources import LABEL_NAMES, SPLITS, TEXT_NAMES, Source, Usual
-from whichtune.data.splits import Split, WithoutTest, split_rule, split_tables, text_table, with_repeats
+from whichtune.data.splits import Split, WithoutClasses, split_rule, split_tables, text_table, with_repeats
 from whichtune.errors import DataError
 from whichtune.study.data_settings import DataSettings
 
@@ -30,7 +30,7 @@ MANY_FRACTIONS = 10  # the same where some have decimals
 
 
 @dataclass(frozen=True)
-class NumberDataset(WithoutTest):
+class NumberDataset(WithoutClasses):
     """Three splits whose `labels` are numbers (n,) float64. `notes` is what was found in reading."""
 
     name: str
@@ -38,11 +38,6 @@ class NumberDataset(WithoutTest):
     fingerprint: str
     split_rule: str
     notes: tuple[str, ...] = ()
-
-    @property
-    def labels(self) -> list[str]:
-        """There are no classes."""
-        return []
 
     @property
     def outputs(self) -> int:

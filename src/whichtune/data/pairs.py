@@ -10,7 +10,7 @@ from whichtune.data.read import read_source
 from whichtune.data.shown import shown
 from whichtune.data.sizes import sized
 from whichtune.data.sources import PAIRED, SPLITS, Source, Usual
-from whichtune.data.splits import WithoutTest, split_rule, split_tables, text_table, with_repeats
+from whichtune.data.splits import WithoutClasses, split_rule, split_tables, text_table, with_repeats
 from whichtune.errors import DataError
 from whichtune.study.data_settings import DataSettings
 
@@ -33,7 +33,7 @@ class PairSplit:
 
 
 @dataclass(frozen=True)
-class PairDataset(WithoutTest):
+class PairDataset(WithoutClasses):
     """Three splits of texts with target texts. `notes` is what was found in reading, large limits included."""
 
     name: str
@@ -41,11 +41,6 @@ class PairDataset(WithoutTest):
     fingerprint: str
     split_rule: str
     notes: tuple[str, ...] = ()
-
-    @property
-    def labels(self) -> list[str]:
-        """There are no classes."""
-        return []
 
 
 def load_pairs(settings: DataSettings, columns: Usual = PAIRED) -> PairDataset:

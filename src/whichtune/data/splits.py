@@ -52,6 +52,15 @@ class WithoutTest:
         return dataset
 
 
+class WithoutClasses(WithoutTest):
+    """A dataclass of splits whose texts have targets and no classes."""
+
+    @property
+    def labels(self) -> list[str]:
+        """There are no classes."""
+        return []
+
+
 @dataclass(frozen=True)
 class Dataset(WithoutTest):
     """Three splits with class names. `labels[i]` is the name of class i. `notes` is what was found in reading."""
