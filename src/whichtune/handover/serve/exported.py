@@ -67,7 +67,7 @@ def _about(told: SelfTest, folder: Path, limits: Limits) -> Metadata:
     return Metadata(
         study=folder.resolve().name,
         task="classification",
-        metric="accuracy",
+        metric=None,
         classes=told.labels,
         rows=[row],
         evidence=None,

@@ -110,7 +110,7 @@ class Metadata(_Wire):
 
     study: str
     task: str
-    metric: str
+    metric: str | None = Field(description="null for an exported row, whose folder does not tell it")
     classes: list[str] = Field(description="none where texts are written")
     rows: list[RowInfo]
     evidence: Evidence | None
