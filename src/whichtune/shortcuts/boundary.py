@@ -19,6 +19,7 @@ from whichtune.models.causality import is_causal
 from whichtune.models.heads import Classifier
 from whichtune.models.partition import Partition
 from whichtune.models.sizes import feature_width
+from whichtune.shortcuts.adapter_kernels import has_adapter_kernels
 from whichtune.shortcuts.features import Route, has_twins
 from whichtune.shortcuts.frozen_blocks import TextRule, Texts
 from whichtune.shortcuts.packing import MaskKind, mask_kind
@@ -93,6 +94,7 @@ def make_plan(spec: RunSpec, classifier: Classifier, encoded: Encoded) -> Plan:
     pruning, why_pruning = _pruning(spec, position, classifier)
     masks, why_masks = _packing(classifier, rule, causal, cached)
     twins = has_twins(classifier.backbone)
+    adapters = spec.precision == "float32" and has_adapter_kernels(classifier.backbone)
     return Plan(
         decisions=[
             Decision("boundary", f"block {boundary} of {len(partition)}", why_boundary),
@@ -102,6 +104,7 @@ def make_plan(spec: RunSpec, classifier: Classifier, encoded: Encoded) -> Plan:
             Decision("last block", pruning or "in full", why_pruning),
             Decision("packing", masks or "none", why_masks),
             Decision("activations", "one kernel" if twins else "as they are", "the same formula" if twins else ""),
+            *([Decision("adapters", "one step each", "the same products")] if adapters else []),
         ],
         partition=partition,
         boundary=boundary,
@@ -114,6 +117,7 @@ def make_plan(spec: RunSpec, classifier: Classifier, encoded: Encoded) -> Plan:
             pruning="absorbed" if pruning else None,
             masks=masks,
             twins=twins,
+            adapters=adapters,
         ),
     )
 

@@ -20,6 +20,7 @@ from whichtune.data.batch import Batch
 from whichtune.models.heads import Classifier, pool
 from whichtune.models.partition import Partition
 from whichtune.models.temporary import without_kv_cache
+from whichtune.shortcuts.adapter_kernels import AdapterKernels
 from whichtune.shortcuts.last_block import LastBlock, Mode
 from whichtune.shortcuts.packing import MaskKind, Packing, pack, packed_inputs
 from whichtune.study.spec import TokenPosition
@@ -41,13 +42,14 @@ class Route:
 
     `boundary`: states enter there (0: from the tokens). `pruning`: how the last block is computed at the
     read positions alone. `masks`: how packed texts are kept apart; None: no packing. `twins`: activations
-    run as PyTorch's own kernel of the same formula.
+    run as PyTorch's own kernel of the same formula. `adapters`: LoRA's layers are one step of autograd each.
     """
 
     boundary: int = 0
     pruning: Mode | None = None
     masks: MaskKind | None = None
     twins: bool = False
+    adapters: bool = False
 
     def simpler(self) -> Route | None:
         """The next route to try where this one does not equal the plain way; None after the plain way."""
@@ -57,6 +59,8 @@ class Route:
             return replace(self, pruning=None)
         if self.masks is not None:
             return replace(self, masks=None)
+        if self.adapters:
+            return replace(self, adapters=False)
         if self.twins:
             return replace(self, twins=False)
         return replace(self, boundary=0) if self.boundary else None
@@ -87,6 +91,7 @@ class FeatureComputer:
         self._packed_width = min(PACKED_WIDTH, positions or PACKED_WIDTH)
         self._last = LastBlock(partition, route.pruning) if route.pruning else None
         self._twins = Twins(self.model) if route.twins else None
+        self._adapters = AdapterKernels(self.model) if route.adapters else None
 
     def __call__(self, batch: Batch, fetch: Fetch | None = None) -> Tensor:
         """Features (B, D) of `batch`, whose tensors lie on the CPU.
@@ -113,6 +118,8 @@ class FeatureComputer:
         with ExitStack() as stack:
             if self._twins is not None:
                 stack.enter_context(self._twins.in_place())
+            if self._adapters is not None:
+                stack.enter_context(self._adapters.in_place())
             if self.route.boundary:
                 assert fetch is not None
                 feed = stack.enter_context(self.partition.upper(self.route.boundary))

@@ -210,4 +210,6 @@ def _what_is_left_out(route: Route, simpler: Route | None) -> str:
         return "keys and values are formed" if simpler.pruning else "the last block is computed in full"
     if route.masks != simpler.masks:
         return "texts are padded, not packed"
+    if route.adapters != simpler.adapters:
+        return "adapters run as PEFT has them"
     return "activations run as the model has them" if route.twins != simpler.twins else "lower blocks run anew"

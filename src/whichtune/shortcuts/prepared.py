@@ -139,6 +139,7 @@ def _used(plan: Plan, forward: PlannedForward) -> dict[str, JsonValue]:
         "last_block": "not computed" if forward.features_cached else forward.route.pruning or "full",
         "packing": forward.route.masks or "none",
         "activation_kernel": forward.route.twins,
+        "adapter_kernel": forward.route.adapters,
         "fused_optimiser": True,
     }
     if forward.refused:

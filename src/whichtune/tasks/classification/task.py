@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from whichtune.training.trainer import Training
 
 READS_PADDING = ("last", "mean")
-LATENCY_BATCHES = 8  # of 32 texts that are timed
+LATENCY_BATCHES = 5  # of 32 texts that are timed
 
 
 @register

@@ -26,6 +26,7 @@ from whichtune.models.causality import is_causal
 from whichtune.models.language import LanguageModel
 from whichtune.models.partition import Partition
 from whichtune.models.temporary import without_kv_cache
+from whichtune.shortcuts.adapter_kernels import AdapterKernels, has_adapter_kernels
 from whichtune.shortcuts.boundary import BasicPlan, Decision, cut, find_boundary, largest_dropout
 from whichtune.shortcuts.features import Twins, has_twins, keyword_inputs
 from whichtune.shortcuts.frozen_blocks import READ, Filled, LowerPass, Texts, Want
@@ -60,6 +61,7 @@ class TextPlan(BasicPlan):
     """`cached`: "states" at the boundary, those that the head "read"s, or "nothing"."""
 
     twins: bool = False
+    adapters: bool = False
 
 
 def make_text_plan(spec: RunSpec, model: LanguageModel) -> TextPlan:
@@ -74,13 +76,15 @@ def make_text_plan(spec: RunSpec, model: LanguageModel) -> TextPlan:
     elif not any(p.requires_grad for p in model.backbone.parameters()):
         cached, why_cached = "read", "nothing below the head trains"
     twins = has_twins(model.backbone)
+    adapters = spec.precision == "float32" and has_adapter_kernels(model.backbone)
     decisions = [
         Decision("boundary", f"block {boundary} of {len(partition)}", why),
         Decision("logits", "of tokens with a loss", "a chunk of them at a time"),
         Decision("cache", cached, why_cached),
         Decision("activations", "one kernel" if twins else "as they are", "the same formula" if twins else ""),
+        *([Decision("adapters", "one step each", "the same products")] if adapters else []),
     ]
-    return TextPlan(decisions, partition, boundary, cached, twins)
+    return TextPlan(decisions, partition, boundary, cached, twins, adapters)
 
 
 def frozen_text_blocks(spec: RunSpec, model: LanguageModel) -> tuple[Partition, int] | None:
@@ -130,6 +134,7 @@ class PlannedTextForward:
         self.model, self.encoded, self.device, self.precision = model, encoded, device, precision
         self.plan, self.filled, self.partition = plan, filled, plan.partition
         self._twins = Twins(model.backbone) if plan.twins else None
+        self._adapters = AdapterKernels(model.backbone) if plan.adapters else None
         self._operations = Operations(model, encoded, device, self._of_length)
 
     def states(self, split: str, rows: Sequence[int]) -> Tensor:
@@ -158,6 +163,8 @@ class PlannedTextForward:
         with ExitStack() as stack:
             if self._twins is not None:
                 stack.enter_context(self._twins.in_place())
+            if self._adapters is not None:
+                stack.enter_context(self._adapters.in_place())
             if entering is None:
                 stack.enter_context(without_kv_cache(self.partition.model))
             else:
@@ -240,6 +247,7 @@ def prepare_text_forward(
         "cache_made": train is not None and train.made,
         "boundary": plan.boundary,
         "activation_kernel": plan.twins,
+        "adapter_kernel": plan.adapters,
         "fused_optimiser": True,
     }
     prepared = Prepared[TextForward](forward, {**shortcuts, "used": used}, notes)
