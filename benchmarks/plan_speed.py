@@ -33,9 +33,10 @@ from whichtune.models.heads import Classifier, new_head
 from whichtune.runs.preview import describe_plan, training_batches
 from whichtune.seeding import HEAD, generator
 from whichtune.shortcuts.boundary import make_plan, texts_of
-from whichtune.shortcuts.frozen_blocks import Filled, Want
+from whichtune.shortcuts.frozen_blocks import Filled
 from whichtune.shortcuts.planned import PlannedForward
 from whichtune.shortcuts.prepared import CacheSettings, lower_pass
+from whichtune.shortcuts.texts import Want
 from whichtune.study.data_settings import DataSettings
 from whichtune.study.spec import RunSpec
 from whichtune.tasks.classification.objective import ClassificationObjective

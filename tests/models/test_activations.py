@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from whichtune.compare import prepare
 from whichtune.runs.run import run_one
 from whichtune.shortcuts.cache import ActivationCache, CacheUnavailable, digest, key_of
-from whichtune.shortcuts.entry import Description, Writer, stored_bytes
+from whichtune.shortcuts.entry import Description, Layout, Writer, stored_bytes
 from whichtune.study.spec import Study
 
 LENGTHS = torch.tensor([3, 1, 4, 2])
@@ -41,7 +41,7 @@ def _make(cache: ActivationCache, key: str, seed: int = 0, dtype: torch.dtype = 
                 writer.put(text, _states(seed, dtype)[text])
         return dict.fromkeys(writers, ABOUT)
 
-    _, made = cache.get_or_make({key: (LENGTHS, WIDTH, dtype)}, fill)
+    _, made = cache.get_or_make({key: Layout(LENGTHS, WIDTH, dtype)}, fill)
     return key in made
 
 
@@ -75,7 +75,7 @@ def test_nothing_is_there_before_it_is_finished(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        cache.get_or_make({"a": (LENGTHS, WIDTH, torch.float32)}, fail)
+        cache.get_or_make({"a": Layout(LENGTHS, WIDTH, torch.float32)}, fail)
     assert cache.get("a") is None
     assert [path.name for path in tmp_path.iterdir()] == ["locks"]
 
@@ -88,7 +88,7 @@ def test_an_entry_with_texts_missing_is_refused(tmp_path: Path) -> None:
         return {"a": ABOUT}
 
     with pytest.raises(RuntimeError, match="3 texts have no states"):
-        cache.get_or_make({"a": (LENGTHS, WIDTH, torch.float32)}, forget)
+        cache.get_or_make({"a": Layout(LENGTHS, WIDTH, torch.float32)}, forget)
     assert cache.get("a") is None
 
 
@@ -133,7 +133,7 @@ def test_a_bit_or_a_page_in_a_large_entry_is_noticed(tmp_path: Path) -> None:
         (tmp_path / "a" / "states.bin").write_bytes(change)
         return cache.get("a") is None
 
-    cache.get_or_make({"a": (torch.tensor([rows]), 3, torch.float32)}, fill)
+    cache.get_or_make({"a": Layout(torch.tensor([rows]), 3, torch.float32)}, fill)
     whole = (tmp_path / "a" / "states.bin").read_bytes()
     assert not damaged(bytearray(whole))
     for byte in (1, 65_536, len(whole) // 2, len(whole) - 1):
@@ -236,7 +236,7 @@ def fill(writers):
         while not (root / "go").exists():
             time.sleep(0.01)
     return {"a": ABOUT}
-print(cache.get_or_make({"a": (LENGTHS, WIDTH, torch.float32)}, fill)[1])
+print(cache.get_or_make({"a": Layout(LENGTHS, WIDTH, torch.float32)}, fill)[1])
 """
 
 
@@ -326,7 +326,7 @@ def _make_large(root: Path) -> None:
             writers["a"].put(text, torch.zeros(100, WIDTH))
         return {"a": ABOUT}
 
-    ActivationCache(root, limit=10**9).get_or_make({"a": (lengths, WIDTH, torch.float32)}, fill)
+    ActivationCache(root, limit=10**9).get_or_make({"a": Layout(lengths, WIDTH, torch.float32)}, fill)
 
 
 def test_names_follow_what_the_states_depend_on() -> None:

@@ -21,8 +21,8 @@ from whichtune.models.partition import Partition
 from whichtune.models.sizes import feature_width
 from whichtune.shortcuts.adapter_kernels import has_adapter_kernels
 from whichtune.shortcuts.features import Route, has_twins
-from whichtune.shortcuts.frozen_blocks import TextRule, Texts
 from whichtune.shortcuts.packing import MaskKind, mask_kind
+from whichtune.shortcuts.texts import TextRule, Texts
 from whichtune.study.spec import RunSpec, TokenPosition
 
 if TYPE_CHECKING:

@@ -33,7 +33,10 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 from whichtune.data.named import user_cache
-from whichtune.shortcuts.entry import ENTRY, FORMAT, Damaged, Description, States, Writer, stored_bytes
+from whichtune.shortcuts.entry import ENTRY, FORMAT, Damaged, Description, Layout, States, Writer
+
+# What opening an entry raises that something else than this program has changed or cut short.
+UNREADABLE = (Damaged, OSError, ValueError, KeyError, TypeError, AttributeError)
 
 
 class CacheUnavailable(Exception):  # noqa: N818 - it is an answer, not a mistake
@@ -48,6 +51,7 @@ class Entry:
     bytes: int
     last_used: float
     description: Description
+    family: str = ""
 
 
 class ActivationCache:
@@ -73,7 +77,9 @@ class ActivationCache:
             try:
                 data = json.loads(file.read_text(encoding="utf-8"))
                 size, used = int(data["bytes"]), file.stat().st_mtime
-                found.append(Entry(file.parent.name, size, used, Description(**data["description"])))
+                found.append(
+                    Entry(file.parent.name, size, used, Description(**data["description"]), data.get("family", ""))
+                )
             except (OSError, ValueError, KeyError, TypeError):
                 continue  # being removed, or not an entry
         finished = [entry for entry in found if ".part-" not in entry.key]
@@ -88,27 +94,31 @@ class ActivationCache:
 
     def get(self, key: str) -> States | None:
         """The states of `key`, or None. Marks them as used now."""
-        folder = self.root / key
-        if not (folder / ENTRY).is_file():
+        if not (self.root / key / ENTRY).is_file():
             return None
         try:
-            states = States(folder)
-        except (Damaged, OSError, ValueError, KeyError, TypeError, AttributeError):
-            self.damaged.add(key)  # changed or cut short by something else than this program
+            return self._opened(key)
+        except UNREADABLE:
+            self.damaged.add(key)
             return None
+
+    def _opened(self, key: str) -> States:
+        states = States(self.root / key)
         with suppress(OSError):  # of a cache that can be read and not written
-            os.utime(folder / ENTRY)
+            os.utime(self.root / key / ENTRY)
         return states
 
     def get_or_make(
         self,
-        wanted: Mapping[str, tuple[Tensor, int, torch.dtype]],
+        wanted: Mapping[str, Layout],
         make: Callable[[Mapping[str, Writer]], Mapping[str, Description]],
+        kind: str = "",
     ) -> tuple[dict[str, States], set[str]]:
-        """States of all `wanted` (key: lengths (N,), width, dtype), and which keys were made now.
+        """States of all `wanted`, and which keys were made now.
 
         `make` is given a writer for each entry that is missing, fills them and describes them. While one
-        process makes an entry, others that want it wait here. Raises `CacheUnavailable`; what `make`
+        process makes an entry, others that want it wait here; with a `kind`, so do those that want entries of this kind
+        and the same family, whose texts may be lent to them. Raises `CacheUnavailable`; what `make`
         raises goes through, and nothing of an unfinished entry stays.
         """
         found = {key: self.get(key) for key in wanted}
@@ -116,7 +126,8 @@ class ActivationCache:
             return {key: states for key, states in found.items() if states is not None}, set()
         with self._disk_errors(), ExitStack() as stack:
             (self.root / "locks").mkdir(parents=True, exist_ok=True)
-            for key in sorted(wanted):  # one order for all processes, so that none wait for each other
+            families = {f"{layout.family}-{kind}" for layout in wanted.values()} if kind else set()
+            for key in [*sorted(families), *sorted(wanted)]:  # one order for all, so that none wait for each other
                 stack.enter_context(self._lock(key))
             found = {key: self.get(key) for key in wanted}
             missing = [key for key in sorted(wanted) if found[key] is None]
@@ -128,20 +139,30 @@ class ActivationCache:
             raise CacheUnavailable("an entry vanished as soon as it was written")
         return {key: states for key, states in found.items() if states is not None}, set(missing)
 
+    def lenders(self, family: str) -> Iterator[States]:
+        """The entries of a family, most recently used first.
+
+        One that is damaged lends nothing: who wants it says so.
+        """
+        for entry in self.entries():
+            if entry.family == family:
+                with suppress(*UNREADABLE):
+                    yield self._opened(entry.key)
+
     def _make(
         self,
         missing: Sequence[str],
-        wanted: Mapping[str, tuple[Tensor, int, torch.dtype]],
+        wanted: Mapping[str, Layout],
         make: Callable[[Mapping[str, Writer]], Mapping[str, Description]],
     ) -> None:
-        need = sum(stored_bytes(*wanted[key]) for key in missing)
+        need = sum(wanted[key].bytes for key in missing)
         self._make_room(need, keep=set(wanted))
         writers: dict[str, Writer] = {}
         try:
             for key in missing:
                 self._remove_unfinished(key, locked=True)
                 folder = self.root / f"{key}.part-{uuid.uuid4().hex[:8]}"
-                writers[key] = Writer(folder, *wanted[key])
+                writers[key] = Writer(folder, wanted[key])
             descriptions = make(writers)
             for key in missing:
                 writers[key].finish(descriptions[key])

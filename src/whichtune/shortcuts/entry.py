@@ -13,15 +13,17 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-FORMAT = 3  # 2: with checksums; 3: with the conditions that the pass was measured under
+FORMAT = 4  # 2: with checksums; 3: with the conditions that the pass was measured under; 4: with marks of its texts
 # Words of 64 bits that are summed into one of a checksum.
 CHECKED_TOGETHER = 8192
-_STATES, _LENGTHS, ENTRY = "states.bin", "lengths.npy", "entry.json"
+MARK_BYTES = 16  # of the hash of a text
+_STATES, _LENGTHS, _MARKS, ENTRY = "states.bin", "lengths.npy", "marks.npy", "entry.json"
 _NO_BYTES = np.zeros(0, dtype=np.uint8)
 _NUMPY: dict[torch.dtype, type[np.generic]] = {
     torch.float32: np.float32,
@@ -52,6 +54,24 @@ class Description:
     joules: float | None = None
 
 
+class Layout(NamedTuple):
+    """What an entry will hold: of each text `lengths[n]` rows of `width` numbers.
+
+    `family` names everything that the states depend on beside the texts, `marks` (N, MARK_BYTES) the texts.
+    """
+
+    lengths: Tensor
+    width: int
+    dtype: torch.dtype
+    family: str = ""
+    marks: np.ndarray | None = None
+
+    @property
+    def bytes(self) -> int:
+        """What the states take on disk."""
+        return stored_bytes(self.lengths, self.width, self.dtype)
+
+
 class States:
     """States of N texts: of each, `lengths[n]` rows of `width` numbers, read from a memory-mapped file.
 
@@ -67,6 +87,7 @@ class States:
         self.dtype: torch.dtype = getattr(torch, entry["dtype"])
         self.description = Description(**entry["description"])
         self.lengths = torch.from_numpy(np.load(folder / _LENGTHS))
+        self.marks: np.ndarray = np.load(folder / _MARKS)  # (N, MARK_BYTES); (0, MARK_BYTES) where texts have none
         self._offsets = np.concatenate([[0], np.cumsum(self.lengths.numpy())])
         shape = (int(self._offsets[-1]), self.width)
         self._flat = np.memmap(folder / _STATES, dtype=_NUMPY[self.dtype], mode="r", shape=shape)
@@ -84,6 +105,10 @@ class States:
             begin, end = self._offsets[number], self._offsets[number + 1]
             raw[row, : end - begin] = self._flat[begin:end]
         return out
+
+    def of(self, text: int) -> Tensor:
+        """States (length, D) of one text."""
+        return self.padded([text])[0]
 
     def packed(self, texts: Sequence[int] | Tensor, row: Tensor, start: Tensor, shape: tuple[int, int]) -> Tensor:
         """States (R, W, D) of `texts` in packed rows of `shape` (see `packing.Packing`)."""
@@ -110,8 +135,10 @@ class States:
 class Writer:
     """Takes the states of one entry, text by text in any order; `finish` makes it complete on disk."""
 
-    def __init__(self, folder: Path, lengths: Tensor, width: int, dtype: torch.dtype) -> None:
+    def __init__(self, folder: Path, layout: Layout) -> None:
+        lengths, width, dtype = layout.lengths, layout.width, layout.dtype
         self.folder, self.lengths, self.width, self.dtype = folder, lengths, width, dtype
+        self.family = layout.family
         self._row_bytes = width * torch.empty(0, dtype=dtype).element_size()
         self._offsets = torch.cumsum(lengths, 0) - lengths
         self._written = torch.zeros(len(lengths), dtype=torch.bool)
@@ -119,6 +146,8 @@ class Writer:
         self._file = open(folder / _STATES, "wb")
         try:
             np.save(folder / _LENGTHS, lengths.numpy())
+            marks = np.zeros((0, MARK_BYTES), np.uint8) if layout.marks is None else layout.marks
+            np.save(folder / _MARKS, marks)
             self._ask_for_room()
         except BaseException:
             self.abandon()
@@ -161,6 +190,7 @@ class Writer:
             "width": self.width,
             "dtype": str(self.dtype).removeprefix("torch."),
             "bytes": self.bytes,
+            "family": self.family,
             "description": asdict(description),
         }
         entry["checksum"] = checksum_of(self.folder, entry)
@@ -175,7 +205,7 @@ class Writer:
 
 
 def checksum_of(folder: Path, entry: Mapping[str, object]) -> str:
-    """Of an entry's states, lengths and description.
+    """Of an entry's states, lengths, marks and description.
 
     Sums of 64-bit words, each over 64 KiB, are hashed, and not the states themselves: at the speed of memory, so that
     opening an entry costs nothing beside making it. Any change within one word, and any page that is lost or another's,
@@ -188,6 +218,7 @@ def checksum_of(folder: Path, entry: Mapping[str, object]) -> str:
     check.update(sums.tobytes())
     check.update(states[whole:].tobytes())
     check.update((folder / _LENGTHS).read_bytes())
+    check.update((folder / _MARKS).read_bytes())
     return check.hexdigest()
 
 

@@ -6,155 +6,30 @@ computed once (`TextIndex`), in batches of similar length.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from whichtune.data.batch import Batch, padding_mask, right_padded
+from whichtune.data.batch import Batch
 from whichtune.measure.cost import count_flops
 from whichtune.measure.flops import FlopModel, padded_cells
 from whichtune.models.partition import Partition
 from whichtune.models.sizes import feature_width
 from whichtune.models.temporary import evaluating
-from whichtune.shortcuts.cache import ActivationCache, CacheUnavailable, digest, key_of
-from whichtune.shortcuts.entry import Description, States, Writer, stored_bytes
+from whichtune.shortcuts.cache import ActivationCache, CacheUnavailable
+from whichtune.shortcuts.entry import Description, Layout, States, Writer, stored_bytes
+from whichtune.shortcuts.entry_names import WeightDigests, entry_key
 from whichtune.shortcuts.features import Twins, keyword_inputs
+from whichtune.shortcuts.loans import Loan, loans_of, marks_of, not_lent, shares_of
 from whichtune.shortcuts.packing import Packing, within_tokens
+from whichtune.shortcuts.texts import READ, TextIndex, Texts, Want
 
 # Tokens in one batch of a lower pass: few enough that its memory stays below that of a training step.
 PASS_TOKENS = {"cpu": 1024, "cuda": 16384, "mps": 16384}
-
-READ = "read"  # a position's name: every place that a text is read at
-TextRule = Literal["first token", "unpadded", "padded"]
-
-
-@dataclass(frozen=True)
-class Texts:
-    """How texts are computed: their tokens as they enter the model, and whether padding is masked.
-
-    `tokens` are the study's texts, cut or padded by `rule`; `lengths` counts their real tokens. `read` are the places,
-    from the first to before the second, at which each text is read, where there are several.
-    """
-
-    rule: TextRule
-    tokens: list[list[int]]
-    lengths: list[int]
-    pad_id: int
-    masked: bool
-    read: list[tuple[int, int]] | None = None
-
-    def batch(self, rows: Sequence[int]) -> Batch:
-        """Right-padded batch of these texts, on the CPU."""
-        input_ids, lengths = right_padded([self.tokens[row] for row in rows], self.pad_id)
-        if self.rule == "padded":
-            lengths = torch.tensor([self.lengths[row] for row in rows])
-        return Batch(input_ids, lengths, padding_mask(lengths, input_ids.shape[1]) if self.masked else None)
-
-
-@dataclass(frozen=True)
-class TextIndex:
-    """Distinct texts: `first` is a row of each, `number[row]` says which one a row is."""
-
-    first: list[int]
-    number: list[int]
-
-    @classmethod
-    def of(cls, texts: Texts) -> TextIndex:
-        seen: dict[tuple[int, ...], int] = {}
-        first: list[int] = []
-        number: list[int] = []
-        for row, (tokens, length) in enumerate(zip(texts.tokens, texts.lengths, strict=True)):
-            own = () if texts.read is None else texts.read[len(number)]
-            place = seen.setdefault((length, *own, *tokens), len(first))
-            if place == len(first):
-                first.append(row)
-            number.append(place)
-        return cls(first, number)
-
-
-@dataclass(frozen=True)
-class Want:
-    """States at boundary `depth`, or, with `position`, the features that are read there at the model's end.
-
-    The position `READ` stands for all places at which a text is read.
-    """
-
-    depth: int
-    position: str | None = None
-
-
-class WeightDigests:
-    """sha256 of everything below each boundary, and of the whole; every tensor is read once."""
-
-    def __init__(self, partition: Partition) -> None:
-        owned = {id(t) for module in [*partition.blocks, *partition.final_modules] for t in _tensors(module)}
-        outside = ((name, t) for name, t in _named(partition.body) if id(t) not in owned)
-        self._parts = [digest(outside)]
-        self._blocks = iter(partition.blocks)
-        self._partition = partition
-
-    def below(self, depth: int) -> str:
-        while len(self._parts) <= depth:
-            self._parts.append(digest(_named(next(self._blocks))))
-        return _joined(self._parts[: depth + 1])
-
-    def whole(self) -> str:
-        final = [digest(_named(module)) for module in self._partition.final_modules]
-        return _joined([self.below(len(self._partition)), *final])
-
-
-def _joined(parts: Iterable[str]) -> str:
-    return hashlib.sha256(" ".join(parts).encode()).hexdigest()
-
-
-def _named(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    yield from module.named_parameters()
-    yield from module.named_buffers()
-
-
-def _tensors(module: nn.Module) -> Iterator[Tensor]:
-    return (tensor for _, tensor in _named(module))
-
-
-def entry_key(
-    want: Want,
-    texts: Texts,
-    index: TextIndex,
-    digests: WeightDigests,
-    partition: Partition,
-    how: Mapping[str, str | bool],
-) -> str:
-    """The name of an entry. `how`: precision, device type, whether the model is causal, kernels."""
-    import transformers
-
-    body = partition.body
-    config = {k: v for k, v in body.config.to_dict().items() if k not in _OF_NO_MATTER and "drop" not in k}
-    rows: list[object] = [(texts.lengths[row], texts.tokens[row]) for row in index.first]
-    if want.position == READ and texts.read is not None:
-        rows.append([texts.read[row] for row in index.first])
-    return key_of(
-        depth=want.depth,
-        position=want.position,
-        weights=digests.whole() if want.position else digests.below(want.depth),
-        model=type(body).__name__,
-        config=config,
-        attention=body.config._attn_implementation,
-        texts=hashlib.sha256(repr(rows).encode()).hexdigest(),
-        rule=texts.rule,
-        masked=texts.masked,
-        torch=torch.__version__,
-        transformers=transformers.__version__,
-        **how,
-    )
-
-
-_OF_NO_MATTER = ("_name_or_path", "transformers_version", "use_cache", "dtype", "torch_dtype", "id2label", "label2id")
 
 
 @dataclass(frozen=True)
@@ -226,34 +101,50 @@ class LowerPass:
         Raises `CacheUnavailable`.
         """
         index = TextIndex.of(texts)
-        mine = self._key(want, texts, index)
+        mine, _ = self._layout(want, texts, index)
         ready = self.cache.get(mine)
         if ready is not None:
             return Filled(ready, index.number)
-        keys = {self._key(w, texts, index): w for w in {want, *others()}}
-        wanted = {key: (self._lengths(w, texts, index), self._width(w), self.dtype) for key, w in keys.items()}
-        paid: dict[str, float] = {}
+        layouts: dict[str, Layout] = {}
+        keys: dict[str, Want] = {}
+        for each in {want, *others()}:
+            key, layouts[key] = self._layout(each, texts, index)
+            keys[key] = each
+        paid = _Paid()
 
         def make(writers: Mapping[str, Writer]) -> dict[str, Description]:
+            asked = {keys[key]: _Asked(key, writer, layouts[key], self.cache) for key, writer in writers.items()}
+            self._take_over(asked)
             begin, before = time.perf_counter(), self.conditions().joules
-            asked = {keys[key]: writer for key, writer in writers.items()}
             self._compute(texts, index, asked)
-            paid["seconds"] = time.perf_counter() - begin
+            paid.seconds = time.perf_counter() - begin
+            paid.flops = self.operations(asked, texts, sorted(set().union(*(a.open for a in asked.values()))))
             conditions = self.conditions()
             joules = None if before is None or conditions.joules is None else conditions.joules - before
-            made = {key: keys[key] for key in writers}
-            return self._describe(name, texts, made, paid, replace(conditions, joules=joules))
+            return self._describe(name, texts, asked, paid, replace(conditions, joules=joules))
 
         try:
-            states, _ = self.cache.get_or_make(wanted, make)
+            states, _ = self.cache.get_or_make(layouts, make, name)
         except CacheUnavailable:
-            if len(wanted) == 1:
+            if len(layouts) == 1:
                 raise
             return self.fill(name, texts, want)  # what others want may be too much; this run's own may fit
-        return Filled(states[mine], index.number, flops=int(paid.get("flops", 0)), made=bool(paid))
+        return Filled(states[mine], index.number, flops=paid.flops, made=bool(paid.flops))
 
-    def _key(self, want: Want, texts: Texts, index: TextIndex) -> str:
-        return entry_key(want, texts, index, self.digests, self.partition, self.how)
+    def _layout(self, want: Want, texts: Texts, index: TextIndex) -> tuple[str, Layout]:
+        """The name of the entry of `want`, and what it holds."""
+        read = texts.read if want.position == READ else None
+        marks = marks_of((texts.lengths[row], read and read[row], texts.tokens[row]) for row in index.first)
+        key, family = entry_key(want, texts, marks, self.digests, self.partition, self.how)
+        return key, Layout(self._lengths(want, texts, index), self._width(want), self.dtype, family, marks)
+
+    @staticmethod
+    def _take_over(asked: Mapping[Want, _Asked]) -> None:
+        """Copy what other entries hold."""
+        for each in asked.values():
+            for loan in each.loans:
+                for theirs, ours in zip(loan.theirs, loan.ours, strict=True):
+                    each.writer.put(ours, loan.states.of(theirs))
 
     def _width(self, want: Want) -> int:
         config = self.partition.body.config
@@ -266,15 +157,18 @@ class LowerPass:
             return torch.ones(len(index.first), dtype=torch.long)
         return torch.tensor([len(texts.tokens[row]) for row in index.first])
 
-    def _batches(self, texts: Texts, index: TextIndex) -> Iterator[Tensor]:
-        lengths = [len(texts.tokens[row]) for row in index.first]
-        return within_tokens(lengths, PASS_TOKENS.get(self.device.type, PASS_TOKENS["cpu"]))
+    def _batches(self, texts: Texts, index: TextIndex, among: Sequence[int] | None = None) -> Iterator[list[int]]:
+        """Numbers of distinct texts, all or `among` them, of similar length."""
+        numbers = range(len(index.first)) if among is None else among
+        lengths = [len(texts.tokens[index.first[number]]) for number in numbers]
+        for places in within_tokens(lengths, PASS_TOKENS.get(self.device.type, PASS_TOKENS["cpu"])):
+            yield [numbers[place] for place in places.tolist()]
 
-    def _compute(self, texts: Texts, index: TextIndex, wanted: Mapping[Want, Writer]) -> None:
-        for numbers in self._batches(texts, index):
-            batch = texts.batch([index.first[number] for number in numbers.tolist()])
-            for want, states in self._pass(batch, wanted).items():
-                self._put(wanted[want], numbers, states, texts, index, want)
+    def _compute(self, texts: Texts, index: TextIndex, asked: Mapping[Want, _Asked]) -> None:
+        for numbers in self._batches(texts, index, sorted(set().union(*(each.open for each in asked.values())))):
+            batch = texts.batch([index.first[number] for number in numbers])
+            for want, states in self._pass(batch, asked).items():
+                self._put(asked[want], numbers, states, texts, index, want)
 
     def _pass(self, batch: Batch, wanted: Iterable[Want]) -> dict[Want, Tensor]:
         """What one pass over `batch` gives for each want: states (B, T, D), features (B, 1, D), or the last states
@@ -299,25 +193,29 @@ class LowerPass:
                     found[want] = found[want][:, None]
         return found
 
-    def _put(self, writer: Writer, numbers: Tensor, states: Tensor, texts: Texts, index: TextIndex, want: Want) -> None:
-        for number, rows in zip(numbers.tolist(), states.float().cpu(), strict=True):
+    def _put(
+        self, asked: _Asked, numbers: Sequence[int], states: Tensor, texts: Texts, index: TextIndex, want: Want
+    ) -> None:
+        for number, rows in zip(numbers, states.float().cpu(), strict=True):
+            if number not in asked.open:
+                continue
             begin, end = 0, 1 if want.position else len(texts.tokens[index.first[number]])
             if want.position == READ and texts.read is not None:
                 begin, end = texts.read[index.first[number]]
-            writer.put(number, rows[begin:end])
+            asked.writer.put(number, rows[begin:end])
 
     def stored_bytes(self, want: Want, texts: Texts) -> int:
         """Bytes that the states of `texts` for `want` take in the cache."""
         return stored_bytes(self._lengths(want, texts, TextIndex.of(texts)), self._width(want), self.dtype)
 
-    def operations(self, wanted: Iterable[Want], texts: Texts) -> int:
-        """Operations of a pass over `texts` that keeps `wanted`."""
+    def operations(self, wanted: Iterable[Want], texts: Texts, among: Sequence[int] | None = None) -> int:
+        """Operations of a pass over `texts`, all or the distinct ones of these numbers, that keeps `wanted`."""
         begin = time.perf_counter()
         index, wants = TextIndex.of(texts), frozenset(wanted)
         if wants not in self._flops:
             self._flops[wants] = FlopModel(lambda lengths: self._count(wants, lengths), padded_cells)
         lengths = [len(texts.tokens[row]) for row in index.first]
-        total = sum(self._flops[wants]([lengths[n] for n in batch.tolist()]) for batch in self._batches(texts, index))
+        total = sum(self._flops[wants]([lengths[n] for n in batch]) for batch in self._batches(texts, index, among))
         self.counting_seconds += time.perf_counter() - begin
         return total
 
@@ -326,25 +224,47 @@ class LowerPass:
         return count_flops(lambda: sum_of(self._pass(made_up.batch(range(len(lengths))), wants).values()))
 
     def _describe(
-        self, name: str, texts: Texts, keys: Mapping[str, Want], paid: dict[str, float], conditions: Conditions
+        self, name: str, texts: Texts, asked: Mapping[Want, _Asked], paid: _Paid, conditions: Conditions
     ) -> dict[str, Description]:
-        """What each entry takes alone: its share of what was paid. The joules of `conditions` are those of the pass."""
-        paid["flops"] = whole = self.operations(keys.values(), texts)
-        alone = {key: self.operations([want], texts) for key, want in keys.items()}
-        share = {key: alone[key] / whole if whole else 1.0 for key in keys}
-        return {
-            key: Description(
+        """What each entry takes alone: its share of what was paid, and of what its lenders' passes took.
+
+        The joules of `conditions` are those of the pass.
+        """
+        described = {}
+        for want, each in asked.items():
+            share = self.operations([want], texts, sorted(each.open)) / paid.flops if paid.flops else 0.0
+            lent = shares_of(each.loans)
+            joules = [(conditions.joules, share), *((lender.joules, part) for lender, part in lent)]
+            known = [amount * part for amount, part in joules if amount is not None]
+            described[each.key] = Description(
                 model=self.model_name,
                 depth=want.depth,
                 texts=f"{name}, {want.position or 'all tokens'}",
-                seconds=paid["seconds"] * share[key],
-                flops=alone[key],
-                peak_memory=conditions.peak_memory,
-                runs_at_once=conditions.runs_at_once,
-                joules=None if conditions.joules is None else conditions.joules * share[key],
+                seconds=paid.seconds * share + sum(lender.seconds * part for lender, part in lent),
+                flops=self.operations([want], texts),
+                peak_memory=max([conditions.peak_memory, *(lender.peak_memory for lender, _ in lent)]),
+                runs_at_once=max([conditions.runs_at_once, *(lender.runs_at_once for lender, _ in lent)]),
+                joules=sum(known) if len(known) == len(joules) else None,
             )
-            for key, want in keys.items()
-        }
+        return described
+
+
+@dataclass
+class _Paid:
+    """What a pass has taken."""
+
+    seconds: float = 0.0
+    flops: int = 0
+
+
+class _Asked:
+    """An entry that is being made: what other entries lend it, and the numbers of the texts that are `open`."""
+
+    def __init__(self, key: str, writer: Writer, layout: Layout, cache: ActivationCache) -> None:
+        assert layout.marks is not None
+        self.key, self.writer = key, writer
+        self.loans: list[Loan] = loans_of(cache.lenders(layout.family), layout.marks)
+        self.open = frozenset(not_lent(self.loans, len(layout.lengths)))
 
 
 def _always(states: Tensor) -> Callable[[Packing | None], Tensor]:

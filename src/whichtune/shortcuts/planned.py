@@ -21,7 +21,7 @@ from whichtune.models.partition import Partition
 from whichtune.models.sizes import feature_width
 from whichtune.shortcuts.boundary import Decision
 from whichtune.shortcuts.features import FeatureComputer, Route
-from whichtune.shortcuts.frozen_blocks import Filled, Texts
+from whichtune.shortcuts.frozen_blocks import Filled
 from whichtune.shortcuts.last_block import CannotPrune
 from whichtune.shortcuts.packing import Packing
 from whichtune.shortcuts.self_check import (
@@ -31,6 +31,7 @@ from whichtune.shortcuts.self_check import (
     note_of_failure,
     ragged_rows,
 )
+from whichtune.shortcuts.texts import Texts
 from whichtune.study.spec import TokenPosition
 from whichtune.training.forward import Forward, PlainForward, autocast
 

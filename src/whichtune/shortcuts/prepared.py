@@ -18,9 +18,10 @@ from whichtune.models.heads import Classifier
 from whichtune.shortcuts.boundary import BasicPlan, Plan, boundary_of_method, make_plan, texts_of
 from whichtune.shortcuts.cache import ActivationCache, CacheUnavailable, default_root
 from whichtune.shortcuts.features import FeatureComputer, Route
-from whichtune.shortcuts.frozen_blocks import Conditions, Filled, LowerPass, Texts, Want
+from whichtune.shortcuts.frozen_blocks import Conditions, Filled, LowerPass
 from whichtune.shortcuts.planned import PlanFailedError, PlannedForward
 from whichtune.shortcuts.self_check import note_or_error
+from whichtune.shortcuts.texts import Texts, Want
 from whichtune.study.spec import RunSpec
 from whichtune.training.forward import Forward, PlainForward, autocast
 

@@ -21,9 +21,9 @@ from whichtune.models.native import native_head
 from whichtune.models.partition import lower_sum, without_values
 from whichtune.models.sizes import feature_width
 from whichtune.shortcuts.boundary import frozen_below, make_plan, texts_of
-from whichtune.shortcuts.frozen_blocks import Want
 from whichtune.shortcuts.planned import PlanFailedError, PlannedForward
 from whichtune.shortcuts.prepared import CacheSettings, lower_pass
+from whichtune.shortcuts.texts import Want
 from whichtune.study.spec import RunSpec
 from whichtune.tasks.classification.model import build_classifier, encode_for
 from whichtune.tasks.estimates import (

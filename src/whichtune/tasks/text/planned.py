@@ -29,7 +29,7 @@ from whichtune.models.temporary import without_kv_cache
 from whichtune.shortcuts.adapter_kernels import AdapterKernels, has_adapter_kernels
 from whichtune.shortcuts.boundary import BasicPlan, Decision, cut, find_boundary, largest_dropout
 from whichtune.shortcuts.features import Twins, has_twins, keyword_inputs
-from whichtune.shortcuts.frozen_blocks import READ, Filled, LowerPass, Texts, Want
+from whichtune.shortcuts.frozen_blocks import Filled, LowerPass
 from whichtune.shortcuts.packing import Packing
 from whichtune.shortcuts.prepared import (
     CacheSettings,
@@ -47,6 +47,7 @@ from whichtune.shortcuts.self_check import (
     note_of_failure,
     ragged_rows,
 )
+from whichtune.shortcuts.texts import READ, Texts, Want
 from whichtune.study.spec import RunSpec
 from whichtune.tasks.text.forward import Operations, PlainTextForward, TextForward, summed_loss
 from whichtune.tasks.text.model import meta_language_model
