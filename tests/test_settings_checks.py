@@ -13,7 +13,8 @@ from whichtune.data.pair_encoding import PairEncoder
 from whichtune.embedded import model_path
 from whichtune.errors import DataError, SettingError
 from whichtune.expansion.assemble import with_assignments
-from whichtune.expansion.expand import check_names, entries, merged_settings
+from whichtune.expansion.expand import check_names, entries
+from whichtune.expansion.merging import merged_settings
 from whichtune.methods import METHODS
 from whichtune.methods.head_only import HeadOnly
 from whichtune.models.loading import load_tokenizer

@@ -22,12 +22,14 @@ from whichtune.evidence.summary import Summary, build_summary
 from whichtune.executors.base import Elsewhere, Executor, executor_of, options_of
 from whichtune.executors.devices import choose_device
 from whichtune.executors.forecast import Forecaster
-from whichtune.expansion.expand import Expansion, check_names, expand, with_baselines
+from whichtune.expansion.axes import with_variants
+from whichtune.expansion.expand import Expansion, check_names, entries, expand, with_baselines
 from whichtune.expansion.given import AnyStudy, Keywords, at_place, study_from
 from whichtune.expansion.inspected import inspect_models
 from whichtune.expansion.judged_on import examples_of
 from whichtune.expansion.kept import kept_in, refuse_other
 from whichtune.expansion.kinds import load_asking
+from whichtune.expansion.merging import merged_settings
 from whichtune.expansion.names import as_registered
 from whichtune.expansion.places import place_of
 from whichtune.expansion.resumed import resumed
@@ -314,7 +316,7 @@ def prepare(study: Study, lenient: bool = False, devices: frozenset[str] | None 
     if not study.methods and not study.runs and not study.baselines:
         raise SettingError("The study has nothing to run: name methods, runs or baselines.")
     device = choose_device(study.device, devices)
-    dataset = load_asking(study)
+    dataset = with_variants(study, (merged_settings(study, *line) for line in entries(study)), load_asking(study))
     models = inspect_models(study, lenient)
     return expand(study, dataset, models, device, allow_twins=lenient or has_spaces_of_lines(study)), dataset
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal, get_args, get_origin
 
 from fuzz.harness import Case
-from whichtune.expansion.expand import setting_names
+from whichtune.expansion.merging import setting_names
 from whichtune.methods import METHODS
 from whichtune.study.data_settings import DataSettings
 from whichtune.study.spaces import Tuning

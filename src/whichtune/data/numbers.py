@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,7 @@ class NumberDataset(WithoutClasses):
     fingerprint: str
     split_rule: str
     notes: tuple[str, ...] = ()
+    variants: Mapping[DataSettings, NumberDataset] = field(default_factory=dict)
 
     @property
     def outputs(self) -> int:

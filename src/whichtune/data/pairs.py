@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from whichtune.data.divide import carver, refuse_mixed, with_keys
@@ -41,6 +42,7 @@ class PairDataset(WithoutClasses):
     fingerprint: str
     split_rule: str
     notes: tuple[str, ...] = ()
+    variants: Mapping[DataSettings, PairDataset] = field(default_factory=dict)
 
 
 def load_pairs(settings: DataSettings, columns: Usual = PAIRED) -> PairDataset:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, TypeVar
 
@@ -44,7 +44,18 @@ def sized(dataset: DatasetT, size: int | None, seed: int) -> DatasetT:
 
 def dataset_of(data: DataSettings, dataset: DatasetT) -> DatasetT:
     """A study's dataset as a run with these settings is trained on it."""
-    return sized(dataset, data.train_size, data.split_seed)
+    return sized(variants_of(dataset).get(on_all(data), dataset), data.train_size, data.split_seed)
+
+
+def variants_of(dataset: DatasetT) -> Mapping[DataSettings, DatasetT]:
+    """By their settings: the same source as those rows of a study read it whose settings of the data are their own."""
+    found: Mapping[DataSettings, DatasetT] = getattr(dataset, "variants", {})
+    return found
+
+
+def on_all(data: DataSettings) -> DataSettings:
+    """The settings with all training texts, and of the one split that the variants of a dataset are read by."""
+    return data.model_copy(update={"train_size": None})
 
 
 def nested_order(labels: Sequence[int] | None, count: int, seed: int) -> list[int]:

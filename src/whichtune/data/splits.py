@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
@@ -16,7 +16,7 @@ from whichtune.data.given import SPLITS, row_of
 from whichtune.data.labels import alike_note, class_order, equal_numbers, merged_note, plain_form
 from whichtune.data.read import read_source
 from whichtune.data.shown import shown
-from whichtune.data.sizes import sized
+from whichtune.data.sizes import sized, variants_of
 from whichtune.data.sources import LABELLED, Source, Usual
 from whichtune.errors import DataError
 from whichtune.study.data_settings import DataSettings
@@ -48,7 +48,8 @@ class WithoutTest:
         """The same without its test split: all that a search for settings gets."""
         kept = {name: split for name, split in self.splits.items() if name != "test"}
         whole: Any = self
-        dataset: Self = replace(whole, splits=kept)
+        variants = {data: each.without_test() for data, each in variants_of(self).items()}
+        dataset: Self = replace(whole, splits=kept, **({"variants": variants} if variants else {}))
         return dataset
 
 
@@ -71,6 +72,7 @@ class Dataset(WithoutTest):
     fingerprint: str
     split_rule: str
     notes: tuple[str, ...] = ()
+    variants: Mapping[DataSettings, Dataset] = field(default_factory=dict)
 
     @property
     def outputs(self) -> int:

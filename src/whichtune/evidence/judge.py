@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
+from pydantic import JsonValue
+
 from whichtune.evidence import sentences
 from whichtune.evidence.learning import learning_figures, smaller_rows
 from whichtune.evidence.question_sentences import answer_of, question_of
@@ -116,12 +118,19 @@ def judge_round(study: ResolvedStudy, records: Sequence[RunRecord], read_predict
 def trials_of(study: ResolvedStudy, records: Sequence[RunRecord], read_predictions: ReadPredictions) -> Trials:
     """The study's rows with their test answers."""
     rows = group(records)
-    test = load_answers(rows.values(), read_predictions, len(study.labels) or None, study.data.varies)
+    common = len({str(_data(record).get("duplicates")) for record in records}) > 1
+    test = load_answers(rows.values(), read_predictions, len(study.labels) or None, study.data.varies, common)
     trials = Trials(rows, test, study.margin, Prior(study.prior_seed_sd * POINT, study.prior_weight))
     fixed = fixed_seeds(study)
     if fixed is not None and test is not None:
         trials.fixed = trials.at_seeds(fixed)
     return trials
+
+
+def _data(record: RunRecord) -> dict[str, JsonValue]:
+    """The settings of the data that a run was made with."""
+    found = record.spec.get("data")
+    return found if isinstance(found, dict) else {}
 
 
 def weighed_rows(study: ResolvedStudy, trials: Trials) -> Weighed | None:

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import product
+from typing import Any, TypeVar
 
-from pydantic import JsonValue
+from pydantic import JsonValue, ValidationError
 
+from whichtune.data.sizes import on_all
 from whichtune.errors import SettingError
+from whichtune.registry import did_you_mean
 from whichtune.study.data_settings import DataSettings
-from whichtune.study.explain import given_words
+from whichtune.study.explain import explain_validation, given_words
+from whichtune.study.numbers import check_numbers
 from whichtune.study.spec import RunEntry, Study
-from whichtune.wording import telling_parts
+from whichtune.tasks import task_of
+from whichtune.wording import listing, telling_parts
 
 TRAIN_SIZE = "data.train_size"
+OF_DATA = "data."
+# Rows that differ in one of these have the same test texts, or fewer of them.
+CROSSED = ("train_limit", "train_size", "validation_limit", "duplicates", "text_column")
+DatasetT = TypeVar("DatasetT")
 Line = tuple[RunEntry, dict[str, JsonValue]]
 
 
@@ -38,6 +48,88 @@ def sizes_of(study: Study) -> list[int | None]:
 def sized_label(label: str, size: int | None) -> str:
     """`lora, 100 texts`; on the whole split the label as it is."""
     return label if size is None else f"{label}, {size:,} texts"
+
+
+def crossed(key: str) -> bool:
+    """Whether a factor or a line's setting is one of the data."""
+    return key.startswith(OF_DATA)
+
+
+def check_crossed(key: str) -> None:
+    """Raise SettingError for a setting of the data that rows of one study cannot differ in."""
+    name = key.removeprefix(OF_DATA)
+    if name in CROSSED:
+        return
+    if name not in DataSettings.model_fields:
+        raise SettingError(
+            f"There is no setting '{key}': {did_you_mean(key, [f'{OF_DATA}{each}' for each in CROSSED])}"
+        )
+    raise SettingError(
+        f"{key} cannot differ between the rows of a study, which would be tested on other texts: rows may differ in "
+        f"{listing(CROSSED)}. Make a study for each value, and compare them with whichtune diff."
+    )
+
+
+def check_data_keys(study: Study) -> None:
+    """Raise SettingError for a setting of the data that stands where it cannot."""
+    for key in filter(crossed, study.settings):
+        raise SettingError(
+            f"The setting '{key}' stands under settings: settings of the data stand under data, and under factors or "
+            "in a line's settings where rows differ in them."
+        )
+    for key in filter(crossed, study.factors):
+        check_crossed(key)
+
+
+def data_of(study: Study, merged: dict[str, JsonValue], where: str) -> DataSettings:
+    """The study's data as a line has them: its own settings of the data are taken out of `merged`."""
+    own = {key: merged.pop(key) for key in list(merged) if crossed(key)}
+    for key in own:
+        check_crossed(key)
+    size = size_of(own.pop(TRAIN_SIZE, None), where)
+    if not own:
+        return with_size(study.data, size)
+    if study.data.varies:
+        raise SettingError(
+            f"{where}: {next(iter(own))} cannot be a row's own where each seed has a split of its own: leave out "
+            "data.resplit and data.folds, or the factor."
+        )
+    values = {**study.data.model_dump(), **{key.removeprefix(OF_DATA): value for key, value in own.items()}}
+    check_numbers(DataSettings, values, where)
+    try:
+        return with_size(DataSettings(**values), size)
+    except ValidationError as error:
+        raise explain_validation(error, where) from error
+
+
+def factors_of_data(study: Study) -> list[dict[str, JsonValue]]:
+    """Every combination of the factors that are settings of the data; one empty one where there are none."""
+    factors = {key: values for key, values in study.factors.items() if crossed(key)}
+    return [dict(zip(factors, values, strict=True)) for values in product(*factors.values())]
+
+
+def factor_label(label: str, own: Mapping[str, JsonValue]) -> str:
+    """`lora, epochs=3`; without factors the label as it is."""
+    return ", ".join([label, *(f"{key}={value}" for key, value in own.items())])
+
+
+def with_variants(study: Study, lines: Iterable[Mapping[str, JsonValue]], dataset: DatasetT) -> DatasetT:
+    """The study's dataset, and beside it the same source as lines read it that have settings of the data of their own.
+
+    `lines` are their settings. Raises DataError for data that cannot be had so, and for a source that changed.
+    """
+    task, variants = task_of(study), dict[DataSettings, object]()
+    for merged in lines:
+        data = on_all(data_of(study, dict(merged), "Settings of the data"))
+        if data != on_all(study.data) and data not in variants:
+            variants[data] = task.load(data)
+    if not variants:
+        return dataset
+    whole: Any = dataset
+    if not hasattr(whole, "variants"):
+        raise SettingError(f"Rows of {task.name} cannot differ in settings of the data: set them once, under data.")
+    found: DatasetT = replace(whole, variants=variants)
+    return found
 
 
 def with_size(data: DataSettings, size: int | None) -> DataSettings:

@@ -12,7 +12,17 @@ from pydantic import BaseModel, JsonValue, ValidationError
 from whichtune.baselines import BASELINES
 from whichtune.data.sizes import dataset_of
 from whichtune.errors import SettingError
-from whichtune.expansion.axes import TRAIN_SIZE, size_of, sized_label, sizes_of, with_axes, with_size
+from whichtune.expansion.axes import (
+    check_data_keys,
+    crossed,
+    data_of,
+    factor_label,
+    factors_of_data,
+    sized_label,
+    sizes_of,
+    with_axes,
+    with_size,
+)
 from whichtune.expansion.checks import (
     check_consistent,
     check_data,
@@ -21,6 +31,7 @@ from whichtune.expansion.checks import (
     one_ignored_label,
     refuse_twins,
 )
+from whichtune.expansion.merging import MODEL_KEYS, factors_of, merged_settings, setting_names
 from whichtune.expansion.rates import default_rate
 from whichtune.methods import METHODS
 from whichtune.methods.base import AnyMethod
@@ -41,7 +52,6 @@ if TYPE_CHECKING:
 
 LONGEST_NAME = 255  # bytes of a folder's name
 Model = TypeVar("Model", bound=BaseModel)
-MODEL_KEYS = ("model", "revision")  # of a model of its own, which a line of a study may name beside its settings
 
 
 @dataclass(frozen=True)
@@ -70,16 +80,6 @@ class Expansion:
     kept: frozenset[str] = frozenset()  # ids of runs that the folder holds and the command does not name
 
 
-def setting_names(study: Study) -> dict[str, list[str]]:
-    """Every setting's name and the methods that have it; an empty list for the settings of all runs."""
-    own = task_of(study).Settings.model_fields
-    names: dict[str, list[str]] = {name: [] for name in (*Settings.model_fields, *own, *MODEL_KEYS)}
-    for name, method in METHODS.items():
-        for key in method.Settings.model_fields:
-            names.setdefault(key, []).append(name)
-    return names
-
-
 def baselines_of(study: Study) -> list[str]:
     """The study's, or those of its task where it names none."""
     return task_of(study).baselines(study) if study.baselines is None else study.baselines
@@ -92,14 +92,13 @@ def with_baselines(study: Study) -> Study:
 
 def entries(study: Study) -> list[tuple[RunEntry, dict[str, JsonValue]]]:
     """Methods crossed with factors, then explicit runs, each with its own settings and a distinct label."""
-    crossed = []
+    listed = []
     for entry in study.methods:
-        factors = _factors_of(study, entry.method)
+        factors = factors_of(study, entry.method)
         for values in itertools.product(*factors.values()):
             own = dict(zip(factors, values, strict=True))
-            suffix = ", ".join(f"{k}={v}" for k, v in own.items())
-            label = entry.label or entry.method
-            crossed.append((entry.model_copy(update={"label": f"{label}, {suffix}" if suffix else label}), own))
+            label = factor_label(entry.label or entry.method, own)
+            listed.append((entry.model_copy(update={"label": label}), own))
     explicit: list[tuple[RunEntry, dict[str, JsonValue]]] = [
         (entry.model_copy(update={"label": entry.label or entry.method}), {}) for entry in study.runs
     ]
@@ -108,33 +107,19 @@ def entries(study: Study) -> list[tuple[RunEntry, dict[str, JsonValue]]]:
         for name in baselines_of(study)
         if name in METHODS and name not in {entry.label for entry, _ in explicit}
     ]
-    listed = [
+    lines = [
         each
-        for entry, own in [*crossed, *explicit, *as_it_is]
+        for entry, own in [*listed, *explicit, *as_it_is]
         for each in with_axes(study, entry, own, METHODS[entry.method].trains)
     ]
     free = [name for name in baselines_of(study) if name not in METHODS]
-    seen: set[str | None] = {sized_label(name, size) for name in free for size in sizes_of(study)}
-    for entry, _ in listed:
+    every = itertools.product(free, factors_of_data(study), sizes_of(study))
+    seen: set[str | None] = {sized_label(factor_label(name, own), size) for name, own, size in every}
+    for entry, _ in lines:
         if entry.label in seen:
             raise SettingError(f"The label '{entry.label}' is used twice: give each line of the study its own.")
         seen.add(entry.label)
-    return listed
-
-
-def _factors_of(study: Study, method: str) -> dict[str, list[JsonValue]]:
-    """The factors that a method has, by the names of its settings: those of other methods leave its rows alone.
-
-    `METHOD.key` is for one method, and goes before `key`."""
-    prefix = f"{method}."
-    shared = {k: values for k, values in study.factors.items() if "." not in k and _applies(study, k, method)}
-    own = {k.removeprefix(prefix): values for k, values in study.factors.items() if k.startswith(prefix)}
-    return shared | own
-
-
-def _applies(study: Study, key: str, method: str) -> bool:
-    owners = setting_names(study).get(key)
-    return owners is None or not owners or method in owners
+    return lines
 
 
 def check_names(study: Study) -> None:
@@ -151,7 +136,8 @@ def check_names(study: Study) -> None:
     _check_metrics(study, task)
     used = {entry.method for entry in [*study.methods, *study.runs]}
     known = setting_names(study)
-    for key in [*study.settings, *study.factors]:
+    check_data_keys(study)
+    for key in [*study.settings, *(key for key in study.factors if not crossed(key))]:
         method, _, name = key.rpartition(".")
         if method:
             METHODS[method]
@@ -244,10 +230,10 @@ def expand(
             if isinstance(found, str):
                 missing[spec.run_id] = found
     ignored = one_ignored_label(study, specs)
-    for name, size in itertools.product(baselines_of(study), sizes_of(study)):
+    for name, own, size in itertools.product(baselines_of(study), factors_of_data(study), sizes_of(study)):
         if name not in METHODS:
             seeds = study.seeds if study.data.varies else [None]
-            specs += [_baseline(study, name, size, dataset, ignored, seed) for seed in seeds]
+            specs += [_baseline(study, name, own, size, dataset, ignored, seed) for seed in seeds]
             task.check(specs[-1], dataset_of(specs[-1].data, dataset), f"Settings of '{name}'")
     if not allow_twins:
         refuse_twins(specs)
@@ -294,7 +280,7 @@ def _resolve(
 ) -> RunSpec:
     method = METHODS[entry.method]
     merged = {name: value for name, value in merged.items() if name not in MODEL_KEYS}
-    size = size_of(merged.pop(TRAIN_SIZE, None), f"Settings of '{entry.label}'")
+    data = data_of(study, merged, f"Settings of '{entry.label}'")
     task = task_of(study)
     own = _of_method(method, merged, task)
     of_task = {key: merged.pop(key) for key in list(merged) if key in task.Settings.model_fields}
@@ -330,7 +316,7 @@ def _resolve(
         label=entry.label or entry.method,
         task=study.task,
         task_settings=identity.task_settings(task.name, _validate(task.Settings, of_task, where)),
-        data=with_size(study.data, size).at_seed(seed),
+        data=data.at_seed(seed),
         model=key.model,
         revision=key.revision,
         remote_code=study.remote_code,
@@ -351,14 +337,6 @@ def _of_method(method: AnyMethod, merged: dict[str, JsonValue], task: AnyTask) -
     rest = {key: merged.pop(key) for key in list(merged) if key not in others}
     named = own.get(method.open_settings, {})
     return {**own, method.open_settings: {**rest, **named} if isinstance(named, dict) else named}
-
-
-def merged_settings(study: Study, entry: RunEntry, factor: dict[str, JsonValue] | None = None) -> dict[str, JsonValue]:
-    """Shared settings that apply, then the method's own, then the factor's, then the line's: later ones win."""
-    merged = {k: v for k, v in study.settings.items() if "." not in k and _applies(study, k, entry.method)}
-    prefix = f"{entry.method}."
-    merged |= {k.removeprefix(prefix): v for k, v in study.settings.items() if k.startswith(prefix)}
-    return {**merged, **(factor or {}), **entry.settings}
 
 
 def _validate(model: type[Model], values: dict[str, JsonValue], where: str) -> Model:
@@ -382,16 +360,22 @@ def _with_fingerprints(spec: RunSpec, dataset: AnyDataset, info: ModelInfo | Non
 
 
 def _baseline(
-    study: Study, name: str, size: int | None, dataset: AnyDataset, ignored: str | None, seed: int | None
+    study: Study,
+    name: str,
+    factors: Mapping[str, JsonValue],
+    size: int | None,
+    dataset: AnyDataset,
+    ignored: str | None,
+    seed: int | None,
 ) -> RunSpec:
     own = task_of(study).Settings
     shared = {key: value for key, value in study.settings.items() if key in own.model_fields}
     return RunSpec(
-        label=sized_label(name, size),
+        label=sized_label(factor_label(name, factors), size),
         role=Role.BASELINE,
         task=study.task,
         task_settings=identity.task_settings(study.task, _validate(own, shared, f"Settings of '{name}'")),
-        data=with_size(study.data, size).at_seed(seed),
+        data=with_size(data_of(study, dict(factors), f"Settings of '{name}'"), size).at_seed(seed),
         model="",
         method=name,
         seed=seed,

@@ -117,7 +117,7 @@ def row_in_full(study: Study, number: int) -> dict[str, object]:
 
     Raises SettingError for a row that the study does not have.
     """
-    from whichtune.expansion.expand import MODEL_KEYS, merged_settings
+    from whichtune.expansion.merging import MODEL_KEYS, merged_settings
     from whichtune.expansion.rates import default_rate
     from whichtune.methods import METHODS
     from whichtune.tasks import task_of

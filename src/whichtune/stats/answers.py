@@ -188,20 +188,27 @@ def group(records: Iterable[RunRecord]) -> dict[str, Row]:
 
 
 def load_answers(
-    rows: Iterable[Row], read_predictions: ReadPredictions, classes: int | None = None, by_seed: bool = False
+    rows: Iterable[Row],
+    read_predictions: ReadPredictions,
+    classes: int | None = None,
+    by_seed: bool = False,
+    common: bool = False,
 ) -> TestSet | None:
     """Fill the rows' test answers and return the test set; None where no run completed.
 
-    `by_seed`: each seed has a split of its own. Raises DataError where runs of one split were tested on different
+    `by_seed`: each seed has a split of its own. `common`: rows may leave test texts out, and all are judged on those
+    that none of them does. Raises DataError where runs of one split were tested on different
     examples, or an example stands twice.
     """
     tests: dict[int | None, TestSet] = {}
     ratios: list[float] = []
     rows = list(rows)
+    shared = _in_all(rows, read_predictions) if common else None
     for row in rows:
         for seed, record in row.completed.items():
             frame = read_predictions(record.run_id)
             frame = frame[frame["split"] == "test"]
+            frame = frame if shared is None else frame[frame["example_id"].isin(shared)]
             if frame["example_id"].duplicated().any():
                 raise DataError(f"A test example stands twice in the predictions of '{row.label}'.")
             frame = frame.set_index("example_id")
@@ -215,6 +222,17 @@ def load_answers(
     if not by_seed:
         return tests.get(None)
     return _joined(rows, tests, float(np.mean(ratios)) if ratios else 1.0)
+
+
+def _in_all(rows: Iterable[Row], read_predictions: ReadPredictions) -> set[object]:
+    """The test examples that every run was tested on."""
+    found: set[object] | None = None
+    for row in rows:
+        for record in row.completed.values():
+            frame = read_predictions(record.run_id)
+            own = set(frame.loc[frame["split"] == "test", "example_id"])
+            found = own if found is None else found & own
+    return found or set()
 
 
 def _joined(rows: Iterable[Row], tests: dict[int | None, TestSet], ratio: float) -> TestSet | None:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from pydantic import JsonValue
 
 from whichtune.errors import SettingError
-from whichtune.expansion.expand import Expansion, entries, expand, merged_settings
+from whichtune.expansion.expand import Expansion, entries, expand
+from whichtune.expansion.merging import merged_settings
 from whichtune.expansion.rates import default_rate
 from whichtune.methods import METHODS
 from whichtune.registry import did_you_mean
