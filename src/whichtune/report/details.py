@@ -83,20 +83,34 @@ def settings_tables(view: View) -> SettingsTables:
 
 @dataclass(frozen=True)
 class Machine:
-    """Where runs were made and with what."""
+    """Where and when runs were made, with what, and of which rows they are."""
 
     rows: list[tuple[str, str]]
     runs: int
+    days: str
+    labels: str
 
 
 def machine_tables(view: View) -> list[Machine]:
     """Where runs were made and with what; more than one where the study's runs were spread over machines."""
-    found: dict[tuple[tuple[str, str], ...], int] = {}
+    found: dict[tuple[tuple[str, str], ...], list[RunRecord]] = {}
     for run in (run for runs in view.groups.values() for run in runs):
         if run.environment is not None:
-            rows = tuple(_machine_facts(run.environment))
-            found[rows] = found.get(rows, 0) + 1
-    return [Machine(list(rows), runs) for rows, runs in found.items()]
+            found.setdefault(tuple(_machine_facts(run.environment)), []).append(run)
+    every = {run.label for runs in found.values() for run in runs}
+    return [Machine(list(rows), len(runs), _days(runs), _labels(runs, every)) for rows, runs in found.items()]
+
+
+def _days(runs: list[RunRecord]) -> str:
+    """`2026-11-26`, or from the first day to the last; empty where no run tells."""
+    days = sorted({run.started_at[:10] for run in runs if run.started_at})
+    return " to ".join(dict.fromkeys([days[0], days[-1]])) if days else ""
+
+
+def _labels(runs: list[RunRecord], every: set[str]) -> str:
+    """The rows that runs are of; empty where that is every row."""
+    labels = list(dict.fromkeys(run.label for run in runs))
+    return "" if set(labels) == every else few(labels)
 
 
 def _machine_facts(environment: Environment) -> list[tuple[str, str]]:

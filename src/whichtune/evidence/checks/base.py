@@ -104,7 +104,7 @@ class StudyCheck:
 
 CHECKS: Registry[StudyCheck] = Registry(
     "check",
-    [f"whichtune.evidence.checks.{module}" for module in ("training", "texts", "decision", "costs")],
+    [f"whichtune.evidence.checks.{module}" for module in ("training", "texts", "decision", "costs", "making")],
     group="whichtune.checks",
 )
 
