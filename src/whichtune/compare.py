@@ -6,7 +6,7 @@ folder, so that any of them can be done again alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,7 +165,9 @@ def _made(
         study, kept = resumed(study, StudyFolder(place)), kept_in(StudyFolder(place))
     with writing:
         devices = engine.devices() if isinstance(engine, Elsewhere) else None
-        everything, dataset = prepare(with_all_seeds(study), how.lenient, devices)
+        everything, dataset = prepare(
+            with_all_seeds(study), how.lenient, devices, lambda text: on_event({"event": "note", "text": text})
+        )
         if kept is not None:
             refuse_other(place, kept, study, everything, dataset)
         rounds = Rounds(everything, study.seeds, kept)
@@ -301,12 +303,17 @@ def load_plugins(study: Study) -> None:
         load_plugin(place)
 
 
-def prepare(study: Study, lenient: bool = False, devices: frozenset[str] | None = None) -> tuple[Expansion, AnyDataset]:
+def prepare(
+    study: Study,
+    lenient: bool = False,
+    devices: frozenset[str] | None = None,
+    tell: Callable[[str], None] = lambda sentence: None,
+) -> tuple[Expansion, AnyDataset]:
     """Everything that can go wrong before a run starts: names, data, models, settings, device.
 
     With `lenient` a model that cannot be had stops only the runs that need it, and several lines may come to
     the same run, as a study's model sizes do when all are run on one model. `devices` are the kinds that the machines
-    have which make the runs; None: those of this one.
+    have which make the runs; None: those of this one. `tell` is told, in a sentence each, of models that are fetched.
     """
     load_plugins(study)
     study = as_registered(study)
@@ -317,7 +324,7 @@ def prepare(study: Study, lenient: bool = False, devices: frozenset[str] | None 
         raise SettingError("The study has nothing to run: name methods, runs or baselines.")
     device = choose_device(study.device, devices)
     dataset = with_variants(study, (merged_settings(study, *line) for line in entries(study)), load_asking(study))
-    models = inspect_models(study, lenient)
+    models = inspect_models(study, lenient, tell)
     return expand(study, dataset, models, device, allow_twins=lenient or has_spaces_of_lines(study)), dataset
 
 

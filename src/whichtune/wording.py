@@ -79,6 +79,11 @@ def shown(name: object, longest: int = LONGEST_NAME) -> str:
     return f"{text}..." if cut else text
 
 
+def megabytes(size: int) -> str:
+    """Bytes as `3 MB`, `499 MB`, `13.5 GB`."""
+    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{max(1, round(size / 1e6)):,} MB"
+
+
 def shown_path(path: object) -> str:
     return shown(path, LONGEST_PATH)
 

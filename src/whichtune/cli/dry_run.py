@@ -27,7 +27,11 @@ def print_dry_run(study: Study, out: Path | None, lenient: bool = False, replace
     folder, kept = place_of(study, out), None
     if folder.is_dir() and not replace:
         study, kept = resumed(study, StudyFolder(folder)), kept_in(StudyFolder(folder))
-    expansion, dataset = prepare(study, lenient)
+
+    def tell(sentence: str) -> None:
+        console().print(sentence, markup=False, highlight=False, soft_wrap=True)
+
+    expansion, dataset = prepare(study, lenient, tell=tell)
     if kept is not None:
         refuse_other(folder, kept, study, expansion, dataset)
     faults: dict[str, str] = {}

@@ -87,13 +87,30 @@ def _refuse_adapter(folder: Path, name: str) -> None:
         )
 
 
+def bytes_to_download(model: str, revision: str | None, weights: str) -> int:
+    """What `locate` would fetch from the Hub; 0 of what is here, and where the Hub cannot be asked."""
+    import huggingface_hub as hub
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    if model == EMBEDDED or Path(os.path.expanduser(model)).exists() or model.count("/") > 1:
+        return 0
+    try:
+        files = hub.snapshot_download(model, revision=revision, allow_patterns=_patterns(weights), dry_run=True)
+    except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError, ValueError):
+        return 0  # `locate` says what is wrong
+    return sum(file.file_size or 0 for file in files if file.will_download)
+
+
+def _patterns(weights: str) -> list[str]:
+    return ["*.json", "*.txt", "*.model"] + (["*.safetensors"] if weights == "pretrained" else [])
+
+
 def _download(model: str, revision: str | None, weights: str) -> Path:
     import huggingface_hub as hub
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    patterns = ["*.json", "*.txt", "*.model"] + (["*.safetensors"] if weights == "pretrained" else [])
     try:
-        return Path(hub.snapshot_download(model, revision=revision, allow_patterns=patterns))
+        return Path(hub.snapshot_download(model, revision=revision, allow_patterns=_patterns(weights)))
     except LocalEntryNotFoundError as error:
         raise ModelError(
             f"The model '{model}' is not a folder here and the Hugging Face Hub cannot be reached: "
