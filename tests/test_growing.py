@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 from pathlib import Path
 
@@ -39,6 +40,39 @@ def test_extending_step_by_step_in_any_order_ends_where_one_command_does(study: 
     assert sorted(labels(at_once), key=str) == sorted(labels(grown), key=str)
     assert first["verdict"]["recommended"] == second["verdict"]["recommended"]
     assert set(labels(study)) < set(labels(grown))
+
+
+STEPS = [
+    ["--methods", "tfidf_char"],
+    ["--methods", "knn"],
+    ["--seeds", "1"],
+    ["--seeds", "2"],
+    ["--train-sizes", "20,40,all"],
+]
+
+
+def judged(folder: Path) -> dict[str, object]:
+    """What a summary says of its rows, whatever their order and the seconds that they took."""
+    summary = json.loads((folder / "summary.json").read_text())
+    runs = {f"{run['label']} {run['seed']}": (run["run_id"], run["metrics"]) for run in summary["runs"]}
+    rows = {row["label"]: row["interval"] for row in summary["intervals"]["methods"]}
+    verdict = {key: summary["verdict"][key] for key in ("best", "best_fine_tuned", "best_without_model")}
+    return {"runs": runs, "rows": rows, "verdict": verdict}
+
+
+@pytest.mark.slow  # eleven commands
+def test_five_steps_in_any_order_end_in_the_summary_of_one_command(study: Path, tmp_path: Path) -> None:
+    at_once = tmp_path / "at-once"
+    methods = "linear_probe,majority,tfidf_word,tfidf_char,knn"
+    sizes = ["--train-sizes", "20,40,all", "--seeds", "0,1,2"]
+    inside("compare", *COMMON, "--methods", methods, *sizes, "--out", str(at_once))
+    expected = judged(at_once)
+    for draw in range(2):
+        grown = tmp_path / f"grown-{draw}"
+        shutil.copytree(study, grown)
+        for step in random.Random(draw).sample(STEPS, len(STEPS)):
+            inside("extend", str(grown), *step)
+        assert judged(grown) == expected
 
 
 @pytest.mark.parametrize(
