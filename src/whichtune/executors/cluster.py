@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 from whichtune.errors import SettingError
 from whichtune.executors.base import EXECUTORS, ExecutorOptions
 from whichtune.executors.expected import Expectations
+from whichtune.executors.hands import Hand, Need
 from whichtune.executors.parcels import Packer
-from whichtune.executors.shift import Hand, Need, Shift
+from whichtune.executors.passes import Passes
+from whichtune.executors.shift import Shift
 from whichtune.records.events import Listener
 from whichtune.records.store import StudyFolder
 from whichtune.study.roles import Role
@@ -64,16 +66,17 @@ class RayExecutor:
     """Makes runs in slots, which are Ray actors; see `Shift` for what happens to one of them.
 
     `gpus_per_run` is what a run that trains asks of Ray, whatever its device; by default one on a GPU asks for a GPU,
-    or its share with `jobs_per_gpu`, and one on CPUs for none. As a context manager it keeps its slots from one call to
-    the next. Raises SettingError where Ray is not installed, and from `warm_up` on where no cluster answers.
+    or its share with `jobs_per_gpu`, and one on CPUs for none. Without `affinity` it does not matter which machine has
+    a run's pass through frozen blocks: to measure what that saves. As a context manager it keeps its slots from one
+    call to the next. Raises SettingError where Ray is not installed, and from `warm_up` on where no cluster answers.
     """
 
-    def __init__(self, options: ExecutorOptions, gpus_per_run: float | None = None) -> None:
+    def __init__(self, options: ExecutorOptions, gpus_per_run: float | None = None, affinity: bool = True) -> None:
         if importlib.util.find_spec("ray") is None:
             raise SettingError(MISSING)
         self.options = options
         self.gpus_per_run = gpus_per_run
-        self._expected, self._packer = Expectations(), Packer()
+        self._expected, self._packer, self._passes = Expectations(), Packer(), Passes(affinity)
         self._hands: list[Hand] = []
         self._kept = self._connected = self._ours = False
 
@@ -113,6 +116,7 @@ class RayExecutor:
                 packer=self._packer,
                 gpus=self._gpus,
                 slots=self,
+                passes=self._passes,
             )
             self._staff(missing)
             self._hands = shift.work(self._hands)
