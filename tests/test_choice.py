@@ -108,9 +108,9 @@ def test_two_runs_share_a_gpu_only_where_both_fit() -> None:
         assert taken(choice, b, [a, b, elsewhere]) is None
         assert choice.can_take(b, choice.queue[0])  # later
         assert taken(choice, elsewhere, [a, b, elsewhere]) == "full, x"
-    choice.expected._known = {
-        key: Estimate(1.0, 15 * GIB, 0, 0, 1) for key in choice.expected._known
-    }  # two of which fill the 30 GiB that were free before any came
+    choice = choice_of([(spec("full", "x", seed), 40.0, 0.0) for seed in range(2)], gpus=0.5, memory=15, per_gpu=2)
+    for hand in (b, a):
+        choice.know(hand)  # there were 30 GiB before any run came
     first = choice.next_for(a, [a, b])
     assert first is not None
     with choice.holding(a, first):

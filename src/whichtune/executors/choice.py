@@ -23,6 +23,16 @@ from whichtune.study.spec import RunSpec
 SHORTER = 0.25
 
 
+@dataclass(frozen=True)
+class _Expected:
+    """Of one run: seconds, bytes of memory, GPUs that it asks for, and what its pass is called."""
+
+    seconds: float
+    memory: int
+    gpus: float
+    shares: str
+
+
 @dataclass
 class Choice:
     """The runs `waiting`, in the order to make them, and what is known of the places where they can be made.
@@ -40,6 +50,13 @@ class Choice:
     def __post_init__(self) -> None:
         self.queue = deque(self.waiting)
         self._loads: dict[tuple[str, str], Load] = {}
+        # By the spec as an object, since its id is a hash that takes longer than all else here.
+        self._expected = {id(spec): self._expected_of(spec) for spec in self.waiting}
+        self._too_large: dict[tuple[int, int], bool] = {}
+
+    def _expected_of(self, spec: RunSpec) -> _Expected:
+        seconds, memory = self.expected.seconds(spec), self.expected.memory(spec)
+        return _Expected(seconds, memory, self.gpus(spec), self.passes.name(spec, self.expected))
 
     def know(self, hand: Hand) -> None:
         """A slot has come up: what its machine's cache holds, and what is free of the GPU that it may share."""
@@ -52,28 +69,33 @@ class Choice:
 
     def can_take(self, hand: Hand, spec: RunSpec) -> bool:
         """Whether a run can be made in a slot at all."""
-        if self.gpus(spec) > hand.need.gpus:
+        gpus = self._expected[id(spec)].gpus
+        if gpus > hand.need.gpus:
             return False
-        gpus = hand.about.gpus if hand.about is not None and self.gpus(spec) else []
-        return not gpus or self.expected.too_large(spec, max(gpu.total_bytes for gpu in gpus)) is None
+        if not gpus or hand.about is None or not hand.about.gpus:
+            return True
+        key = id(spec), max(gpu.total_bytes for gpu in hand.about.gpus)
+        if key not in self._too_large:
+            self._too_large[key] = self.expected.too_large(spec, key[1]) is not None
+        return not self._too_large[key]
 
     def next_for(self, hand: Hand, hands: Sequence[Hand]) -> RunSpec | None:
         """The next run for a slot, taken from the queue; None where there is none for it now. `hands` are all slots."""
         assert hand.about is not None
         caches = {other.about.cache if other.about is not None else "" for other in hands if not other.lost}
         best: tuple[Fit, int] | None = None
-        shortest = 0.0
+        shortest, fits = 0.0, dict[str, Fit]()
         for at, spec in enumerate(self.queue):
-            if best is not None and self.expected.seconds(spec) < shortest:
+            known = self._expected[id(spec)]
+            if (best is not None and known.seconds < shortest) or not self._can_begin(hand, spec):
                 continue
-            if not self._can_begin(hand, spec):
-                continue
-            name = self.passes.name(spec, self.expected)
-            fit = self.passes.fit(name, hand.about.cache, caches)
-            if fit is Fit.ELSEWHERE and any(self._suits(other, spec, name) for other in self.free):
+            if known.shares not in fits:
+                fits[known.shares] = self.passes.fit(known.shares, hand.about.cache, caches)
+            fit = fits[known.shares]
+            if fit is Fit.ELSEWHERE and any(self._suits(other, spec) for other in self.free):
                 continue  # that one is asked next
             if best is None and fit > Fit.IS_THERE:
-                shortest = self.expected.seconds(spec) - SHORTER * self._share(hands)
+                shortest = known.seconds - SHORTER * self._share(hands)
             if best is None or fit < best[0]:
                 best = fit, at
             if fit is Fit.IS_THERE:
@@ -86,22 +108,29 @@ class Choice:
 
     def _share(self, hands: Sequence[Hand]) -> float:
         """Seconds of waiting work for each slot."""
-        return sum(map(self.expected.seconds, self.queue)) / max(1, sum(not hand.lost for hand in hands))
+        return sum(self._expected[id(spec)].seconds for spec in self.queue) / max(
+            1, sum(not hand.lost for hand in hands)
+        )
 
     def _can_begin(self, hand: Hand, spec: RunSpec) -> bool:
         """Whether a slot can take a run, and its GPU has room for it now."""
         if not self.can_take(hand, spec):
             return False
         load = self._load(hand, spec)
-        return load is None or load.has_room(self.expected.memory(spec), self.per_gpu)
+        return load is None or load.has_room(self._expected[id(spec)].memory, self.per_gpu)
 
-    def _suits(self, other: Hand, spec: RunSpec, name: str) -> bool:
-        about = other.about
-        return about is not None and self.passes.is_there(name, about.cache) and self._can_begin(other, spec)
+    def _suits(self, other: Hand, spec: RunSpec) -> bool:
+        shares, about = self._expected[id(spec)].shares, other.about
+        return about is not None and self.passes.is_there(shares, about.cache) and self._can_begin(other, spec)
 
     def _load(self, hand: Hand, spec: RunSpec) -> Load | None:
         """The GPU that a run in a slot would share with other slots'; None where it has its own, or none."""
-        if hand.about is None or not 0 < hand.need.gpus < 1 or not self.gpus(spec) or len(hand.about.gpus) != 1:
+        if (
+            hand.about is None
+            or not 0 < hand.need.gpus < 1
+            or not self._expected[id(spec)].gpus
+            or len(hand.about.gpus) != 1
+        ):
             return None
         return self._loads.get((hand.about.host, hand.about.gpus[0].uuid))
 
@@ -109,23 +138,23 @@ class Choice:
     def holding(self, hand: Hand, spec: RunSpec) -> Iterator[None]:
         """Within, a run is under way in a slot: its estimate takes of the GPU's memory, and its pass is being made."""
         assert hand.about is not None
-        name, load = self.passes.name(spec, self.expected), self._load(hand, spec)
-        self.passes.begins(name, hand.about.cache)
+        known, load = self._expected[id(spec)], self._load(hand, spec)
+        self.passes.begins(known.shares, hand.about.cache)
         if load is not None:
-            load.runs[spec.run_id] = self.expected.memory(spec)
+            load.runs[spec.run_id] = known.memory
         try:
             yield
         finally:
-            self.passes.ends(name, hand.about.cache)
+            self.passes.ends(known.shares, hand.about.cache)
             if load is not None:
                 load.runs.pop(spec.run_id, None)
 
     def trains(self, hand: Hand, spec: RunSpec) -> None:
         """A run makes its steps: its pass is on its machine."""
         assert hand.about is not None
-        self.passes.found(self.passes.name(spec, self.expected), hand.about.cache)
+        self.passes.found(self._expected[id(spec)].shares, hand.about.cache)
 
     def ended(self, hand: Hand, spec: RunSpec, record: RunRecord) -> None:
         """A run has come home."""
         assert hand.about is not None
-        self.passes.told(self.passes.name(spec, self.expected), hand.about.cache, record)
+        self.passes.told(self._expected[id(spec)].shares, hand.about.cache, record)

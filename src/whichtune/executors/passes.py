@@ -32,15 +32,10 @@ class Passes:
         self.used = used
         self._there: dict[str, set[str]] = {}
         self._under_way: dict[str, Counter[str]] = {}
-        self._names: dict[str, str] = {}
 
     def name(self, spec: RunSpec, expected: Expectations) -> str:
         """What a run's pass is called; nothing where it shares none, or none is expected of it."""
-        if not self.used:
-            return ""
-        if spec.run_id not in self._names:
-            self._names[spec.run_id] = pass_of(spec) if expected.pass_seconds(spec) > 0 else ""
-        return self._names[spec.run_id]
+        return pass_of(spec) if self.used and expected.pass_seconds(spec) > 0 else ""
 
     def learn(self, cache: str, passes: Collection[str]) -> None:
         """What a cache held before."""
