@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MISSING = "Runs on a Ray cluster need the package ray, which is not installed: pip install 'whichtune[ray]'."
+FULL = (
+    "Ray's object store on this machine is full, and so is the disk that Ray would move objects to: make room there, "
+    "or start Ray with more (ray start --object-store-memory). What is made is kept, and the same command goes on."
+)
 CLOSE_SECONDS = 20
 MOST_CPUS_PER_GPU = 8
 MEMORY_STEP = 256 << 20  # so that slots do for the runs of a later round, too
@@ -121,9 +125,11 @@ class RayExecutor:
             self._staff(missing)
             self._hands = shift.work(self._hands)
             return shift.started
-        except BaseException:
+        except BaseException as error:
             self._close()  # nothing goes on behind the caller's back
             folder.sweep()
+            if _is_full(error):
+                raise SettingError(FULL) from error
             raise
         finally:
             if not self._kept:
@@ -230,6 +236,13 @@ class RayExecutor:
             connect(self.options.address)
             self._ours = True
         self._connected = True
+
+
+def _is_full(error: BaseException) -> bool:
+    """Whether Ray could not store what was sent to a slot."""
+    from ray.exceptions import ObjectStoreFullError, OutOfDiskError
+
+    return isinstance(error, (ObjectStoreFullError, OutOfDiskError))
 
 
 def _answer(reference: Any) -> tuple[Any, Exception | None]:
