@@ -2,6 +2,7 @@
 machines and a simulated clock.
 
     python benchmarks/placement.py                # the table of benchmarks/placement.md, minutes
+    python benchmarks/placement.py --passes       # passes through frozen blocks on machines of four workers each
     python benchmarks/placement.py --memory       # 10,000 runs brought home on 1,000 workers, and the driver's memory
 
 Runs take what they are estimated to take, times a row's own error and a run's own scatter, both log-normal: how long a
@@ -19,7 +20,7 @@ import math
 import random
 import tempfile
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,8 +30,10 @@ import psutil
 
 from whichtune.executors import shift as shifts
 from whichtune.executors.base import ExecutorOptions, RunRequest
+from whichtune.executors.hands import Hand, Need
 from whichtune.executors.parcels import Packer
-from whichtune.executors.shift import Hand, Need, Shift
+from whichtune.executors.passes import Passes
+from whichtune.executors.shift import Shift
 from whichtune.executors.slot import About, News
 from whichtune.records.record import RunStatus
 from whichtune.records.store import StudyFolder
@@ -45,13 +48,24 @@ ROWS = {"linear_probe": 20, "head_only": 25, "last_block": 60, "last_two_blocks"
 MODELS = (0.3, 1.0, 3.0, 8.0, 20.0)  # times of five models against one another
 ROW_ERROR, RUN_SCATTER = 0.25, 0.05  # standard deviations of the logarithm
 MINUTES = 60
+# Seconds of the pass that a model's cheap rows share; the others make none.
+PASS_SECONDS = 15
+WORKERS = 4  # of a machine, which has one cache
+SHARES = ("linear_probe", "head_only", "last_block", "last_two_blocks")
 
 
 @dataclass
 class Guess:
-    """In place of the estimates: seconds by run id."""
+    """In place of the estimates: seconds by run id, and those of them that a pass takes."""
 
-    by_run: dict[str, float]
+    by_run: dict[str, float] = field(default_factory=dict)
+    passes: dict[str, float] = field(default_factory=dict)
+
+    def seconds(self, spec: RunSpec) -> float:
+        return self.by_run.get(spec.run_id, 0.0)
+
+    def pass_seconds(self, spec: RunSpec) -> float:
+        return self.passes.get(spec.run_id, 0.0)
 
     def memory(self, spec: RunSpec) -> int:
         return 0
@@ -67,14 +81,19 @@ class Simulated:
     coming: list[tuple[float, int, Any]] = field(default_factory=list)
     number: int = 0
     host: int = 0
+    machine: int = 1  # workers on one, with a cache
+    passes: dict[str, float] = field(default_factory=dict)  # seconds of a run for its pass
+    of_passes: float = 0.0  # seconds
+    there: dict[tuple[str, str], float] = field(default_factory=dict)  # when a machine's cache has a pass
 
     def hire(self, need: Need) -> Hand:
         self.host += 1
-        about = About(host=f"worker-{self.host}", version=VERSION, pid=0, gpus=[])
+        cache = f"machine-{(self.host - 1) // self.machine}"
+        about = About(host=f"worker-{self.host}", version=VERSION, pid=0, gpus=[], cache=cache)
         remote = SimpleNamespace(
             about=self._method(lambda: (0.0, about)),
             find=self._method(lambda parcels: (0.0, ["" for _ in parcels])),
-            begin=self._method(self._begin),
+            begin=self._method(lambda request, texts, seconds: self._begin(request, cache)),
             forget=SimpleNamespace(remote=lambda run_id: None),
         )
         return Hand(remote, need)
@@ -96,10 +115,17 @@ class Simulated:
 
         return SimpleNamespace(remote=remote)
 
-    def _begin(self, request: RunRequest, texts: bool, seconds: float) -> tuple[float, News]:
+    def _begin(self, request: RunRequest, cache: str) -> tuple[float, News]:
         run_id = request.spec.run_id
         files = self.files.pop(run_id, {})
-        return self.seconds[run_id], News(code=0, sizes={name: len(b) for name, b in files.items()}, files=files)
+        taken = self.seconds[run_id]
+        if run_id in self.passes:  # it makes the pass, waits for who makes it, or finds it
+            here = (request.shared, cache)
+            pass_seconds = self.passes[run_id]
+            self.of_passes += pass_seconds if here not in self.there else 0.0
+            there = self.there.setdefault(here, self.now + pass_seconds)
+            taken += max(0.0, there - self.now) - pass_seconds
+        return taken, News(code=0, sizes={name: len(b) for name, b in files.items()}, files=files)
 
 
 class Unstored(Shift):
@@ -108,13 +134,15 @@ class Unstored(Shift):
     def _bring_home(self, hand: Hand, spec: RunSpec, news: News):
         yield from ()
 
-    def _end(self, spec: RunSpec) -> None:
-        return None
+    def _end(self, hand: Hand, spec: RunSpec) -> None:
+        self.choice.trains(hand, spec)
 
 
-def study(runs: int, chance: random.Random) -> tuple[list[RunSpec], dict[str, float], dict[str, float]]:
+def study(
+    runs: int, chance: random.Random, models: Sequence[float] = MODELS
+) -> tuple[list[RunSpec], dict[str, float], dict[str, float]]:
     """Specs in a study's order, what they are estimated to take and what they take."""
-    rows = [(method, model) for model in range(len(MODELS)) for method in ROWS]
+    rows = [(method, model) for model in range(len(models)) for method in ROWS]
     errors = {row: math.exp(chance.gauss(0, ROW_ERROR)) for row in rows}
     specs, guessed, taken = [], {}, {}
     for number in range(runs):
@@ -122,13 +150,14 @@ def study(runs: int, chance: random.Random) -> tuple[list[RunSpec], dict[str, fl
         spec = RunSpec(
             label=f"{method}, model {model}",
             method=method,
-            model="embedded",
+            model=f"model-{model}",
             data=DataSettings(),
             learning_rate=1e-3 * (1 + model),
             seed=number // len(rows),
+            fingerprints={"weights": str(model)},
         )
         specs.append(spec)
-        guessed[spec.run_id] = ROWS[method] * MODELS[model]
+        guessed[spec.run_id] = ROWS[method] * models[model]
         taken[spec.run_id] = guessed[spec.run_id] * errors[method, model] * math.exp(chance.gauss(0, RUN_SCATTER))
     return specs, guessed, taken
 
@@ -143,7 +172,22 @@ def simulate(specs: list[RunSpec], order: list[RunSpec], taken: dict[str, float]
         return cluster.now
 
 
-def _shift(kind: type[Shift], specs: list[RunSpec], order: list[RunSpec], folder: StudyFolder, cluster: Simulated):
+class NoPacker(Packer):
+    """Models that exist in name alone are not sent."""
+
+    def model_of(self, spec: RunSpec) -> None:
+        return None
+
+
+def _shift(
+    kind: type[Shift],
+    specs: list[RunSpec],
+    order: list[RunSpec],
+    folder: StudyFolder,
+    cluster: Simulated,
+    expected: Guess | None = None,
+    affinity: bool = False,
+):
     return kind(
         specs=specs,
         waiting=order,
@@ -151,10 +195,11 @@ def _shift(kind: type[Shift], specs: list[RunSpec], order: list[RunSpec], folder
         save=False,
         tell=lambda event: None,
         options=ExecutorOptions(threads=1),
-        expected=Guess({}),
-        packer=Packer(),
+        expected=expected or Guess(),
+        packer=NoPacker(),
         gpus=lambda spec: 0.0,
         slots=cluster,
+        passes=Passes(affinity),
     )
 
 
@@ -185,6 +230,47 @@ def compared(runs: int, workers: int, seed: int) -> tuple[float, float, float]:
     return bound, simulate(specs, longest_first, taken, workers), simulate(specs, specs, taken, workers)
 
 
+def passes_table(arguments: argparse.Namespace) -> None:
+    head = ("runs", "models", f"machines of {WORKERS}", *2 * ("passes", "over the bound"), "work saved")
+    print(f"| {' | '.join(head)} |\n|{' ---: |' * len(head)}")
+    worst = 0.0
+    for runs, models in ((150, 1), (150, 5), (1000, 5), (1000, 40)):
+        for machines in (2, 4, 16, 64):
+            if machines * WORKERS > runs // 2:
+                continue
+            cells, works = [f"{runs:,}", str(models), str(machines)], []
+            for affinity in (False, True):
+                found = [placed(runs, models, machines, affinity, seed) for seed in range(arguments.repeats)]
+                count, over, work = (sum(column) / len(found) for column in zip(*found, strict=True))
+                cells += [f"{count:.0f}", f"{100 * over:.1f} %"]
+                works.append(work)
+                worst = max(worst, *(one[1] for one in found)) if affinity else worst
+            cells.append(f"{100 * (1 - works[1] / works[0]):.1f} %")
+            print(f"| {' | '.join(cells)} |", flush=True)
+    print(f"\nThe worst schedule by where passes are is {100 * worst:.1f} % over its bound.")
+
+
+def placed(runs: int, models: int, machines: int, affinity: bool, seed: int) -> tuple[int, float, float]:
+    """Passes that are made, the share by which the study is longer than its bound, and its seconds of work."""
+    chance = random.Random(f"{runs} {models} {machines} {seed}")
+    specs, guessed, taken = study(runs, chance, [chance.choice(MODELS) for _ in range(models)])
+    passes = {
+        spec.run_id: PASS_SECONDS * guessed[spec.run_id] / ROWS[spec.method] for spec in specs if spec.method in SHARES
+    }
+    # A pass takes what it is estimated to take; what is left of a run has its errors.
+    own = {run: taken[run] * (1 - passes.get(run, 0.0) / guessed[run]) for run in taken}
+    once = {spec.model: passes[spec.run_id] for spec in specs if spec.run_id in passes}
+    bound = max(*own.values(), (sum(own.values()) + sum(once.values())) / (machines * WORKERS))
+    with tempfile.TemporaryDirectory() as name:
+        whole = {run: own[run] + passes.get(run, 0.0) for run in own}
+        cluster = Simulated(whole, machine=WORKERS, passes=passes)
+        order = sorted(specs, key=lambda spec: -guessed[spec.run_id])
+        folder = StudyFolder(Path(name), create=True)
+        shift = _shift(Unstored, specs, order, folder, cluster, Guess(guessed, passes), affinity)
+        shift.work([cluster.hire(NEED) for _ in range(machines * WORKERS)])
+    return len(cluster.there), cluster.now / bound - 1, sum(own.values()) + cluster.of_passes
+
+
 def memory(runs: int, workers: int) -> None:
     """The driver's memory while runs come home: real files, compared with their checksums and stored."""
     specs, _, taken = study(runs, random.Random(0))
@@ -195,14 +281,14 @@ def memory(runs: int, workers: int) -> None:
         files: dict[str, dict[str, bytes]] = {}
 
         class Lazily(Simulated):
-            def _begin(self, request: RunRequest, texts: bool, seconds: float) -> tuple[float, News]:
+            def _begin(self, request: RunRequest, cache: str) -> tuple[float, News]:
                 spec = request.spec
                 record = base_record(spec, RunStatus.FAILED, error="simulated")
                 made.write_run(record, [{"step": 1, "padding": "x" * 20000}])
                 here = made.run_folder(spec.run_id)
                 self.files[spec.run_id] = {file.name: file.read_bytes() for file in here.iterdir()}
                 made.discard(spec.run_id)
-                return super()._begin(request, texts, seconds)
+                return super()._begin(request, cache)
 
         cluster = Lazily(taken, files)
         shift = _shift(Shift, specs, specs, folder, cluster)
@@ -225,6 +311,7 @@ def memory(runs: int, workers: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--memory", action="store_true", help="store 10,000 runs and tell the driver's memory")
+    parser.add_argument("--passes", action="store_true", help="which machines make the passes that runs share")
     parser.add_argument("--runs", type=int, default=10000)
     parser.add_argument("--workers", type=int, default=1000)
     parser.add_argument("--repeats", type=int, default=3, help="studies with other errors of their estimates")
@@ -232,6 +319,8 @@ def main() -> None:
     shifts.TICK_SECONDS = 0.0  # the clock is simulated
     if arguments.memory:
         memory(arguments.runs, arguments.workers)
+    elif arguments.passes:
+        passes_table(arguments)
     else:
         table(arguments)
 

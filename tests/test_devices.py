@@ -14,9 +14,11 @@ from test_executor import study_of
 from whichtune import plugins
 from whichtune.compare import compare, prepare
 from whichtune.errors import SettingError
+from whichtune.executors.base import ExecutorOptions, options_of
 from whichtune.executors.devices import Gpu, Placement, choose_device, parsed_gpus
 from whichtune.executors.local import LocalExecutor
 from whichtune.records.store import StudyFolder
+from whichtune.study.load import parse_study
 from whichtune.study.numbers import Jobs, jobs_of
 from whichtune.study.spec import RunSpec
 
@@ -98,6 +100,20 @@ def test_what_jobs_may_say() -> None:
     for word in ("many", "0", "auto:0", "auto:", "auto:x", "1.5", "-1", ""):
         with pytest.raises(SettingError, match="--jobs: write a"):
             jobs_of(word)
+
+
+def test_a_study_says_jobs_as_the_command_does() -> None:
+    def options(value: object, remote: bool = False) -> ExecutorOptions:
+        study = {"data": "messages", "methods": ["full"], **({} if value is None else {"jobs": value})}
+        return options_of(parse_study(study, "study"), None, None, None, remote)
+
+    assert options("Auto:2") == ExecutorOptions(auto_jobs=True, jobs_per_gpu=2)
+    assert options("3") == options(3) == ExecutorOptions(jobs=3)
+    assert options(None) == ExecutorOptions(jobs=1)
+    assert options(None, remote=True) == ExecutorOptions(auto_jobs=True)
+    for value in ("many", 0, "auto:0", 257, True, 1.5):
+        with pytest.raises(SettingError, match="'jobs' is wrong"):
+            options(value)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,19 +44,27 @@ class ThreeNodes:
         return found
 
 
-@pytest.fixture(scope="module")
-def three_nodes() -> Iterator[ThreeNodes]:
+@contextmanager
+def started(head: dict[str, Any]) -> Iterator[ThreeNodes]:
+    """A cluster of its first node alone, which this process and its children take for theirs."""
     pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
     with pytest.MonkeyPatch.context() as patch:
-        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-        three = ThreeNodes(cluster)
+        cluster = Cluster(initialize_head=True, head_node_args={"include_dashboard": False, **head})
+        try:
+            patch.setenv("RAY_ADDRESS", cluster.address)
+            yield ThreeNodes(cluster)
+        finally:
+            cluster.shutdown()
+
+
+@pytest.fixture(scope="module")
+def three_nodes() -> Iterator[ThreeNodes]:
+    with started({"num_cpus": 1}) as three:
         three.add()
         three.add()
-        patch.setenv("RAY_ADDRESS", cluster.address)
         yield three
-        cluster.shutdown()
 
 
 @pytest.fixture

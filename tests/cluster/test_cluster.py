@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import random
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +17,6 @@ from whichtune.result import Result
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("disconnected")]
 SLOT = "ray::Slot"
-FAULTS = 20
 
 
 def figures(result: Result) -> list[dict]:
@@ -185,42 +182,3 @@ def test_two_studies_share_a_cluster(three_nodes: ThreeNodes, tiny_gpt2: Path, m
     texts = [process.communicate()[0] for process in both]
     assert [process.returncode for process in both] == [0, 0], texts
     assert [complete(place) for place in places] == [7, 7]
-
-
-@pytest.mark.slow
-def test_twenty_random_faults(three_nodes: ThreeNodes, tiny_gpt2: Path, mail: Path, tmp_path: Path) -> None:
-    """Nodes, slots, run servers and drivers go at random moments; the study is made to its end all the same."""
-    chance = random.Random(0)
-    faults = 0
-    while faults < FAULTS:
-        process = cli(mail, tiny_gpt2, tmp_path)
-        for _ in range(chance.randint(1, 4)):
-            while process.poll() is None and not three_nodes.processes(SLOT):
-                time.sleep(0.1)
-            time.sleep(chance.uniform(0, 4))  # where in a run it strikes is what is tried
-            slots = three_nodes.processes(SLOT)
-            if process.poll() is not None or not slots:
-                break
-            faults += 1
-            if chance.random() < 0.3:
-                three_nodes.remove(three_nodes.nodes[0])
-                three_nodes.add()
-            else:
-                chance.choice(slots).kill()
-        if process.poll() is None:
-            process.kill()
-            faults += 1
-        process.wait()
-        if complete(tmp_path) == 7:
-            for folder in list((tmp_path / "s" / "runs").iterdir())[:5]:
-                (folder / "run.json").unlink()
-    last = cli(mail, tiny_gpt2, tmp_path)
-    text, _ = last.communicate()
-    assert last.returncode == 0, text
-    wait_for_the_end_of([*three_nodes.processes(SLOT), *three_nodes.processes("whichtune.executors.nursery")])
-    from whichtune.records.store import StudyFolder
-
-    folder = StudyFolder(tmp_path / "s")
-    ids = [run.name for run in folder.runs.iterdir()]
-    assert len(ids) == 7
-    assert all(folder.is_complete(run_id) and folder.fault(run_id, weights=True) is None for run_id in ids)

@@ -167,7 +167,8 @@ def cache(
 ) -> None:
     """List or clear the stored states of frozen blocks."""
     from whichtune.cli.terminal import print_cache
-    from whichtune.shortcuts.cache import ActivationCache, default_root
+    from whichtune.shortcuts.cache import ActivationCache
+    from whichtune.shortcuts.kept import default_root
 
     place = ActivationCache(default_root())
     if clear:

@@ -117,6 +117,7 @@ class RunRequest(BaseModel):
     jobs: int = 1
     cache_limit: int | None = None
     siblings: list[Sibling] = []
+    shared: str = ""  # what the runs call their pass that share it, see `order.pass_of`
     plugins: list[Import] = []
     environment: dict[str, str] = {}  # variables that are set in the run's process
 
@@ -136,7 +137,7 @@ def make_run(request: RunRequest, tell: Listener) -> None:
         torch.set_num_threads(request.threads)
     try:
         load_for_runs(request.plugins)
-        cache: CacheFields = {"limit": request.cache_limit, "siblings": request.siblings}
+        cache: CacheFields = {"limit": request.cache_limit, "siblings": request.siblings, "shared": request.shared}
         with Neighbours(user_cache() / "running") as neighbours:
             result = run_one(
                 spec, neighbours.listening(tell), memory, cache, lambda: max(request.jobs, neighbours.look())

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 from whichtune.errors import SettingError
 from whichtune.executors.base import EXECUTORS, ExecutorOptions
 from whichtune.executors.expected import Expectations
+from whichtune.executors.hands import Hand, Need
 from whichtune.executors.parcels import Packer
-from whichtune.executors.shift import Hand, Need, Shift
+from whichtune.executors.passes import Passes
+from whichtune.executors.shift import Shift
 from whichtune.records.events import Listener
 from whichtune.records.store import StudyFolder
 from whichtune.study.roles import Role
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MISSING = "Runs on a Ray cluster need the package ray, which is not installed: pip install 'whichtune[ray]'."
+FULL = (
+    "Ray's object store on this machine is full, and so is the disk that Ray would move objects to: make room there, "
+    "or start Ray with more (ray start --object-store-memory). What is made is kept, and the same command goes on."
+)
 CLOSE_SECONDS = 20
 MOST_CPUS_PER_GPU = 8
 MEMORY_STEP = 256 << 20  # so that slots do for the runs of a later round, too
@@ -64,16 +70,17 @@ class RayExecutor:
     """Makes runs in slots, which are Ray actors; see `Shift` for what happens to one of them.
 
     `gpus_per_run` is what a run that trains asks of Ray, whatever its device; by default one on a GPU asks for a GPU,
-    or its share with `jobs_per_gpu`, and one on CPUs for none. As a context manager it keeps its slots from one call to
-    the next. Raises SettingError where Ray is not installed, and from `warm_up` on where no cluster answers.
+    or its share with `jobs_per_gpu`, and one on CPUs for none. Without `affinity` it does not matter which machine has
+    a run's pass through frozen blocks: to measure what that saves. As a context manager it keeps its slots from one
+    call to the next. Raises SettingError where Ray is not installed, and from `warm_up` on where no cluster answers.
     """
 
-    def __init__(self, options: ExecutorOptions, gpus_per_run: float | None = None) -> None:
+    def __init__(self, options: ExecutorOptions, gpus_per_run: float | None = None, affinity: bool = True) -> None:
         if importlib.util.find_spec("ray") is None:
             raise SettingError(MISSING)
         self.options = options
         self.gpus_per_run = gpus_per_run
-        self._expected, self._packer = Expectations(), Packer()
+        self._expected, self._packer, self._passes = Expectations(), Packer(), Passes(affinity)
         self._hands: list[Hand] = []
         self._kept = self._connected = self._ours = False
 
@@ -113,13 +120,16 @@ class RayExecutor:
                 packer=self._packer,
                 gpus=self._gpus,
                 slots=self,
+                passes=self._passes,
             )
             self._staff(missing)
             self._hands = shift.work(self._hands)
             return shift.started
-        except BaseException:
+        except BaseException as error:
             self._close()  # nothing goes on behind the caller's back
             folder.sweep()
+            if _is_full(error):
+                raise SettingError(FULL) from error
             raise
         finally:
             if not self._kept:
@@ -226,6 +236,13 @@ class RayExecutor:
             connect(self.options.address)
             self._ours = True
         self._connected = True
+
+
+def _is_full(error: BaseException) -> bool:
+    """Whether Ray could not store what was sent to a slot."""
+    from ray.exceptions import ObjectStoreFullError, OutOfDiskError
+
+    return isinstance(error, (ObjectStoreFullError, OutOfDiskError))
 
 
 def _answer(reference: Any) -> tuple[Any, Exception | None]:

@@ -91,7 +91,7 @@ def parsed_gpus(text: str, visible: str | None) -> list[Gpu]:
 
 
 @dataclass
-class _Load:
+class Load:
     """A GPU with the estimated bytes of the runs that are on it, by run id."""
 
     gpu: Gpu
@@ -101,13 +101,20 @@ class _Load:
     def free(self) -> int:
         return self.gpu.free_bytes - sum(self.runs.values())
 
+    def has_room(self, memory_bytes: int, most: int) -> bool:
+        """Whether one run more may go on it, of `most` at a time.
+
+        A GPU on which nothing runs is given to any run: an estimate alone refuses nothing here.
+        """
+        return not self.runs or (len(self.runs) < most and memory_bytes <= self.free)
+
 
 class Placement:
     """Which GPU a run is given: at most `per_gpu` runs on one, a second one only where the estimates of both fit."""
 
     def __init__(self, gpus: Sequence[Gpu], per_gpu: int = 1) -> None:
         self.per_gpu = per_gpu
-        self._loads = [_Load(gpu) for gpu in gpus]
+        self._loads = [Load(gpu) for gpu in gpus]
 
     @property
     def slots(self) -> int:
@@ -117,14 +124,8 @@ class Placement:
     def place(self, run_id: str, memory_bytes: int) -> Gpu | None:
         """The GPU for a run that needs so much memory, taken for it: of those with room the one with the fewest runs,
         then the one with the most free memory. None where it must wait.
-
-        A GPU on which nothing runs is given to any run: an estimate alone refuses nothing here.
         """
-        fit = [
-            load
-            for load in self._loads
-            if not load.runs or (len(load.runs) < self.per_gpu and memory_bytes <= load.free)
-        ]
+        fit = [load for load in self._loads if load.has_room(memory_bytes, self.per_gpu)]
         if not fit:
             return None
         # An empty GPU that is too small comes after a busy one with room.

@@ -48,6 +48,11 @@ class Expectations:
         found = self._known.get(spec.run_id)
         return found.seconds if found else 0.0
 
+    def pass_seconds(self, spec: RunSpec) -> float:
+        """Those of them for a pass through frozen blocks that another run may have made; 0 as above."""
+        found = self._known.get(spec.run_id)
+        return 0.0 if found is None or found.shared_seconds is None else found.seconds - found.shared_seconds
+
     def memory(self, spec: RunSpec) -> int:
         """Predicted bytes of peak memory; 0 as above."""
         found = self._known.get(spec.run_id)

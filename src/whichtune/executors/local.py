@@ -12,7 +12,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from whichtune.executors.base import EXECUTORS, ExecutorOptions, Listener, RunRequest, died
 from whichtune.executors.devices import VISIBLE, Gpu, Placement, visible_gpus
 from whichtune.executors.expected import Expectations, refuse_too_large
-from whichtune.executors.order import siblings, well_ordered
+from whichtune.executors.order import pass_of, siblings, well_ordered
 from whichtune.executors.server import RunServer, StoppedError, start_together
 from whichtune.plugins import for_other_processes
 from whichtune.records.events import Event
@@ -237,6 +237,7 @@ class LocalExecutor:
             jobs=self.jobs,
             cache_limit=self.cache_limit,
             siblings=self._siblings.get(spec.run_id, []),
+            shared=pass_of(spec),
             plugins=for_other_processes(),
             environment={} if gpu is None else {VISIBLE: gpu.uuid},
         )

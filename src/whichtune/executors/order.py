@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 
@@ -36,6 +37,17 @@ def siblings(specs: Sequence[RunSpec]) -> dict[str, list[Sibling]]:
         own = json.dumps([spec.method, spec.method_settings], sort_keys=True)
         groups.setdefault(shared_states(spec), {})[own] = (spec.method, spec.method_settings)
     return {spec.run_id: list(groups[shared_states(spec)].values()) for spec in chosen}
+
+
+def pass_of(spec: RunSpec) -> str:
+    """What runs call the pass through frozen blocks that one of them makes for all; nothing where a run shares none.
+
+    Data and weights are in it by their content: 16 hex digits of a sha256.
+    """
+    if spec.role is Role.BASELINE or spec.plan != "auto":
+        return ""
+    told = f"{shared_states(spec)} {json.dumps(spec.fingerprints, sort_keys=True)}"
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
 def shared_states(spec: RunSpec) -> str:

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from whichtune.errors import SettingError
 from whichtune.evidence.stored import named
 from whichtune.executors.base import ExecutorOptions, RunRequest
+from whichtune.executors.choice import Choice
 from whichtune.executors.expected import Expectations, refuse_too_large
-from whichtune.executors.order import siblings
+from whichtune.executors.hands import Course, Hand, LostError, Slots
+from whichtune.executors.order import pass_of, siblings
 from whichtune.executors.parcels import Packer, Parcel, moved
+from whichtune.executors.passes import Passes
 from whichtune.plugins import Import, for_other_processes
 from whichtune.records.arriving import arriving
 from whichtune.records.events import Listener
@@ -33,69 +36,6 @@ TICK_SECONDS = 0.5
 NEWS_SECONDS = 10.0  # that a slot keeps a question open while nothing happens
 WAITING_SECONDS = 30.0  # before it is told that no machine has room
 MOST_LOSSES = 3  # of one run, and of slots in a row that never came up
-
-# What a course yields: a reference of Ray's to an answer, or None to be asked again soon.
-Course = Generator[Any, Any, None]
-
-
-class LostError(Exception):
-    """A slot has gone with its machine, or failed by itself."""
-
-
-@dataclass(frozen=True)
-class Need:
-    """What a slot asks of its machine: CPUs, GPUs, bytes of memory."""
-
-    cpus: float
-    gpus: float
-    memory: int
-
-    @property
-    def resources(self) -> dict[str, float]:
-        """By Ray's names, those that are asked for at all."""
-        return {name: n for name, n in (("CPU", self.cpus), ("GPU", self.gpus), ("memory", self.memory)) if n}
-
-    def fits_in(self, other: Need) -> bool:
-        """Whether a slot with the other need would do."""
-        return self.cpus <= other.cpus and self.gpus <= other.gpus and self.memory <= other.memory
-
-    def told(self) -> str:
-        """In words."""
-        gpus = f", {self.gpus:g} GPU" if self.gpus else ""
-        return f"{self.cpus:g} CPU{gpus} and {self.memory / 2**30:.1f} GiB of memory"
-
-
-@dataclass(eq=False)
-class Hand:
-    """A slot as the driver has it: the actor, and what is known of it."""
-
-    actor: Any
-    need: Need
-    about: About | None = None  # None until it has come up
-    lost: bool = False
-    course: Course | None = None
-
-    @property
-    def where(self) -> str:
-        """The machine, and the GPUs that are its own."""
-        if self.about is None:
-            return ""
-        gpus = ",".join(gpu.name for gpu in self.about.gpus) if self.need.gpus else ""
-        return f"{self.about.host}, GPU {gpus}" if gpus else self.about.host
-
-
-class Slots(Protocol):
-    """The cluster that a shift's slots are on."""
-
-    def hire(self, need: Need) -> Hand:
-        """A new slot, which comes up when a machine has room for it."""
-
-    def let_go(self, hand: Hand) -> None:
-        """End a slot at once."""
-
-    def answers(self, open_: Collection[Any], seconds: float) -> list[tuple[Any, Any, Exception | None]]:
-        """Those references of `open_` that are answered, each with its answer or with how its slot was lost; waits for
-        the first for so many seconds at most."""
 
 
 @dataclass
@@ -120,9 +60,11 @@ class Shift:
     packer: Packer
     gpus: Callable[[RunSpec], float]
     slots: Slots
+    passes: Passes = field(default_factory=Passes)
 
     def __post_init__(self) -> None:
-        self.queue = deque(self.waiting)
+        self.choice = Choice(self.waiting, self.expected, self.gpus, self.passes, self.options.jobs_per_gpu)
+        self.queue = self.choice.queue
         self.elsewhere: list[RunSpec] = []  # made by another process on the folder
         self.under_way = self.started = 0
         self.hands: list[Hand] = []
@@ -175,7 +117,7 @@ class Shift:
         if not (self.queue or self.elsewhere or self.under_way):
             return False
         if self.queue and not self.under_way and all(hand.about or hand.lost for hand in self.hands):
-            able = any(self._takes(hand, spec) for hand in self.hands if not hand.lost for spec in self.queue)
+            able = any(self.choice.can_take(hand, spec) for hand in self.hands if not hand.lost for spec in self.queue)
             if not able:
                 raise SettingError(f"No slot of the cluster can make the run '{self.queue[0].label}'.")
         return True
@@ -209,14 +151,6 @@ class Shift:
             again.append(other)
         self.hands.remove(hand)
 
-    # -- which run ---------------------------------------------------------------------------------
-
-    def _takes(self, hand: Hand, spec: RunSpec) -> bool:
-        if self.gpus(spec) > hand.need.gpus:
-            return False
-        gpus = hand.about.gpus if hand.about is not None and self.gpus(spec) else []
-        return not gpus or self.expected.too_large(spec, max(gpu.total_bytes for gpu in gpus)) is None
-
     def _refuse_too_large(self) -> None:
         """Raise SettingError for a run that is larger than the GPU of every slot, once all of them are known."""
         on_gpu = [hand for hand in self.hands if hand.need.gpus and not hand.lost]
@@ -224,14 +158,6 @@ class Shift:
         gpus = [gpu for about in known for gpu in about.gpus]
         if gpus and len(known) == len(on_gpu):
             refuse_too_large([spec for spec in self.queue if self.gpus(spec)], self.expected, gpus)
-
-    def _take(self, hand: Hand) -> RunSpec | None:
-        """The next run for a slot; None where there is none for it now."""
-        for at, spec in enumerate(self.queue):
-            if self._takes(hand, spec):
-                del self.queue[at]
-                return spec
-        return None
 
     def _look_elsewhere(self) -> None:
         """Runs that another process was making and that are still not complete come back."""
@@ -251,17 +177,25 @@ class Shift:
             return
         self._failed_starts = 0
         while True:
-            spec = self._take(hand)
-            if spec is None:
-                yield None
-                continue
-            with self.folder.claim(spec.run_id) as mine:
+            spec = yield from self._next(hand)
+            with self.choice.holding(hand, spec), self.folder.claim(spec.run_id) as mine:
                 if not mine:
                     self.elsewhere.append(spec)
                 elif not self.folder.is_complete(spec.run_id):
                     yield from self._one(hand, spec)
             if hand.lost:
                 return
+
+    def _next(self, hand: Hand) -> Generator[None, Any, RunSpec]:
+        """Waits for a run. It is chosen once all are known that are free by now."""
+        self.choice.free.append(hand)
+        try:
+            yield None
+            while (spec := self.choice.next_for(hand, self.hands)) is None:
+                yield None
+            return spec
+        finally:
+            self.choice.free.remove(hand)
 
     def _come_up(self, hand: Hand) -> Course:
         if hand.about is None:
@@ -273,6 +207,7 @@ class Shift:
                 )
             hand.about = about
             self._refuse_too_large()
+        self.choice.know(hand)
 
     def _one(self, hand: Hand, spec: RunSpec) -> Course:
         """Make a run in a slot. One that is lost with it goes back to the queue, from where it starts a second time, or
@@ -299,13 +234,14 @@ class Shift:
                 self.tell({"event": "note", "text": f"Made again: {named(spec)}, lost with its slot on {hand.where}."})
             else:
                 self.folder.write_run(lost_record(spec, str(error)))
-                self._end(spec)
+                self._end(hand, spec)
         finally:
             self.under_way -= 1
 
-    def _end(self, spec: RunSpec) -> None:
+    def _end(self, hand: Hand, spec: RunSpec) -> None:
         record = self.folder.read_run(spec.run_id)
         assert record is not None
+        self.choice.ended(hand, spec, record)
         self.tell({"event": "end", "run_id": spec.run_id, "status": record.status, "error": record.error})
 
     def _made(self, hand: Hand, spec: RunSpec) -> Course:
@@ -313,6 +249,8 @@ class Shift:
         request: RunRequest = yield from self._request(hand, spec)
         news: News = yield hand.actor.begin.remote(request, self._texts, NEWS_SECONDS)
         while True:
+            if any(event["event"] == "step" for event in news.events):
+                self.choice.trains(hand, spec)
             for event in news.events:
                 self.tell({**event, "run_id": spec.run_id})
             if news.code is not None:
@@ -321,7 +259,7 @@ class Shift:
         if news.fault is not None:
             raise LostError(news.fault)
         yield from self._bring_home(hand, spec, news)
-        self._end(spec)
+        self._end(hand, spec)
 
     def _request(self, hand: Hand, spec: RunSpec) -> Generator[Any, Any, RunRequest]:
         """What the slot is asked for, once all that the run reads is on its machine."""
@@ -340,6 +278,7 @@ class Shift:
             jobs=max(1, len(there)),
             cache_limit=self.options.cache_limit,
             siblings=self._siblings.get(spec.run_id, []),
+            shared=pass_of(spec),
             plugins=[
                 wanted if parcel is None else Import(wanted.name, wanted.folder, places[parcel.digest])
                 for wanted, parcel in plugins

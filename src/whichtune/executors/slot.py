@@ -24,6 +24,7 @@ from whichtune.executors.parcels import PIECE_BYTES, Parcel, Store
 from whichtune.executors.server import RunServer, StoppedError
 from whichtune.records.events import Event
 from whichtune.records.store import StudyFolder
+from whichtune.shortcuts.kept import cache_name, default_root, shared_passes
 from whichtune.version import VERSION
 
 NEWS_SECONDS = 0.1  # that a step waits for others, to be told together
@@ -31,12 +32,17 @@ NEWS_SECONDS = 0.1  # that a step waits for others, to be told together
 
 @dataclass(frozen=True)
 class About:
-    """The machine that a slot is on, and the GPUs that are the slot's."""
+    """The machine that a slot is on, and the GPUs that are the slot's.
+
+    `cache` names the machine's cache of hidden states, and `passes` what it holds of other times; see `shortcuts.kept`.
+    """
 
     host: str
     version: str
     pid: int
     gpus: list[Gpu]
+    cache: str = ""
+    passes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,14 @@ class Slot:
 
     def about(self) -> About:
         """Where this slot is, and what it has."""
-        return About(host=socket.gethostname(), version=VERSION, pid=os.getpid(), gpus=visible_gpus())
+        return About(
+            host=socket.gethostname(),
+            version=VERSION,
+            pid=os.getpid(),
+            gpus=visible_gpus(),
+            cache=cache_name(user_cache()),
+            passes=shared_passes(default_root()),
+        )
 
     def find(self, parcels: Sequence[Parcel]) -> list[str | None]:
         """Where each parcel's content is on this machine; None where it must be sent."""

@@ -43,6 +43,7 @@ class CacheFields(TypedDict, total=False):
     folder: Path | str | None
     limit: int | None
     siblings: Sequence[Sibling]
+    shared: str
 
 
 class RecordFields(TypedDict, total=False):

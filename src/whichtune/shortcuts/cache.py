@@ -32,8 +32,8 @@ import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
 
-from whichtune.data.named import user_cache
-from whichtune.shortcuts.entry import ENTRY, FORMAT, Damaged, Description, Layout, States, Writer
+from whichtune.shortcuts.entry import FORMAT, Damaged, Description, Layout, States, Writer
+from whichtune.shortcuts.kept import ENTRY
 
 # What opening an entry raises that something else than this program has changed or cut short.
 UNREADABLE = (Damaged, OSError, ValueError, KeyError, TypeError, AttributeError)
@@ -55,10 +55,13 @@ class Entry:
 
 
 class ActivationCache:
-    """Entries under `root`, at most `limit` bytes of them (default: a quarter of the disk left free)."""
+    """Entries under `root`, at most `limit` bytes of them (default: a quarter of the disk left free).
 
-    def __init__(self, root: Path, limit: int | None = None) -> None:
-        self.root = root
+    `shared`: what the runs call it that share what is made here, see `kept.shared_passes`.
+    """
+
+    def __init__(self, root: Path, limit: int | None = None, shared: str = "") -> None:
+        self.root, self.shared = root, shared
         self.damaged: set[str] = set()  # keys of entries that were not what had been written
         self._limit = limit
 
@@ -165,7 +168,7 @@ class ActivationCache:
                 writers[key] = Writer(folder, wanted[key])
             descriptions = make(writers)
             for key in missing:
-                writers[key].finish(descriptions[key])
+                writers[key].finish(descriptions[key], self.shared)
                 shutil.rmtree(self.root / key, ignore_errors=True)  # unreadable remains of an older one
                 os.replace(writers[key].folder, self.root / key)
             _sync_folder(self.root)
@@ -226,11 +229,6 @@ class ActivationCache:
             if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
                 raise CacheUnavailable(f"its folder cannot be written ({error.strerror})") from error
             raise
-
-
-def default_root() -> Path:
-    """`states` in the folder where caches go."""
-    return user_cache() / "states"
 
 
 def key_of(**parts: object) -> str:

@@ -19,11 +19,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from whichtune.shortcuts.kept import ENTRY
+
 FORMAT = 4  # 2: with checksums; 3: with the conditions that the pass was measured under; 4: with marks of its texts
 # Words of 64 bits that are summed into one of a checksum.
 CHECKED_TOGETHER = 8192
 MARK_BYTES = 16  # of the hash of a text
-_STATES, _LENGTHS, _MARKS, ENTRY = "states.bin", "lengths.npy", "marks.npy", "entry.json"
+_STATES, _LENGTHS, _MARKS = "states.bin", "lengths.npy", "marks.npy"
 _NO_BYTES = np.zeros(0, dtype=np.uint8)
 _NUMPY: dict[torch.dtype, type[np.generic]] = {
     torch.float32: np.float32,
@@ -178,8 +180,8 @@ class Writer:
         self._file.write(raw.tobytes())
         self._written[text] = True
 
-    def finish(self, description: Description) -> None:
-        """Force everything to disk and write the entry's description last."""
+    def finish(self, description: Description, shared: str = "") -> None:
+        """Force everything to disk and write the entry's description last; `shared` as in `ActivationCache`."""
         if not bool(self._written.all()):
             raise RuntimeError(f"{int((~self._written).sum())} texts have no states")
         self._file.flush()
@@ -192,6 +194,7 @@ class Writer:
             "bytes": self.bytes,
             "family": self.family,
             "description": asdict(description),
+            "shared": shared,
         }
         entry["checksum"] = checksum_of(self.folder, entry)
         with open(self.folder / ENTRY, "w", encoding="utf-8") as file:

@@ -16,9 +16,10 @@ from whichtune.errors import WhichtuneError
 from whichtune.measure.cost import Timers
 from whichtune.models.heads import Classifier
 from whichtune.shortcuts.boundary import BasicPlan, Plan, boundary_of_method, make_plan, texts_of
-from whichtune.shortcuts.cache import ActivationCache, CacheUnavailable, default_root
+from whichtune.shortcuts.cache import ActivationCache, CacheUnavailable
 from whichtune.shortcuts.features import FeatureComputer, Route
 from whichtune.shortcuts.frozen_blocks import Conditions, Filled, LowerPass
+from whichtune.shortcuts.kept import default_root
 from whichtune.shortcuts.planned import PlanFailedError, PlannedForward
 from whichtune.shortcuts.self_check import note_or_error
 from whichtune.shortcuts.texts import Texts, Want
@@ -34,7 +35,7 @@ ForwardT = TypeVar("ForwardT")
 
 @dataclass(frozen=True)
 class CacheSettings:
-    """Where the cache is, and the bytes it may take (None: a quarter of the free disk).
+    """Where the cache is, and the bytes it may take (None: a quarter of the free disk); `shared` as there.
 
     `siblings`: methods with their settings that the study runs on the same texts, model and read position. A
     pass over the lower blocks keeps what they will want, too. `conditions` tells what a pass is measured under.
@@ -43,10 +44,11 @@ class CacheSettings:
     folder: Path | str | None = None
     limit: int | None = None
     siblings: Sequence[Sibling] = ()
+    shared: str = ""
     conditions: Callable[[], Conditions] = Conditions
 
     def open(self) -> ActivationCache:
-        return ActivationCache(Path(self.folder) if self.folder else default_root(), self.limit)
+        return ActivationCache(Path(self.folder) if self.folder else default_root(), self.limit, self.shared)
 
 
 @dataclass

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel
 
 from whichtune.errors import SettingError
 from whichtune.study.explain import given_words
@@ -35,19 +35,36 @@ class Jobs:
 
 
 def jobs_of(value: int | str) -> Jobs:
-    """What `jobs` says: a number, `auto`, or `auto:2` for two runs a GPU. Raises SettingError for anything else."""
+    """What `--jobs` says: a number, `auto`, or `auto:2` for two runs a GPU. Raises SettingError for anything else."""
+    try:
+        return _parsed_jobs(value)
+    except ValueError as error:
+        raise SettingError(f"--jobs: {error}.") from error
+
+
+def _parsed_jobs(value: int | str) -> Jobs:
+    """The same; raises ValueError, in words."""
     text = str(value).strip().lower()
     name, sign, count = text.partition(":")
     digits = count if name == "auto" and sign else text
     if name == "auto" and not sign:
         return Jobs(None)
     if not (digits.isascii() and digits.isdigit()):
-        raise SettingError("--jobs: write a whole number, auto (a run a GPU), or auto:2 (two runs a GPU).")
+        raise ValueError("write a whole number, auto (a run a GPU), or auto:2 (two runs a GPU)")
     number, most = int(digits[:12]), MOST_RUNS_A_GPU if sign else MOST_JOBS
     if not 1 <= number <= most:
         side = f"less than or equal to {most}" if number > most else "greater than or equal to 1"
-        raise SettingError(f"--jobs: write a number {side}.")
+        raise ValueError(f"write a number {side}")
     return Jobs(None, number) if sign else Jobs(number)
+
+
+def _readable_jobs(value: int | str) -> int | str:
+    jobs = _parsed_jobs(value)
+    return str(value).strip().lower() if jobs.number is None else jobs.number
+
+
+# As a study holds it.
+WrittenJobs = Annotated[int | str, AfterValidator(_readable_jobs)]
 
 
 def check_number(annotation: object, value: object) -> object:

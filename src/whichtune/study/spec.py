@@ -16,7 +16,7 @@ from whichtune.study.data_settings import DataSettings
 from whichtune.study.decide import WrittenDecide
 from whichtune.study.frozen import Frozen
 from whichtune.study.identity import canonical, later_defaults, run_id
-from whichtune.study.numbers import MOST_JOBS
+from whichtune.study.numbers import WrittenJobs
 from whichtune.study.plain import Plain, plain
 from whichtune.study.price import WrittenPower, WrittenPrice
 from whichtune.study.published import Published
@@ -319,8 +319,10 @@ class Study(Frozen):
     )
     plan: Literal["auto", "off"] = Field("auto", description="`auto` computes only what is needed; `off` everything")
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    jobs: int = Field(
-        1, ge=1, le=MOST_JOBS, description="runs made at a time; above 1 their times are those of a shared machine"
+    jobs: WrittenJobs = Field(
+        1,
+        description="runs made at a time; above 1 their times are those of a shared machine. `auto` is a run a GPU, "
+        "`auto:2` two where their estimates fit",
     )
     texts: bool = Field(
         True, description="false keeps and shows no text of an example, and none that was written for one"
