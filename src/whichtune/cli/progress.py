@@ -94,7 +94,7 @@ class Progress:
         kept = f"; {self.done} complete, kept" if self.done else ""
         many = f"{self.runs} draws" if self.runs else "draws until the budget is spent"
         if "begun" in event:
-            many = f"{event['begun']} draws are begun, the worse dropped on the way; {self.runs} runs"
+            many = f"{event['begun']} draws, the worse dropped on the way, in {self.runs} runs"
         self.console.print(f"Search: {many}{kept}, judged on validation.", highlight=False)
 
     def _on_start(self, event: Event) -> None:
