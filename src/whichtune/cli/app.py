@@ -66,7 +66,7 @@ def compare(
     ] = None,
     tune_strategy: Annotated[
         str | None,
-        typer.Option(help="random; or halving: twice as many at that cost, the worse dropped early [default: random]."),
+        typer.Option(help="random; or halving: more of them at that cost, the worse dropped early [default: random]."),
     ] = None,
     decide: choices.Decide = False,
     max_seeds: choices.MaxSeeds = None,

@@ -256,8 +256,8 @@ class Tuning(_Frozen):
     )
     strategy: Strategy = Field(
         "random",
-        description="`random` trains every draw to its end; `halving` begins twice as many at the same cost, drops the "
-        "worse half after a quarter and after half of their steps, and goes on with the others",
+        description="`random` trains every draw to its end; `halving` begins more at the same cost, drops the worse "
+        "ones after a quarter and after a half of their steps, and goes on with the others",
     )
     seed: int = Field(0, ge=0, le=LARGEST, description="seed of the draws; they train with the study's first seed")
     spaces: dict[str, dict[str, Space | None]] = Field(

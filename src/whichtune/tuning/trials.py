@@ -33,7 +33,7 @@ FREE_OF_COST = ("learning_rate", "weight_decay", "beta1", "beta2", "schedule", "
 @dataclass(frozen=True)
 class SearchedDraws:
     """A line's draws in order. `shared_flops` are paid once for all of them, where operations were predicted. With
-    `rungs` they are dropped by halves; without, each is trained to its end."""
+    `rungs` the worse are dropped on the way; without, each is trained to its end."""
 
     label: str
     method: str
