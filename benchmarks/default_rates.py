@@ -35,7 +35,9 @@ from whichtune.records.store import StudyFolder
 from whichtune.study.load import parse_study
 from whichtune.study.roles import Role
 from whichtune.study.spec import RunSpec
-from whichtune.tuning.trials import make_draws, plan_search, search_figures
+from whichtune.tuning.making import make_draws
+from whichtune.tuning.shown import search_figures
+from whichtune.tuning.trials import plan_search
 
 METHODS = ("head_only", "last_block", "last_two_blocks", "lora", "full", "soft_prompt")
 MOST_BEHIND = 2.0  # points

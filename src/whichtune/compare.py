@@ -49,8 +49,11 @@ from whichtune.study.folders import named as with_name
 from whichtune.study.resolved import ResolvedRun, ResolvedStudy, ResolvedTuning, SearchedRow
 from whichtune.study.roles import Role
 from whichtune.study.spec import RunSpec, Study, sha256_file
+from whichtune.tuning.halving import refuse_halving_elsewhere
+from whichtune.tuning.making import make_draws
 from whichtune.tuning.search import has_spaces_of_lines, searched_lines
-from whichtune.tuning.trials import SearchPlan, make_draws, plan_search, search_figures, settle, waiting
+from whichtune.tuning.shown import search_figures
+from whichtune.tuning.trials import SearchPlan, plan_search, settle, waiting
 from whichtune.wording import listing
 
 if TYPE_CHECKING:
@@ -171,8 +174,9 @@ def _made(
         if kept is not None:
             refuse_other(place, kept, study, everything, dataset)
         rounds = Rounds(everything, study.seeds, kept)
+        refuse_halving_elsewhere(study, elsewhere=devices is not None)
         search = plan_search(rounds.own, dataset.without_test())
-        notes = warned_beforehand(rounds.own, dataset)
+        notes = [*warned_beforehand(rounds.own, dataset), *(search.notes if search is not None else [])]
         if how.replace and (place / "study.json").is_file():
             notes.append(f"The study that was in {place} is kept in {move_aside(place)}.")
         for sentence in notes:
@@ -184,7 +188,7 @@ def _made(
     started = 0
     try:
         if search is not None:
-            _set_aside(folder, [draw.spec for draw in search.draws], on_event)
+            _set_aside(folder, search.specs, on_event)
             settled, rounds.everything = rounds.everything, waiting(rounds.everything, search)
             started = make_draws(search, folder, engine.execute, on_event)
             found = search_figures(search, folder)

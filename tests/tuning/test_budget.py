@@ -12,7 +12,9 @@ from whichtune.compare import prepare
 from whichtune.executors.local import LocalExecutor
 from whichtune.records.store import StudyFolder
 from whichtune.tuning.estimate import estimate_search
-from whichtune.tuning.trials import SearchPlan, make_draws, plan_search, search_figures
+from whichtune.tuning.making import make_draws
+from whichtune.tuning.shown import search_figures
+from whichtune.tuning.trials import SearchPlan, plan_search
 
 
 def plan_of(data: Path, model: Path, budget: str, draws: int | None = None, **keys: Any) -> tuple[SearchPlan, Any]:

@@ -18,10 +18,10 @@ from command import inside
 ROOT = Path(__file__).parents[2]
 
 
-def write_study(data: Path, model: Path, folder: Path) -> Path:
+def write_study(data: Path, model: Path, folder: Path, **tuning: object) -> Path:
     value = {
         "data": str(data), "model": str(model), "methods": ["head_only", "last_block"], "seeds": [0],
-        "baselines": ["majority"], "settings": {"epochs": 1}, "tuning": {"draws": 2},
+        "baselines": ["majority"], "settings": {"epochs": 1}, "tuning": {"draws": 2, **tuning},
     }  # fmt: skip
     file = folder / "study.yaml"
     file.write_text(yaml.safe_dump(value), encoding="utf-8")
@@ -32,8 +32,8 @@ def words_of(file: Path, out: Path) -> list[str]:
     return ["compare", str(file), "--out", str(out), "--threads", "1", "--no-figures"]
 
 
-def start(file: Path, out: Path) -> subprocess.Popen:
-    command = [sys.executable, "-m", "whichtune", *words_of(file, out)]
+def start(file: Path, out: Path, *more: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "whichtune", *words_of(file, out), *more]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         command,
@@ -102,3 +102,39 @@ def test_a_search_interrupted_and_killed_goes_on_to_the_same_choice(calm: tuple[
     studies = [json.loads((place / "study.json").read_text()) for place in (out, undisturbed)]
     assert studies[0]["tuning"] == studies[1]["tuning"]
     assert studies[0]["runs_resolved"] == studies[1]["runs_resolved"]
+
+
+@pytest.mark.slow
+def test_rungs_interrupted_and_killed_go_on_to_the_same_choice(
+    known_data: Path, tiny_gpt2: Path, tmp_path: Path
+) -> None:
+    """Two at a time, stopped in the first rung and killed in the second: what was put aside is gone on from."""
+    file = write_study(known_data, tiny_gpt2, tmp_path, strategy="halving")
+    undisturbed, out = tmp_path / "calm", tmp_path / "disturbed"
+    text = inside(*words_of(file, undisturbed)).stdout
+    assert "Search: 8 draws, the worse dropped on the way, in 14 runs" in " ".join(text.split())
+
+    process = start(file, out, "--jobs", "2")
+    wait_for_runs(out, 3, process)
+    process.send_signal(signal.SIGINT)
+    text, _ = process.communicate()
+    assert process.returncode == 130, text
+    assert "Traceback" not in text
+    states = list(out.glob("runs/*/trial.pt"))
+    assert states  # the first rung is not over
+    summary = json.loads((out / "summary.json").read_text())
+    assert "search for its settings is not complete" in summary["runs"][0]["error"]
+
+    process = start(file, out, "--jobs", "2")
+    wait_for_runs(out, 10, process)
+    process.kill()
+    process.wait()
+    assert list(out.glob("runs/*/trial.pt"))
+
+    text = inside(*words_of(file, out)).stdout
+    assert "complete, kept" in " ".join(text.split())
+    assert choice_of(out) == choice_of(undisturbed)
+    assert not list(out.glob("runs/*/trial.pt"))
+    records = [json.loads(file.read_text()) for file in out.glob("runs/*/run.json")]
+    assert sum(bool(record["spec"].get("goes_on_from")) for record in records) == 2 * (2 + 1)
+    assert not any("part" in record["spec"] for record in records if record["role"] != "draw")

@@ -46,5 +46,9 @@ def print_dry_run(study: Study, out: Path | None, lenient: bool = False, replace
     for label, reason in faults.items():
         text = f"'{label}' {reason}."
         console().print(text, markup=False, highlight=False, soft_wrap=True)
-    for note in [*expansion.notes, *warned_beforehand(expansion, dataset)]:
+    for note in [
+        *expansion.notes,
+        *warned_beforehand(expansion, dataset),
+        *(search.notes if search is not None else []),
+    ]:
         console().print(note, markup=False, highlight=False, soft_wrap=True)

@@ -93,11 +93,14 @@ class Progress:
         self._begin(event["draws"] or 0, event["complete"])
         kept = f"; {self.done} complete, kept" if self.done else ""
         many = f"{self.runs} draws" if self.runs else "draws until the budget is spent"
+        if "begun" in event:
+            many = f"{event['begun']} draws, the worse dropped on the way, in {self.runs} runs"
         self.console.print(f"Search: {many}{kept}, judged on validation.", highlight=False)
 
     def _on_start(self, event: Event) -> None:
         seed = "" if event["seed"] is None else f", seed {event['seed']}"
         draw = f", draw {event['draw']}" if "draw" in event else ""
+        draw += f" to {100 * event['part']:g} %" if "part" in event else ""
         if (lost := self.current.get(event["run_id"])) is not None:
             self._again(lost)
             return

@@ -31,9 +31,10 @@ def print_search(plan: SearchPlan, estimates: Sequence[SearchEstimate], console:
     ]
     print_lines(["search", "settings", "draws", "seconds", "GFLOP"], rows, console, left=2)
     total = sum(guess.seconds for guess in estimates)
+    begun = " begun, the worse dropped on the way" if any(line.rungs for line in plan.lines) else ""
     console.print(
-        f"{sum(guess.draws for guess in estimates)} draws, about {words.seconds(total)} seconds in all, computed "
-        "the plain way, before the runs:",
+        f"{sum(guess.draws for guess in estimates)} draws{begun}, about {words.seconds(total)} seconds in all, "
+        "computed the plain way, before the runs:",
         highlight=False,
         soft_wrap=True,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pydantic import JsonValue
 
@@ -13,6 +13,10 @@ from whichtune.study.spaces import Choice
 from whichtune.wording import listing, number, plural
 
 CENTRE = "learning_rate"
+ENDED_ALONE = (
+    "The expected best counts the draws that were trained to their end alone. They were chosen on the way, so that it "
+    "does not tell what as many new draws would reach; each of them pays its share of those that were dropped."
+)
 
 
 def score_text(metric: str, value: float) -> str:
@@ -42,14 +46,18 @@ def amount_text(axis: str, amount: float) -> str:
 
 def tuning_sentences(figures: TuningFigures) -> list[str]:
     """What the search was, then what it bought each line."""
-    return [_what_was_done(figures), *(_bought(line, figures.metric) for line in figures.lines if line.curve)]
+    bought = [_bought(line, figures.metric) for line in figures.lines if line.curve]
+    only = [ENDED_ALONE] if any(line.rungs and line.curve for line in figures.lines) else []
+    return [_what_was_done(figures), *bought, *only]
 
 
 def _what_was_done(figures: TuningFigures) -> str:
     searched = [line for line in figures.lines if line.spaces]
     draws = sum(len(line.draws) for line in searched)
     text = f"Before the study, settings of {plural(len(searched), 'line')} were searched with "
-    if figures.unit == "draws":
+    if halved := [line for line in searched if line.rungs]:
+        text = text.removesuffix("with ") + _how_halved(figures, halved, len(searched))
+    elif figures.unit == "draws":
         each = f"{plural(int(figures.amount or 0), 'draw')} each" if len(searched) > 1 else plural(draws, "draw")
         text += each
     else:
@@ -63,8 +71,25 @@ def _what_was_done(figures: TuningFigures) -> str:
     return f"{text} Nothing was searched for {listing(rest)}." if rest else text
 
 
+def _how_halved(figures: TuningFigures, halved: Sequence[LineFigures], searched: int) -> str:
+    begun, ended = sum(len(line.draws) for line in halved), sum(len(line.ended) for line in halved)
+    cost = amount_text(figures.unit, figures.amount or 0.0)
+    whole = "" if len(halved) == searched else ", where a line has steps and draws enough,"
+    return (
+        f"by successive halving{whole} at the cost of {cost}{' each' if searched > 1 else ''}: {plural(begun, 'draw')} "
+        f"were begun, the worse ones dropped after a quarter and after a half of their steps, and {ended:,} went on to "
+        "their end"
+    )
+
+
 def _bought(line: LineFigures, metric: str) -> str:
     first, last = line.curve[0], line.curve[-1]
+    if line.rungs:
+        return (
+            f"{in_text(line.label)}: of {plural(len(line.draws), 'draw')} {len(line.ended)} were trained to their end, "
+            f"the best of them to a validation {metric_title(metric)} of {score_text(metric, last.best)}; selected is "
+            f"draw {line.selected}: {settings_text(line.settings)}."
+        )
     text = f"{in_text(line.label)}: the expected best validation {metric_title(metric)} is "
     text += f"{score_text(metric, first.best)} with 1 draw"
     if len(line.curve) > 1:
@@ -95,9 +120,9 @@ def tuning_warnings(figures: TuningFigures) -> list[str]:
         edge = edge_warning(line)
         if edge is not None:
             found.append(edge)
-        if figures.unit != "draws" and len(line.draws) >= figures.limit and not _spent(figures, line):
+        if figures.unit != "draws" and line.in_full >= figures.limit and not _spent(figures, line):
             found.append(
-                f"The search for {in_text(line.label)} ended at its limit of {plural(len(line.draws), 'draw')} before "
+                f"The search for {in_text(line.label)} ended at its limit of {plural(line.in_full, 'draw')} before "
                 "its budget was spent."
             )
     return found

@@ -137,13 +137,15 @@ def make_run(request: RunRequest, tell: Listener) -> None:
         torch.set_num_threads(request.threads)
     try:
         load_for_runs(request.plugins)
+        aside = folder.aside(spec.goes_on_from) if spec.goes_on_from else None
         cache: CacheFields = {"limit": request.cache_limit, "siblings": request.siblings, "shared": request.shared}
         with Neighbours(user_cache() / "running") as neighbours:
             result = run_one(
-                spec, neighbours.listening(tell), memory, cache, lambda: max(request.jobs, neighbours.look())
+                spec, neighbours.listening(tell), memory, cache, lambda: max(request.jobs, neighbours.look()), aside
             )
             record = with_jobs(result.record, request.jobs, neighbours.look())
-        folder.write_run(record, result.curves, result.predictions, result.save if request.save else None)
+        keeps = request.save or spec.part is not None
+        folder.write_run(record, result.curves, result.predictions, result.save if keeps else None)
     except Exception as error:
         status, reason = explain(error)
         if not folder.keeps_texts and status is RunStatus.FAILED and not isinstance(error, WhichtuneError):

@@ -309,8 +309,9 @@ class Shift:
 
     def _bring_home(self, hand: Hand, spec: RunSpec, news: News) -> Course:
         """The run's files, moved into the study's folder at once."""
-        told = spec.model_dump(mode="json", exclude={"fingerprints", "label", "role"})
-        with arriving(self.folder, spec.run_id, told) as run:
+        from whichtune.runs.run import told_spec
+
+        with arriving(self.folder, spec.run_id, told_spec(spec)) as run:
             for name, size in news.sizes.items():
                 if name in news.files:
                     run.add(name, news.files[name])

@@ -22,7 +22,7 @@ from whichtune.study.decide import parse_seconds
 from whichtune.study.folders import named as named_study
 from whichtune.study.load import parse_assignment, parse_study, read_yaml
 from whichtune.study.price import parse_power, parse_price
-from whichtune.study.spaces import parse_budget
+from whichtune.study.spaces import STRATEGIES, parse_budget
 from whichtune.study.spec import DEFAULT_TASK, EMBEDDED, Study
 from whichtune.tasks import TASKS
 from whichtune.wording import listed, shown
@@ -45,7 +45,7 @@ STUDY_KEYS = (
     "selection_cost",
     "texts",
 )
-TUNING_KEYS = ("draws", "budget", "seed")
+TUNING_KEYS = ("draws", "budget", "strategy", "seed")
 
 
 class Deciding(TypedDict, total=False):
@@ -69,6 +69,7 @@ class Search(TypedDict, total=False):
 
     draws: int | None
     budget: str | None
+    strategy: str | None
 
 
 def assemble_study(
@@ -197,9 +198,15 @@ def _without_lines(value: Values) -> Values:
     return {**value, "tuning": {**tuning, "spaces": kept}}
 
 
-def _with_search(value: Values, draws: int | None = None, budget: str | None = None) -> Values:
-    """`--tune` and `--tune-budget`, over what the file says of its search."""
-    given: Values = {"draws": draws, "budget": budget}
+def _with_search(
+    value: Values, draws: int | None = None, budget: str | None = None, strategy: str | None = None
+) -> Values:
+    """`--tune`, `--tune-budget` and `--tune-strategy`, over what the file says of its search."""
+    given: Values = {"draws": draws, "budget": budget, "strategy": strategy}
+    if strategy is not None:
+        check_choice("--tune-strategy", strategy, STRATEGIES)
+        if draws is None and budget is None and not value.get("tuning"):
+            raise SettingError("--tune-strategy says how settings are searched: give --tune or --tune-budget, too.")
     if all(chosen is None for chosen in given.values()):
         return value
     if draws is not None and draws < 1:

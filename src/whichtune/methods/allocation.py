@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from whichtune.models.course import Course
 
@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from whichtune.models.adapters import Inserted
+
+
+IMPORTANCES = ("ipt", "exp_avg_ipt", "exp_avg_unc")  # of PEFT's allocator, by parameter
 
 
 class Allocation(Course):
@@ -45,6 +48,22 @@ class Allocation(Course):
                 product = p @ p.T if "lora_A" in name else p.T @ p
                 norms.append(torch.linalg.matrix_norm(product - torch.eye(len(product), device=p.device)))
         return self.orthogonal * torch.stack(norms).mean()
+
+    def state(self) -> dict[str, Any] | None:
+        """The importances that the allocator has summed, and the ranks that it gave; None for a tuner without one."""
+        allocator = getattr(self.tuner, "rankallocator", None)
+        if allocator is None:
+            return {} if getattr(self.config, "use_asa", True) is False else None
+        sums = {name: dict(getattr(allocator, name)) for name in IMPORTANCES}
+        return {**sums, "rank_pattern": getattr(self.config, "rank_pattern", None)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        if not state:
+            return
+        device = next(self.tuner.model.parameters()).device
+        for name in IMPORTANCES:
+            setattr(self.tuner.rankallocator, name, {key: value.to(device) for key, value in state[name].items()})
+        self.config.rank_pattern = state["rank_pattern"]
 
     def after_update(self, number: int) -> None:
         self.tuner.update_and_allocate(number)

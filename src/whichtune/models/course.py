@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -37,6 +37,14 @@ class Course:
     def penalty(self) -> Tensor | None:
         """What is added to a step's loss, beside the data's; not part of the curves."""
         return None
+
+    def state(self) -> dict[str, Any] | None:
+        """What it holds beside the weights, in tensors and plain values. None where that is not known, as of a course
+        that does something after every update and does not say: its training cannot be put aside."""
+        return {} if type(self).after_update is Course.after_update else None
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on where `state` was taken; called after `begin`."""
 
     def after_update(self, number: int) -> None:
         """Called after the weights moved in step `number`, from 0, while its gradients are still there."""

@@ -39,12 +39,14 @@ class Event(TypedDict, total=False):
     baselines: list[str]  # labels of rows that are no trained model
     expected: dict[str, Expected]  # of a forecast, by label
     draws: int | None
+    begun: int  # draws, of a search in which each is made in parts: `draws` are then the parts
     complete: int
     # of a run
     run_id: str
     label: str
     seed: int | None
     draw: int
+    part: float  # share of its steps to which a draw is trained, where it may be dropped there
     phase: str
     where: str  # the machine that makes the run, of a start where there are several
     status: str

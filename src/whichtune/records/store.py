@@ -4,6 +4,7 @@ DIR/study.json                 the study, resolved
 DIR/examples.parquet           validation and test texts
 DIR/runs/<run_id>/run.json     the record; its presence means that the run is there in full
 DIR/runs/<run_id>/curves.jsonl, predictions.parquet, weights.safetensors
+DIR/runs/<run_id>/trial.pt     the state of a trial of a search that waits to go on
 DIR/runs/<run_id>/checksums.json   sha256 of each of these
 DIR/summary.json, table.md, table.csv
 DIR/set-aside/<run_id>         runs that were not as they had been written, and were made again
@@ -25,7 +26,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from whichtune.errors import SettingError, StoreError, WhichtuneError
 from whichtune.records.record import CurvePoint, RunRecord, RunStatus
-from whichtune.records.verify import PREDICTIONS, RECORD, WEIGHTS, run_fault, write_checksums
+from whichtune.records.verify import ASIDE, PREDICTIONS, RECORD, WEIGHTS, as_written, run_fault, write_checksums
 from whichtune.records.wordless import without_messages, without_words
 
 if TYPE_CHECKING:
@@ -237,6 +238,23 @@ class StudyFolder:
         """What was saved to have the trained classifier back."""
         folder = self.run_folder(run_id)
         return [folder / name for name in WEIGHTS if (folder / name).is_file()]
+
+    # -- trials that wait ---------------------------------------------------------------------------
+
+    def aside(self, run_id: str) -> Path | None:
+        """The state that a run of a trial has put aside; None where there is none, or another than was written."""
+        file = self.run_folder(run_id) / ASIDE
+        return file if as_written(file) else None
+
+    def waiting(self) -> list[str]:
+        """The ids of runs whose trials wait."""
+        return sorted(file.parent.name for file in self.runs.glob(f"[!.]*/{ASIDE}"))
+
+    def let_go(self, run_id: str) -> None:
+        """Remove what a run has put aside."""
+        folder = self.run_folder(run_id)
+        if not folder.is_symlink():
+            (folder / ASIDE).unlink(missing_ok=True)
 
     def examples(self) -> pd.DataFrame:
         """Validation and test texts with their ids and labels. Raises StoreError where they cannot be read."""

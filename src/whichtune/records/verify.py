@@ -24,9 +24,11 @@ from whichtune.study.spec import RunSpec, sha256_file
 CHECKSUMS = "checksums.json"
 RECORD, PREDICTIONS = "run.json", "predictions.parquet"
 WEIGHTS = ("weights.safetensors", "baseline.safetensors", "vocabulary.json")
+ASIDE = "trial.pt"  # the state of a trial that waits to go on
+LET_GO = (*WEIGHTS, ASIDE)  # what may be missing
 TOLERANCE = 1e-6
 # What a study says of a run that another study may have made: no part of what was computed.
-SAID_BY_STUDY = ("learning_rate_source", "tuned")
+SAID_BY_STUDY = ("learning_rate_source", "tuned", "goes_on_from")
 
 Columns = Mapping[str, np.ndarray]
 
@@ -106,15 +108,24 @@ def _changed_file(folder: Path, weights: bool) -> str | None:
         return None
     for name, checksum in noted.items():
         file = folder / name
-        if name in WEIGHTS and not (weights and file.is_file()):
+        if name in LET_GO and not (weights and file.is_file()):
             continue
         if not file.is_file():
             return f"its {name} is missing"
         if sha256_file(file) != checksum:
             return f"its {name} was changed after it was written"
-    unknown = [name for name in (RECORD, PREDICTIONS, "curves.jsonl", *WEIGHTS) if (folder / name).is_file()]
+    unknown = [name for name in (RECORD, PREDICTIONS, "curves.jsonl", *LET_GO) if (folder / name).is_file()]
     odd = next((name for name in unknown if name not in noted), None)
     return None if odd is None else f"its {odd} is not in its {CHECKSUMS}"
+
+
+def as_written(file: Path) -> bool:
+    """Whether a file of a run is there and has its checksum."""
+    try:
+        noted = _checksums(file.with_name(CHECKSUMS)) or {}
+        return file.is_file() and noted.get(file.name) == sha256_file(file)
+    except (StoreError, OSError):
+        return False
 
 
 def _checksums(file: Path) -> dict[str, str] | None:

@@ -10,7 +10,7 @@ from whichtune.report import words
 from whichtune.report.tables import Table, escape, markdown_rows
 from whichtune.report.view import View
 from whichtune.report.words import scale_of
-from whichtune.stats.tuning import LineFigures
+from whichtune.stats.tuning import DrawFigures, LineFigures
 
 
 def markdown_section(view: View) -> list[str]:
@@ -37,7 +37,7 @@ def selected_table(view: View) -> Table | None:
         rows.append(
             [
                 line.label,
-                f"{len(line.draws)}{failed}",
+                f"{len(line.draws)}{_to_the_end(line)}{failed}",
                 words.number(None if best is None else factor * best, digits),
                 *(_selected(line, name) for name in settings),
                 words.giga_operations(line.spent_flops),
@@ -47,6 +47,16 @@ def selected_table(view: View) -> Table | None:
     score = f"validation {metric_title(tuning.metric)}{unit}"
     names = [name.replace("_", " ") for name in settings]
     return Table(["run", "draws", score, *names, "search GFLOP", "search s"], rows)
+
+
+def _to_the_end(line: LineFigures) -> str:
+    return f", {len(line.ended)} to the end" if line.rungs else ""
+
+
+def _outcome(draw: DrawFigures, line: LineFigures) -> str:
+    if draw.number == line.selected:
+        return "selected"
+    return draw.error or ("" if draw.share == 1 else f"dropped after {100 * draw.share:g} % of its steps")
 
 
 def _selected(line: LineFigures, setting: str) -> str:
@@ -67,8 +77,7 @@ def draws_table(view: View) -> Table | None:
         for draw in line.draws:
             said = ", ".join(f"{key.replace('_', ' ')} {words.setting(value)}" for key, value in draw.settings.items())
             score = words.number(None if draw.score is None else factor * draw.score, digits)
-            outcome = "selected" if draw.number == line.selected else draw.error or ""
-            rows.append([line.label, str(draw.number), said, score, words.loss(draw.loss), outcome])
+            rows.append([line.label, str(draw.number), said, score, words.loss(draw.loss), _outcome(draw, line)])
     header = ["run", "draw", "settings", f"validation {metric_title(tuning.metric)}{unit}", "validation loss", ""]
     return Table(header, rows) if rows else None
 

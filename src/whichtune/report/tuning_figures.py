@@ -78,7 +78,7 @@ def _gains(view: View, tuning: TuningFigures, axis: GainAxis) -> Gains | None:
         axis_y=f"Validation {metric}{unit}",
         log=axis is not DRAWS and is_wide([point.x for panel in panels for point in panel.curve]),
         caption="Line: the mean best validation score over every choice of so many draws. Shaded: its 95 % "
-        "interval over resampled draws. Grey: the other rows.",
+        f"interval over resampled draws. Grey: the other rows.{_ended_alone(tuning)}",
         alt=f"Expected best validation {metric} against {axis.name} for {plural(len(panels), 'row')}; the values "
         "follow as a table.",
         panels=panels,
@@ -87,6 +87,11 @@ def _gains(view: View, tuning: TuningFigures, axis: GainAxis) -> Gains | None:
             [_gain_row(panel, point, axis, digits) for panel in panels for point in panel.curve],
         ),
     )
+
+
+def _ended_alone(tuning: TuningFigures) -> str:
+    halved = any(line.rungs for line in tuning.lines)
+    return " Draws that were dropped before their end are left out." if halved else ""
 
 
 def _curve(line: LineFigures, axis: GainAxis, factor: float) -> list[GainPoint]:
@@ -124,7 +129,7 @@ def _sensitivity(view: View, tuning: TuningFigures) -> Sensitivity | None:
         axis_x="learning rate",
         axis_y=f"Validation {metric}{unit}",
         caption="One dot a draw, the selected one marked; its other settings were drawn too. Between the upright "
-        "lines: the range that was searched.",
+        f"lines: the range that was searched.{_ended_alone(tuning)}",
         alt=f"Validation {metric} of each draw against its learning rate, for {plural(len(panels), 'row')}; "
         "the values follow as a table.",
         panels=panels,
@@ -142,7 +147,7 @@ def _sensitivity(view: View, tuning: TuningFigures) -> Sensitivity | None:
 def _draw_points(line: LineFigures, factor: float) -> list[DrawPoint]:
     return [
         DrawPoint(draw.number, _rate(draw.settings[CENTRE]), factor * draw.score, draw.number == line.selected)
-        for draw in line.draws
+        for draw in line.ended
         if draw.score is not None and CENTRE in draw.settings
     ]
 

@@ -15,6 +15,7 @@ from pydantic import JsonValue
 from whichtune.errors import DataError
 from whichtune.records.events import Listener
 from whichtune.records.record import Cost, CurvePoint, Environment, MetricsBySplit, RunRecord, RunStatus, Stopping
+from whichtune.records.verify import ASIDE
 from whichtune.study.roles import Role
 from whichtune.study.spec import RunSpec
 from whichtune.tasks import task_of
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from whichtune.models.course import Course
     from whichtune.shortcuts.prepared import Prepared
     from whichtune.tasks.base import AnyDataset, DatasetT, EncodedT, FittedBaseline, ForwardT, ModelT, Task
+    from whichtune.training.aside import State
     from whichtune.training.objective import EncodedData
     from whichtune.training.trainer import Training
 
@@ -77,11 +79,13 @@ def run_one(
     memory_baseline: int = 0,
     cache: CacheFields | None = None,
     runs_at_once: Callable[[], int] = lambda: 1,
+    aside: Path | None = None,
 ) -> RunResult:
     """Load, train, evaluate and measure. Errors are raised; the executor turns them into records.
 
     `memory_baseline` is the anonymous memory in bytes that this process began with; `runs_at_once` tells how many runs
-    have shared the machine so far.
+    have shared the machine so far. `aside` is the file of the state that a trial goes on from; without it one that was
+    put aside begins anew, and comes to the same.
     """
     started = datetime.now(UTC)
     task = task_of(spec)
@@ -93,7 +97,7 @@ def run_one(
     if spec.role is Role.BASELINE:
         result = _run_baseline(task, spec, dataset, memory_baseline)
     else:
-        result = _run_method(task, spec, dataset, on_event, memory_baseline, cache or {}, runs_at_once)
+        result = _run_method(task, spec, dataset, on_event, memory_baseline, cache or {}, runs_at_once, aside)
     result.record = result.record.model_copy(
         update={
             "labels": dataset.labels,
@@ -123,9 +127,14 @@ def _proven(
     return save_proven
 
 
+def told_spec(spec: RunSpec) -> dict[str, JsonValue]:
+    """The spec as a record tells it; of the parts of a trial where the run is one."""
+    of_trials = {name for name in ("part", "goes_on_from") if getattr(spec, name) is None}
+    return spec.model_dump(mode="json", exclude={"fingerprints", "label", "role", *of_trials})
+
+
 def base_record(spec: RunSpec, status: RunStatus, **fields: Unpack[RecordFields]) -> RunRecord:
     """A record with everything that follows from the spec alone."""
-    shown = spec.model_dump(mode="json", exclude={"fingerprints", "label", "role"})
     return RunRecord(
         run_id=spec.run_id,
         label=spec.label,
@@ -133,7 +142,7 @@ def base_record(spec: RunSpec, status: RunStatus, **fields: Unpack[RecordFields]
         status=status,
         seed=spec.seed,
         method=spec.method,
-        spec=shown,
+        spec=told_spec(spec),
         fingerprints=spec.fingerprints,
         **fields,
     )
@@ -195,6 +204,7 @@ def _run_method(
     memory_baseline: int,
     cache: CacheFields,
     runs_at_once: Callable[[], int],
+    aside: Path | None,
 ) -> RunResult:
     import torch
     from safetensors.torch import save_file
@@ -207,6 +217,7 @@ def _run_method(
     from whichtune.models.saving import trained_state
     from whichtune.shortcuts.frozen_blocks import Conditions
     from whichtune.shortcuts.prepared import CacheSettings
+    from whichtune.training.aside import read_state, write_state
     from whichtune.training.finite import told_with_step
     from whichtune.training.streams import streams_of
     from whichtune.training.trainer import Trainer, Training
@@ -229,8 +240,10 @@ def _run_method(
         prepared = task.prepare(spec, model, encoded, device, timers, CacheSettings(**cache, conditions=conditions))
         steps_energy = EnergyMeter(device)
         forward: ForwardT = prepared.forward
+        before = None if aside is None else read_state(aside)
+        waiting: State | None = None
         fitted = Training()
-        if METHODS[spec.method].closed_form or METHODS[spec.method].fits_first:
+        if METHODS[spec.method].closed_form or (METHODS[spec.method].fits_first and before is None):
             with told_with_step(spec, 0):
                 fitted = task.solve(spec, model, forward, timers)
         if METHODS[spec.method].closed_form:
@@ -241,12 +254,14 @@ def _run_method(
             objective = task.objective(spec, model, forward)
             watcher = task.watcher(spec, model, forward, streams)
             course = _course(spec, model)
-            training = Trainer(model, forward, spec, timers, objective, on_event, streams, watcher, course).train()
-            training.flops += fitted.flops
-            training.notes += fitted.notes
+            trainer = Trainer(model, forward, spec, timers, objective, on_event, streams, watcher, course)
+            trainer.result.flops, trainer.result.notes = fitted.flops, fitted.notes
+            training, waiting = trainer.train(spec.part, before), trainer.aside
         else:
             training = Training()  # the model as it is
-        joules = _sum(prepared.conditions.joules, steps_energy.joules)
+        steps_joules = _sum(steps_energy.joules, before["joules"] if before else 0.0)
+        joules = _sum(prepared.conditions.joules, steps_joules)
+    peak = max(memory.peak, prepared.conditions.peak_memory, before["peak_memory"] if before else 0)
     on_event({"event": "phase", "phase": "evaluate"})
     gc.collect()
     with told_with_step(spec, training.steps):
@@ -257,7 +272,7 @@ def _run_method(
             "trainable_parameters": trainable,
             "total_parameters": total,
             "training_joules": joules,
-            "peak_memory_bytes": max(memory.peak, prepared.conditions.peak_memory),
+            "peak_memory_bytes": peak,
             "peak_memory_reserved_bytes": memory.peak_reserved,
             "adapter_bytes": sum(t.numel() * t.element_size() for t in state.values()),
             **({} if spec.role is Role.DRAW else task.latencies(spec, model, forward)),  # timed on test texts
@@ -284,7 +299,10 @@ def _run_method(
     )
 
     def save(folder: Path) -> None:
-        save_file(state, folder / "weights.safetensors")
+        if waiting is None:
+            save_file(state, folder / "weights.safetensors")
+        else:
+            write_state({**waiting, "joules": steps_joules, "peak_memory": peak}, folder / ASIDE)
 
     return RunResult(record, training.curves, judged.predictions, save)
 

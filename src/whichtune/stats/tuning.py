@@ -27,8 +27,16 @@ class _Figures(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class RungFigures(_Figures):
+    """A rung of successive halving: so many draws were trained to a share of their steps, one after another of them
+    failing if need be."""
+
+    share: float
+    draws: int
+
+
 class DrawFigures(_Figures):
-    """One configuration of one line. Costs are of its training, what draws share left out."""
+    """One configuration of one line. Costs are of its training, what draws share left out, over all parts of it."""
 
     number: int
     run_id: str
@@ -39,6 +47,7 @@ class DrawFigures(_Figures):
     loss: float | None = Field(None, description="validation loss, which decides between equal scores")
     flops: float | None = None
     seconds: float | None = None
+    share: float = Field(1.0, description="of its steps that it was trained for; below 1 it was dropped, or failed")
 
 
 class CurvePoint(_Figures):
@@ -68,7 +77,23 @@ class LineFigures(_Figures):
     shared_seconds: float = 0.0
     spent_flops: float | None = None
     spent_seconds: float | None = None
-    curve: list[CurvePoint] = []
+    curve: list[CurvePoint] = Field([], description="of the draws that were trained to their end")
+    rungs: list[RungFigures] = Field([], description="of successive halving; empty: every draw was to be trained whole")
+
+    @property
+    def ended(self) -> list[DrawFigures]:
+        """The draws that were trained to their end, or failed on the last part of the way."""
+        return ended(self.draws)
+
+    @property
+    def in_full(self) -> int:
+        """As many draws as its search costs: of successive halving those of the second rung."""
+        return self.rungs[1].draws if len(self.rungs) > 1 else len(self.draws)
+
+
+def ended(draws: Sequence[DrawFigures]) -> list[DrawFigures]:
+    """Those that were trained to their end, or failed on the last part of the way: they alone can be compared."""
+    return [draw for draw in draws if draw.share == 1]
 
 
 class Crossing(_Figures):
@@ -91,7 +116,8 @@ class TuningFigures(_Figures):
     budget: str | None
     unit: Axis = Field(description="what was equal for all lines")
     amount: float | None = Field(description="how much of it each line had")
-    limit: int = Field(description="most draws of a line")
+    limit: int = Field(description="most draws of a line; by successive halving, those whose cost it has")
+    strategy: Literal["random", "halving"] = "random"
     lines: list[LineFigures]
     crossings: list[Crossing] = []
     sentences: list[str] = []
@@ -123,14 +149,17 @@ def resampled_curves(scores: FloatArray, label: str) -> FloatArray:
 
 
 def select_draw(draws: Sequence[DrawFigures], higher: bool) -> DrawFigures | None:
-    """The best score on validation; then the lower validation loss, then the earlier draw."""
-    able = [draw for draw in draws if draw.score is not None]
-    sign, infinite = _sign(higher), float("inf")
-    return min(
-        able,
-        key=lambda d: (-sign * (d.score or 0.0), infinite if d.loss is None else d.loss, d.number),
-        default=None,
-    )
+    """The best score on validation; then the lower validation loss, then the earlier draw. Of draws that were trained
+    to their end."""
+    able = [draw for draw in ended(draws) if draw.score is not None]
+    return min(able, key=lambda draw: better_first(draw, higher), default=None)
+
+
+def better_first(draw: DrawFigures, higher: bool) -> tuple[float, float, int]:
+    """By what draws are sorted to have the best first; one without a score comes last."""
+    worst = float("inf")
+    score = worst if draw.score is None else -_sign(higher) * draw.score
+    return score, worst if draw.loss is None else draw.loss, draw.number
 
 
 def line_figures(
@@ -141,9 +170,11 @@ def line_figures(
     higher: bool,
     shared: tuple[float, float] = (0.0, 0.0),
     error: str | None = None,
+    rungs: Sequence[RungFigures] = (),
 ) -> LineFigures:
     """What one line's draws show. `higher`: whether more of the primary metric is better; `shared`: operations and
-    seconds that its draws paid once."""
+    seconds that its draws paid once. With `rungs` the draws that were dropped on the way are paid by those that were
+    trained to their end, each its share."""
     best = select_draw(draws, higher)
     chosen = {} if best is None else best.settings
     edges = {name: edge for name, space in spaces.items() if name in chosen and (edge := edge_of(space, chosen[name]))}
@@ -161,7 +192,8 @@ def line_figures(
         shared_seconds=shared[1],
         spent_flops=_total([draw.flops for draw in draws], shared[0]),
         spent_seconds=_total([draw.seconds for draw in draws], shared[1]),
-        curve=_curve(draws, higher, shared, label),
+        curve=_curve(draws, higher, shared, label, bool(rungs)),
+        rungs=list(rungs),
     )
 
 
@@ -183,10 +215,13 @@ def _signed(draws: Sequence[DrawFigures], higher: bool) -> FloatArray:
     return np.array(found + [min(found)] * (len(draws) - len(found)))
 
 
-def _curve(draws: Sequence[DrawFigures], higher: bool, shared: tuple[float, float], label: str) -> list[CurvePoint]:
-    scores, sign = _signed(draws, higher), _sign(higher)
+def _curve(
+    draws: Sequence[DrawFigures], higher: bool, shared: tuple[float, float], label: str, halved: bool
+) -> list[CurvePoint]:
+    scores, sign = _signed(ended(draws), higher), _sign(higher)
     if not len(scores):
         return []
+    payers = len(scores) if halved else None
     best = sign * expected_best(scores)
     ends: FloatArray | None = None
     if len(scores) >= LEAST_DRAWS:
@@ -197,23 +232,23 @@ def _curve(draws: Sequence[DrawFigures], higher: bool, shared: tuple[float, floa
             best=float(best[k - 1]),
             low=None if ends is None else float(ends[0, k - 1]),
             high=None if ends is None else float(ends[1, k - 1]),
-            flops=_cost_of([draw.flops for draw in draws], k, shared[0]),
-            seconds=_cost_of([draw.seconds for draw in draws], k, shared[1]),
+            flops=_cost_of([draw.flops for draw in draws], k, shared[0], payers),
+            seconds=_cost_of([draw.seconds for draw in draws], k, shared[1], payers),
         )
         for k in range(1, len(scores) + 1)
     ]
 
 
-def _cost_of(costs: Sequence[float | None], k: int, once: float) -> float | None:
-    """What k of the draws cost on average."""
+def _cost_of(costs: Sequence[float | None], k: int, once: float, payers: int | None) -> float | None:
+    """What k of the draws cost on average; `payers` of them pay for all where others were dropped."""
     found = [cost for cost in costs if cost is not None]
-    return once + k * float(np.mean(found)) if found else None
+    return once + k * float(np.sum(found)) / (payers or len(found)) if found else None
 
 
 def crossings(lines: Sequence[LineFigures], higher: bool, axis: Axis) -> list[Crossing]:
     """Pairs of lines of which one is better with little searching and the other with more, in at least 95 % of
-    resamples of their draws."""
-    able = [line for line in lines if len(line.curve) >= LEAST_DRAWS]
+    resamples of their draws. Draws that were chosen among others on the way show nothing of that."""
+    able = [line for line in lines if len(line.curve) >= LEAST_DRAWS and not line.rungs]
     curves = {line.label: resampled_curves(_signed(line.draws, higher), line.label) for line in able}
     found = []
     for place, a in enumerate(able):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Mapping
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
 
@@ -20,6 +20,7 @@ from whichtune.wording import shown
 
 USUAL_DRAWS = 6
 MOST_DRAWS = 100  # of a line, where a budget alone says how many
+LEAST_HALVED = 2  # draws whose cost successive halving can share out
 DIGITS = 3  # significant, so that a drawn value can be read, and no machine's last bit matters
 EDGE = 0.1  # share of a range, at either end, that counts as its edge
 
@@ -234,6 +235,10 @@ def parse_budget(text: str) -> Budget:
     raise ValueError("write 20x (runs), 2e15flops, or a time such as 90s, 10min or 1.5h")
 
 
+Strategy = Literal["random", "halving"]
+STRATEGIES: tuple[str, ...] = get_args(Strategy)
+
+
 class Tuning(_Frozen):
     """The search that comes before a study: `draws` configurations of each line, judged on validation."""
 
@@ -249,6 +254,11 @@ class Tuning(_Frozen):
         "median line), `2e15flops`, or measured training time (`90s`, `10min`, `1.5h`); draws are taken in order "
         "until it is spent, at least one",
     )
+    strategy: Strategy = Field(
+        "random",
+        description="`random` trains every draw to its end; `halving` begins more at the same cost, drops the worse "
+        "ones after a quarter and after a half of their steps, and goes on with the others",
+    )
     seed: int = Field(0, ge=0, le=LARGEST, description="seed of the draws; they train with the study's first seed")
     spaces: dict[str, dict[str, Space | None]] = Field(
         {},
@@ -262,6 +272,18 @@ class Tuning(_Frozen):
         if value is not None:
             parse_budget(value)
         return value
+
+    @model_validator(mode="after")
+    def _can_be_halved(self) -> Tuning:
+        if self.strategy == "halving":
+            if self.draws is not None and self.draws < LEAST_HALVED:
+                raise ValueError(f"halving drops draws against others, and needs draws: {LEAST_HALVED} or more")
+            if self.most is not None and self.most.unit == "seconds":
+                raise ValueError(
+                    "halving plans its rungs beforehand, which a budget in seconds does not allow: give draws, 20x or "
+                    "2e15flops"
+                )
+        return self
 
     @field_validator("spaces", mode="before")
     @classmethod

@@ -184,6 +184,8 @@ class RunSpec(Settings):
     plan: Literal["auto", "off"] = "auto"
     seed: int | None = None
     fingerprints: dict[str, str] = {}
+    part: float | None = None  # share of its steps after which a trial of a search is judged and put aside
+    goes_on_from: str | None = None  # id of the run that put the trial aside
 
     @property
     def ignored_label(self) -> str | None:
@@ -340,7 +342,7 @@ class Study(Frozen):
         if isinstance(value, int) and not isinstance(value, bool):
             return {"draws": value}
         if value is not None and not isinstance(value, (dict, Tuning)):
-            raise ValueError("write a number of draws, or a mapping with draws, budget, seed or spaces")
+            raise ValueError("write a number of draws, or a mapping with draws, budget, strategy, seed or spaces")
         return value
 
     @model_validator(mode="before")

@@ -59,7 +59,7 @@ class LossWatch:
     def __init__(self, spec: RunSpec) -> None:
         self.spec = spec
         self._unseen: list[tuple[int, torch.Tensor]] = []
-        self._broken = 0  # in a row
+        self.broken = 0  # in a row
 
     def see(self, step: int, loss: torch.Tensor) -> None:
         self._unseen.append((step, loss))
@@ -74,8 +74,8 @@ class LossWatch:
         self._unseen = []
         allowed = MOST_OVERFLOWS if self.spec.precision == "fp16" else 0
         for step, loss in zip(steps, torch.stack(losses).tolist(), strict=True):
-            self._broken = 0 if abs(loss) < float("inf") else self._broken + 1
-            if self._broken > allowed:
+            self.broken = 0 if abs(loss) < float("inf") else self.broken + 1
+            if self.broken > allowed:
                 raise diverged(self.spec, step, f"the loss is {loss}")
 
 

@@ -29,7 +29,7 @@ class EarlyStopping:
         self.best: float | None = None
         self.best_point: tuple[int, float] | None = None  # step, epoch
         self.waited = 0
-        self._state: dict[str, Tensor] | None = None
+        self.kept: dict[str, Tensor] | None = None
 
     @property
     def is_over(self) -> bool:
@@ -42,8 +42,8 @@ class EarlyStopping:
         if value is not None and self._is_better(value):
             self.best, self.waited = float(value), 0
             self.best_point = (int(point["step"] or 0), float(point["epoch"] or 0.0))
-            self._state = None  # before the new copy, so that there is never more than one
-            self._state = trained_state(self.classifier)
+            self.kept = None  # before the new copy, so that there is never more than one
+            self.kept = trained_state(self.classifier)
         else:
             self.waited += 1
         return self.is_over
@@ -58,9 +58,9 @@ class EarlyStopping:
 
     def finish(self, step: int, epoch: float, planned_steps: int, planned_epochs: float) -> Stopping:
         """Put the best weights back and free their copy. The steps made and planned are for the record."""
-        if self._state is not None:
-            restore_trained_state(self.classifier, self._state)
-            self._state = None
+        if self.kept is not None:
+            restore_trained_state(self.classifier, self.kept)
+            self.kept = None
         return Stopping(
             on=self.on,
             best=self.best,

@@ -16,7 +16,7 @@ iterated here, so the draws are torch's own.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, cast
 
 import torch
@@ -53,6 +53,12 @@ class Streams(Protocol):
     def final_train_rows(self, n: int) -> list[int]:
         """The training rows on which the finished model is judged, in the data set's order."""
 
+    def state(self) -> dict[str, Tensor]:
+        """Where the streams are that are not torch's global generator."""
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Go on where `state` was taken."""
+
 
 def streams_of(spec: RunSpec) -> Streams:
     """The streams that a run's settings ask for."""
@@ -86,6 +92,12 @@ class NamedStreams:
 
     def final_train_rows(self, n: int) -> list[int]:
         return list(range(n))
+
+    def state(self) -> dict[str, Tensor]:
+        return {"order": self.order.get_state()}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        self.order.set_state(state["order"])
 
 
 class ReferenceStreams:
@@ -131,6 +143,12 @@ class ReferenceStreams:
 
     def final_train_rows(self, n: int) -> list[int]:
         return sorted(row for batch in self.train_batches(n) for row in batch)
+
+    def state(self) -> dict[str, Tensor]:
+        return {}  # all draws are the global generator's
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        return None
 
     def _pass(self, n: int, shuffle: bool, drop_last: bool) -> Batches:
         from torch.utils.data import DataLoader

@@ -15,6 +15,7 @@ from whichtune.models.course import Course
 from whichtune.records.events import Event, Listener
 from whichtune.records.record import CurvePoint
 from whichtune.study.spec import RunSpec
+from whichtune.training.aside import State, check_can_wait, state_of, take_up
 from whichtune.training.finite import STEPS_AT_A_TIME, LossWatch, check_weights, told_with_step
 from whichtune.training.objective import CurveWatcher, Objective, TrainingForward
 from whichtune.training.stopping import EarlyStopping
@@ -71,6 +72,11 @@ def steps_in_total(n: int, spec: RunSpec) -> int:
     """Optimiser steps of a whole run over `n` training examples."""
     steps = spec.epochs * steps_of_epoch(n, spec)
     return min(steps, spec.max_steps) if spec.max_steps else steps
+
+
+def steps_of_part(total: int, part: float) -> int:
+    """Optimiser steps of a share of a run's `total`, never more than the share."""
+    return max(1, int(total * part))
 
 
 def steps_of_epoch(n: int, spec: RunSpec) -> int:
@@ -151,30 +157,33 @@ class Trainer:
         self.window = _Window()
         self.losses = LossWatch(spec)
         self.seconds_of_epoch = 0.0
+        self.epoch = self.position = 0  # passes begun before this one, and steps made of this one
+        self.batches: list[list[int]] | None = None  # of this pass; None: not drawn yet
+        self.until: int | None = None
+        self.aside: State | None = None
 
-    def train(self) -> Training:
+    def train(self, part: float | None = None, state: State | None = None) -> Training:
         """All epochs, or `max_steps` steps, or until early stopping ends it.
 
-        The curves get a point at every evaluation interval and at the end. Raises DivergedError where a loss, the
-        validation logits or the weights are not finite.
+        With `part`, that share of all steps: `aside` then has the state with which another trainer of the same run goes
+        on as if there had been no pause. The curves get a point at every evaluation interval and at the end. Raises
+        DivergedError where a loss, the validation logits or the weights are not finite, and SettingError where a method
+        cannot be put aside.
         """
         spec, result = self.spec, self.result
+        if part is not None:
+            self.until = steps_of_part(self.total, part)
+            check_can_wait(self)
         self.streams.begin_training()
+        if state is not None:
+            take_up(self, state)
+            result = self.result
         self.classifier.train()
-        for epoch in range(spec.epochs):
-            batches = self.streams.train_batches(len(self.split), self.lengths)
-            groups = list(step_groups(batches, spec.accumulation_steps))
-            self.seconds_of_epoch = 0.0
-            for position, group in enumerate(groups, start=1):
-                self.step(group)
-                result.epochs = epoch + position / len(groups)
-                self._after_step(end_of_epoch=position == len(groups))
-                if self._is_over:
-                    break
-            result.epoch_seconds.append(self.seconds_of_epoch)
-            if self._is_over:
-                break
+        while self.epoch < spec.epochs and not self._is_over and not self._pauses:
+            self._rest_of_epoch()
         self.losses.check()
+        if part is not None:
+            self.aside = state_of(self)
         if self.stopping is not None:
             planned = self.total / max(1, steps_of_epoch(len(self.split), spec))
             result.stopping = self.stopping.finish(result.steps, result.epochs, self.total, round(planned, 6))
@@ -182,6 +191,25 @@ class Trainer:
             check_weights(self.classifier)
         result.final_train_rows = self.streams.final_train_rows(len(self.split))
         return result
+
+    def _rest_of_epoch(self) -> None:
+        """The steps of this pass that are left, up to a pause, and the way to the next."""
+        if self.batches is None:
+            self.batches = self.streams.train_batches(len(self.split), self.lengths)
+            self.seconds_of_epoch, self.position = 0.0, 0
+        groups = list(step_groups(self.batches, self.spec.accumulation_steps))
+        while self.position < len(groups) and not self._is_over and not self._pauses:
+            self.step(groups[self.position])
+            self.position += 1
+            self.result.epochs = self.epoch + self.position / len(groups)
+            self._after_step(end_of_epoch=self.position == len(groups))
+        if self._is_over or self.position == len(groups):
+            self.result.epoch_seconds.append(self.seconds_of_epoch)
+            self.epoch, self.batches = self.epoch + 1, None
+
+    @property
+    def _pauses(self) -> bool:
+        return self.until is not None and self.result.steps >= self.until
 
     @property
     def _is_over(self) -> bool:
@@ -259,7 +287,7 @@ class Trainer:
         due = at_end or (interval != "epoch" and steps % int(interval) == 0)
         if due or self.forward.device.type == "cpu" or steps % STEPS_AT_A_TIME == 0:
             self.losses.check()
-        event: Event = {"event": "step", "step": steps, "steps": self.total, "epoch": self.result.epochs}
+        event: Event = {"event": "step", "step": steps, "steps": self.until or self.total, "epoch": self.result.epochs}
         if self.watcher is not None:
             self._watched_point(self.watcher.after_batch)
             if end_of_epoch:

@@ -42,8 +42,10 @@ def estimate_search(
         if plan.unit == "seconds" and plan.amount is not None:
             draws = min(draws, max(1, -int(-plan.amount // seconds)))
         predicted = [draw.flops for draw in line.draws]
-        flops = None if None in predicted else line.shared_flops + sum(n or 0 for n in predicted)
-        found.append(SearchEstimate(line.label, draws, draws * seconds, flops))
+        share = line.whole_draws / len(line.draws)
+        flops = None if None in predicted else line.shared_flops + int(share * sum(n or 0 for n in predicted))
+        whole = line.whole_draws if line.rungs else draws
+        found.append(SearchEstimate(line.label, draws, whole * seconds, flops))
     return found
 
 

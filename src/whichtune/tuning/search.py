@@ -113,8 +113,9 @@ def quantile(seed: int, setting: str, number: int) -> float:
     return stream_seed(seed, f"tuning/{setting}/{number}") / 2**63
 
 
-def draws_of(expansion: Expansion, dataset: AnyDataset) -> dict[str, list[Draw]]:
-    """All draws of each searched line, resolved and checked, in order; lines whose model is missing are left out."""
+def draws_of(expansion: Expansion, dataset: AnyDataset, numbers: range | None = None) -> dict[str, list[Draw]]:
+    """The draws of each searched line by their `numbers` (None: all up to the limit), resolved and checked, in order;
+    lines whose model is missing are left out."""
     study = expansion.study
     if study.tuning is None:
         return {}
@@ -122,7 +123,7 @@ def draws_of(expansion: Expansion, dataset: AnyDataset) -> dict[str, list[Draw]]
     lines = [line for line in searched_lines(study) if line.spaces and line.label not in missing]
     found: dict[str, list[Draw]] = {line.label: [] for line in lines}
     alone = study.model_copy(update={"seeds": study.seeds[:1], "baselines": [], "pairs": [], "baseline": None})
-    for number in range(1, study.tuning.limit + 1):
+    for number in numbers or range(1, study.tuning.limit + 1):
         settings = {line.label: drawn_settings(line, study.tuning.seed, number) for line in lines}
         for spec in specs_with(alone, settings, expansion, dataset):
             if spec.label in found:
