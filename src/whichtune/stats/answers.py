@@ -11,9 +11,18 @@ from numpy.typing import NDArray
 
 from whichtune.errors import DataError
 from whichtune.metrics import METRICS, Split, metrics_of
+from whichtune.metrics.terms import USUAL, Classified, Terms
 from whichtune.records.record import RunRecord, RunStatus
 from whichtune.stats.costs import Count, count_of, median_costs, seconds_of_run
-from whichtune.stats.scores import Scores, class_scores, figure_scores, loss_scores, ratio_scores, split_scores
+from whichtune.stats.scores import (
+    Scores,
+    class_scores,
+    cost_scores,
+    figure_scores,
+    loss_scores,
+    ratio_scores,
+    split_scores,
+)
 from whichtune.study.roles import Role
 
 if TYPE_CHECKING:
@@ -27,7 +36,7 @@ class TestSet:
     """The examples that all rows were tested on; arrays `(E,)`. Where texts are written there are no classes.
 
     Where each seed has a split of its own these are the examples of all of them, and `test_by_train` is how many times
-    as many a split has for test as for training; None where all runs share one split.
+    as many a split has for test as for training; None where all runs share one split. `terms` are the study's.
     """
 
     __test__ = False
@@ -37,13 +46,14 @@ class TestSet:
     duplicate_of_train: NDArray[np.bool_]
     classes: int
     test_by_train: float | None = None
+    terms: Terms = USUAL
 
     def part(self, answers: Answers) -> TestSet:
         """The examples that these answers are to."""
         if answers.at is None or self.test_by_train is None:
             return self
         at = answers.at
-        return TestSet(self.ids[at], self.labels[at], self.duplicate_of_train[at], self.classes)
+        return TestSet(self.ids[at], self.labels[at], self.duplicate_of_train[at], self.classes, terms=self.terms)
 
     @property
     def n(self) -> int:
@@ -57,7 +67,7 @@ class Answers:
     `predictions` are classes; none where texts were written, and `figures` hold each text's scores then. `losses`
     are an example's, summed over its `tokens` where it has several; NaN where there is no model. `numbers` (2, E) are
     foretold and true numbers, from which figures follow. `at` are the places in the test set of the examples that were
-    answered; None: all of them.
+    answered; None: all of them. `logits` (E, C) are read where a metric that is asked for needs them.
     """
 
     predictions: NDArray[np.int64]
@@ -66,6 +76,7 @@ class Answers:
     figures: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     numbers: NDArray[np.float64] | None = None
     at: NDArray[np.int64] | None = None
+    logits: NDArray[np.float32] | None = None
 
     def of(self, keep: NDArray[np.bool_]) -> Answers:
         """The answers to some examples."""
@@ -78,14 +89,23 @@ class Answers:
             None if self.tokens is None else self.tokens[keep],
             {name: values[keep] for name, values in self.figures.items()},
             at=at,
+            logits=None if self.logits is None else self.logits[keep],
         )
 
     def has(self, metric: str) -> bool:
         """Whether the metric can be told from these answers."""
-        wanted = METRICS[metric].answers
-        if wanted == "loss":
+        wanted = METRICS[metric]
+        if wanted.answers == "loss":
             return bool(np.isfinite(self.losses).all())
-        return metric in self.figures if wanted != "classes" else not self.figures
+        if wanted.answers != "classes":
+            return metric in self.figures
+        return not self.figures and (self.logits is not None or not wanted.of_probabilities)
+
+    def each(self, metric: str, test: TestSet) -> NDArray[np.float64]:
+        """A metric of classes example by example `(E,)`, where it has such figures."""
+        of_each = METRICS[metric].of_each
+        assert of_each is not None
+        return of_each(Classified(test.labels, self.predictions, self.logits, test.classes), test.terms)
 
 
 def of_numbers(numbers: NDArray[np.float64], losses: NDArray[np.float64]) -> Answers:
@@ -160,6 +180,9 @@ class Row:
             losses = np.stack([answers.losses for answers in chosen])
             counts = [answers.tokens for answers in chosen if answers.tokens is not None]
             return ratio_scores(losses, np.stack(counts)) if counts else loss_scores(losses)
+        if wanted.of_each is not None:
+            values = np.stack([answers.each(metric, test) for answers in chosen])
+            return cost_scores(values, test.terms) if wanted.in_unit else figure_scores(values)
         predictions = np.stack([answers.predictions for answers in chosen])
         return class_scores(wanted, test.labels, predictions, test.classes)
 
@@ -188,12 +211,17 @@ def group(records: Iterable[RunRecord]) -> dict[str, Row]:
 
 
 def load_answers(
-    rows: Iterable[Row], read_predictions: ReadPredictions, classes: int | None = None, by_seed: bool = False
+    rows: Iterable[Row],
+    read_predictions: ReadPredictions,
+    classes: int | None = None,
+    by_seed: bool = False,
+    terms: Terms | None = None,
+    logits: bool = False,
 ) -> TestSet | None:
     """Fill the rows' test answers and return the test set; None where no run completed.
 
-    `by_seed`: each seed has a split of its own. Raises DataError where runs of one split were tested on different
-    examples, or an example stands twice.
+    `by_seed`: each seed has a split of its own. `terms` are the study's; `logits`: read them, too. Raises DataError
+    where runs of one split were tested on different examples, or an example stands twice.
     """
     tests: dict[int | None, TestSet] = {}
     ratios: list[float] = []
@@ -207,8 +235,8 @@ def load_answers(
             frame = frame.set_index("example_id")
             split = seed if by_seed else None
             if split not in tests:
-                tests[split] = _test_set(frame, classes)
-            row.answers[seed] = _aligned(frame, tests[split], row.label)
+                tests[split] = replace(_test_set(frame, classes), terms=terms or USUAL)
+            row.answers[seed] = _aligned(frame, tests[split], row.label, logits)
             train = record.metrics.of("train")
             if by_seed and train is not None and train.n:
                 ratios.append(len(frame) / train.n)
@@ -237,6 +265,7 @@ def _joined(rows: Iterable[Row], tests: dict[int | None, TestSet], ratio: float)
         np.array(list(repeated.values()), dtype=bool),
         max(test.classes for test in tests.values()),
         ratio,
+        next(iter(tests.values())).terms,
     )
 
 
@@ -253,7 +282,7 @@ def _test_set(frame: pd.DataFrame, classes: int | None) -> TestSet:
     return TestSet(frame.index.to_numpy(), labels, duplicate, max(classes or 0, most))
 
 
-def _aligned(frame: pd.DataFrame, test: TestSet, label: str) -> Answers:
+def _aligned(frame: pd.DataFrame, test: TestSet, label: str, logits: bool) -> Answers:
     if len(frame) != test.n or not frame.index.isin(test.ids).all():
         raise DataError(
             f"'{label}' was tested on other examples than the rows before it: only runs on one test set "
@@ -269,4 +298,5 @@ def _aligned(frame: pd.DataFrame, test: TestSet, label: str) -> Answers:
         return Answers(np.zeros(0, dtype=np.int64), losses, frame["tokens"].to_numpy(dtype=np.int64), figures)
     if not np.array_equal(frame["label"].to_numpy(dtype=np.int64), test.labels):
         raise DataError(f"'{label}' was tested against other labels than the rows before it.")
-    return Answers(frame["prediction"].to_numpy(dtype=np.int64), losses)
+    found = np.stack(frame["logits"].to_list()) if logits and "logits" in frame else None
+    return Answers(frame["prediction"].to_numpy(dtype=np.int64), losses, logits=found)

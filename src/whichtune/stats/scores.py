@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from whichtune.metrics import Metric
 from whichtune.metrics.confusion import confusion
+from whichtune.metrics.terms import Terms
 
 FloatArray = NDArray[np.float64]
 
@@ -25,13 +26,15 @@ class Scores:
 
     `values (S, E)` has one number a seed and example whose mean over examples is the metric of that
     seed; `weight` is how much one example can count (1 for accuracy, more where macro F1 rests on a
-    rare class), None where that has no bound (loss). Of splits of their own `values (S, 2)` has each split's figure
-    twice, and `stretch` is how far they are set apart (`split_scores`).
+    rare class), None where that has no bound (loss), and `reach` then how far two methods can be apart. Of splits of
+    their own `values (S, 2)` has each split's figure twice, and `stretch` is how far they are set apart
+    (`split_scores`).
     """
 
     values: FloatArray
     weight: float | None
     stretch: float | None = None
+    reach: float = 1.0
 
     @property
     def constant(self) -> bool:
@@ -89,6 +92,12 @@ def figure_scores(values: FloatArray) -> Scores:
     example can count needs no bound of its own.
     """
     return Scores(np.atleast_2d(values).astype(np.float64), None)
+
+
+def cost_scores(values: FloatArray, terms: Terms) -> Scores:
+    """Scores of what each answer costs, `values (S, E)`: none more than the dearest mistake."""
+    most = max((cost for row in terms.costs or () for cost in row), default=0.0)
+    return Scores(np.atleast_2d(values).astype(np.float64), most or None, reach=most or 1.0)
 
 
 def ratio_scores(sums: FloatArray, counts: FloatArray) -> Scores:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import Field, JsonValue, field_validator, model_validator
 
 from whichtune.study.constraints import WrittenConstraint
+from whichtune.study.costs import WrittenCosts
 from whichtune.study.data_settings import DataSettings
 from whichtune.study.decide import WrittenDecide
 from whichtune.study.frozen import Frozen
@@ -275,7 +276,26 @@ class Study(Frozen):
         description="`auto`: accuracy, or macro F1 where the largest class exceeds 60 %; r2 for numbers; rougeL for "
         "written texts",
     )
-    margin: float = Field(1.0, gt=0, description="points of the primary metric that count as no difference")
+    metrics: list[str] = Field([], description="more metrics to tell beside the primary one, see `docs/metrics.md`")
+    precision_at_recall: float = Field(
+        0.9, gt=0, le=1, description="the recall at which the metric `precision_at_recall` is told"
+    )
+    positive_class: str | None = Field(
+        None,
+        description="the class that `precision_at_recall` is of; null: of two classes the rarer one in training, of "
+        "more the mean over classes",
+    )
+    cost_matrix: WrittenCosts | None = Field(
+        None,
+        description="what mistakes cost, for the metric `mean_cost`: a mapping of each true label to predicted labels "
+        "and their costs",
+    )
+    margin: float = Field(
+        1.0,
+        gt=0,
+        description="points of the primary metric that count as no difference; of a loss or a cost, percent of the "
+        "best baseline's",
+    )
     prior_seed_sd: float = Field(
         1.0, gt=0, description="points by which seeds are believed to scatter a score before any is seen"
     )
@@ -331,6 +351,12 @@ class Study(Frozen):
         "are imported, so name only what you trust",
     )
     published: dict[str, Any] | None = Field(None, description="published figures to set beside the measured ones")
+
+    @property
+    def asked(self) -> frozenset[str]:
+        """The metrics that the study names, and the cost of mistakes where it says what they cost."""
+        named = {self.primary_metric, *self.metrics, *(pair.metric for pair in self.pairs if pair.metric)}
+        return frozenset(named | ({"mean_cost"} if self.cost_matrix is not None else set()))
 
     @field_validator("tuning", mode="before")
     @classmethod

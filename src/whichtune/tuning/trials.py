@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
-from whichtune.expansion.expand import Expansion
+from whichtune.expansion.expand import Expansion, asked_of
 from whichtune.metrics import METRICS
 from whichtune.records.events import Event, Listener
 from whichtune.records.record import RunRecord, RunStatus
 from whichtune.records.store import StudyFolder
+from whichtune.stats.asked import Asked
 from whichtune.stats.tuning import Axis, DrawFigures, TuningFigures, crossings, line_figures, select_draw
 from whichtune.study.resolved import SearchedDraw, SearchedRow
 from whichtune.study.roles import Role
@@ -53,6 +54,7 @@ class SearchPlan:
     lines: list[SearchedDraws]
     unit: Axis
     amount: float | None
+    asked: Asked
 
     @property
     def draws(self) -> list[Draw]:
@@ -92,7 +94,7 @@ def plan_search(expansion: Expansion, dataset: AnyDataset) -> SearchPlan | None:
     unit, amount = _unit_and_amount(study.tuning.most)
     if unit == "flops":
         lines, amount = _within_operations(expansion, lines, dataset)
-    return SearchPlan(study, expansion.primary_metric, lines, unit, amount)
+    return SearchPlan(study, expansion.primary_metric, lines, unit, amount, asked_of(expansion))
 
 
 def _unit_and_amount(budget: Budget | None) -> tuple[Axis, float | None]:
@@ -205,7 +207,7 @@ def _leading_figures(
     """The draws from the first up to the first that is still to be made, and the seconds that they share."""
     found, shared = [], 0.0
     for draw in line.draws:
-        record = folder.read_run(draw.spec.run_id)
+        record = plan.asked.read(folder, draw.spec.run_id)
         if record is None or (record.status is not RunStatus.COMPLETED and record.run_id not in attempted):
             break
         found.append(draw_figures(draw, record, plan.metric))
@@ -267,7 +269,7 @@ def search_figures(plan: SearchPlan, folder: StudyFolder) -> TuningFigures:
 
 def _counted(plan: SearchPlan, line: SearchedDraws, folder: StudyFolder) -> list[tuple[Draw, RunRecord]]:
     """A line's draws with their records; with a budget in seconds, those from the first until it is spent."""
-    found = [(draw, record) for draw in line.draws if (record := folder.read_run(draw.spec.run_id)) is not None]
+    found = [(draw, record) for draw in line.draws if (record := plan.asked.read(folder, draw.spec.run_id)) is not None]
     if plan.unit != "seconds" or plan.amount is None:
         return found
     times = _seconds([draw_figures(draw, record, plan.metric) for draw, record in found])
