@@ -21,7 +21,7 @@ from whichtune.expansion.checks import (
     one_ignored_label,
     refuse_twins,
 )
-from whichtune.expansion.judging import check_metrics, with_terms
+from whichtune.expansion.judging import check_metrics, terms_notes, with_terms
 from whichtune.expansion.rates import default_rate
 from whichtune.methods import METHODS
 from whichtune.methods.base import AnyMethod
@@ -239,7 +239,7 @@ def expand(
         specs,
         metric,
         dataset.labels,
-        notes=[*getattr(dataset, "notes", ()), *_notes_of(models)],
+        notes=[*getattr(dataset, "notes", ()), *terms_notes(study), *_notes_of(models)],
         missing=missing,
         models=models,
         device=device,

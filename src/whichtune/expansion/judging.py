@@ -59,3 +59,19 @@ def with_terms(study: Study, dataset: AnyDataset) -> Study:
         return study
     given = [int(label) for label in getattr(dataset.splits["train"], "labels", ())]
     return study.model_copy(update={"positive_class": labels[int(2 * sum(given) <= len(given))]})
+
+
+def terms_notes(study: Study) -> list[str]:
+    """What a reader must know of metrics that follow from the study's own terms."""
+    found = []
+    if AT_RECALL in study.asked:
+        share = f"{100 * study.precision_at_recall:g} % of its texts are found"
+        whose = f"'{study.positive_class}'" if study.positive_class is not None else "each class, a mean over classes"
+        found.append(f"Precision at recall is the precision of {whose}, at the highest threshold at which {share}.")
+    if study.cost_matrix is not None:
+        costs = [cost for label, row in study.cost_matrix.items() for answer, cost in row.items() if answer != label]
+        found.append(
+            f"Mean cost is what an answer costs on average by the study's matrix, in which a mistake costs "
+            f"{min(costs):g} to {max(costs):g}."
+        )
+    return found
