@@ -120,7 +120,7 @@ def _paired(before: Side, after: Side, first: Row, second: Row, metric: str) -> 
     try:
         by_seed = all(side.summary.study.data.varies for side in (before, after))
         asked = Asked.of(study.model_copy(update={"primary_metric": metric}), study.labels)
-        test = load_answers(rows.values(), read, len(study.labels) or None, by_seed, asked.terms, asked.logits)
+        test = load_answers(rows.values(), read, len(study.labels) or None, by_seed, asked)
     except DataError:
         return None
     trials = Trials(rows, test, study.margin, Prior(study.prior_seed_sd * POINT, study.prior_weight))
@@ -143,9 +143,7 @@ def _unpaired(before: Side, after: Side, first: Row, second: Row, metric: str) -
         rows = {row.label: row}
         study = side.summary.study
         asked = Asked.of(study.model_copy(update={"primary_metric": metric}), study.labels)
-        test = load_answers(
-            rows.values(), side.read, len(study.labels) or None, study.data.varies, asked.terms, asked.logits
-        )
+        test = load_answers(rows.values(), side.read, len(study.labels) or None, study.data.varies, asked)
         trials = Trials(rows, test, study.margin, Prior(study.prior_seed_sd * POINT, study.prior_weight))
         known.append(method_figures(row, test, metric, trials.noise(metric)))
     a, b = known

@@ -40,8 +40,10 @@ def chance(p: float) -> str:
     return "under 1 %" if p < 0.01 else f"{100 * p:.0f} %"
 
 
-def no_verdict(outside: Mapping[str, Sequence[str]]) -> str:
+def no_verdict(outside: Mapping[str, Sequence[str]], metric: str, completed: bool) -> str:
     """Why no row is recommended."""
+    if not outside and completed:
+        return f"No run that completed has a validation {metric_title(metric)}, so there is no verdict."
     if not outside:
         return "No run completed, so there is no verdict."
     broken = "; ".join(f"{in_text(label)}: {listing(list(faults))}" for label, faults in outside.items())

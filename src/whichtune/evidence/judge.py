@@ -118,7 +118,7 @@ def trials_of(study: ResolvedStudy, records: Sequence[RunRecord], read_predictio
     """The study's rows with their test answers."""
     rows = group(records)
     asked, classes = Asked.of(study, study.labels), len(study.labels) or None
-    test = load_answers(rows.values(), read_predictions, classes, study.data.varies, asked.terms, asked.logits)
+    test = load_answers(rows.values(), read_predictions, classes, study.data.varies, asked)
     belief = Prior(study.prior_seed_sd * POINT, study.prior_weight)
     trials = Trials(rows, test, study.margin, belief, primary=study.primary_metric)
     fixed = fixed_seeds(study)

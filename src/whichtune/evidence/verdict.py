@@ -102,7 +102,7 @@ def make_verdict(
         margin=margin,
         selection_cost=cost,
         rule=said.rule_text(metric, cost, asked_regret(study) or margin, study.require),
-        headline=said.no_verdict(left_out),
+        headline=said.no_verdict(left_out, metric, any(row.completed for row in trials.rows.values())),
         outside=left_out,
         paragraphs=[c.sentence for c in comparisons if c.declared],
         warnings=warnings,

@@ -26,8 +26,8 @@ Answers = Literal["classes", "texts", "numbers", "loss"]
 Unit = Literal["points", "nats", "units"]
 Split = Literal["train", "validation", "test"]
 # How intervals and tests take a metric: a share of right answers; a mean over examples; a function of the confusion
-# matrix that is no mean, linearised; a ratio of two totals, linearised.
-Resampling = Literal["proportion", "mean", "confusion", "ratio"]
+# matrix that is no mean, linearised; a ratio of two totals, linearised; a function of several totals, linearised.
+Resampling = Literal["proportion", "mean", "confusion", "ratio", "totals"]
 
 
 # Numbers of the confusion matrices that are held at a time.
@@ -46,6 +46,8 @@ class Metric:
     `(..., K)` in the cells that occur, where that is quicker with many classes. `splits` are those that have a column
     in tables. `of_each` is for metrics of classes that need more than the confusion matrix: labels, answers and logits
     of n texts, and the study's terms, to `(n,)`, whose mean it is; `of_probabilities` where that reads the logits.
+    `parts_of_texts` are what each text adds to totals `(n, K)`, and `of_totals` the metric of their sums `(..., K)`, of
+    a corpus' metrics that are no mean over its texts.
     One that is `on_request` is told where a study asks for it, and nowhere else: its figures follow from what runs have
     recorded. One that is `by_terms` follows from the study's terms, too, so that no run records it.
     """
@@ -67,6 +69,8 @@ class Metric:
     of_each: Callable[[Classified, Terms], FloatArray] | None = None
     of_probabilities: bool = False
     by_terms: bool = False
+    parts_of_texts: Callable[[Sequence[str], Sequence[str]], FloatArray] | None = None
+    of_totals: Callable[[FloatArray], FloatArray] | None = None
 
     @property
     def unit(self) -> Unit:
@@ -90,6 +94,11 @@ class Metric:
 
         assert self.of_confusion is not None
         return float(self.of_confusion(confusion(labels, predictions, classes)))
+
+    def of_parts(self, parts: FloatArray) -> float:
+        """The metric of texts that add `parts (n, K)` to totals."""
+        assert self.of_totals is not None
+        return float(self.of_totals(parts.sum(axis=0)))
 
     def influence_of(self, counts: NDArray[np.int64]) -> FloatArray:
         """What one example in each cell `(C, C)` adds to the metric, to first order."""
@@ -201,6 +210,22 @@ def _each(name: str) -> Callable[[Classified, Terms], FloatArray]:
     return of_each
 
 
+def _overlap(name: str) -> Callable[[Sequence[str], Sequence[str]], FloatArray]:
+    def of_texts(written: Sequence[str], references: Sequence[str]) -> FloatArray:
+        from whichtune.metrics import overlap
+
+        found: FloatArray = getattr(overlap, name)(written, references)
+        return found
+
+    return of_texts
+
+
+def _bleu(totals: FloatArray) -> FloatArray:
+    from whichtune.metrics.overlap import bleu_of
+
+    return bleu_of(totals)
+
+
 def _rouge(kind: str) -> Callable[[Sequence[str], Sequence[str]], FloatArray]:
     def of_texts(written: Sequence[str], references: Sequence[str]) -> FloatArray:
         from whichtune.metrics.rouge import scores_of
@@ -283,6 +308,30 @@ add_metric(
     )
 )
 add_metric(Metric("rougeLsum", "ROUGE-Lsum", "texts", of_texts=_rouge("rougeLsum"), resampling="mean"))
+for _name, _title in (("exact_match", "exact match"), ("token_f1", "token F1"), ("chrf", "chrF")):
+    add_metric(
+        Metric(
+            _name,
+            _title,
+            "texts",
+            of_texts=_overlap(_name),
+            resampling="mean",
+            splits=("test", "validation"),
+            on_request=True,
+        )
+    )
+add_metric(
+    Metric(
+        "bleu",
+        "BLEU",
+        "texts",
+        parts_of_texts=_overlap("bleu_parts"),
+        of_totals=_bleu,
+        resampling="totals",
+        splits=("test", "validation"),
+        on_request=True,
+    )
+)
 add_metric(
     Metric(
         "r2",

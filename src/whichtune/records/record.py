@@ -82,6 +82,10 @@ class TextMetrics(_SplitMetrics):
     rouge2: float | None = None
     rougeL: float | None = None  # noqa: N815 - as rouge-score calls it
     rougeLsum: float | None = None  # noqa: N815
+    exact_match: float | None = Field(None, description="SQuAD's: share of texts with the same words in their order")
+    token_f1: float | None = Field(None, description="SQuAD's: mean F1 of the words shared with the reference")
+    chrf: float | None = Field(None, description="mean over texts, as a share of 1")
+    bleu: float | None = Field(None, description="of the whole split, as a share of 1")
     written_tokens: float | None = Field(None, description="mean length of the written texts, in tokens")
     ended: float | None = Field(None, description="share of the written texts that ended by themselves")
     n: int

@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from whichtune.errors import StoreError
-from whichtune.metrics import METRICS, metrics_of
+from whichtune.metrics import METRICS, metrics_of, possible_metrics
 from whichtune.records.record import SPLITS, AnyMetrics, Metrics, NumberMetrics, RunRecord, RunStatus
 from whichtune.study.roles import SCHEMA_VERSION
 from whichtune.study.spec import RunSpec, sha256_file
@@ -87,7 +87,7 @@ def same_run(stored: RunRecord, told: RunRecord) -> bool:
 
     A study adds the figures that it asks for to runs that have not recorded them.
     """
-    added = {name for name, metric in METRICS.items() if metric.of_each is not None}
+    added = {name for name, metric in METRICS.items() if metric.on_request}
 
     def plain(record: RunRecord) -> dict[str, object]:
         spec = {key: value for key, value in record.spec.items() if key not in SAID_BY_STUDY}
@@ -245,7 +245,7 @@ def _texts_follow(record: RunRecord, metrics: AnyMetrics, part: Columns) -> bool
     assert not isinstance(metrics, Metrics)
     if len(part["split"]) != metrics.n:
         return False
-    for metric in metrics_of("texts"):
+    for metric in possible_metrics("texts"):
         value = metrics.value(metric.name)
         if value is not None and metric.name in part and not _near(value, _mean(part[metric.name])):
             return False

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whichtune.errors import DataError
-from whichtune.metrics import METRICS, Split, metrics_of
+from whichtune.metrics import METRICS, Split, metrics_of, possible_metrics
 from whichtune.metrics.terms import USUAL, Classified, Terms
 from whichtune.records.record import RunRecord, RunStatus
 from whichtune.stats.costs import Count, count_of, median_costs, seconds_of_run
@@ -22,11 +22,14 @@ from whichtune.stats.scores import (
     loss_scores,
     ratio_scores,
     split_scores,
+    total_scores,
 )
 from whichtune.study.roles import Role
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from whichtune.stats.asked import Asked
 
 ReadPredictions = Callable[[str], "pd.DataFrame"]
 
@@ -67,7 +70,8 @@ class Answers:
     `predictions` are classes; none where texts were written, and `figures` hold each text's scores then. `losses`
     are an example's, summed over its `tokens` where it has several; NaN where there is no model. `numbers` (2, E) are
     foretold and true numbers, from which figures follow. `at` are the places in the test set of the examples that were
-    answered; None: all of them. `logits` (E, C) are read where a metric that is asked for needs them.
+    answered; None: all of them. `logits` (E, C) are read where a metric that is asked for needs them. `parts` (E, K)
+    are what each written text adds to the totals of a metric.
     """
 
     predictions: NDArray[np.int64]
@@ -77,6 +81,7 @@ class Answers:
     numbers: NDArray[np.float64] | None = None
     at: NDArray[np.int64] | None = None
     logits: NDArray[np.float32] | None = None
+    parts: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
     def of(self, keep: NDArray[np.bool_]) -> Answers:
         """The answers to some examples."""
@@ -87,10 +92,15 @@ class Answers:
             self.predictions[keep] if len(self.predictions) else self.predictions,
             self.losses[keep],
             None if self.tokens is None else self.tokens[keep],
-            {name: values[keep] for name, values in self.figures.items()},
+            {name: values[keep] for name, values in self.figures.items() if name not in self.parts},
             at=at,
             logits=None if self.logits is None else self.logits[keep],
-        )
+        ).with_parts({name: values[keep] for name, values in self.parts.items()})
+
+    def with_parts(self, parts: dict[str, NDArray[np.float64]]) -> Answers:
+        """The same with what texts add to totals, and the figures that follow from it."""
+        scores = {name: total_scores(METRICS[name], values) for name, values in parts.items()}
+        return replace(self, figures=self.figures | scores, parts=parts)
 
     def has(self, metric: str) -> bool:
         """Whether the metric can be told from these answers."""
@@ -215,13 +225,12 @@ def load_answers(
     read_predictions: ReadPredictions,
     classes: int | None = None,
     by_seed: bool = False,
-    terms: Terms | None = None,
-    logits: bool = False,
+    asked: Asked | None = None,
 ) -> TestSet | None:
     """Fill the rows' test answers and return the test set; None where no run completed.
 
-    `by_seed`: each seed has a split of its own. `terms` are the study's; `logits`: read them, too. Raises DataError
-    where runs of one split were tested on different examples, or an example stands twice.
+    `by_seed`: each seed has a split of its own. `asked` are the figures that the study asks for beside the usual ones.
+    Raises DataError where runs of one split were tested on different examples, or an example stands twice.
     """
     tests: dict[int | None, TestSet] = {}
     ratios: list[float] = []
@@ -230,13 +239,14 @@ def load_answers(
         for seed, record in row.completed.items():
             frame = read_predictions(record.run_id)
             frame = frame[frame["split"] == "test"]
+            frame = frame if asked is None else asked.completed(frame)
             if frame["example_id"].duplicated().any():
                 raise DataError(f"A test example stands twice in the predictions of '{row.label}'.")
             frame = frame.set_index("example_id")
             split = seed if by_seed else None
             if split not in tests:
-                tests[split] = replace(_test_set(frame, classes), terms=terms or USUAL)
-            row.answers[seed] = _aligned(frame, tests[split], row.label, logits)
+                tests[split] = replace(_test_set(frame, classes), terms=USUAL if asked is None else asked.terms)
+            row.answers[seed] = _aligned(frame, tests[split], row.label, asked is not None and asked.logits)
             train = record.metrics.of("train")
             if by_seed and train is not None and train.n:
                 ratios.append(len(frame) / train.n)
@@ -293,9 +303,11 @@ def _aligned(frame: pd.DataFrame, test: TestSet, label: str, logits: bool) -> An
     if "target" in frame and frame["prediction"].dtype.kind == "f":
         return of_numbers(frame[["prediction", "target"]].to_numpy(dtype=np.float64).T, losses)
     if "label" not in frame:
-        known = [metric.name for metric in metrics_of("texts") if metric.name in frame]
-        figures = {name: frame[name].to_numpy(dtype=np.float64) for name in known}
-        return Answers(np.zeros(0, dtype=np.int64), losses, frame["tokens"].to_numpy(dtype=np.int64), figures)
+        names = [metric.name for metric in possible_metrics("texts")]
+        figures = {name: frame[name].to_numpy(dtype=np.float64) for name in names if name in frame}
+        totals = {name: np.stack(frame[f"{name}_totals"].to_list()) for name in names if f"{name}_totals" in frame}
+        written = Answers(np.zeros(0, dtype=np.int64), losses, frame["tokens"].to_numpy(dtype=np.int64), figures)
+        return written.with_parts(totals)
     if not np.array_equal(frame["label"].to_numpy(dtype=np.int64), test.labels):
         raise DataError(f"'{label}' was tested against other labels than the rows before it.")
     found = np.stack(frame["logits"].to_list()) if logits and "logits" in frame else None

@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whichtune.metrics import METRICS, Metric
 from whichtune.stats import crossed
@@ -13,7 +14,7 @@ from whichtune.stats.answers import Row, TestSet
 from whichtune.stats.intervals import Interval, bca, confusion_interval, wilson
 from whichtune.stats.pairs import StudyNoise, pooled_noise
 from whichtune.stats.results import MethodFigures, RunFigures
-from whichtune.stats.scores import FloatArray, Scores
+from whichtune.stats.scores import FloatArray, Scores, total_scores
 from whichtune.stats.squares import mean_squares
 
 MOST_RESAMPLED = 3_000
@@ -59,6 +60,8 @@ def _one_model(row: Row, seed: int | None, test: TestSet, metric: Metric) -> Int
         return wilson(int((row.answers[seed].predictions == test.labels).sum()), test.n)
     if metric.resampling == "confusion":
         return _confusion_interval(row, seed, test, metric)
+    if metric.resampling == "totals":
+        return _totals_interval(row.answers[seed].parts[metric.name], metric)
     found = _mean_interval(row.scores(metric.name, test, [seed]).values[0])
     return found if found is None or metric.of_each is None else _inside(metric, found)
 
@@ -80,6 +83,21 @@ def _inside(metric: Metric, ends: Interval) -> Interval:
     """An interval without what the metric cannot be."""
     least = -1.0 if metric.name in SIGNED else metric.least
     return max(ends[0], least), min(ends[1], 1.0) if metric.unit == "points" else ends[1]
+
+
+def _totals_interval(parts: FloatArray, metric: Metric) -> Interval | None:
+    """BCa of a metric of totals, to which each example adds `parts (E, K)`."""
+    of_totals = metric.of_totals
+    assert of_totals is not None
+    if len(parts) > MOST_RESAMPLED:
+        return _inside(metric, _normal(total_scores(metric, parts)))
+
+    def statistic(sample: NDArray[np.int64], axis: int = -1) -> FloatArray:
+        return of_totals(parts[sample].sum(axis=axis if axis >= 0 else axis - 1))
+
+    if (parts == parts[0]).all():
+        return None
+    return bca(np.arange(len(parts)), statistic)
 
 
 def _mean_interval(losses: FloatArray) -> Interval | None:

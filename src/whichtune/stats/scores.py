@@ -18,6 +18,7 @@ from whichtune.metrics.confusion import confusion
 from whichtune.metrics.terms import Terms
 
 FloatArray = NDArray[np.float64]
+SLOPE_STEP = 1e-5  # of a total
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,18 @@ def ratio_scores(sums: FloatArray, counts: FloatArray) -> Scores:
     ratio = sums.sum(axis=1, keepdims=True) / counts.sum(axis=1, keepdims=True)
     influence = (sums - ratio * counts) / counts.mean(axis=1, keepdims=True)
     return Scores(ratio + influence, None)
+
+
+def total_scores(metric: Metric, parts: FloatArray) -> FloatArray:
+    """Scores `(E,)` of a metric of totals, to which each example adds `parts (E, K)`: the metric plus the example's
+    influence on it, by the slope in each total."""
+    assert metric.of_totals is not None
+    totals = parts.sum(axis=0)
+    steps = np.diag(np.maximum(np.abs(totals), 1.0) * SLOPE_STEP)
+    rise = metric.of_totals(totals + steps) - metric.of_totals(np.maximum(totals - steps, 0.0))
+    slopes = rise / (np.diag(steps) + np.minimum(np.diag(steps), totals))
+    found: FloatArray = float(metric.of_totals(totals)) + len(parts) * ((parts - parts.mean(axis=0)) @ slopes)
+    return found
 
 
 def _linearised(metric: Metric, labels: NDArray[np.int64], predictions: NDArray[np.int64], classes: int) -> Scores:
