@@ -253,7 +253,7 @@ class Study(Frozen):
         description="the class that `precision_at_recall` is of; null: of two classes the rarer one in training, of "
         "more the mean over classes",
     )
-    cost_matrix: WrittenCosts | None = Field(
+    cost_matrix: WrittenCosts = Field(
         None,
         description="what mistakes cost, for the metric `mean_cost`: a mapping of each true label to predicted labels "
         "and their costs",
