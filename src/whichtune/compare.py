@@ -23,7 +23,7 @@ from whichtune.executors.base import Elsewhere, Executor, executor_of, options_o
 from whichtune.executors.devices import choose_device
 from whichtune.executors.forecast import Forecaster
 from whichtune.expansion.axes import with_variants
-from whichtune.expansion.expand import Expansion, check_names, entries, expand, with_baselines
+from whichtune.expansion.expand import Expansion, asked_of, check_names, entries, expand, with_baselines
 from whichtune.expansion.given import AnyStudy, Keywords, at_place, study_from
 from whichtune.expansion.inspected import inspect_models
 from whichtune.expansion.judged_on import examples_of
@@ -260,7 +260,7 @@ def _make_runs(
 
 
 def _keeper(expansion: Expansion, folder: StudyFolder) -> BestKeeper:
-    return BestKeeper(folder, expansion.specs, expansion.primary_metric)
+    return BestKeeper(folder, expansion.specs, expansion.primary_metric, asked_of(expansion))
 
 
 def _next_round(expansion: Expansion, folder: StudyFolder, tell: Listener) -> Sequence[str]:
@@ -393,4 +393,5 @@ def _record_of(folder: StudyFolder, spec: RunSpec, expansion: Expansion) -> RunR
     if record is None:
         return base_record(spec, RunStatus.INTERRUPTED, error="The run was not made: the study was interrupted.")
     said = {"learning_rate_source": spec.learning_rate_source, "tuned": spec.tuned}
+    record = asked_of(expansion).told(record, folder.predictions)
     return record.model_copy(update={"label": spec.label, "spec": {**record.spec, **said}})

@@ -1,19 +1,15 @@
-"""Metrics that are told on request, against scikit-learn, and a study that names one as its primary metric."""
+"""Metrics of the confusion matrix that are told on request, against scikit-learn; a study that names one as its primary
+metric is in test_probability_metrics.py."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
-import pandas as pd
 import pytest
 from sklearn import metrics as sk
 
-from whichtune.compare import compare
 from whichtune.metrics import METRICS
 from whichtune.metrics.confusion import confusion
 from whichtune.stats.scores import class_scores
-from whichtune.study.spec import Study
 
 ORACLES = {
     "balanced_accuracy": sk.balanced_accuracy_score,
@@ -54,24 +50,3 @@ def test_intervals_by_influence_hold_the_true_value(name: str) -> None:
         half = 1.96 * values.std(ddof=1) / np.sqrt(n)
         held += abs(values.mean() - truth) <= half
     assert 0.92 <= held / sets <= 0.98
-
-
-@pytest.mark.parametrize("name", ["mcc", "balanced_accuracy"])
-def test_any_of_them_is_a_studys_primary_metric(name: str, tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    labels = rng.choice(["ham", "spam"], 150)
-    texts = [f"{'prize' if (s == 'spam') ^ (rng.random() < 0.2) else 'lunch'} number {i}" for i, s in enumerate(labels)]
-    pd.DataFrame({"text": texts, "label": labels}).to_csv(tmp_path / "a.csv", index=False)
-    keys = {"data": {"source": str(tmp_path / "a.csv")}, "baselines": ["majority", "tfidf_word"]}
-    summary = compare(Study.model_validate({**keys, "primary_metric": name}), tmp_path / "out", threads=1).summary
-    row = next(each for each in summary.intervals.methods if each.label == "tfidf_word")
-    run = next(each for each in summary.intervals.runs if each.label == "tfidf_word")
-    assert row.metric == name == summary.verdict.metric
-    assert row.validation is not None
-    assert row.test == pytest.approx(run.figures[name])
-    assert run.intervals[name][0] < row.test < run.intervals[name][1]
-    assert summary.comparisons[0].metric == name
-    table = (tmp_path / "out" / "table.md").read_text(encoding="utf-8")
-    assert f"test {METRICS[name].title} %" in table
-    others = [metric for metric in ORACLES if metric != name]
-    assert not any(f"test {METRICS[metric].title} %" in table for metric in others)

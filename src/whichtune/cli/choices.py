@@ -24,6 +24,10 @@ Require = Annotated[
     typer.Option(help="What a row must keep to be recommended: inference_ms<=20, peak_memory<=2GB; may be repeated."),
 ]
 Price = Annotated[str | None, typer.Option(help="What the machine costs, as 2.50/h: costs are told in money, too.")]
+CostMatrix = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="What mistakes cost, in YAML or JSON: true label, predicted label, cost."),
+]
 Power = Annotated[str | None, typer.Option(help="Its power, as 65W: energy is estimated where it cannot be measured.")]
 
 Decide = Annotated[

@@ -78,7 +78,7 @@ def _open_choices(model: type[BaseModel]) -> dict[str, list[str]]:
     if model is Settings:
         return {"early_stopping": ["none", "primary", *dict.fromkeys(name for task in tasks for name in task.watched)]}
     if model is Study:
-        metrics = ["auto", *dict.fromkeys(name for task in tasks for name in task.metrics)]
+        metrics = ["auto", *dict.fromkeys(name for task in tasks for name in task.primary_metrics)]
         return {"task": list(TASKS), "primary_metric": metrics}
     return {}
 

@@ -121,7 +121,7 @@ def _priced(price: str | None, seconds: float) -> str:
 
 
 def _metric_rows(split: str, metrics: AnyMetrics, labels: list[str]) -> list[list[str]]:
-    named = dict(metrics)
+    named = {name for name, value in metrics if value is not None}
     scores = [metric for metric in METRICS.values() if metric.name in named and metric.unit == "points"]
     shares = [f"{metric.title} {words.percent(metrics.value(metric.name))} %" for metric in scores]
     others = [metric for metric in METRICS.values() if metric.name in named and metric.unit == "units"]

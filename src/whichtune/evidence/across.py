@@ -12,6 +12,7 @@ from whichtune.evidence.summary import Summary
 from whichtune.metrics import METRICS, metric_title
 from whichtune.registry import did_you_mean
 from whichtune.stats.answers import Row, group, load_answers
+from whichtune.stats.asked import Asked
 from whichtune.stats.figures import method_figures
 from whichtune.stats.noise import Prior
 from whichtune.stats.pairs import PairTest
@@ -118,7 +119,8 @@ def _paired(before: Side, after: Side, first: Row, second: Row, metric: str) -> 
     study = after.summary.study
     try:
         by_seed = all(side.summary.study.data.varies for side in (before, after))
-        test = load_answers(rows.values(), read, len(study.labels) or None, by_seed)
+        asked = Asked.of(study.model_copy(update={"primary_metric": metric}), study.labels)
+        test = load_answers(rows.values(), read, len(study.labels) or None, by_seed, asked)
     except DataError:
         return None
     trials = Trials(rows, test, study.margin, Prior(study.prior_seed_sd * POINT, study.prior_weight))
@@ -140,7 +142,8 @@ def _unpaired(before: Side, after: Side, first: Row, second: Row, metric: str) -
     for side, row in ((before, first), (after, second)):
         rows = {row.label: row}
         study = side.summary.study
-        test = load_answers(rows.values(), side.read, len(study.labels) or None, study.data.varies)
+        asked = Asked.of(study.model_copy(update={"primary_metric": metric}), study.labels)
+        test = load_answers(rows.values(), side.read, len(study.labels) or None, study.data.varies, asked)
         trials = Trials(rows, test, study.margin, Prior(study.prior_seed_sd * POINT, study.prior_weight))
         known.append(method_figures(row, test, metric, trials.noise(metric)))
     a, b = known

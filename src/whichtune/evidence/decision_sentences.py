@@ -19,13 +19,14 @@ def score(metric: str, value: float | None) -> str:
     """A test figure as it is told: `93.3 %`, or `0.412 nats`."""
     if value is None:
         return "no figure"
-    return f"{number(value, 1)} %" if METRICS[metric].unit == "points" else f"{number(value, 3)} nats"
+    known = METRICS[metric]
+    return f"{number(value, 1)} %" if known.unit == "points" else f"{number(value, 3)} {known.unit}"
 
 
 def amount(metric: str, value: float) -> str:
     """A difference or a regret: `0.4 points`, `0.012 nats`."""
     if METRICS[metric].unit != "points":
-        return f"{number(value, 3)} nats"
+        return f"{number(value, 3)} {METRICS[metric].unit}"
     if abs(value) >= 1:
         return points(value)
     text = number(value, 2).rstrip("0").rstrip(".")
@@ -39,8 +40,10 @@ def chance(p: float) -> str:
     return "under 1 %" if p < 0.01 else f"{100 * p:.0f} %"
 
 
-def no_verdict(outside: Mapping[str, Sequence[str]]) -> str:
+def no_verdict(outside: Mapping[str, Sequence[str]], metric: str, completed: bool) -> str:
     """Why no row is recommended."""
+    if not outside and completed:
+        return f"No run that completed has a validation {metric_title(metric)}, so there is no verdict."
     if not outside:
         return "No run completed, so there is no verdict."
     broken = "; ".join(f"{in_text(label)}: {listing(list(faults))}" for label, faults in outside.items())
@@ -82,12 +85,19 @@ def stopped(reason: str | None, target: str, decide: Decide, texts: int | None) 
     return sentences[reason]
 
 
-def rule_text(selection_cost: str, margin: float, require: Sequence[str] = ()) -> str:
+def margin_text(metric: str, margin: float) -> str:
+    """A margin as it is set: `1 point`, or `1 % of the best baseline's loss`."""
+    if METRICS[metric].unit != "points":
+        return f"{margin:g} % of the best baseline's {metric_title(metric)}"
+    return f"{margin:g} {'point' if margin == 1 else 'points'}"
+
+
+def rule_text(metric: str, selection_cost: str, margin: float, require: Sequence[str] = ()) -> str:
     """The selection rule in one sentence, and in another what rows must keep to be considered."""
     required = f" Only rows with {listing(list(require))} are considered." if require else ""
     return (
         f"Recommended is the row with the lowest {COSTS.get(selection_cost, selection_cost)} whose expected regret is "
-        f"at most {margin:g} {'point' if margin == 1 else 'points'}: what choosing it is expected to cost on test "
+        f"at most {margin_text(metric, margin)}: what choosing it is expected to cost on test "
         "against the truly best row, given the "
         f"noise of seeds and of the test set. Where no row's is, the one with the least.{required}"
     )
@@ -115,7 +125,8 @@ def limit_of(verdict: Verdict) -> float:
 
 def limit_text(verdict: Verdict) -> str:
     limit = limit_of(verdict)
-    name = "the margin of" if limit == verdict.margin else "what was asked for,"
+    of_margin = limit == verdict.margin or METRICS[verdict.metric].unit != "points"
+    name = "the margin of" if of_margin else "what was asked for,"
     return f"{name} {amount(verdict.metric, limit)}"
 
 
@@ -153,7 +164,8 @@ def candidate_sentence(metric: str, row: CandidateFigures) -> str:
     """Where a row stands and what choosing it would cost."""
     label, regret = in_text(row.label), regret_text(metric, row)
     if row.standing == "best":
-        lead = f"{label} scores highest and is truly the best with a chance of {chance(row.p_best or 0.0)}"
+        best = "scores highest" if METRICS[metric].higher_is_better else f"has the lowest {metric_title(metric)}"
+        lead = f"{label} {best} and is truly the best with a chance of {chance(row.p_best or 0.0)}"
         return f"{lead}." if is_far_ahead(metric, row) else f"{lead}; choosing it is {regret}."
     sentences = {
         "good enough": f"{label} is good enough: choosing it is {regret}.",
@@ -214,9 +226,10 @@ def _turned(span: Sequence[float] | None, digits: int) -> str:
 
 def how_sure(verdict: Verdict, chosen: CandidateFigures, close: Sequence[str]) -> str:
     """The chance that the row is good enough, and which other rows may be."""
+    is_share = METRICS[verdict.metric].unit == "points"
     text = (
         f"With a chance of {chance(chosen.p_within or 0.0)} {in_text(chosen.label)} is within "
-        f"{points(verdict.margin)} of the truly best row"
+        f"{points(verdict.margin) if is_share else margin_text(verdict.metric, verdict.margin)} of the truly best row"
     )
     if not close:
         return f"{text}; no other row has a chance of 5 % to be."

@@ -22,6 +22,7 @@ from whichtune.evidence.verdict import asked_regret, best_row, fixed_seeds, make
 from whichtune.records.record import RunRecord
 from whichtune.stats import comparing
 from whichtune.stats.answers import ReadPredictions, Row, group, load_answers
+from whichtune.stats.asked import Asked
 from whichtune.stats.choice import Weighed, choose_row, weigh
 from whichtune.stats.comparing import ALPHA, Declared, Tested
 from whichtune.stats.costs import seconds_of_run
@@ -73,7 +74,7 @@ def judge_trials(study: ResolvedStudy, trials: Trials, tuning: TuningFigures | N
         comparisons=comparisons,
         verdict=make_verdict(study, trials, choice, best, baseline, comparisons, tuning),
         questions=answered_questions(study, trials, comparisons),
-        runs=[] if test is None else [f for row in whole.rows.values() for f in run_figures(row, test, metric)],
+        runs=[] if test is None else [f for row in whole.rows.values() for f in run_figures(row, test, study.asked)],
         per_method=[method_figures(row, test, metric, whole.noise(metric)) for row in whole.rows.values()],
         learning=learning_figures(study, whole),
         tuning=tuning and tuning.model_copy(update={"sentences": tuning_sentences(tuning)}),
@@ -119,8 +120,10 @@ def trials_of(study: ResolvedStudy, records: Sequence[RunRecord], read_predictio
     """The study's rows with their test answers."""
     rows = group(records)
     common = len({str(_data(record).get("duplicates")) for record in records}) > 1
-    test = load_answers(rows.values(), read_predictions, len(study.labels) or None, study.data.varies, common)
-    trials = Trials(rows, test, study.margin, Prior(study.prior_seed_sd * POINT, study.prior_weight))
+    asked, classes = Asked.of(study, study.labels), len(study.labels) or None
+    test = load_answers(rows.values(), read_predictions, classes, study.data.varies, asked, common)
+    belief = Prior(study.prior_seed_sd * POINT, study.prior_weight)
+    trials = Trials(rows, test, study.margin, belief, primary=study.primary_metric)
     fixed = fixed_seeds(study)
     if fixed is not None and test is not None:
         trials.fixed = trials.at_seeds(fixed)

@@ -73,9 +73,12 @@ def family_of(sized: Sized) -> str:
 
 
 def learning_figures(study: ResolvedStudy, trials: Trials) -> LearningFigures | None:
-    """The study's learning curves; None where it varies no sizes, or nothing was tested."""
+    """The study's learning curves; None where it varies no sizes, or nothing was tested.
+
+    Inside, a score is one less its error, also of a metric of which less is better, which is an error itself.
+    """
     metric = study.primary_metric
-    if not study.train_sizes or trials.test is None or METRICS[metric].unit != "points":
+    if not study.train_sizes or trials.test is None:
         return None
     whole = _whole_size(trials)
     rows = [
@@ -90,17 +93,45 @@ def learning_figures(study: ResolvedStudy, trials: Trials) -> LearningFigures | 
     if not kept:
         return None
     flat = [one for found in kept for one in found]
-    drawn = learning.true_scores(trials.seen(metric, [one.row.label for one in flat]), trials.noise(metric))
+    seen = trials.seen(metric, [one.row.label for one in flat])
+    drawn = learning.true_scores(seen, trials.noise(metric)) + _offset(metric)
     series: list[Series] = []
     place = 0
     for found in kept:
         scores = drawn[:, place : place + len(found)]
         series.append(Series(found, scores, _law(found, scores, trials, metric, len(series))))
         place += len(found)
-    curves = [_curve(one, trials, metric) for one in series]
+    curves = [_curve(one, trials, Shown(metric)) for one in series]
     overtaken = _overtaken(series)
     figures = LearningFigures(metric=metric, curves=curves, overtaken=overtaken)
     return figures.model_copy(update={"sentences": sentences(figures)})
+
+
+def _offset(metric: str) -> float:
+    """What makes a score of a figure of which more is better (`Trials.seen`)."""
+    return 0.0 if METRICS[metric].higher_is_better else 1.0
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Scores as the metric's figures, as they are shown."""
+
+    metric: str
+
+    def figure(self, score: float) -> float:
+        known = METRICS[self.metric]
+        return known.scale * (score if known.higher_is_better else 1 - score)
+
+    def span(self, low: float, high: float) -> tuple[float, float]:
+        first, last = sorted((self.figure(low), self.figure(high)))
+        return first, last
+
+    def gain(self, value: float) -> float:
+        return METRICS[self.metric].scale * value
+
+    def text(self, value: float) -> str:
+        known = METRICS[self.metric]
+        return f"{number(value)} %" if known.unit == "points" else f"{number(value, known.digits)} {known.unit}"
 
 
 def _whole_size(trials: Trials) -> int:
@@ -117,7 +148,7 @@ def _whole_size(trials: Trials) -> int:
 
 def _means(rows: Sequence[Sized], trials: Trials, metric: str) -> FloatArray:
     seen = trials.seen(metric, [one.row.label for one in rows])
-    return np.array([float(one.scores.per_seed.mean()) for one in seen])
+    return np.array([float(one.scores.per_seed.mean()) for one in seen]) + _offset(metric)
 
 
 def _law(rows: Sequence[Sized], scores: FloatArray, trials: Trials, metric: str, seed: int) -> Law | None:
@@ -127,12 +158,17 @@ def _law(rows: Sequence[Sized], scores: FloatArray, trials: Trials, metric: str,
     return learning.fit_laws(sizes, _means(rows, trials, metric), scores, scores.var(axis=0), seed)
 
 
-def _curve(series: Series, trials: Trials, metric: str) -> LearningCurve:
-    means = _means(series.rows, trials, metric)
+def _curve(series: Series, trials: Trials, shown: Shown) -> LearningCurve:
+    means = _means(series.rows, trials, shown.metric)
     tail = 100 * (1 - learning.LEVEL) / 2
-    ends = 100 * np.percentile(series.scores, [tail, 100 - tail], axis=0)
+    ends = np.percentile(series.scores, [tail, 100 - tail], axis=0)
     points = [
-        SizePoint(size=one.size, label=one.row.label, score=100 * mean, interval=(float(low), float(high)))
+        SizePoint(
+            size=one.size,
+            label=one.row.label,
+            score=shown.figure(float(mean)),
+            interval=shown.span(float(low), float(high)),
+        )
         for one, mean, low, high in zip(series.rows, means, *ends, strict=True)
     ]
     first = series.rows[0].row
@@ -140,33 +176,34 @@ def _curve(series: Series, trials: Trials, metric: str) -> LearningCurve:
     if series.law is None:
         few = f"{len(points)} sizes are too few for a curve: {LEAST_SIZES} or more say what further texts would bring"
         return curve.model_copy(update={"refused": few})
-    return curve.model_copy(update=_of_law(series, series.law, means))
+    return curve.model_copy(update=_of_law(series, series.law, means, shown))
 
 
-def _of_law(series: Series, law: Law, means: FloatArray) -> dict[str, object]:
+def _of_law(series: Series, law: Law, means: FloatArray, shown: Shown) -> dict[str, object]:
     size = series.rows[-1].size
     found = learning.held_out(series.sizes, means, series.scores, series.scores.var(axis=0))
     foretold = Foretold(
         size=found.size,
-        score=100 * found.foretold.value,
-        interval=(100 * found.foretold.low, 100 * found.foretold.high),
-        seen=100 * found.seen,
+        score=shown.figure(found.foretold.value),
+        interval=shown.span(found.foretold.low, found.foretold.high),
+        seen=shown.figure(found.seen),
         holds=found.holds,
     )
     exponent, ceiling = learning.Span.of(law.exponent), learning.Span.of(1 - law.floor)
     update: dict[str, object] = {
         "exponent": exponent.value,
         "exponent_interval": (exponent.low, exponent.high),
-        "ceiling": 100 * ceiling.value,
-        "ceiling_interval": (100 * ceiling.low, 100 * ceiling.high),
+        "ceiling": shown.figure(ceiling.value),
+        "ceiling_interval": shown.span(ceiling.low, ceiling.high),
         "foretold": foretold,
     }
     if not found.holds:
-        expected, there = f"{number(foretold.score)} %", f"{number(foretold.seen)} %"
+        expected, there = shown.text(foretold.score), shown.text(foretold.seen)
         why = f"the smaller sizes foretell {expected} at {size:,} texts where {there} was seen, so no power law fits"
         return {**update, "refused": why}
     gain = learning.gain(law, size, 2 * size)
-    more = MoreTexts(size=size, larger=2 * size, gain=100 * gain.value, interval=(100 * gain.low, 100 * gain.high))
+    ends = shown.gain(gain.low), shown.gain(gain.high)
+    more = MoreTexts(size=size, larger=2 * size, gain=shown.gain(gain.value), interval=ends)
     return {**update, "more": more}
 
 
@@ -193,19 +230,21 @@ def _overtaken(series: Sequence[Series]) -> list[Overtaken]:
 
 def sentences(figures: LearningFigures) -> list[str]:
     """What more texts are worth, and from where on one row overtakes another."""
-    gains = [_gain_sentence(curve) for curve in figures.curves]
+    gains = [_gain_sentence(curve, figures.metric) for curve in figures.curves]
     return [*(text for text in gains if text), *(_overtaken_sentence(one) for one in figures.overtaken)]
 
 
-def _gain_sentence(curve: LearningCurve) -> str:
+def _gain_sentence(curve: LearningCurve, metric: str) -> str:
     name, more = in_text(curve.name), curve.more
     if more is None:
         return f"What more texts would bring with {name} cannot be said: {curve.refused}." if curve.refused else ""
-    low, high = (number(end) for end in more.interval)
+    known = METRICS[metric]
+    digits = 1 if known.unit == "points" else known.digits
+    low, high = (number(end, digits) for end in more.interval)
     extra = more.larger - more.size
     return (
         f"{extra:,} more labelled texts ({more.larger:,} instead of {more.size:,}) are worth about "
-        f"{number(more.gain)} points with {name} ({low} to {high})."
+        f"{number(more.gain, digits)} {known.unit} with {name} ({low} to {high})."
     )
 
 

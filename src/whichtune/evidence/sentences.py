@@ -98,7 +98,7 @@ def _figures(result: Comparison) -> str:
     text = f"Test {metric}{over}: {both}, a difference of {_amount(result, result.difference)}"
     if result.interval is None:
         return f"{text}."
-    low, high = (number(x, 3 if result.unit == "nats" else _digits(result)) for x in result.interval)
+    low, high = (number(x, 3 if result.unit != "points" else _digits(result)) for x in result.interval)
     p = probability(result.p) if result.p is not None else ""
     corrected = ""
     if result.p_adjusted is not None and result.family > 1:
@@ -113,16 +113,22 @@ def _too_small(result: Comparison) -> str:
     if half < result.margin:
         return ""
     return (
-        f"Too few data to show equivalence within {points(result.margin)}: the half-width of the 90 % "
-        "interval "
-        f"is {points(half, _digits(result))}."
+        f"Too few data to show equivalence within {_margin(result)}: the half-width of the 90 % interval is "
+        f"{_amount(result, half)}."
     )
+
+
+def _margin(result: Comparison) -> str:
+    if not result.margin:
+        return ""
+    return points(result.margin) if result.unit == "points" else _amount(result, result.margin)
 
 
 def _decision(result: Comparison, alpha: float) -> str:
     models = result.holds_for == "models"
     subject, other = (f"{'this model of ' if models else ''}{in_text(label)}" for label in (result.a, result.b))
     margin = f"{result.margin:g} {'point' if result.margin == 1 else 'points'}" if result.margin else ""
+    margin = margin if result.unit == "points" else _margin(result)
     if result.verdict in ("better", "worse"):
         text = f"Verdict: {subject} is {result.verdict} than {other}"
         return f"{text}, though by less than {margin}." if result.within_margin else f"{text}."
@@ -175,8 +181,8 @@ def _scope(result: Comparison) -> str:
 def _noise(result: Comparison) -> str:
     if result.seed_sd is None or result.test_set_error is None or result.seed_error is None:
         return ""
-    digits = max(2, _digits(result))
-    unit = "nats" if result.unit == "nats" else "points"
+    digits = max(2, _digits(result)) if result.unit != "units" else 3
+    unit = result.unit
     return (
         f"Noise: from seed to seed the difference varies by {number(result.seed_sd, digits)} {unit} "
         "(standard "

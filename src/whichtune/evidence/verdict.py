@@ -101,8 +101,8 @@ def make_verdict(
         metric=metric,
         margin=margin,
         selection_cost=cost,
-        rule=said.rule_text(cost, asked_regret(study) or margin, study.require),
-        headline=said.no_verdict(left_out),
+        rule=said.rule_text(metric, cost, asked_regret(study) or margin, study.require),
+        headline=said.no_verdict(left_out, metric, any(row.completed for row in trials.rows.values())),
         outside=left_out,
         paragraphs=[c.sentence for c in comparisons if c.declared],
         warnings=warnings,
@@ -142,7 +142,7 @@ def make_verdict(
                 *crossings,
                 *_claim(trials),
             ],
-            "against_baseline": _against_baseline(choice.leader, baseline, trials.rows, comparisons),
+            "against_baseline": _against_baseline(metric, choice.leader, baseline, trials.rows, comparisons),
             "does_not_show": [*_limits(trials, choice), *(tuning_limits(tuning) if tuning else [])],
         }
     )
@@ -305,7 +305,7 @@ def _surer(verdict: Verdict, choice: Choice, trials: Trials, chosen: CandidateFi
 
 
 def _against_baseline(
-    leader: str, baseline: str | None, rows: Mapping[str, Row], comparisons: Sequence[Comparison]
+    metric: str, leader: str, baseline: str | None, rows: Mapping[str, Row], comparisons: Sequence[Comparison]
 ) -> str | None:
     if baseline is None:
         return None
@@ -313,7 +313,7 @@ def _against_baseline(
         kind = "a row without a language model" if rows[leader].role is Role.BASELINE else "the baseline"
         return f"{in_text(leader)}, {kind}, is itself the best row."
     for comparison in comparisons:
-        if {comparison.a, comparison.b} == {leader, baseline} and comparison.unit == "points":
+        if {comparison.a, comparison.b} == {leader, baseline} and comparison.metric == metric:
             return comparison.sentence
     return None
 

@@ -17,6 +17,7 @@ from whichtune.methods import METHODS
 from whichtune.plugins import load_plugin
 from whichtune.registry import did_you_mean
 from whichtune.study.constraints import parse_constraint
+from whichtune.study.costs import read_costs
 from whichtune.study.data_settings import DataSettings
 from whichtune.study.decide import parse_seconds
 from whichtune.study.folders import named as named_study
@@ -31,10 +32,14 @@ from whichtune.wording import listed, shown
 STUDY_KEYS = (
     "baseline",
     "baselines",
+    "cost_matrix",
     "defaults",
     "margin",
+    "metrics",
     "name",
+    "positive_class",
     "power",
+    "precision_at_recall",
     "price",
     "primary_metric",
     "prior_seed_sd",
@@ -57,11 +62,13 @@ class Deciding(TypedDict, total=False):
 
 
 class Judged(TypedDict, total=False):
-    """What a command says of costs: what a row must keep, and a price and a power to tell them by."""
+    """What a command says of costs: what a row must keep, a price and a power to tell them by, and a file that says
+    what mistakes cost."""
 
     require: list[str] | None
     price: str | None
     power: str | None
+    cost_matrix: Path | None
 
 
 class Search(TypedDict, total=False):
@@ -220,9 +227,13 @@ def _with_search(
 
 
 def _with_costs(
-    value: Values, require: list[str] | None = None, price: str | None = None, power: str | None = None
+    value: Values,
+    require: list[str] | None = None,
+    price: str | None = None,
+    power: str | None = None,
+    cost_matrix: Path | None = None,
 ) -> Values:
-    """`--require`, `--price` and `--power`, over what the file says of costs."""
+    """`--require`, `--price`, `--power` and `--cost-matrix`, over what the file says of costs."""
     for text in require or []:
         _check_option("--require", text, parse_constraint)
     if price is not None:
@@ -230,6 +241,7 @@ def _with_costs(
     if power is not None:
         _check_option("--power", power, parse_power)
     given: Values = {"require": [*require] if require else None, "price": price, "power": power}
+    given["cost_matrix"] = None if cost_matrix is None else read_costs(cost_matrix)
     return {**value, **{key: chosen for key, chosen in given.items() if chosen is not None}}
 
 

@@ -31,13 +31,14 @@ from whichtune.expansion.checks import (
     one_ignored_label,
     refuse_twins,
 )
+from whichtune.expansion.judging import check_metrics, terms_notes, with_terms
 from whichtune.expansion.merging import MODEL_KEYS, factors_of, merged_settings, setting_names
 from whichtune.expansion.rates import default_rate
 from whichtune.methods import METHODS
 from whichtune.methods.base import AnyMethod
-from whichtune.metrics import metrics_of
 from whichtune.records.record import RunStatus
 from whichtune.registry import did_you_mean
+from whichtune.stats.asked import Asked
 from whichtune.study import identity
 from whichtune.study.explain import explain_validation, given_words
 from whichtune.study.numbers import check_numbers
@@ -133,7 +134,7 @@ def check_names(study: Study) -> None:
             )
     for name in baselines_of(study):
         _check_task("baseline", name, (METHODS[name] if name in METHODS else BASELINES[name]).tasks, task)
-    _check_metrics(study, task)
+    check_metrics(study, task)
     used = {entry.method for entry in [*study.methods, *study.runs]}
     known = setting_names(study)
     check_data_keys(study)
@@ -156,25 +157,6 @@ def check_names(study: Study) -> None:
 def _check_task(kind: str, name: str, tasks: tuple[str, ...], task: AnyTask) -> None:
     if not {task.name, task.like} & set(tasks):
         raise SettingError(f"The {kind} '{name}' is for {' and '.join(tasks)}, not for {task.name}: leave it out.")
-
-
-def _check_metrics(study: Study, task: AnyTask) -> None:
-    """The primary metric is one of the task's; a pair may be about the loss, too."""
-    if study.primary_metric in set(task.metrics) - set(task.primary_metrics):
-        raise SettingError(
-            f"primary_metric: {study.primary_metric} has a unit of its own, and a study is decided in points: choose "
-            f"one of {', '.join(task.primary_metrics)}; it stands in the table all the same."
-        )
-    _check_metric("primary_metric", study.primary_metric, ("auto", *task.metrics), task.name)
-    known = (*task.metrics, *(metric.name for metric in metrics_of("loss")))
-    for pair in study.pairs:
-        if pair.metric is not None:
-            _check_metric(f"The pair of '{pair.a}' and '{pair.b}'", pair.metric, known, task.name)
-
-
-def _check_metric(where: str, name: str, known: Sequence[str], task: str) -> None:
-    if name not in known:
-        raise SettingError(f"{where}: {task} has no {name}: {did_you_mean(name, known)}")
 
 
 def _refuse_other_tasks_setting(name: str, task: str) -> None:
@@ -214,7 +196,7 @@ def expand(
     """
     check_names(study)
     check_splits(study)
-    study = with_baselines(study)
+    study = with_terms(with_baselines(study), dataset)
     metric, task = primary_metric(study, dataset), task_of(study)
     specs: list[RunSpec] = []
     missing: dict[str, str] = {}
@@ -243,7 +225,7 @@ def expand(
         specs,
         metric,
         dataset.labels,
-        notes=[*getattr(dataset, "notes", ()), *_notes_of(models)],
+        notes=[*getattr(dataset, "notes", ()), *terms_notes(study), *_notes_of(models)],
         missing=missing,
         models=models,
         device=device,
@@ -259,6 +241,11 @@ def _seeds(study: Study, entry: RunEntry, merged: dict[str, JsonValue]) -> Seque
     """The study's seeds; none where nothing is drawn: a model as it is, pretrained, that writes without sampling."""
     drawn = merged.get("weights") == "random" or merged.get("generation") == "sample"
     return study.seeds if METHODS[entry.method].trains or drawn or study.data.varies else [None]
+
+
+def asked_of(expansion: Expansion) -> Asked:
+    """The figures that the study asks for beside those that every run records."""
+    return Asked.of(expansion.study, expansion.labels)
 
 
 def primary_metric(study: Study, dataset: AnyDataset) -> str:

@@ -12,6 +12,7 @@ from whichtune.metrics import METRICS
 from whichtune.study.spec import RunEntry, Study
 from whichtune.tasks import TASKS
 
+SAME = {"log_loss": "loss"}  # other names of metrics
 WATCHED = "early_stopping"  # the one setting whose value is a metric
 
 
@@ -31,7 +32,7 @@ def as_registered(study: Study) -> Study:
     def row(label: str) -> str:
         return label if label in labels else spelled(label, rows)
 
-    metrics = [*METRICS, "auto"]
+    metrics = [*METRICS, "auto", *SAME]
     changes: dict[str, object] = {
         "task": spelled(study.task, TASKS),
         "methods": [_entry(entry) for entry in study.methods],
@@ -40,13 +41,14 @@ def as_registered(study: Study) -> Study:
         "factors": {_key(key): values for key, values in study.factors.items()},
         "baselines": None if study.baselines is None else [spelled(name, rows) for name in study.baselines],
         "baseline": None if study.baseline is None else row(study.baseline),
-        "primary_metric": spelled(study.primary_metric, metrics),
+        "primary_metric": _metric(study.primary_metric, metrics),
+        "metrics": [_metric(name, metrics) for name in study.metrics],
         "pairs": [
             pair.model_copy(
                 update={
                     "a": row(pair.a),
                     "b": row(pair.b),
-                    "metric": None if pair.metric is None else spelled(pair.metric, metrics),
+                    "metric": None if pair.metric is None else _metric(pair.metric, metrics),
                 }
             )
             for pair in study.pairs
@@ -57,6 +59,11 @@ def as_registered(study: Study) -> Study:
         changes["tuning"] = study.tuning.model_copy(update={"spaces": spaces})
     # What is as it was is not said to have been written, as a study's defaults are told from what it sets itself.
     return study.model_copy(update={key: value for key, value in changes.items() if value != getattr(study, key)})
+
+
+def _metric(name: str, known: Iterable[str]) -> str:
+    found = spelled(name, known)
+    return SAME.get(found, found)
 
 
 def _entry(entry: RunEntry) -> RunEntry:
@@ -75,4 +82,4 @@ def _key(key: str) -> str:
 
 def _watched(key: str, value: JsonValue) -> JsonValue:
     is_metric = key.rpartition(".")[2] == WATCHED and isinstance(value, str)
-    return spelled(str(value), [*METRICS, "none", "primary"]) if is_metric else value
+    return _metric(str(value), [*METRICS, "none", "primary", *SAME]) if is_metric else value

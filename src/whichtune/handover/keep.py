@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from whichtune.records.ranked import validation_rank
 from whichtune.records.store import StudyFolder
+from whichtune.stats.asked import Asked
 from whichtune.study.roles import Role
 from whichtune.study.spec import RunSpec
 
@@ -29,8 +30,8 @@ class BestKeeper:
     """Deletes saved weights of runs that are not the best of their row on validation, by the primary metric (then the
     loss). Baselines keep theirs."""
 
-    def __init__(self, folder: StudyFolder, specs: Iterable[RunSpec], metric: str) -> None:
-        self.folder, self.metric = folder, metric
+    def __init__(self, folder: StudyFolder, specs: Iterable[RunSpec], metric: str, asked: Asked) -> None:
+        self.folder, self.metric, self.asked = folder, metric, asked
         self.rows: dict[str, list[str]] = {}
         for spec in specs:
             if spec.role is not Role.BASELINE:
@@ -56,7 +57,7 @@ class BestKeeper:
         """Saved runs, the best last."""
         ranked = []
         for run_id in ids:
-            record = self.folder.read_run(run_id)
+            record = self.asked.read(self.folder, run_id)
             if record is None or record.metrics.validation is None or not self.folder.weight_files(run_id):
                 continue
             ranked.append((*validation_rank(record, self.metric), run_id))

@@ -7,7 +7,7 @@ references; of foretold numbers, against the true ones. From that follows how it
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from whichtune.metrics.confusion import Cells
+    from whichtune.metrics.terms import Classified, Terms
 
     FloatArray = NDArray[np.float64]
 
@@ -25,8 +26,8 @@ Answers = Literal["classes", "texts", "numbers", "loss"]
 Unit = Literal["points", "nats", "units"]
 Split = Literal["train", "validation", "test"]
 # How intervals and tests take a metric: a share of right answers; a mean over examples; a function of the confusion
-# matrix that is no mean, linearised; a ratio of two totals, linearised.
-Resampling = Literal["proportion", "mean", "confusion", "ratio"]
+# matrix that is no mean, linearised; a ratio of two totals, linearised; a function of several totals, linearised.
+Resampling = Literal["proportion", "mean", "confusion", "ratio", "totals"]
 
 
 # Numbers of the confusion matrices that are held at a time.
@@ -43,9 +44,12 @@ class Metric:
     mean it is). `in_unit`: it is in the targets' own unit, and no share of 1. `least`: it cannot be lower. `influence`
     is the derivative of `of_confusion` where it is known in closed form; `of_cells` is `of_confusion` from counts
     `(..., K)` in the cells that occur, where that is quicker with many classes. `splits` are those that have a column
-    in tables.
-    One that is `on_request` is told where a study names it as its primary metric, and nowhere else; its figures follow
-    from the recorded confusion matrices.
+    in tables. `of_each` is for metrics of classes that need more than the confusion matrix: labels, answers and logits
+    of n texts, and the study's terms, to `(n,)`, whose mean it is; `of_probabilities` where that reads the logits.
+    `parts_of_texts` are what each text adds to totals `(n, K)`, and `of_totals` the metric of their sums `(..., K)`, of
+    a corpus' metrics that are no mean over its texts.
+    One that is `on_request` is told where a study asks for it, and nowhere else: its figures follow from what runs have
+    recorded. One that is `by_terms` follows from the study's terms, too, so that no run records it.
     """
 
     name: str
@@ -62,6 +66,11 @@ class Metric:
     splits: tuple[Split, ...] = ("test",)
     of_cells: Callable[[Cells, NDArray[np.int64]], FloatArray] | None = None
     on_request: bool = False
+    of_each: Callable[[Classified, Terms], FloatArray] | None = None
+    of_probabilities: bool = False
+    by_terms: bool = False
+    parts_of_texts: Callable[[Sequence[str], Sequence[str]], FloatArray] | None = None
+    of_totals: Callable[[FloatArray], FloatArray] | None = None
 
     @property
     def unit(self) -> Unit:
@@ -85,6 +94,11 @@ class Metric:
 
         assert self.of_confusion is not None
         return float(self.of_confusion(confusion(labels, predictions, classes)))
+
+    def of_parts(self, parts: FloatArray) -> float:
+        """The metric of texts that add `parts (n, K)` to totals."""
+        assert self.of_totals is not None
+        return float(self.of_totals(parts.sum(axis=0)))
 
     def influence_of(self, counts: NDArray[np.int64]) -> FloatArray:
         """What one example in each cell `(C, C)` adds to the metric, to first order."""
@@ -114,14 +128,19 @@ def add_metric(metric: Metric) -> Metric:
     return METRICS.register(metric.name)(metric)
 
 
-def metrics_of(answers: Answers, asked: str | None = None) -> tuple[Metric, ...]:
-    """The metrics that are computed from such answers, in the order of tables; of those on request the one that is
+def metrics_of(answers: Answers, asked: Collection[str] = ()) -> tuple[Metric, ...]:
+    """The metrics that are computed from such answers, in the order of tables; of those on request the ones that are
     asked for."""
     return tuple(
         metric
         for metric in METRICS.values()
-        if metric.answers == answers and (not metric.on_request or metric.name == asked)
+        if metric.answers == answers and (not metric.on_request or metric.name in asked)
     )
+
+
+def recorded_on_request() -> tuple[Metric, ...]:
+    """Those of classes that a run records although they are told on request alone: they need its logits."""
+    return tuple(metric for metric in METRICS.values() if metric.of_each is not None and not metric.by_terms)
 
 
 def possible_metrics(answers: Answers) -> tuple[Metric, ...]:
@@ -181,6 +200,32 @@ def _agreement(name: str) -> Callable[[NDArray[np.int64]], FloatArray]:
     return of_confusion
 
 
+def _each(name: str) -> Callable[[Classified, Terms], FloatArray]:
+    def of_each(given: Classified, terms: Terms) -> FloatArray:
+        from whichtune.metrics import probabilities
+
+        found: FloatArray = getattr(probabilities, name)(given, terms)
+        return found
+
+    return of_each
+
+
+def _overlap(name: str) -> Callable[[Sequence[str], Sequence[str]], FloatArray]:
+    def of_texts(written: Sequence[str], references: Sequence[str]) -> FloatArray:
+        from whichtune.metrics import overlap
+
+        found: FloatArray = getattr(overlap, name)(written, references)
+        return found
+
+    return of_texts
+
+
+def _bleu(totals: FloatArray) -> FloatArray:
+    from whichtune.metrics.overlap import bleu_of
+
+    return bleu_of(totals)
+
+
 def _rouge(kind: str) -> Callable[[Sequence[str], Sequence[str]], FloatArray]:
     def of_texts(written: Sequence[str], references: Sequence[str]) -> FloatArray:
         from whichtune.metrics.rouge import scores_of
@@ -227,6 +272,29 @@ for _name, _title, _function in (
             on_request=True,
         )
     )
+for _name, _title, _function, _higher in (
+    ("auroc", "AUROC", "auroc", True),
+    ("average_precision", "average precision", "average_precision", True),
+    ("precision_at_recall", "precision at recall", "precision_at_recall", True),
+    ("brier", "Brier score", "brier", False),
+    ("ece", "calibration error", "calibration_error", False),
+    ("mean_cost", "mean cost", "cost_of_mistakes", False),
+):
+    add_metric(
+        Metric(
+            _name,
+            _title,
+            "classes",
+            of_each=_each(_function),
+            of_probabilities=_name != "mean_cost",
+            by_terms=_name in ("precision_at_recall", "mean_cost"),
+            in_unit=_name == "mean_cost",
+            resampling="mean",
+            higher_is_better=_higher,
+            splits=("test", "validation"),
+            on_request=True,
+        )
+    )
 add_metric(Metric("rouge1", "ROUGE-1", "texts", of_texts=_rouge("rouge1"), resampling="mean"))
 add_metric(Metric("rouge2", "ROUGE-2", "texts", of_texts=_rouge("rouge2"), resampling="mean"))
 add_metric(
@@ -240,6 +308,30 @@ add_metric(
     )
 )
 add_metric(Metric("rougeLsum", "ROUGE-Lsum", "texts", of_texts=_rouge("rougeLsum"), resampling="mean"))
+for _name, _title in (("exact_match", "exact match"), ("token_f1", "token F1"), ("chrf", "chrF")):
+    add_metric(
+        Metric(
+            _name,
+            _title,
+            "texts",
+            of_texts=_overlap(_name),
+            resampling="mean",
+            splits=("test", "validation"),
+            on_request=True,
+        )
+    )
+add_metric(
+    Metric(
+        "bleu",
+        "BLEU",
+        "texts",
+        parts_of_texts=_overlap("bleu_parts"),
+        of_totals=_bleu,
+        resampling="totals",
+        splits=("test", "validation"),
+        on_request=True,
+    )
+)
 add_metric(
     Metric(
         "r2",

@@ -55,9 +55,14 @@ class Metrics(_SplitMetrics):
     truncated: int = Field(0, description="texts cut to the context length")
     duplicates_of_train: int = Field(0, description="examples whose text stands verbatim in train")
     accuracy_without_duplicates: float | None = None
+    auroc: float | None = Field(None, description="area under the ROC curve, a mean over classes")
+    average_precision: float | None = Field(None, description="mean over classes")
+    brier: float | None = Field(None, description="half the squared distance of the probabilities from the truth")
+    ece: float | None = Field(None, description="expected calibration error, over ten bins of equal counts")
 
     def value(self, name: str) -> float | None:
-        """Any figure by its name; that of a metric which is told on request follows from the confusion matrix."""
+        """Any figure by its name; that of a metric which is told on request follows from the confusion matrix, where it
+        is one of it."""
         found = super().value(name)
         known = METRICS[name] if found is None and name in METRICS else None
         if known is None or not known.on_request or known.of_confusion is None or not self.confusion_matrix:
@@ -77,6 +82,10 @@ class TextMetrics(_SplitMetrics):
     rouge2: float | None = None
     rougeL: float | None = None  # noqa: N815 - as rouge-score calls it
     rougeLsum: float | None = None  # noqa: N815
+    exact_match: float | None = Field(None, description="SQuAD's: share of texts with the same words in their order")
+    token_f1: float | None = Field(None, description="SQuAD's: mean F1 of the words shared with the reference")
+    chrf: float | None = Field(None, description="mean over texts, as a share of 1")
+    bleu: float | None = Field(None, description="of the whole split, as a share of 1")
     written_tokens: float | None = Field(None, description="mean length of the written texts, in tokens")
     ended: float | None = Field(None, description="share of the written texts that ended by themselves")
     n: int

@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from whichtune.errors import StoreError
-from whichtune.metrics import metrics_of
+from whichtune.metrics import METRICS, metrics_of, possible_metrics
 from whichtune.records.record import SPLITS, AnyMetrics, Metrics, NumberMetrics, RunRecord, RunStatus
 from whichtune.study.roles import SCHEMA_VERSION
 from whichtune.study.spec import RunSpec, sha256_file
@@ -85,11 +85,21 @@ def strict_record(file: Path) -> RunRecord:
 
 
 def same_run(stored: RunRecord, told: RunRecord) -> bool:
-    """Whether a summary tells of the record that is stored, whatever label it has there."""
+    """Whether a summary tells of the record that is stored, whatever label it has there.
+
+    A study adds the figures that it asks for to runs that have not recorded them.
+    """
+    added = {name for name, metric in METRICS.items() if metric.on_request}
 
     def plain(record: RunRecord) -> dict[str, object]:
         spec = {key: value for key, value in record.spec.items() if key not in SAID_BY_STUDY}
-        return record.model_copy(update={"label": "", "spec": spec}).model_dump(mode="json")
+        found = {
+            split: None if figures is None else figures.model_dump(mode="json", exclude=added)
+            for split in SPLITS
+            for figures in (record.metrics.of(split),)
+        }
+        rest = record.model_copy(update={"label": "", "spec": spec}).model_dump(mode="json", exclude={"metrics"})
+        return {**rest, "metrics": found}
 
     return plain(stored) == plain(told)
 
@@ -246,7 +256,7 @@ def _texts_follow(record: RunRecord, metrics: AnyMetrics, part: Columns) -> bool
     assert not isinstance(metrics, Metrics)
     if len(part["split"]) != metrics.n:
         return False
-    for metric in metrics_of("texts"):
+    for metric in possible_metrics("texts"):
         value = metrics.value(metric.name)
         if value is not None and metric.name in part and not _near(value, _mean(part[metric.name])):
             return False

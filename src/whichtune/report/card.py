@@ -91,7 +91,7 @@ def _row(view: View, row: TableRow) -> CardRow:
     tags += [f"{broken} of {row.runs} {' and '.join(row.statuses)}"] if broken else []
     cells = [
         metric_column(_primary(view), "test").text(row),
-        words.span(view.intervals.get(row.label)),
+        words.span(view.intervals.get(row.label), view.digits),
         *places(view, row)[:1],
         seeds_text(row),
         *(column.text(row) for column in _columns(view)),

@@ -86,6 +86,8 @@ def score_columns(view: View, beside_loss: Iterable[Column] = ()) -> list[Column
         for split in ("test", "validation", "train")
     }
     losses = [metric_column(METRICS["loss"], "test"), *beside_loss]
+    if view.metric == "loss":
+        found["validation"].append(metric_column(METRICS["loss"], "validation"))
     return [*found["test"], *losses, *found["validation"], *found["train"]]
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Literal
 
+from whichtune.evidence.decision_sentences import margin_text
 from whichtune.metrics import METRICS
 from whichtune.report import words
 from whichtune.report.cost_columns import price_of
@@ -89,13 +90,14 @@ def score_of(view: View, label: str) -> str:
     """`97.3 %`, or `0.412` of a loss; a dash where there is none."""
     row = next((row for row in view.rows if row.label == label), None)
     value = None if row is None else view.score(row)
-    return words.NOTHING if value is None else f"{number(value, 1)} %"
+    return words.NOTHING if value is None else view.told(value, 1 if view.unit == "%" else None)
 
 
 def interval_of(view: View, label: str) -> str:
     """`94.8 to 98.9`; nothing where the statistics gave none."""
     ends = view.intervals.get(label)
-    return "" if ends is None else f"{number(ends[0], 1)} to {number(ends[1], 1)}"
+    digits = 1 if view.unit == "%" else 3
+    return "" if ends is None else f"{number(ends[0], digits)} to {number(ends[1], digits)}"
 
 
 def costs_of(view: View, label: str) -> str:
@@ -145,25 +147,30 @@ def _why(view: View, verdict: Verdict, rows: dict[str, CandidateFigures]) -> str
         gap = f"{_amount(metric, behind)} behind" if behind > 0 else "not behind"
         ratio = _times(leader.cost, chosen.cost)
         saves = f" and needs {ratio} less {what}" if ratio else ""
-        return f"It is {gap} {leader.label}, the highest score,{saves or ' and costs less'}: good enough."
+        return f"It is {gap} {leader.label}, the {_best_word(metric)} score,{saves or ' and costs less'}: good enough."
     if bound == "nothing":
         return "It is the best row, and no other comes near it."
     cheaper = any((row.cost or 0.0) < (chosen.cost or 0.0) for row in verdict.candidates)
     if cheaper:
-        return "It scores highest, and no cheaper row is good enough."
-    return f"It scores highest and has the lowest {what}."
+        return f"It scores {_best_word(metric)}, and no cheaper row is good enough."
+    return f"It scores {_best_word(metric)} and has the lowest {what}."
+
+
+def _best_word(metric: str) -> str:
+    return "highest" if METRICS[metric].higher_is_better else "lowest"
 
 
 def _bound(verdict: Verdict, row: CandidateFigures) -> str:
     """At most so much is lost by choosing the row, with a chance of 95 %."""
     if row.regret_bound is None:
         return "an unknown amount"
-    return _amount(verdict.metric, row.regret_bound) if row.regret_bound >= 0.05 else "nothing"
+    least = 0.05 * METRICS[verdict.metric].scale / 100
+    return _amount(verdict.metric, row.regret_bound) if row.regret_bound >= least else "nothing"
 
 
 def _amount(metric: str, value: float) -> str:
     if METRICS[metric].unit != "points":
-        return f"{number(value, 3)} nats"
+        return f"{number(abs(value), 3)} {METRICS[metric].unit}"
     text = number(abs(value), 1)
     return f"{text} {'point' if text == '1.0' else 'points'}"
 
@@ -193,7 +200,7 @@ def _why_sure(verdict: Verdict, chosen: CandidateFigures | None) -> str:
 
 
 def _margin(verdict: Verdict) -> str:
-    return f"{verdict.margin:g} {'point' if verdict.margin == 1 else 'points'}"
+    return margin_text(verdict.metric, verdict.margin)
 
 
 def _saves(verdict: Verdict, rows: dict[str, CandidateFigures]) -> str:

@@ -40,13 +40,13 @@ def decision_figure(view: View) -> Decision | None:
             roles.setdefault(label, []).append(role)
     if len(points) < 2 or not roles:
         return None
-    told = [_told(listing(said), points[label]) for label, said in roles.items()]
+    told = [_told(view, listing(said), points[label]) for label, said in roles.items()]
     others = len(points) - len(roles)
     return Decision(
         name="decision",
         title="Which row to take",
         axis_x="training time",
-        axis_y=f"test {view.metric_name} (%)",
+        axis_y=f"test {view.metric_name} ({view.unit})",
         caption=_sentence("; ".join(told))
         + (f" Small: {plural(others, 'other row')}." if others else "")
         + (" Lines are 95 % intervals." if any(points[label].span for label in roles) else ""),
@@ -55,8 +55,11 @@ def decision_figure(view: View) -> Decision | None:
         points=list(points.values()),
         named=list(roles),
         data=Data(
-            ["run", "", "training time", f"test {view.metric_name} %", "95 % interval"],
-            [[p.label, listing(roles.get(p.label, [])), p.cost, number(p.y), span(p.span)] for p in points.values()],
+            ["run", "", "training time", f"test {view.metric_name} {view.unit}", "95 % interval"],
+            [
+                [p.label, listing(roles.get(p.label, [])), p.cost, number(p.y, view.digits), span(p.span, view.digits)]
+                for p in points.values()
+            ],
         ),
     )
 
@@ -92,16 +95,16 @@ def _best_baseline(view: View) -> str | None:
     free = [
         (score, row.label) for row in view.rows if row.role is Role.BASELINE if (score := view.score(row, "validation"))
     ]
-    return max(free)[1] if free else view.verdict.baseline
+    return view.best_of(free)[1] if free else view.verdict.baseline
 
 
 def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
-def _told(role: str, point: CostPoint) -> str:
-    interval = "" if point.span is None else f" ({span(point.span)})"
-    return f"{role}: {point.label}, {number(point.y)} %{interval} in {point.cost}"
+def _told(view: View, role: str, point: CostPoint) -> str:
+    interval = "" if point.span is None else f" ({span(point.span, view.digits)})"
+    return f"{role}: {point.label}, {view.told(point.y)}{interval} in {point.cost}"
 
 
 def duration(seconds: float) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from whichtune.metrics import metric_title
+from whichtune.metrics import METRICS, metric_title
 from whichtune.report.drawing.kinds import Data, Figure, GainPanel, GainPoint, Growth
 from whichtune.report.drawing.on_page import Panels, panels
+from whichtune.report.score_figures import unit_of
 from whichtune.report.tables import Table
 from whichtune.report.view import View
 from whichtune.report.words import NOTHING, number, span
@@ -29,12 +30,15 @@ def learning_content(view: View, drawn: Sequence[Figure]) -> LearningContent | N
     if figures is None:
         return None
     shown = [panels(figure) for figure in drawn if isinstance(figure, Growth)]
-    header = ["row", "texts", "exponent", "more texts alone come to %", "largest foretold %", "seen %", "fits"]
-    lines = [_line(curve) for curve in figures.curves]
+    known = METRICS[figures.metric]
+    unit, digits = unit_of(known), 1 if known.unit == "points" else known.digits
+    come, foretold, seen = (f"{what} {unit}" for what in ("more texts alone come to", "largest foretold", "seen"))
+    header = ["row", "texts", "exponent", come, foretold, seen, "fits"]
+    lines = [_line(curve, digits) for curve in figures.curves]
     return LearningContent(figures.sentences, shown, Table(header, lines))
 
 
-def _line(curve: LearningCurve) -> list[str]:
+def _line(curve: LearningCurve, digits: int) -> list[str]:
     sizes = f"{curve.points[0].size:,} to {curve.points[-1].size:,}"
     if curve.exponent is None or curve.foretold is None:
         return [curve.name, sizes, *[NOTHING] * 5]
@@ -43,9 +47,9 @@ def _line(curve: LearningCurve) -> list[str]:
         curve.name,
         sizes,
         f"{number(curve.exponent)} ({span(curve.exponent_interval)})",
-        f"{number(curve.ceiling, 1)} ({span(curve.ceiling_interval, 1)})",
-        f"{number(found.score, 1)} ({span(found.interval, 1)})",
-        number(found.seen, 1),
+        f"{number(curve.ceiling, digits)} ({span(curve.ceiling_interval, digits)})",
+        f"{number(found.score, digits)} ({span(found.interval, digits)})",
+        number(found.seen, digits),
         "yes" if found.holds else "no",
     ]
 
@@ -55,12 +59,13 @@ def growth_figure(view: View) -> Growth | None:
     figures = view.summary.learning
     if figures is None:
         return None
-    metric = metric_title(figures.metric)
+    metric, known = metric_title(figures.metric), METRICS[figures.metric]
+    unit = unit_of(known)
     return Growth(
         name="learning",
         title=f"Test {metric} against training texts",
         axis_x="training texts",
-        axis_y=f"Test {metric} (%)",
+        axis_y=f"Test {metric} ({unit})",
         log=True,
         caption="The band is the 95 % interval at each number of texts, for new seeds and new test texts, with this "
         "one nested draw of training texts. Grey: the other rows. The axis of texts is logarithmic.",
@@ -76,9 +81,9 @@ def growth_figure(view: View) -> Growth | None:
             for curve in figures.curves
         ],
         data=Data(
-            ["row", "training texts", f"{metric} %", "95 % interval"],
+            ["row", "training texts", f"{metric} {unit}", "95 % interval"],
             [
-                [curve.name, f"{point.size:,}", number(point.score), span(point.interval)]
+                [curve.name, f"{point.size:,}", number(point.score, known.digits), span(point.interval, known.digits)]
                 for curve in figures.curves
                 for point in curve.points
             ],

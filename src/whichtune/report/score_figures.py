@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeGuard
 
-from whichtune.metrics import Metric, metrics_of
+from whichtune.metrics import METRICS, Metric, metrics_of
 from whichtune.report import words
 from whichtune.report.drawing.kinds import (
     MARKS,
@@ -64,7 +64,7 @@ def is_wide(values: Sequence[float]) -> bool:
 
 
 def score_dots(view: View) -> Dots | None:
-    """The primary metric on test: every seed, the mean and its interval, highest first."""
+    """The primary metric on test: every seed, the mean and its interval, the best first."""
     rows = [
         ScoredRow(row.label, view.mark(row.label), mean, view.intervals.get(row.label), view.seeds(row.label))
         for row in view.scored
@@ -77,34 +77,37 @@ def score_dots(view: View) -> Dots | None:
     caption += f", the line its 95 % interval, for {' or '.join(view.interval_kinds)}." if view.intervals else "."
     if missing:
         caption += f" Without a figure, since no run of it completed: {few(missing)}."
-    top, bottom = rows[0], rows[-1]
+    top, bottom, digits = rows[0], rows[-1], view.digits
     alt = f"Dot plot of test {view.metric_name} for {plural(len(rows), 'row')}. "
-    alt += f"Highest: {top.label}, {number(top.mean)} %."
+    first, last = ("Highest", "Lowest") if METRICS[view.metric].higher_is_better else ("Lowest", "Highest")
+    alt += f"{first}: {top.label}, {view.told(top.mean)}."
     if len(rows) > 1:
-        alt += f" Lowest: {bottom.label}, {number(bottom.mean)} %."
+        alt += f" {last}: {bottom.label}, {view.told(bottom.mean)}."
     return Dots(
         name="scores",
         title=f"Test {view.metric_name}, every seed",
-        axis=f"Test {view.metric_name} (%)",
+        axis=f"Test {view.metric_name} ({view.unit})",
         caption=caption,
         alt=alt,
         rows=rows,
         data=Data(
-            ["run", "kind", "mean %", "95 % interval", "by seed %"],
-            [[r.label, MARKS[r.mark], number(r.mean), span(r.span), _by_seed(r)] for r in rows],
+            ["run", "kind", f"mean {view.unit}", "95 % interval", f"by seed {view.unit}"],
+            [[r.label, MARKS[r.mark], number(r.mean, digits), span(r.span, digits), _by_seed(r, digits)] for r in rows],
         ),
     )
 
 
-def _by_seed(row: ScoredRow) -> str:
-    return ", ".join(number(score) if seed is None else f"seed {seed}: {number(score)}" for seed, score in row.seeds)
+def _by_seed(row: ScoredRow, digits: int) -> str:
+    told = [(seed, number(score, digits)) for seed, score in row.seeds]
+    return ", ".join(score if seed is None else f"seed {seed}: {score}" for seed, score in told)
 
 
-def pareto(points: Sequence[CostPoint]) -> list[CostPoint]:
+def pareto(points: Sequence[CostPoint], higher: bool = True) -> list[CostPoint]:
     """Points that no other beats: none is as cheap and better, nor as good and cheaper. Cheapest first."""
     front: list[CostPoint] = []
-    for point in sorted(points, key=lambda p: (p.x, -p.y)):
-        if not front or point.y > front[-1].y or (point.x == front[-1].x and point.y == front[-1].y):
+    sign = 1 if higher else -1
+    for point in sorted(points, key=lambda p: (p.x, -sign * p.y)):
+        if not front or sign * (point.y - front[-1].y) > 0 or (point.x == front[-1].x and point.y == front[-1].y):
             front.append(point)
     return front
 
@@ -126,7 +129,7 @@ def _cost_figure(view: View, key: str, axis: CostAxis) -> Scatter | None:
         points.append(CostPoint(row.label, view.mark(row.label), x, score, interval, axis.show(cost)))
     if not points or max(point.x for point in points) == 0:
         return None
-    front = pareto(points)
+    front = pareto(points, METRICS[view.metric].higher_is_better)
     points = [replace(point, front=point in front) for point in points]
     log = is_wide([point.x for point in points])
     caption = "The stepped line joins rows that none beats in both (the Pareto front of the means)"
@@ -139,15 +142,18 @@ def _cost_figure(view: View, key: str, axis: CostAxis) -> Scatter | None:
         choice=axis.name,
         title=f"Test {view.metric_name} against {axis.name.lower()}",
         axis_x=axis.title,
-        axis_y=f"Test {view.metric_name} (%)",
+        axis_y=f"Test {view.metric_name} ({view.unit})",
         log=log,
         caption=caption,
         alt=f"Test {view.metric_name} against {axis.name.lower()} for {plural(len(points), 'row')}. "
         f"On the Pareto front, cheapest first: {few([point.label for point in front], 8)}.",
         points=points,
         data=Data(
-            ["run", axis.title, f"test {view.metric_name} %", "Pareto front"],
-            [[p.label, p.cost, number(p.y), "yes" if p.front else "no"] for p in sorted(points, key=lambda p: p.x)],
+            ["run", axis.title, f"test {view.metric_name} {view.unit}", "Pareto front"],
+            [
+                [p.label, p.cost, number(p.y, view.digits), "yes" if p.front else "no"]
+                for p in sorted(points, key=lambda p: p.x)
+            ],
         ),
     )
 

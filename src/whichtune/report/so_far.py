@@ -10,6 +10,7 @@ from whichtune.evidence.stored import SUMMARY, doubts, named, read_summary, with
 from whichtune.evidence.summary import Summary, build_summary
 from whichtune.records.record import RunRecord, RunStatus
 from whichtune.records.store import EXAMPLES, StudyFolder
+from whichtune.stats.asked import Asked
 from whichtune.study.resolved import ResolvedRun, ResolvedStudy
 from whichtune.study.spec import sha256_file
 from whichtune.wording import listing, plural
@@ -60,6 +61,7 @@ def _judged_now(folder: StudyFolder, study: ResolvedStudy) -> Summary:
 
 def _records(folder: StudyFolder, study: ResolvedStudy) -> tuple[list[RunRecord], list[str]]:
     """The study's records that can be believed, and what to tell of those that are missing."""
+    asked = Asked.of(study, study.labels)
     found: list[RunRecord] = []
     missing: list[ResolvedRun] = []
     told: list[str] = []
@@ -70,7 +72,7 @@ def _records(folder: StudyFolder, study: ResolvedStudy) -> tuple[list[RunRecord]
         elif (record := folder.read_run(run.run_id)) is None:
             missing.append(run)
         else:
-            found.append(record.model_copy(update={"label": run.label}))
+            found.append(asked.told(record, folder.predictions).model_copy(update={"label": run.label}))
     found += [unmade for run in missing if (unmade := _unmade(run, found)) is not None]
     if missing:
         names = list(dict.fromkeys(named(run) for run in missing))

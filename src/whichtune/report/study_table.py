@@ -158,7 +158,7 @@ def _cell(view: View, row: TableRow, column: Column, hidden: bool) -> Cell:
 def _range(view: View, row: TableRow, column: Column) -> str:
     """The 95 % interval where the column is the primary metric and there is one, else lowest to highest."""
     if column.figure == view.metric and view.intervals:  # no range beside intervals: they would be taken for one
-        return words.span(view.intervals[row.label]) if row.label in view.intervals else ""
+        return words.span(view.intervals[row.label], view.digits) if row.label in view.intervals else ""
     ends = column.ends(row)
     if ends is None:
         return ""

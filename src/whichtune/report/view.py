@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -13,11 +14,12 @@ from whichtune.report.rows import TableRow, group_by_label, table_row
 from whichtune.stats.results import Comparison, MethodFigures, Verdict
 from whichtune.study.resolved import ResolvedStudy
 from whichtune.study.roles import Role
+from whichtune.wording import number
 
 
 @dataclass(frozen=True)
 class View:
-    """A summary with the curves of its runs. Scores are percentages from here on, losses nats."""
+    """A summary with the curves of its runs. Scores are percentages from here on, losses nats, costs their unit."""
 
     summary: Summary
     curves: dict[str, list[CurvePoint]] = field(default_factory=dict)
@@ -61,7 +63,7 @@ class View:
         answers = METRICS[self._primary].answers if self._primary in METRICS else "loss"
         if answers == "loss":
             answers = "classes" if self.study.labels or any(run.labels for run in self.summary.runs) else "texts"
-        return metrics_of(answers, self._primary)
+        return metrics_of(answers, self.study.asked | {self._primary})
 
     @property
     def _primary(self) -> str:
@@ -69,8 +71,31 @@ class View:
 
     @cached_property
     def metric(self) -> str:
-        """Key of the score that is drawn: the primary metric, or, where that is the loss, the main one."""
-        return self._primary if any(metric.name == self._primary for metric in self.metrics) else self.main.name
+        """Key of the score that is drawn: the primary metric; the main one where a study names what is not known."""
+        known = ("loss", *(metric.name for metric in self.metrics))
+        return self._primary if self._primary in known else self.main.name
+
+    @property
+    def scale(self) -> float:
+        """What the score's figures are multiplied by to be shown."""
+        return METRICS[self.metric].scale
+
+    @property
+    def unit(self) -> str:
+        """`%`, `nats` or `units`."""
+        return "%" if METRICS[self.metric].unit == "points" else METRICS[self.metric].unit
+
+    @property
+    def digits(self) -> int:
+        return METRICS[self.metric].digits
+
+    def told(self, score: float, digits: int | None = None) -> str:
+        """A score as it is shown, with its unit: `93.25 %`, `0.412 nats`."""
+        return f"{number(score, self.digits if digits is None else digits)} {self.unit}"
+
+    def best_of(self, scores: Iterable[tuple[float, str]]) -> tuple[float, str]:
+        """The best of scores with labels. Raises ValueError for none."""
+        return (max if METRICS[self.metric].higher_is_better else min)(scores)
 
     @property
     def main(self) -> Metric:
@@ -121,9 +146,9 @@ class View:
 
     @cached_property
     def intervals(self) -> dict[str, tuple[float, float]]:
-        """95 % intervals of the primary metric by label, in percent, where the statistics gave one."""
+        """95 % intervals of the primary metric by label, as it is shown, where the statistics gave one."""
         return {
-            figures.label: (100 * figures.interval[0], 100 * figures.interval[1])
+            figures.label: (self.scale * figures.interval[0], self.scale * figures.interval[1])
             for figures in self.method_figures
             if figures.interval and figures.metric == self.metric
         }
@@ -135,22 +160,23 @@ class View:
         return list(dict.fromkeys(kind for kind in kinds if kind))
 
     def seeds(self, label: str, split: Split = "test") -> list[tuple[int | None, float]]:
-        """Each completed run's seed and primary metric in percent."""
+        """Each completed run's seed and primary metric, as it is shown."""
         found = []
         for run in self.groups[label]:
             metrics = run.metrics.of(split)
             value = None if metrics is None else metrics.value(self.metric)
             if run.status is RunStatus.COMPLETED and value is not None:
-                found.append((run.seed, 100 * value))
+                found.append((run.seed, self.scale * value))
         return found
 
     def score(self, row: TableRow, split: Split = "test") -> float | None:
-        """A row's mean of the primary metric in percent."""
+        """A row's mean of the primary metric, as it is shown."""
         value = row.mean(split, self.metric)
-        return None if value is None else 100 * value
+        return None if value is None else self.scale * value
 
     @cached_property
     def scored(self) -> list[TableRow]:
-        """Rows with a test figure, highest first; those on a part of the training texts are points of curves."""
+        """Rows with a test figure, the best first; those on a part of the training texts are points of curves."""
         able = [row for row in self.rows if self.score(row) is not None and row.label not in self.partial]
-        return sorted(able, key=lambda row: (-(self.score(row) or 0.0), row.label))
+        sign = -1.0 if METRICS[self.metric].higher_is_better else 1.0
+        return sorted(able, key=lambda row: (sign * (self.score(row) or 0.0), row.label))

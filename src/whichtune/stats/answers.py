@@ -10,14 +10,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whichtune.errors import DataError
-from whichtune.metrics import METRICS, Split, metrics_of
+from whichtune.metrics import METRICS, Split, metrics_of, possible_metrics
+from whichtune.metrics.terms import USUAL, Classified, Terms
 from whichtune.records.record import RunRecord, RunStatus
 from whichtune.stats.costs import Count, count_of, median_costs, seconds_of_run
-from whichtune.stats.scores import Scores, class_scores, figure_scores, loss_scores, ratio_scores, split_scores
+from whichtune.stats.scores import (
+    Scores,
+    class_scores,
+    cost_scores,
+    figure_scores,
+    loss_scores,
+    ratio_scores,
+    split_scores,
+    total_scores,
+)
 from whichtune.study.roles import Role
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from whichtune.stats.asked import Asked
 
 ReadPredictions = Callable[[str], "pd.DataFrame"]
 
@@ -27,7 +39,7 @@ class TestSet:
     """The examples that all rows were tested on; arrays `(E,)`. Where texts are written there are no classes.
 
     Where each seed has a split of its own these are the examples of all of them, and `test_by_train` is how many times
-    as many a split has for test as for training; None where all runs share one split.
+    as many a split has for test as for training; None where all runs share one split. `terms` are the study's.
     """
 
     __test__ = False
@@ -37,13 +49,14 @@ class TestSet:
     duplicate_of_train: NDArray[np.bool_]
     classes: int
     test_by_train: float | None = None
+    terms: Terms = USUAL
 
     def part(self, answers: Answers) -> TestSet:
         """The examples that these answers are to."""
         if answers.at is None or self.test_by_train is None:
             return self
         at = answers.at
-        return TestSet(self.ids[at], self.labels[at], self.duplicate_of_train[at], self.classes)
+        return TestSet(self.ids[at], self.labels[at], self.duplicate_of_train[at], self.classes, terms=self.terms)
 
     @property
     def n(self) -> int:
@@ -57,7 +70,8 @@ class Answers:
     `predictions` are classes; none where texts were written, and `figures` hold each text's scores then. `losses`
     are an example's, summed over its `tokens` where it has several; NaN where there is no model. `numbers` (2, E) are
     foretold and true numbers, from which figures follow. `at` are the places in the test set of the examples that were
-    answered; None: all of them.
+    answered; None: all of them. `logits` (E, C) are read where a metric that is asked for needs them. `parts` (E, K)
+    are what each written text adds to the totals of a metric.
     """
 
     predictions: NDArray[np.int64]
@@ -66,6 +80,8 @@ class Answers:
     figures: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     numbers: NDArray[np.float64] | None = None
     at: NDArray[np.int64] | None = None
+    logits: NDArray[np.float32] | None = None
+    parts: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
     def of(self, keep: NDArray[np.bool_]) -> Answers:
         """The answers to some examples."""
@@ -76,16 +92,30 @@ class Answers:
             self.predictions[keep] if len(self.predictions) else self.predictions,
             self.losses[keep],
             None if self.tokens is None else self.tokens[keep],
-            {name: values[keep] for name, values in self.figures.items()},
+            {name: values[keep] for name, values in self.figures.items() if name not in self.parts},
             at=at,
-        )
+            logits=None if self.logits is None else self.logits[keep],
+        ).with_parts({name: values[keep] for name, values in self.parts.items()})
+
+    def with_parts(self, parts: dict[str, NDArray[np.float64]]) -> Answers:
+        """The same with what texts add to totals, and the figures that follow from it."""
+        scores = {name: total_scores(METRICS[name], values) for name, values in parts.items()}
+        return replace(self, figures=self.figures | scores, parts=parts)
 
     def has(self, metric: str) -> bool:
         """Whether the metric can be told from these answers."""
-        wanted = METRICS[metric].answers
-        if wanted == "loss":
+        wanted = METRICS[metric]
+        if wanted.answers == "loss":
             return bool(np.isfinite(self.losses).all())
-        return metric in self.figures if wanted != "classes" else not self.figures
+        if wanted.answers != "classes":
+            return metric in self.figures
+        return not self.figures and (self.logits is not None or not wanted.of_probabilities)
+
+    def each(self, metric: str, test: TestSet) -> NDArray[np.float64]:
+        """A metric of classes example by example `(E,)`, where it has such figures."""
+        of_each = METRICS[metric].of_each
+        assert of_each is not None
+        return of_each(Classified(test.labels, self.predictions, self.logits, test.classes), test.terms)
 
 
 def of_numbers(numbers: NDArray[np.float64], losses: NDArray[np.float64]) -> Answers:
@@ -160,6 +190,9 @@ class Row:
             losses = np.stack([answers.losses for answers in chosen])
             counts = [answers.tokens for answers in chosen if answers.tokens is not None]
             return ratio_scores(losses, np.stack(counts)) if counts else loss_scores(losses)
+        if wanted.of_each is not None:
+            values = np.stack([answers.each(metric, test) for answers in chosen])
+            return cost_scores(values, test.terms) if wanted.in_unit else figure_scores(values)
         predictions = np.stack([answers.predictions for answers in chosen])
         return class_scores(wanted, test.labels, predictions, test.classes)
 
@@ -192,13 +225,14 @@ def load_answers(
     read_predictions: ReadPredictions,
     classes: int | None = None,
     by_seed: bool = False,
+    asked: Asked | None = None,
     common: bool = False,
 ) -> TestSet | None:
     """Fill the rows' test answers and return the test set; None where no run completed.
 
-    `by_seed`: each seed has a split of its own. `common`: rows may leave test texts out, and all are judged on those
-    that none of them does. Raises DataError where runs of one split were tested on different
-    examples, or an example stands twice.
+    `by_seed`: each seed has a split of its own. `asked` are the figures that the study asks for beside the usual ones.
+    `common`: rows may leave test texts out, and all are judged on those that none of them does. Raises DataError where
+    runs of one split were tested on different examples, or an example stands twice.
     """
     tests: dict[int | None, TestSet] = {}
     ratios: list[float] = []
@@ -209,13 +243,14 @@ def load_answers(
             frame = read_predictions(record.run_id)
             frame = frame[frame["split"] == "test"]
             frame = frame if shared is None else frame[frame["example_id"].isin(shared)]
+            frame = frame if asked is None else asked.completed(frame)
             if frame["example_id"].duplicated().any():
                 raise DataError(f"A test example stands twice in the predictions of '{row.label}'.")
             frame = frame.set_index("example_id")
             split = seed if by_seed else None
             if split not in tests:
-                tests[split] = _test_set(frame, classes)
-            row.answers[seed] = _aligned(frame, tests[split], row.label)
+                tests[split] = replace(_test_set(frame, classes), terms=USUAL if asked is None else asked.terms)
+            row.answers[seed] = _aligned(frame, tests[split], row.label, asked is not None and asked.logits)
             train = record.metrics.of("train")
             if by_seed and train is not None and train.n:
                 ratios.append(len(frame) / train.n)
@@ -255,6 +290,7 @@ def _joined(rows: Iterable[Row], tests: dict[int | None, TestSet], ratio: float)
         np.array(list(repeated.values()), dtype=bool),
         max(test.classes for test in tests.values()),
         ratio,
+        next(iter(tests.values())).terms,
     )
 
 
@@ -271,7 +307,7 @@ def _test_set(frame: pd.DataFrame, classes: int | None) -> TestSet:
     return TestSet(frame.index.to_numpy(), labels, duplicate, max(classes or 0, most))
 
 
-def _aligned(frame: pd.DataFrame, test: TestSet, label: str) -> Answers:
+def _aligned(frame: pd.DataFrame, test: TestSet, label: str, logits: bool) -> Answers:
     if len(frame) != test.n or not frame.index.isin(test.ids).all():
         raise DataError(
             f"'{label}' was tested on other examples than the rows before it: only runs on one test set "
@@ -282,9 +318,12 @@ def _aligned(frame: pd.DataFrame, test: TestSet, label: str) -> Answers:
     if "target" in frame and frame["prediction"].dtype.kind == "f":
         return of_numbers(frame[["prediction", "target"]].to_numpy(dtype=np.float64).T, losses)
     if "label" not in frame:
-        known = [metric.name for metric in metrics_of("texts") if metric.name in frame]
-        figures = {name: frame[name].to_numpy(dtype=np.float64) for name in known}
-        return Answers(np.zeros(0, dtype=np.int64), losses, frame["tokens"].to_numpy(dtype=np.int64), figures)
+        names = [metric.name for metric in possible_metrics("texts")]
+        figures = {name: frame[name].to_numpy(dtype=np.float64) for name in names if name in frame}
+        totals = {name: np.stack(frame[f"{name}_totals"].to_list()) for name in names if f"{name}_totals" in frame}
+        written = Answers(np.zeros(0, dtype=np.int64), losses, frame["tokens"].to_numpy(dtype=np.int64), figures)
+        return written.with_parts(totals)
     if not np.array_equal(frame["label"].to_numpy(dtype=np.int64), test.labels):
         raise DataError(f"'{label}' was tested against other labels than the rows before it.")
-    return Answers(frame["prediction"].to_numpy(dtype=np.int64), losses)
+    found = np.stack(frame["logits"].to_list()) if logits and "logits" in frame else None
+    return Answers(frame["prediction"].to_numpy(dtype=np.int64), losses, logits=found)

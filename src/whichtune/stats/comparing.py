@@ -62,7 +62,7 @@ def run_declared(pair: Declared, trials: Trials, metric: str) -> Tested:
         metric=metric,
         unit=METRICS[metric].unit,
         verdict="not_tested",
-        margin=trials.margin if METRICS[metric].unit == "points" else None,
+        margin=trials.margin if METRICS[metric].unit == "points" else trials.limit(metric),
         cost_ratios=cost_ratios(a.costs, b.costs),
         declared=pair.declared,
         chosen=pair.chosen,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whichtune.metrics import METRICS, Metric
 from whichtune.stats import crossed
@@ -12,22 +14,22 @@ from whichtune.stats.answers import Row, TestSet
 from whichtune.stats.intervals import Interval, bca, confusion_interval, wilson
 from whichtune.stats.pairs import StudyNoise, pooled_noise
 from whichtune.stats.results import MethodFigures, RunFigures
-from whichtune.stats.scores import FloatArray, Scores
+from whichtune.stats.scores import FloatArray, Scores, total_scores
 from whichtune.stats.squares import mean_squares
 
 MOST_RESAMPLED = 3_000
 SIGNED = ("mcc", "kappa")  # shares of 1 that can be below 0
 
 
-def run_figures(row: Row, test: TestSet, primary: str) -> list[RunFigures]:
+def run_figures(row: Row, test: TestSet, asked: Collection[str]) -> list[RunFigures]:
     """Each completed run with its intervals on the test split, by every metric that its answers allow; of those on
-    request by the primary one."""
-    return [_figures_of_run(row, seed, test, primary) for seed in row.seeds]
+    request by the ones that are `asked` for."""
+    return [_figures_of_run(row, seed, test, asked) for seed in row.seeds]
 
 
-def _figures_of_run(row: Row, seed: int | None, test: TestSet, primary: str) -> RunFigures:
+def _figures_of_run(row: Row, seed: int | None, test: TestSet, asked: Collection[str]) -> RunFigures:
     test = test.part(row.answers[seed])
-    wanted = [metric for metric in METRICS.values() if not metric.on_request or metric.name == primary]
+    wanted = [metric for metric in METRICS.values() if not metric.on_request or metric.name in asked]
     able = [metric for metric in wanted if row.answers[seed].has(metric.name)]
     values = {metric.name: _one_figure(row, seed, test, metric) for metric in able}
     intervals = {metric.name: _one_model(row, seed, test, metric) for metric in able}
@@ -46,7 +48,7 @@ def _figures_of_run(row: Row, seed: int | None, test: TestSet, primary: str) -> 
 
 
 def _one_figure(row: Row, seed: int | None, test: TestSet, metric: Metric) -> float:
-    if metric.answers == "classes":
+    if metric.of_confusion is not None:
         return metric.of_classes(test.labels, row.answers[seed].predictions, test.classes)
     return float(row.scores(metric.name, test, [seed]).values[0].mean())
 
@@ -58,7 +60,10 @@ def _one_model(row: Row, seed: int | None, test: TestSet, metric: Metric) -> Int
         return wilson(int((row.answers[seed].predictions == test.labels).sum()), test.n)
     if metric.resampling == "confusion":
         return _confusion_interval(row, seed, test, metric)
-    return _mean_interval(row.scores(metric.name, test, [seed]).values[0])
+    if metric.resampling == "totals":
+        return _totals_interval(row.answers[seed].parts[metric.name], metric)
+    found = _mean_interval(row.scores(metric.name, test, [seed]).values[0])
+    return found if found is None or metric.of_each is None else _inside(metric, found)
 
 
 def _confusion_interval(row: Row, seed: int | None, test: TestSet, metric: Metric) -> Interval | None:
@@ -71,8 +76,28 @@ def _confusion_interval(row: Row, seed: int | None, test: TestSet, metric: Metri
         found = confusion_interval(metric.counted_in, test.labels, predictions, test.classes)
         if found is not None:
             return found
-    low, high = _normal(row.scores(metric.name, test, [seed]).values[0])
-    return max(low, -1.0 if metric.name in SIGNED else 0.0), min(high, 1.0)
+    return _inside(metric, _normal(row.scores(metric.name, test, [seed]).values[0]))
+
+
+def _inside(metric: Metric, ends: Interval) -> Interval:
+    """An interval without what the metric cannot be."""
+    least = -1.0 if metric.name in SIGNED else metric.least
+    return max(ends[0], least), min(ends[1], 1.0) if metric.unit == "points" else ends[1]
+
+
+def _totals_interval(parts: FloatArray, metric: Metric) -> Interval | None:
+    """BCa of a metric of totals, to which each example adds `parts (E, K)`."""
+    of_totals = metric.of_totals
+    assert of_totals is not None
+    if len(parts) > MOST_RESAMPLED:
+        return _inside(metric, _normal(total_scores(metric, parts)))
+
+    def statistic(sample: NDArray[np.int64], axis: int = -1) -> FloatArray:
+        return of_totals(parts[sample].sum(axis=axis if axis >= 0 else axis - 1))
+
+    if (parts == parts[0]).all():
+        return None
+    return bca(np.arange(len(parts)), statistic)
 
 
 def _mean_interval(losses: FloatArray) -> Interval | None:
@@ -126,6 +151,4 @@ def _over_seeds(row: Row, scored: Scores, test: TestSet, metric: str, study: Stu
         return _one_model(row, row.seeds[0], test, METRICS[metric])
     noise = pooled_noise(mean_squares(scored.values), (scored,), study)
     low, high = (float(x) for x in crossed.crossed_test(scored.values, noise).interval(weight=None))
-    known = METRICS[metric]
-    least = -1.0 if metric in SIGNED else known.least
-    return (max(low, least), min(high, 1.0) if known.unit == "points" else high)
+    return _inside(METRICS[metric], (low, high))

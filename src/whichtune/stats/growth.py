@@ -1,4 +1,5 @@
-"""What learning curves leave in `summary.json`. Scores are in percent, gains in points, sizes in training texts."""
+"""What learning curves leave in `summary.json`. Scores are in percent, gains in points, and of a loss or a
+cost in its unit; sizes in training texts."""
 
 from __future__ import annotations
 

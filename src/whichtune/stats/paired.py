@@ -119,11 +119,12 @@ class MeanTest:
     variance: float  # of the mean
     n: int
     weight: float | None
+    reach: float = 1.0  # the largest difference there can be, where `weight` says what one example can count
 
     @classmethod
-    def of(cls, differences: NDArray[np.float64], weight: float | None) -> MeanTest:
+    def of(cls, differences: NDArray[np.float64], weight: float | None, reach: float = 1.0) -> MeanTest:
         n = len(differences)
-        return cls(float(differences.mean()), float(differences.var(ddof=1)) / n, n, weight)
+        return cls(float(differences.mean()), float(differences.var(ddof=1)) / n, n, weight, reach)
 
     def p_difference(self) -> float:
         return min(1.0, 2 * min(self.p_above(0.0), self.p_below(0.0)))
@@ -154,7 +155,7 @@ class MeanTest:
             return side * float(brentq(lambda at: self._one_sided(-mean, -at) - tail, mean, mean + step, xtol=1e-12))
 
         low, high = end(-1.0), end(1.0)
-        most = math.inf if self.weight is None else 1.0
+        most = math.inf if self.weight is None else self.reach
         return max(low, -most), min(high, most)
 
     def _one_sided(self, mean: float, bound: float) -> float:

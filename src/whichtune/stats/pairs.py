@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from whichtune.stats import crossed, paired, power
 from whichtune.stats.intervals import Interval
@@ -157,20 +156,21 @@ def compare_scores(
     if a.values.shape != b.values.shape:
         raise ValueError(f"scores of unlike shapes {a.values.shape} and {b.values.shape}")
     weight = None if a.weight is None or b.weight is None else max(a.weight, b.weight)
+    reach = math.inf if weight is None else max(a.reach, b.reach)
     seeds = tuple(float(x) for x in a.shown), tuple(float(x) for x in b.shown)
     table = a.values - b.values
     if table.shape[1] < 2:
         return PairTest("none", "methods", float(table.mean()), *seeds, n_examples=table.shape[1])
     if len(table) == 1:
-        return _test_models(a, b, seeds, margin, weight, binary)
+        return _test_models(a, b, seeds, margin, weight, reach, binary)
     squares = mean_squares(table)
     if a.stretch is not None:
         noise = pooled_noise(squares, (a, b), study or StudyNoise((), ()))
         return _test_splits(float(squares.mean), noise, seeds, margin)
     if float(squares.seed) == 0 and float(squares.residual) == 0:
-        return _test_models(a, b, seeds, margin, weight, binary, seeds_matter=False)
+        return _test_models(a, b, seeds, margin, weight, reach, binary, seeds_matter=False)
     noise = pooled_noise(squares, (a, b), study or StudyNoise.of((a, b)))
-    return _test_methods(squares, noise, seeds, margin, weight, brief)
+    return _test_methods(squares, noise, seeds, margin, weight, reach, brief)
 
 
 def _test_splits(
@@ -210,6 +210,7 @@ def _test_methods(
     seeds: tuple[tuple[float, ...], tuple[float, ...]],
     margin: float | None,
     weight: float | None,
+    reach: float,
     brief: bool,
 ) -> PairTest:
     test = crossed.CrossedTest(squares, crossed.Reference.of(squares, noise))
@@ -219,9 +220,8 @@ def _test_methods(
     cells = squares.n_seeds * squares.n_examples
 
     def interval(level: float) -> Interval:
-        most = math.inf if weight is None else 1.0
         low, high = test.interval(level, weight)
-        return max(float(low), -most), min(float(high), most)
+        return max(float(low), -reach), min(float(high), reach)
 
     return PairTest(
         "crossed" if squares.n_seeds >= crossed.MIN_SEEDS else "crossed_prior",
@@ -247,6 +247,7 @@ def _test_models(
     seeds: tuple[tuple[float, ...], tuple[float, ...]],
     margin: float | None,
     weight: float | None,
+    reach: float,
     binary: bool,
     seeds_matter: bool = True,
 ) -> PairTest:
@@ -254,7 +255,8 @@ def _test_models(
     first, second = a.values[0], b.values[0]
     inference: Literal["methods", "models"] = "models" if seeds_matter else "methods"
     if not binary:
-        return _paired_t(first - second, seeds, margin, weight, inference, seeds_matter)
+        test = paired.MeanTest.of(first - second, weight, reach)
+        return _paired_t(test, seeds, margin, inference, seeds_matter)
     n = len(first)
     only_a, only_b = int(((first == 1) & (second == 0)).sum()), int(((first == 0) & (second == 1)).sum())
     difference, share = (only_a - only_b) / n, (only_a + only_b) / n
@@ -280,14 +282,12 @@ def _test_models(
 
 
 def _paired_t(
-    differences: NDArray[np.float64],
+    test: paired.MeanTest,
     seeds: tuple[tuple[float, ...], tuple[float, ...]],
     margin: float | None,
-    weight: float | None,
     inference: Literal["methods", "models"],
     seeds_matter: bool,
 ) -> PairTest:
-    test = paired.MeanTest.of(differences, weight)
     return PairTest(
         "paired_t",
         inference,

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 from whichtune.metrics import Metric
 from whichtune.metrics.confusion import confusion
+from whichtune.metrics.terms import Terms
 
 FloatArray = NDArray[np.float64]
+SLOPE_STEP = 1e-5  # of a total
 
 
 @dataclass(frozen=True)
@@ -25,13 +27,15 @@ class Scores:
 
     `values (S, E)` has one number a seed and example whose mean over examples is the metric of that
     seed; `weight` is how much one example can count (1 for accuracy, more where macro F1 rests on a
-    rare class), None where that has no bound (loss). Of splits of their own `values (S, 2)` has each split's figure
-    twice, and `stretch` is how far they are set apart (`split_scores`).
+    rare class), None where that has no bound (loss), and `reach` then how far two methods can be apart. Of splits of
+    their own `values (S, 2)` has each split's figure twice, and `stretch` is how far they are set apart
+    (`split_scores`).
     """
 
     values: FloatArray
     weight: float | None
     stretch: float | None = None
+    reach: float = 1.0
 
     @property
     def constant(self) -> bool:
@@ -91,6 +95,12 @@ def figure_scores(values: FloatArray) -> Scores:
     return Scores(np.atleast_2d(values).astype(np.float64), None)
 
 
+def cost_scores(values: FloatArray, terms: Terms) -> Scores:
+    """Scores of what each answer costs, `values (S, E)`: none more than the dearest mistake."""
+    most = max((cost for row in terms.costs or () for cost in row), default=0.0)
+    return Scores(np.atleast_2d(values).astype(np.float64), most or None, reach=most or 1.0)
+
+
 def ratio_scores(sums: FloatArray, counts: FloatArray) -> Scores:
     """Scores of a ratio of totals, such as the loss of a token: `sums (S, E)` by `counts (S, E)`.
 
@@ -101,6 +111,18 @@ def ratio_scores(sums: FloatArray, counts: FloatArray) -> Scores:
     ratio = sums.sum(axis=1, keepdims=True) / counts.sum(axis=1, keepdims=True)
     influence = (sums - ratio * counts) / counts.mean(axis=1, keepdims=True)
     return Scores(ratio + influence, None)
+
+
+def total_scores(metric: Metric, parts: FloatArray) -> FloatArray:
+    """Scores `(E,)` of a metric of totals, to which each example adds `parts (E, K)`: the metric plus the example's
+    influence on it, by the slope in each total."""
+    assert metric.of_totals is not None
+    totals = parts.sum(axis=0)
+    steps = np.diag(np.maximum(np.abs(totals), 1.0) * SLOPE_STEP)
+    rise = metric.of_totals(totals + steps) - metric.of_totals(np.maximum(totals - steps, 0.0))
+    slopes = rise / (np.diag(steps) + np.minimum(np.diag(steps), totals))
+    found: FloatArray = float(metric.of_totals(totals)) + len(parts) * ((parts - parts.mean(axis=0)) @ slopes)
+    return found
 
 
 def _linearised(metric: Metric, labels: NDArray[np.int64], predictions: NDArray[np.int64], classes: int) -> Scores:

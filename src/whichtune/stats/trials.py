@@ -22,13 +22,15 @@ LEAST_FRESH = 2  # examples
 class Trials:
     """Rows by label with their answers to one test set. `margin` is in points of the metric; `belief` is what is
     held of seed noise beforehand. Tests are made once each, with the seeds of `fixed` where there is one: those that
-    were chosen before any result was seen."""
+    were chosen before any result was seen. `primary` is the metric that decides: of those without bounds it alone has
+    a margin."""
 
     rows: Mapping[str, Row]
     test: TestSet | None
     margin: float
     belief: Prior = NO_SEED_SEEN
     fixed: Trials | None = None
+    primary: str | None = None
     _noise: dict[str, StudyNoise] = field(default_factory=dict)
     _tests: dict[tuple[str, str, str, bool], PairTest | None] = field(default_factory=dict)
 
@@ -76,7 +78,7 @@ class Trials:
             return self
         rows = {label: row for label, row in self.rows.items() if label not in labels}
         fixed = None if self.fixed is None else self.fixed.without(labels)
-        return Trials(rows, self.test, self.margin, self.belief, fixed)
+        return Trials(rows, self.test, self.margin, self.belief, fixed, self.primary)
 
     def at_seeds(self, seeds: Collection[int]) -> Trials:
         """The same with the answers of these seeds alone; a row that has none of them keeps its own."""
@@ -86,7 +88,7 @@ class Trials:
             return replace(row, answers=answers or row.answers)
 
         rows = {label: kept(row) for label, row in self.rows.items()}
-        return Trials(rows, self.test, self.margin, self.belief)
+        return Trials(rows, self.test, self.margin, self.belief, primary=self.primary)
 
     def fresh(self) -> Trials | None:
         """The same on the test examples that are not also in train; None where that is all of them, or hardly any."""
@@ -108,14 +110,20 @@ class Trials:
             label: replace(row, answers={seed: answers.of(keep) for seed, answers in row.answers.items()})
             for label, row in self.rows.items()
         }
-        return Trials(rows, test, self.margin, self.belief)
+        return Trials(rows, test, self.margin, self.belief, primary=self.primary)
+
+    def limit(self, metric: str) -> float | None:
+        """The margin on the metric's scale: of one without bounds that share of the best baseline's figure."""
+        if METRICS[metric].unit != "points" and metric != self.primary:
+            return None
+        return self.margin * POINT * self._unit(metric)
 
     def _test(self, a: Row, b: Row, metric: str, brief: bool) -> PairTest | None:
         seeds = common_seeds(a, b) if a.can(metric) and b.can(metric) else []
         if self.test is None or not seeds or a.run_ids == b.run_ids:
             return None
         known = METRICS[metric]
-        limit = self.margin * POINT if known.unit == "points" else None
+        limit = self.limit(metric)
         first, second = a.scores(metric, self.test, seeds), b.scores(metric, self.test, seeds)
         return compare_scores(first, second, limit, known.resampling == "proportion", self.noise(metric), brief)
 

@@ -12,14 +12,16 @@ from typing import Any, Literal
 from pydantic import Field, JsonValue, field_validator, model_validator
 
 from whichtune.study.constraints import WrittenConstraint
+from whichtune.study.costs import WrittenCosts
 from whichtune.study.data_settings import DataSettings
 from whichtune.study.decide import WrittenDecide
+from whichtune.study.entries import Pair as Pair
+from whichtune.study.entries import RunEntry as RunEntry
 from whichtune.study.frozen import Frozen
 from whichtune.study.identity import canonical, later_defaults, run_id
 from whichtune.study.numbers import WrittenJobs
 from whichtune.study.plain import Plain, plain
 from whichtune.study.price import WrittenPower, WrittenPrice
-from whichtune.study.published import Published
 from whichtune.study.roles import Role
 from whichtune.study.spaces import Tuning
 
@@ -203,39 +205,6 @@ class RunSpec(Settings):
         return canonical(self, self.data)
 
 
-class RunEntry(Frozen):
-    """One line of a study's `runs` (or `methods`): a method under a label, with what differs from the rest."""
-
-    method: str
-    label: str | None = None
-    settings: dict[str, Plain] = {}
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short_forms(cls, value: object) -> object:
-        """`lora`, or `{method: lora, lora_rank: 8}` with settings beside the method."""
-        if isinstance(value, str):
-            return {"method": value}
-        if isinstance(value, dict) and "settings" not in value:
-            rest = {k: v for k, v in value.items() if k not in ("method", "label")}
-            return {**{k: value[k] for k in ("method", "label") if k in value}, "settings": rest}
-        if not isinstance(value, (dict, RunEntry)):
-            raise ValueError("must be a method's name, or a mapping with `method: NAME` and its settings")
-        return value
-
-
-class Pair(Frozen):
-    """A declared comparison: `a` against `b`, differing in `factor`, with what was claimed of it. `metric` where it is
-    about another than the study's."""
-
-    a: str
-    b: str
-    factor: str | None = None
-    claim: str | None = None
-    published: Published | None = None
-    metric: str | None = Field(None, description="what is compared; default: the study's primary metric")
-
-
 class Study(Frozen):
     """A grid of runs over one data set and one model. Load one with `load_study`, run it with `compare`."""
 
@@ -277,7 +246,26 @@ class Study(Frozen):
         description="`auto`: accuracy, or macro F1 where the largest class exceeds 60 %; r2 for numbers; rougeL for "
         "written texts",
     )
-    margin: float = Field(1.0, gt=0, description="points of the primary metric that count as no difference")
+    metrics: list[str] = Field([], description="more metrics to tell beside the primary one, see `docs/metrics.md`")
+    precision_at_recall: float = Field(
+        0.9, gt=0, le=1, description="the recall at which the metric `precision_at_recall` is told"
+    )
+    positive_class: str | None = Field(
+        None,
+        description="the class that `precision_at_recall` is of; null: of two classes the rarer one in training, of "
+        "more the mean over classes",
+    )
+    cost_matrix: WrittenCosts = Field(
+        None,
+        description="what mistakes cost, for the metric `mean_cost`: a mapping of each true label to predicted labels "
+        "and their costs",
+    )
+    margin: float = Field(
+        1.0,
+        gt=0,
+        description="points of the primary metric that count as no difference; of a loss or a cost, percent of the "
+        "best baseline's",
+    )
     prior_seed_sd: float = Field(
         1.0, gt=0, description="points by which seeds are believed to scatter a score before any is seen"
     )
@@ -335,6 +323,12 @@ class Study(Frozen):
         "are imported, so name only what you trust",
     )
     published: dict[str, Any] | None = Field(None, description="published figures to set beside the measured ones")
+
+    @property
+    def asked(self) -> frozenset[str]:
+        """The metrics that the study names, and the cost of mistakes where it says what they cost."""
+        named = {self.primary_metric, *self.metrics, *(pair.metric for pair in self.pairs if pair.metric)}
+        return frozenset(named | ({"mean_cost"} if self.cost_matrix is not None else set()))
 
     @field_validator("tuning", mode="before")
     @classmethod

@@ -114,7 +114,7 @@ def _leading_figures(
     """The draws from the first up to the first that is still to be made, and the seconds that they share."""
     found, shared = [], 0.0
     for draw in line.draws:
-        record = folder.read_run(draw.spec.run_id)
+        record = plan.asked.read(folder, draw.spec.run_id)
         if record is None or (record.status is not RunStatus.COMPLETED and record.run_id not in attempted):
             break
         found.append(draw_figures(draw, record, plan.metric))

@@ -66,7 +66,7 @@ def search_figures(plan: SearchPlan, folder: StudyFolder) -> TuningFigures:
     lines = []
     for line in plan.lines:
         climbed = climb_of(plan, line, folder) if line.rungs else None
-        records = _counted(plan, line, folder) if climbed is None else _furthest(climbed, folder)
+        records = _counted(plan, line, folder) if climbed is None else _furthest(plan, climbed, folder)
         draws = [draw_figures(draw, record, plan.metric) for draw, record in records]
         if line.rungs:
             draws = [
@@ -99,7 +99,7 @@ def search_figures(plan: SearchPlan, folder: StudyFolder) -> TuningFigures:
 
 def _counted(plan: SearchPlan, line: SearchedDraws, folder: StudyFolder) -> list[tuple[Draw, RunRecord]]:
     """A line's draws with their records; with a budget in seconds, those from the first until it is spent."""
-    found = [(draw, record) for draw in line.draws if (record := folder.read_run(draw.spec.run_id)) is not None]
+    found = [(draw, record) for draw in line.draws if (record := plan.asked.read(folder, draw.spec.run_id)) is not None]
     if plan.unit != "seconds" or plan.amount is None:
         return found
     times = seconds_of([draw_figures(draw, record, plan.metric) for draw, record in found])
@@ -121,15 +121,15 @@ def climb_of(plan: SearchPlan, line: SearchedDraws, folder: StudyFolder, tried: 
     def rank(draw: Draw, record: RunRecord) -> tuple[float, float, int]:
         return better_first(draw_figures(draw, record, plan.metric), higher)
 
-    return climb(line.draws, line.rungs, folder.read_run, rank, tried)
+    return climb(line.draws, line.rungs, lambda run_id: plan.asked.read(folder, run_id), rank, tried)
 
 
-def _furthest(climbed: Climb, folder: StudyFolder) -> list[tuple[Draw, RunRecord]]:
+def _furthest(plan: SearchPlan, climbed: Climb, folder: StudyFolder) -> list[tuple[Draw, RunRecord]]:
     """The draws that were begun, each with the record of the last rung that it is in and was made in."""
     found: dict[int, tuple[Draw, RunRecord]] = {}
     for number, members in enumerate(climbed.reached):
         for draw in members:
-            if (record := folder.read_run(rung_spec(draw, number).run_id)) is not None:
+            if (record := plan.asked.read(folder, rung_spec(draw, number).run_id)) is not None:
                 found[draw.number] = (draw, record)
     return [found[number] for number in sorted(found)]
 

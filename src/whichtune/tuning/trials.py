@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING, TypeVar
 
-from whichtune.expansion.expand import Expansion
+from whichtune.expansion.expand import Expansion, asked_of
 from whichtune.records.record import RunStatus
+from whichtune.stats.asked import Asked
 from whichtune.stats.tuning import Axis, TuningFigures
 from whichtune.study.resolved import SearchedDraw, SearchedRow
 from whichtune.study.roles import Role
@@ -69,6 +70,7 @@ class SearchPlan:
     lines: list[SearchedDraws]
     unit: Axis
     amount: float | None
+    asked: Asked
 
     @property
     def draws(self) -> list[Draw]:
@@ -137,7 +139,7 @@ def plan_search(expansion: Expansion, dataset: AnyDataset) -> SearchPlan | None:
         lines, amount = _within_operations(expansion, lines, predict)
     if study.tuning.strategy == "halving":
         lines = _halved(expansion, lines, dataset, predict if unit == "flops" else None)
-    return SearchPlan(study, expansion.primary_metric, lines, unit, amount)
+    return SearchPlan(study, expansion.primary_metric, lines, unit, amount, asked_of(expansion))
 
 
 def _halved(

@@ -72,9 +72,12 @@ def padded_log(values: Iterable[float], share: float = 0.08) -> tuple[float, flo
     return 10.0**low, 10.0**high
 
 
+FEW = 2.0  # scores up to here are nats or costs, or percentages next to nothing
+
+
 def score_range(values: Sequence[float], share: float) -> tuple[float, float]:
     """The range of scores in percent with some room on both sides, little of it beyond 0 and 100."""
-    low, high = padded(values, share, 0.4)
+    low, high = padded(values, share, 0.4 if max(values) > FEW else FEW / 100)
     return (max(low, -3.0) if min(values) >= 0 else low), (min(high, 103.0) if max(values) <= 100 else high)
 
 

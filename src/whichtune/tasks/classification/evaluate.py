@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from whichtune.metrics import metrics_of
+from whichtune.metrics import metrics_of, possible_metrics, recorded_on_request
 from whichtune.records.record import CurvePoint, Metrics
 
 if TYPE_CHECKING:
@@ -66,12 +66,15 @@ def measure(
     import numpy as np
 
     from whichtune.metrics.confusion import confusion
+    from whichtune.metrics.terms import USUAL, Classified
 
     predictions, classes = logits.argmax(axis=1), logits.shape[1]
+    given = Classified(labels, predictions, logits, classes)
     repeated = np.zeros(len(labels), dtype=bool) if duplicate_of_train is None else duplicate_of_train
     fresh = ~repeated
     return Metrics(
         **{metric.name: metric.of_classes(labels, predictions, classes) for metric in metrics_of("classes")},
+        **{each.name: float(each.of_each(given, USUAL).mean()) for each in recorded_on_request() if each.of_each},
         loss=float(cross_entropy(logits, labels).mean()),
         n=len(labels),
         confusion_matrix=confusion(labels, predictions, classes).tolist(),
@@ -82,9 +85,10 @@ def measure(
 
 
 def validation_point(metrics: Metrics) -> CurvePoint:
-    """What a point of the curves says of the validation split: the loss, and every metric of classes."""
-    scores = {f"validation_{metric.name}": metrics.value(metric.name) for metric in metrics_of("classes")}
-    return {"validation_loss": metrics.loss, **scores}
+    """What a point of the curves says of the validation split: the loss, and every metric of classes that needs nothing
+    of the study."""
+    known = [metric.name for metric in possible_metrics("classes") if not metric.by_terms]
+    return {"validation_loss": metrics.loss, **{f"validation_{name}": metrics.value(name) for name in known}}
 
 
 def prediction_table(split: str, part: Split | EncodedSplit, logits: np.ndarray) -> pd.DataFrame:

@@ -60,7 +60,14 @@ class Classification(Task["Dataset", "Classifier", "Encoded", "Forward"]):
 
     @property
     def watched(self) -> tuple[str, ...]:
-        return ("loss", *self.metrics)
+        from whichtune.metrics import METRICS
+
+        return ("loss", *(name for name in self.metrics if not METRICS[name].by_terms))
+
+    @property
+    def primary_metrics(self) -> tuple[str, ...]:
+        """All, and the loss: of it and of a cost the margin is a share of the best baseline's."""
+        return (*self.metrics, "loss") if self.answers == "classes" else super().primary_metrics
 
     def load(self, data: DataSettings) -> Dataset:
         from whichtune.data.splits import load_dataset

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from whichtune.metrics import metrics_of
+from whichtune.metrics import possible_metrics
 from whichtune.records.record import MetricsBySplit, TextMetrics
 from whichtune.study.spec import RunSpec
 from whichtune.tasks.base import FittedBaseline, Judged
@@ -54,8 +54,13 @@ class SplitAnswers:
         self.lengths, self.most = lengths, most
         self.scores = {
             metric.name: metric.of_texts(texts, split.references)
-            for metric in metrics_of("texts")
+            for metric in possible_metrics("texts")
             if metric.of_texts is not None
+        }
+        self.parts = {
+            metric: metric.parts_of_texts(texts, split.references)
+            for metric in possible_metrics("texts")
+            if metric.parts_of_texts is not None
         }
 
     def metrics(self) -> TextMetrics:
@@ -70,6 +75,7 @@ class SplitAnswers:
             perplexity=None if loss is None else float(np.exp(loss)),
             tokens=0 if self.counts is None else int(self.counts.sum()),
             **{name: float(values.mean()) for name, values in self.scores.items()},
+            **{metric.name: metric.of_parts(parts) for metric, parts in self.parts.items()},
             written_tokens=None if lengths is None else float(lengths.mean()),
             ended=None if lengths is None else float((lengths < (self.most or 0)).mean()),
             n=len(self.texts),
@@ -93,6 +99,7 @@ class SplitAnswers:
                 "loss": missing if self.losses is None else self.losses,
                 "tokens": 0 if self.counts is None else self.counts,
                 **self.scores,
+                **{f"{metric.name}_totals": list(parts) for metric, parts in self.parts.items()},
                 "duplicate_of_train": self.split.duplicate_of_train,
             }
         )
