@@ -45,9 +45,12 @@ class NamedSet(ABC):
 
     def read_for(self, usual: Usual, place: Path | None, settings: DataSettings) -> Source:
         """The tables for a task that reads such columns. Raises DataError where the set is of another kind."""
-        if usual.answer != self.usual.answer:
+        own = self.usual
+        if (usual.answer, usual.several) != (own.answer, own.several):
             kinds = {"label": "labels, for classification", "target": "target texts, for text_to_text"}
-            raise DataError(f"The data set '{settings.source}' has {kinds[self.usual.answer]}: choose another.")
+            if own.several:
+                raise DataError(f"The data set '{settings.source}' has several labels a text: say --task multilabel.")
+            raise DataError(f"The data set '{settings.source}' has {kinds[own.answer]}: choose another.")
         return self.read(place, settings)
 
     def looks_like_copy(self, path: Path) -> bool:

@@ -1,7 +1,8 @@
 """The one table of metrics. A metric that is an entry here is in records, tables, statistics, page and loggers.
 
 A metric is computed from answers: of classes, by the confusion matrix; of written texts, text by text against the
-references; of foretold numbers, against the true ones. From that follows how its noise is told: see `resampling`.
+references; of foretold numbers, against the true ones; of sets of labels, against the true sets. From that follows how
+its noise is told: see `resampling`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from whichtune.registry import Registry
 
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     from whichtune.metrics.confusion import Cells
 
     FloatArray = NDArray[np.float64]
+    BoolArray = NDArray[np.bool_]
 
-Answers = Literal["classes", "texts", "numbers", "loss"]
+Answers = Literal["classes", "texts", "numbers", "labels", "loss"]
 Unit = Literal["points", "nats", "units"]
 Split = Literal["train", "validation", "test"]
 # How intervals and tests take a metric: a share of right answers; a mean over examples; a function of the confusion
@@ -39,8 +41,9 @@ class Metric:
 
     `name` is its key in records, study files and `--set primary_metric`; `title` what it is called in text. `answers`
     are what it is computed from, by `of_confusion` (counts `(..., C, C)` to `(...)`), `of_texts` (written texts and
-    references, n each, to `(n,)`, whose mean it is) or `of_numbers` (predictions and targets `(n,)` to `(n,)`, whose
-    mean it is). `in_unit`: it is in the targets' own unit, and no share of 1. `least`: it cannot be lower. `influence`
+    references, n each, to `(n,)`, whose mean it is), `of_numbers` (predictions and targets `(n,)` to `(n,)`, whose
+    mean it is) or `of_labels` (chosen labels, probabilities and true labels `(n, L)` to `(n,)`, whose mean it is).
+    `in_unit`: it is in the targets' own unit, and no share of 1. `least`: it cannot be lower. `influence`
     is the derivative of `of_confusion` where it is known in closed form; `of_cells` is `of_confusion` from counts
     `(..., K)` in the cells that occur, where that is quicker with many classes. `splits` are those that have a column
     in tables.
@@ -55,6 +58,7 @@ class Metric:
     influence: Callable[[NDArray[np.int64]], FloatArray] | None = None
     of_texts: Callable[[Sequence[str], Sequence[str]], FloatArray] | None = None
     of_numbers: Callable[[FloatArray, FloatArray], FloatArray] | None = None
+    of_labels: Callable[[BoolArray, FloatArray, BoolArray], FloatArray] | None = None
     resampling: Resampling = "confusion"
     in_unit: bool = False
     least: float = 0.0
@@ -171,6 +175,16 @@ def _of_numbers(name: str) -> Callable[[FloatArray, FloatArray], FloatArray]:
     return of_numbers
 
 
+def _of_labels(name: str) -> Callable[[BoolArray, FloatArray, BoolArray], FloatArray]:
+    def of_labels(chosen: BoolArray, probabilities: FloatArray, targets: BoolArray) -> FloatArray:
+        from whichtune.metrics import labels
+
+        found: FloatArray = getattr(labels, name)(chosen, probabilities, targets)
+        return found
+
+    return of_labels
+
+
 def _agreement(name: str) -> Callable[[NDArray[np.int64]], FloatArray]:
     def of_confusion(counts: NDArray[np.int64]) -> FloatArray:
         from whichtune.metrics import agreement
@@ -267,6 +281,26 @@ for _name, _title, _of in (("rmse", "RMSE", "root_mean_square"), ("mae", "MAE", 
             resampling="mean",
             in_unit=True,
             higher_is_better=False,
+        )
+    )
+ALL_SPLITS: tuple[Split, ...] = ("test", "validation", "train")
+for _name, _title, _of, _resampling, _splits in (
+    ("labels_f1_micro", "micro F1", "f1_micro", "mean", ALL_SPLITS),
+    ("labels_f1_macro", "macro F1", "f1_macro", "mean", ALL_SPLITS[:2]),
+    ("f1_samples", "sample F1", "f1_samples", "mean", ALL_SPLITS[:1]),
+    ("mean_average_precision", "mAP", "mean_average_precision", "mean", ALL_SPLITS[:1]),
+    ("subset_accuracy", "subset accuracy", "subset_accuracy", "proportion", ALL_SPLITS[:1]),
+    ("hamming_loss", "Hamming loss", "hamming_loss", "mean", ALL_SPLITS[:1]),
+):
+    add_metric(
+        Metric(
+            _name,
+            _title,
+            "labels",
+            of_labels=_of_labels(_of),
+            resampling=cast("Resampling", _resampling),
+            higher_is_better=_name != "hamming_loss",
+            splits=_splits,
         )
     )
 add_metric(Metric("loss", "loss", "loss", resampling="ratio", higher_is_better=False))

@@ -82,13 +82,13 @@ def loss_scores(losses: FloatArray) -> Scores:
     return Scores(np.atleast_2d(losses).astype(np.float64), None)
 
 
-def figure_scores(values: FloatArray) -> Scores:
-    """Scores of a figure that each example has by itself, `values (S, E)`, such as ROUGE.
+def figure_scores(values: FloatArray, weight: float | None = None) -> Scores:
+    """Scores of a figure that each example has by itself, `values (S, E)`, such as ROUGE; `weight` where one is known.
 
     A difference is spread over many examples here, and not carried by the few that are right and wrong: what one
     example can count needs no bound of its own.
     """
-    return Scores(np.atleast_2d(values).astype(np.float64), None)
+    return Scores(np.atleast_2d(values).astype(np.float64), weight)
 
 
 def ratio_scores(sums: FloatArray, counts: FloatArray) -> Scores:
