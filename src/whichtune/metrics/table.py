@@ -75,6 +75,11 @@ class Metric:
         return "nats" if self.answers == "loss" else "points"
 
     @property
+    def best_word(self) -> str:
+        """What a row does that has the best figure."""
+        return "scores highest" if self.higher_is_better else f"has the lowest {self.title}"
+
+    @property
     def scale(self) -> float:
         """What a figure is multiplied by to be shown."""
         return 100.0 if self.unit == "points" else 1.0

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeGuard
 
-from whichtune.metrics import Metric, metrics_of
+from whichtune.metrics import METRICS, Metric, metrics_of
 from whichtune.report import words
 from whichtune.report.drawing.kinds import (
     MARKS,
@@ -79,9 +79,10 @@ def score_dots(view: View) -> Dots | None:
         caption += f" Without a figure, since no run of it completed: {few(missing)}."
     top, bottom = rows[0], rows[-1]
     alt = f"Dot plot of test {view.metric_name} for {plural(len(rows), 'row')}. "
-    alt += f"Highest: {top.label}, {number(top.mean)} %."
+    ends = ("Highest", "Lowest") if METRICS[view.metric].higher_is_better else ("Lowest", "Highest")
+    alt += f"{ends[0]}: {top.label}, {number(top.mean)} %."
     if len(rows) > 1:
-        alt += f" Lowest: {bottom.label}, {number(bottom.mean)} %."
+        alt += f" {ends[1]}: {bottom.label}, {number(bottom.mean)} %."
     return Dots(
         name="scores",
         title=f"Test {view.metric_name}, every seed",
@@ -100,11 +101,12 @@ def _by_seed(row: ScoredRow) -> str:
     return ", ".join(number(score) if seed is None else f"seed {seed}: {number(score)}" for seed, score in row.seeds)
 
 
-def pareto(points: Sequence[CostPoint]) -> list[CostPoint]:
+def pareto(points: Sequence[CostPoint], higher_is_better: bool = True) -> list[CostPoint]:
     """Points that no other beats: none is as cheap and better, nor as good and cheaper. Cheapest first."""
     front: list[CostPoint] = []
-    for point in sorted(points, key=lambda p: (p.x, -p.y)):
-        if not front or point.y > front[-1].y or (point.x == front[-1].x and point.y == front[-1].y):
+    sign = 1 if higher_is_better else -1
+    for point in sorted(points, key=lambda p: (p.x, -sign * p.y)):
+        if not front or sign * point.y > sign * front[-1].y or (point.x == front[-1].x and point.y == front[-1].y):
             front.append(point)
     return front
 
@@ -126,7 +128,7 @@ def _cost_figure(view: View, key: str, axis: CostAxis) -> Scatter | None:
         points.append(CostPoint(row.label, view.mark(row.label), x, score, interval, axis.show(cost)))
     if not points or max(point.x for point in points) == 0:
         return None
-    front = pareto(points)
+    front = pareto(points, METRICS[view.metric].higher_is_better)
     points = [replace(point, front=point in front) for point in points]
     log = is_wide([point.x for point in points])
     caption = "The stepped line joins rows that none beats in both (the Pareto front of the means)"

@@ -151,6 +151,7 @@ class View:
 
     @cached_property
     def scored(self) -> list[TableRow]:
-        """Rows with a test figure, highest first; those on a part of the training texts are points of curves."""
+        """Rows with a test figure, the best first; those on a part of the training texts are points of curves."""
         able = [row for row in self.rows if self.score(row) is not None and row.label not in self.partial]
-        return sorted(able, key=lambda row: (-(self.score(row) or 0.0), row.label))
+        sign = -1 if METRICS[self.metric].higher_is_better else 1
+        return sorted(able, key=lambda row: (sign * (self.score(row) or 0.0), row.label))
