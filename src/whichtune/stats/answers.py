@@ -14,7 +14,15 @@ from whichtune.metrics import METRICS, Split, metrics_of
 from whichtune.metrics.labels import as_indicators, probabilities_of
 from whichtune.records.record import RunRecord, RunStatus
 from whichtune.stats.costs import Count, count_of, median_costs, seconds_of_run
-from whichtune.stats.scores import Scores, class_scores, figure_scores, loss_scores, ratio_scores, split_scores
+from whichtune.stats.scores import (
+    Scores,
+    class_scores,
+    figure_scores,
+    loss_scores,
+    most_of_one,
+    ratio_scores,
+    split_scores,
+)
 from whichtune.study.roles import Role
 
 if TYPE_CHECKING:
@@ -188,7 +196,7 @@ class Row:
         wanted = METRICS[metric]
         if wanted.answers in ("texts", "numbers", "labels"):
             found = np.stack([answers.figures[metric] for answers in chosen])
-            return figure_scores(found, 1.0 if wanted.resampling == "proportion" else None)
+            return figure_scores(found, most_of_one(found) if wanted.answers == "labels" else None)
         if wanted.answers == "loss":
             losses = np.stack([answers.losses for answers in chosen])
             counts = [answers.tokens for answers in chosen if answers.tokens is not None]

@@ -91,6 +91,12 @@ def figure_scores(values: FloatArray, weight: float | None = None) -> Scores:
     return Scores(np.atleast_2d(values).astype(np.float64), weight)
 
 
+def most_of_one(values: FloatArray) -> float:
+    """What one example can count, of shares `values (S, E)` with their influences: how far apart two examples are, as a
+    rightly chosen rare label and a missed one; 1 at least, as of a share of right answers."""
+    return max(1.0, float(np.ptp(np.atleast_2d(values), axis=1).max()))
+
+
 def ratio_scores(sums: FloatArray, counts: FloatArray) -> Scores:
     """Scores of a ratio of totals, such as the loss of a token: `sums (S, E)` by `counts (S, E)`.
 

@@ -10,8 +10,8 @@ from whichtune.records.record import LabelSetMetrics
 from whichtune.study.data_settings import DataSettings
 from whichtune.study.spec import RunSpec
 from whichtune.tasks.base import Judged, register
+from whichtune.tasks.classification.targets import TargetTask
 from whichtune.tasks.multilabel.settings import MultilabelSettings
-from whichtune.tasks.targets import TargetTask
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from whichtune.models.heads import Classifier
     from whichtune.records.record import RunRecord
-    from whichtune.tasks.targets import Splits
+    from whichtune.tasks.classification.targets import Splits
     from whichtune.training.forward import Forward
 
 

@@ -10,8 +10,8 @@ from whichtune.records.record import NumberMetrics
 from whichtune.study.data_settings import DataSettings
 from whichtune.study.spec import RunSpec
 from whichtune.tasks.base import Judged, register
+from whichtune.tasks.classification.targets import Restore, TargetTask
 from whichtune.tasks.regression.settings import RegressionSettings
-from whichtune.tasks.targets import Restore, TargetTask
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from whichtune.models.heads import Classifier
     from whichtune.records.record import RunRecord
+    from whichtune.tasks.classification.targets import Splits
     from whichtune.tasks.regression.evaluate import Scale
-    from whichtune.tasks.targets import Splits
     from whichtune.training.forward import Forward
 
 # How much a foretold number may differ when a text is computed again in another batch, in standard deviations.
