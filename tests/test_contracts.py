@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from made_labels import labels_file
 from made_numbers import numbers_file
 from whichtune.executors.base import EXECUTORS
 from whichtune.methods import METHODS
@@ -50,10 +51,18 @@ def test_metrics(metric: str, check: str, tmp_path: Path) -> None:
     METRIC_CHECKS[check](METRICS[metric], tmp_path)
 
 
+# Studies of these are made in tests/tasks/test_regression.py and test_multilabel.py, too.
+SELDOM = ("multilabel", "regression")
+
+
 @pytest.mark.parametrize("check", TASK_CHECKS)
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize(
+    "task", [pytest.param(name, marks=pytest.mark.slow) if name in SELDOM else name for name in TASKS]
+)
 def test_tasks(task: str, check: str, tmp_path: Path, notes: Path) -> None:
     changes = {} if task == "classification" else {"data": str(notes), **WRITTEN}
+    if task == "multilabel":
+        changes = {"data": str(labels_file(tmp_path / "labels"))}
     if task == "regression":
         changes = {"data": str(numbers_file(tmp_path / "numbers", rows=60))}
     TASK_CHECKS[check](TaskCase(task, changes), tmp_path)

@@ -46,7 +46,7 @@ def test_several_labels_for_a_text_are_named(tmp_path: Path, labels: list[int]) 
         load(tmp_path / "a.jsonl")
     frame = pd.DataFrame({"text": TEXTS, "labels": [["a"], ["b", "c"]] * (COUNT // 2)})
     frame.to_parquet(tmp_path / "a.parquet")
-    with pytest.raises(DataError, match="multi-label"):
+    with pytest.raises(DataError, match="say what is meant, several labels for one text"):
         load(tmp_path / "a.parquet")
 
 

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import csv
 import random
+import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from whichtune.embedded import generate_messages, generate_support_requests
+from whichtune.embedded import (
+    LABEL_SETS,
+    dataset_path,
+    generate_messages,
+    generate_open_matters,
+    generate_support_requests,
+)
 from whichtune.embedded.grammar import LABEL_NOISE, SIZES, Example, only_words, write_splits
 
 FOLDER = Path(generate_messages.__file__).parent
@@ -66,3 +74,27 @@ def test_the_text_decides_its_class(name: str) -> None:
         wording = only_words(draw(rng, label))
         assert seen.setdefault(wording, label) == label, wording
     assert len(seen) < 20_000  # wordings do repeat, so the assertion above had something to compare
+
+
+def test_sets_of_labels_are_what_their_generator_makes_and_their_best_is_known(tmp_path: Path) -> None:
+    made = generate_open_matters.open_matters()
+    generate_open_matters.write_jsonl(made, tmp_path)
+    for split, rows in made.items():
+        shipped = dataset_path("open_matters") / f"{split}.jsonl"
+        assert (tmp_path / f"{split}.jsonl").read_bytes() == shipped.read_bytes(), split
+        turned = [len(set(row.labels) ^ set(row.true_labels)) for row in rows]
+        wrong = sum(turned) / (len(rows) * len(generate_open_matters.LABELS))
+        assert wrong == pytest.approx(LABEL_SETS["open_matters"].least_hamming_loss)
+        assert {len(row.labels) for row in rows} >= {0, 1, 2, 3}
+
+
+@pytest.mark.slow
+def test_the_card_of_sets_of_labels_tells_what_is_measured() -> None:
+    sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
+    import write_dataset_cards
+
+    card = (dataset_path("open_matters") / "card.md").read_text(encoding="utf-8")
+    for row, figures in write_dataset_cards.label_set_figures("open_matters").items():
+        found = re.search(rf"^\| {re.escape(row)} \| ([\d.]+) % \| ([\d.]+) % \| ([\d.]+) % \|$", card, re.MULTILINE)
+        assert found, row
+        assert [float(each) for each in found.groups()] == pytest.approx(figures, abs=1.0)

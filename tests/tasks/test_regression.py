@@ -12,20 +12,18 @@ import torch
 from scipy import stats
 from sklearn import metrics as sklearn_metrics
 from torch.nn import functional
-from transformers import AutoTokenizer, GPT2Model
 
 from command import inside
 from made_numbers import BEST, made_numbers, numbers_file
+from plain_loop import plain_losses, plain_spec
 from whichtune.compare import compare, prepare
 from whichtune.data.numbers import load_numbers
 from whichtune.errors import DataError, ExportError, SettingError
 from whichtune.metrics import METRICS, metrics_of
 from whichtune.runs.run import run_one
-from whichtune.seeding import DATA_ORDER, HEAD, generator
 from whichtune.stats.answers import of_numbers
 from whichtune.study.data_settings import DataSettings
 from whichtune.study.load import parse_study
-from whichtune.study.spec import RunSpec
 from whichtune.tasks.regression.evaluate import Scale, measure
 
 QUICK = {"epochs": 1, "max_steps": 3, "batch_size": 8, "learning_rate": 2e-3}
@@ -68,51 +66,13 @@ def test_other_losses_equal_a_plain_loop(tiny_gpt2: Path, scores: Path, loss: st
 
 
 def _equals_a_plain_loop(model_path: Path, data: Path, loss: str, method: str, plan: str) -> None:
-    steps, seed, rate, width = 12, 3, 2e-3, 32
-    spec = RunSpec(
-        label="run",
-        task="regression",
-        task_settings={"regression_loss": loss, **({"huber_delta": 0.5} if loss == "huber" else {})},
-        data=DataSettings(source=str(data)),
-        model=str(model_path),
-        method=method,
-        token_position="last_nonpad",
-        padding="dynamic",
-        context_length=64,
-        epochs=9,
-        max_steps=steps,
-        batch_size=8,
-        learning_rate=rate,
-        schedule="constant",
-        warmup_steps=0,
-        gradient_clip=None,
-        evaluation_interval=1,
-        evaluation_batches=1,
-        seed=seed,
-        plan=plan,
-    )
+    own = {"regression_loss": loss, **({"huber_delta": 0.5} if loss == "huber" else {})}
+    spec = plain_spec("regression", own, data, model_path, method, plan)
     result = run_one(spec)
     train = load_numbers(spec.data).splits["train"]
-    tokens = AutoTokenizer.from_pretrained(model_path)(train.texts)["input_ids"]
     targets = torch.tensor((train.labels - train.labels.mean()) / train.labels.std(), dtype=torch.float32)
-    model = GPT2Model.from_pretrained(model_path, attn_implementation="eager").eval()
-    drawn, bound = generator(seed, HEAD), width**-0.5
-    weight, bias = (torch.empty(s).uniform_(-bound, bound, generator=drawn).requires_grad_() for s in ((1, 32), (1,)))
-    inner = [*model.h[-1].parameters(), *model.ln_f.parameters()] if method == "last_block" else model.parameters()
-    optimiser = torch.optim.AdamW([weight, bias, *inner], lr=rate, weight_decay=0.01)
-    losses, order = [], generator(seed, DATA_ORDER)
-    while len(losses) < steps:
-        rows = torch.randperm(len(train), generator=order).tolist()
-        for start in range(0, len(rows), 8):
-            chosen = rows[start : start + 8]
-            states = [model(torch.tensor([tokens[r]])).last_hidden_state[0, -1] for r in chosen]
-            found = (torch.stack(states) @ weight.T + bias)[:, 0]
-            value = LOSSES[loss](found, targets[chosen])
-            optimiser.zero_grad()
-            value.backward()
-            optimiser.step()
-            losses.append(value.item())
-    np.testing.assert_allclose([point["train_loss"] for point in result.curves], losses[:steps], atol=1e-5)
+    expected = plain_losses(spec, train.texts, 1, lambda found, rows: LOSSES[loss](found[:, 0], targets[rows]))
+    np.testing.assert_allclose([point["train_loss"] for point in result.curves], expected, atol=1e-5)
 
 
 # -- figures ---------------------------------------------------------------------------------------
@@ -318,3 +278,17 @@ def test_it_is_asked_which_task_is_meant(tiny_gpt2: Path, tmp_path: Path) -> Non
     assert len(prepare(parse_study(study("stars.csv", task=None), "test"))[1].labels) == 5
     assert len(prepare(parse_study(study("codes.csv", task="classification"), "test"))[1].labels) == 40
     assert prepare(parse_study(study("codes.csv"), "test"))[1].labels == []
+
+
+def test_groups_and_folds_keep_their_rows(tmp_path: Path) -> None:
+    frame = made_numbers(60).assign(shop=[f"shop {row % 12}" for row in range(60)])
+    frame.to_csv(tmp_path / "shops.csv", index=False)
+    settings = DataSettings(source=str(tmp_path / "shops.csv"), label_column="score")
+    grouped = load_numbers(settings.model_copy(update={"group_column": "shop"}))
+    shops = [{frame["shop"][int(row)] for row in part.ids} for part in grouped.splits.values()]
+    assert grouped.split_rule == "grouped"
+    assert not shops[0] & shops[1] and not shops[0] & shops[2] and not shops[1] & shops[2]  # noqa: PT018
+    tested = [
+        load_numbers(settings.model_copy(update={"folds": 3, "fold": fold})).splits["test"].ids for fold in range(3)
+    ]
+    assert sorted(int(row) for ids in tested for row in ids) == list(range(60))

@@ -1,6 +1,6 @@
 """Model-free rows of every table. Importing this package registers them; none imports scikit-learn to do so."""
 
-from whichtune.baselines import lead, majority, numbers, tfidf
+from whichtune.baselines import lead, majority, numbers, several_labels, tfidf
 from whichtune.baselines.base import BASELINES, Baseline, Extract, extract_baseline, fitted_baseline
 
 __all__ = [
@@ -12,5 +12,6 @@ __all__ = [
     "lead",
     "majority",
     "numbers",
+    "several_labels",
     "tfidf",
 ]

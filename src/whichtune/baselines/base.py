@@ -51,7 +51,7 @@ class Baseline(ABC):
 
     @abstractmethod
     def fit(self, texts: Sequence[str], labels: np.ndarray, classes: int) -> Fitted:
-        """Fit on the training split: texts and labels (n,) int64."""
+        """Fit on the training split: texts and labels (n,) int64, or what the baseline's task has for them."""
 
     @abstractmethod
     def load(self, folder: Path) -> Fitted:
@@ -72,7 +72,7 @@ class Extract(ABC):
 
 BASELINES: Registry[Baseline | Extract] = Registry(
     "baseline",
-    [f"whichtune.baselines.{module}" for module in ("majority", "tfidf", "lead", "numbers")],
+    [f"whichtune.baselines.{module}" for module in ("majority", "tfidf", "lead", "numbers", "several_labels")],
     group="whichtune.baselines",
 )
 Row = TypeVar("Row", Baseline, Extract)

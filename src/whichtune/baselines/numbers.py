@@ -5,38 +5,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from whichtune.baselines.base import Baseline, BaselineCard, Fitted, register
+from whichtune.baselines.base import Baseline, BaselineCard, register
+from whichtune.baselines.constant import FittedConstant
 from whichtune.baselines.sides import cells_of, features_of
-from whichtune.baselines.tfidf import FittedTfidf, TfidfChar, TfidfRow, TfidfWord
-from whichtune.models.saving import load_arrays, save_arrays
+from whichtune.baselines.tfidf import FittedLinear, TfidfChar, TfidfRow, TfidfWord
 
 if TYPE_CHECKING:
     import numpy as np
 
 PENALTY = 1.0  # scikit-learn's alpha
 TASKS = ("regression",)
-
-
-class FittedMean(Fitted):
-    def __init__(self, mean: np.ndarray) -> None:
-        self.mean = mean  # (1,)
-
-    def logits(self, texts: Sequence[str]) -> np.ndarray:
-        import numpy as np
-
-        return np.tile(self.mean, (len(texts), 1))
-
-    @property
-    def parameters(self) -> int:
-        return 1
-
-    def save(self, folder: Path) -> None:
-        save_arrays({"mean": self.mean}, folder / "baseline.safetensors")
 
 
 @register
@@ -48,26 +30,20 @@ class Mean(Baseline):
         reference="the floor that any regression must clear: its R² is 0 on the training split",
     )
 
-    def fit(self, texts: Sequence[str], labels: np.ndarray, classes: int) -> FittedMean:
+    def fit(self, texts: Sequence[str], labels: np.ndarray, classes: int) -> FittedConstant:
         import numpy as np
 
-        return FittedMean(np.array([labels.mean()]))
+        return FittedConstant(np.array([labels.mean()]))
 
-    def load(self, folder: Path) -> FittedMean:
-        return FittedMean(load_arrays(folder / "baseline.safetensors", {"mean": 1}, least=-math.inf)["mean"])
-
-
-class FittedRidge(FittedTfidf):
-    def logits(self, texts: Sequence[str]) -> np.ndarray:
-        found: np.ndarray = features_of(texts, self.vectoriser, self.fields) @ self.weight.T + self.bias
-        return found
+    def load(self, folder: Path) -> FittedConstant:
+        return FittedConstant.load(folder)
 
 
 class _Ridge(TfidfRow):
     tasks = TASKS
-    kept = FittedRidge
+    kept = FittedLinear
 
-    def fit(self, texts: Sequence[str], labels: np.ndarray, classes: int) -> FittedRidge:
+    def fit(self, texts: Sequence[str], labels: np.ndarray, classes: int) -> FittedLinear:
         import numpy as np
         from sklearn.linear_model import Ridge
 
@@ -75,7 +51,7 @@ class _Ridge(TfidfRow):
         vectoriser.fit(cells_of(texts, self.fields))
         features = features_of(texts, vectoriser, self.fields)
         model = Ridge(alpha=PENALTY).fit(features, labels)
-        return FittedRidge(vectoriser, model.coef_[None], np.array([float(model.intercept_)]), self.fields)
+        return FittedLinear(vectoriser, model.coef_[None], np.array([float(model.intercept_)]), self.fields)
 
 
 @register

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
 
+STRENGTH = 10  # scikit-learn's C
+
+
 class Analyser(TypedDict, total=False):
     """What is counted of a text, as scikit-learn is told."""
 
@@ -53,6 +56,14 @@ class FittedTfidf(Fitted):
         (folder / "vocabulary.json").write_text(text, encoding="utf-8")
 
 
+class FittedLinear(FittedTfidf):
+    """Scores of words as they are: numbers (n, K), or log-odds that are no shares of one."""
+
+    def logits(self, texts: Sequence[str]) -> np.ndarray:
+        found: np.ndarray = features_of(texts, self.vectoriser, self.fields) @ self.weight.T + self.bias
+        return found
+
+
 class TfidfRow(Baseline):
     """TF-IDF of what `analyser` counts; `kept` is what a fit leaves."""
 
@@ -76,7 +87,7 @@ class TfidfRow(Baseline):
         vectoriser = self.vectoriser()
         vectoriser.fit(cells_of(texts, self.fields))
         features = features_of(texts, vectoriser, self.fields)
-        model = LogisticRegression(C=10, max_iter=1000).fit(features, labels)
+        model = LogisticRegression(C=STRENGTH, max_iter=1000).fit(features, labels)
         return FittedTfidf(vectoriser, model.coef_, model.intercept_, self.fields)
 
     def load(self, folder: Path) -> FittedTfidf:

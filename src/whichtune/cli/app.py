@@ -41,11 +41,18 @@ def compare(
     study: choices.StudyFile = None,
     data: choices.Data = None,
     text_column: choices.TextColumn = None,
-    label_column: Annotated[str | None, typer.Option(help="Column of the labels.")] = None,
+    label_column: Annotated[
+        str | None, typer.Option(help="Column of the labels; several between commas, of 0 and 1 for each label.")
+    ] = None,
+    label_separator: Annotated[
+        str | None, typer.Option(help="What stands between several labels of one text, as ';'.")
+    ] = None,
     target_column: Annotated[str | None, typer.Option(help="Column of the texts to be written.")] = None,
     task: Annotated[
         str | None,
-        typer.Option(help="classification, regression, summarisation or text_to_text [default: classification]."),
+        typer.Option(
+            help="classification, multilabel, regression, summarisation or text_to_text [default: classification]."
+        ),
     ] = None,
     model: choices.Model = None,
     train_sizes: Annotated[
@@ -123,6 +130,7 @@ def compare(
         {"decide": decide, "max_seeds": max_seeds, "budget": budget},
         train_sizes,
         no_texts,
+        label_separator,
     )
     limit = parse_bytes("--cache-limit", cache_limit)
     check_folder(chosen, out)

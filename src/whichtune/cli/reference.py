@@ -18,6 +18,7 @@ from whichtune.study.spaces import Tuning
 from whichtune.study.spec import Settings, Study
 from whichtune.tasks import TASKS
 from whichtune.tasks.classification.settings import ClassificationSettings
+from whichtune.tasks.multilabel.settings import MultilabelSettings
 from whichtune.tasks.regression.settings import RegressionSettings
 
 FAMILIES = (
@@ -184,10 +185,16 @@ def settings_page() -> str:
         "",
         *settings_table(RegressionSettings),
         "",
+        "## Multilabel",
+        "",
+        "Set as those of a run, where each text has any number of labels (`task: multilabel`, see `multilabel.md`).",
+        "",
+        *settings_table(MultilabelSettings),
+        "",
         "## Data",
         "",
-        "In a study file under `data:`; on the command line `--data`, `--text-column`, `--label-column`, or",
-        "`--set data.key=value`.",
+        "In a study file under `data:`; on the command line `--data`, `--text-column`, `--label-column`,",
+        "`--label-separator`, or `--set data.key=value`.",
         "",
         *settings_table(DataSettings),
         "",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from whichtune.cli.screen import safe
 from whichtune.metrics import METRICS
-from whichtune.records.record import SPLITS, AnyMetrics, CurvePoint, Metrics, RunRecord
+from whichtune.records.record import SPLITS, AnyMetrics, CurvePoint, LabelSetMetrics, Metrics, RunRecord
 from whichtune.report import reproduction, words
 from whichtune.report.run_notes import run_notes, stopping_notes
 from whichtune.report.view import View
@@ -127,6 +127,12 @@ def _metric_rows(split: str, metrics: AnyMetrics, labels: list[str]) -> list[lis
     others = [metric for metric in METRICS.values() if metric.name in named and metric.unit == "units"]
     shares += [f"{metric.title} {words.number(metrics.value(metric.name), metric.digits)}" for metric in others]
     rows = [[split, ", ".join([*shares, f"loss {words.loss(metrics.loss)}, n {metrics.n}"])]]
+    if isinstance(metrics, LabelSetMetrics):
+        told = zip(labels, metrics.thresholds, metrics.label_counts, strict=False)
+        rows += [
+            ["", f"{name}, from {least:.3f} on: {right} right, {wrong} wrong, {missed} missed"]
+            for name, least, (right, wrong, missed) in told
+        ]
     if isinstance(metrics, Metrics):
         rows.append(["", f"confusion matrix (rows: true {', '.join(labels)}) {metrics.confusion_matrix}"])
     return rows

@@ -17,6 +17,8 @@ ASK = {
     "group": "give one group for each row",
 }
 
+MEANT = f"say what is meant, several labels for one text (--task multilabel), or {ASK['label']}"
+
 
 def is_missing(value: object) -> bool:
     """Whether a cell is empty, as tables say it: None, NaN, NA or NaT."""
@@ -72,8 +74,8 @@ def cells_as_text(
         raise DataError(f"{number}{many} of {place} has an empty {kind} (column '{shown(column)}'): fill or remove it.")
     if kind == "label" and texts and all(text[0] == "[" and text[-1] == "]" for text in map(str.strip, texts)):
         raise DataError(
-            f"{place_of(0)} has a list for a label (column '{shown(column)}'), as texts with several labels have: "
-            f"{ASK['label']}."
+            f"{place_of(0)} has a list for a label (column '{shown(column)}'), as texts with several labels "
+            f"have: {MEANT}."
         )
     return texts
 
@@ -102,8 +104,11 @@ def _ask(value: object, kind: str) -> str:
     if kind == "label" and what_is(value) == "a list" and isinstance(value, Iterable):
         parts = list(value)
         if len(parts) > 1 and all(part in (0, 1) for part in parts if not hasattr(part, "__len__")):
-            return f"{len(parts)} zeros and ones are several labels for one text (multi-label), so {ASK[kind]}"
-        return f"several labels for one text (multi-label) are not read, so {ASK[kind]}"
+            return (
+                f"{len(parts)} zeros and ones are several labels for one text (multi-label): name those that are "
+                f"given, with --task multilabel, or {ASK[kind]}"
+            )
+        return MEANT
     return ASK[kind]
 
 

@@ -6,7 +6,7 @@ every method look better than it will be in use.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -109,15 +109,35 @@ def by_group(frame: pd.DataFrame, wanted: tuple[str, ...], settings: DataSetting
 
 
 def group_counts(frame: pd.DataFrame) -> tuple[NDArray[np.object_], NDArray[np.int64], NDArray[np.float64]]:
-    """The groups' names `(G,)`, each row's group `(n,)`, and examples by group and class `(G, C)`."""
+    """The groups' names `(G,)`, each row's group `(n,)`, and examples by group and class `(G, C)`.
+
+    Without a column of groups each row is one. Of sets of labels a column counts those that have a label, and one all.
+    """
     import numpy as np
 
-    names, codes = np.unique(frame["group"].to_numpy(dtype=object).astype(str), return_inverse=True)
+    if "group" in frame:
+        names, codes = np.unique(frame["group"].to_numpy(dtype=object).astype(str), return_inverse=True)
+    else:
+        names, codes = np.arange(len(frame)).astype(object), np.arange(len(frame))
+    if "labels" in frame:
+        return names, codes, _label_counts(frame["labels"], codes, len(names))
     labels = frame["label"].to_numpy(dtype=object).astype(str) if "label" in frame else np.full(len(frame), "")
     classes, places = np.unique(labels, return_inverse=True)
     counts = np.zeros((len(names), len(classes)))
     np.add.at(counts, (codes, places), 1)
     return names, codes, counts
+
+
+def _label_counts(labels: Iterable[Sequence[str]], codes: NDArray[np.int64], groups: int) -> NDArray[np.float64]:
+    import numpy as np
+
+    every = list(labels)
+    place = {name: number for number, name in enumerate(sorted({name for given in every for name in given}))}
+    counts = np.zeros((groups, len(place) + 1))
+    for group, given in zip(codes.tolist(), every, strict=True):
+        counts[group, [place[name] for name in given]] += 1
+        counts[group, -1] += 1
+    return counts
 
 
 def assigned(counts: NDArray[np.float64], shares: NDArray[np.float64], seed: int) -> NDArray[np.int64]:

@@ -29,16 +29,17 @@ def by_fold(frame: pd.DataFrame, settings: DataSettings) -> dict[str, pd.DataFra
     test, rest = frame[at == fold], frame[at != fold]
     if not len(test):
         raise DataError(f"Fold {fold} of {settings.folds} has no rows: set fewer folds.")
-    if "label" in frame and (alone := sorted(set(frame["label"]) - set(rest["label"]))):
+    if alone := sorted(_classes(frame) - _classes(rest)):
         whole = "group" if settings.group_column else "example"
+        kind = "label" if "labels" in frame else "class"
         raise DataError(
-            f"The class '{shown(alone[0])}' has one {whole}, which cannot be trained on where it is tested: add to "
+            f"The {kind} '{shown(alone[0])}' has one {whole}, which cannot be trained on where it is tested: add to "
             "it, remove it, or leave folds out."
         )
     size = max(1, round(len(frame) * settings.validation_fraction))
     if size >= len(rest):
         raise DataError(f"{len(frame)} rows are too few for {settings.folds} folds: set fewer.")
-    if settings.group_column is not None:
+    if settings.group_column is not None or "labels" in frame:
         share = settings.model_copy(update={"validation_fraction": size / len(rest)})
         return {**by_group(rest, ("validation",), share), "test": test}
     if "label" in frame:
@@ -50,14 +51,21 @@ def by_fold(frame: pd.DataFrame, settings: DataSettings) -> dict[str, pd.DataFra
     return {"train": train, "validation": validation, "test": test}
 
 
+def _classes(frame: pd.DataFrame) -> set[str]:
+    """The classes, or the labels, that some row has."""
+    if "labels" in frame:
+        return {name for given in frame["labels"] for name in given}
+    return set(frame["label"]) if "label" in frame else set()
+
+
 def fold_of(frame: pd.DataFrame, settings: DataSettings) -> NDArray[np.int64]:
     """Each row's fold `(n,)`: dealt out class by class in a drawn order, or by whole groups."""
     import numpy as np
 
     folds = settings.folds or 1
-    if settings.group_column is not None:
+    if settings.group_column is not None or "labels" in frame:
         names, codes, counts = group_counts(frame)
-        _enough(len(names), folds, "groups")
+        _enough(len(names), folds, "rows" if settings.group_column is None else "groups")
         side, _ = dealt(counts, np.full(folds, 1 / folds), settings.split_seed)
         found: NDArray[np.int64] = side[codes]
         return found

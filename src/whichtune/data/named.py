@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from whichtune.data.columns import is_empty, label_text, what_is
+from whichtune.data.label_cells import LABEL_SETS
 from whichtune.data.limits import check_file
 from whichtune.data.shown import shown_path
 from whichtune.data.sources import (
@@ -45,9 +46,12 @@ class NamedSet(ABC):
 
     def read_for(self, usual: Usual, place: Path | None, settings: DataSettings) -> Source:
         """The tables for a task that reads such columns. Raises DataError where the set is of another kind."""
-        if usual.answer != self.usual.answer:
+        own = self.usual
+        if (usual.answer, usual.several) != (own.answer, own.several):
             kinds = {"label": "labels, for classification", "target": "target texts, for text_to_text"}
-            raise DataError(f"The data set '{settings.source}' has {kinds[self.usual.answer]}: choose another.")
+            if own.several:
+                raise DataError(f"The data set '{settings.source}' has several labels a text: say --task multilabel.")
+            raise DataError(f"The data set '{settings.source}' has {kinds[own.answer]}: choose another.")
         return self.read(place, settings)
 
     def looks_like_copy(self, path: Path) -> bool:
@@ -220,13 +224,14 @@ class Embedded(NamedSet):
 
     title: str
     folder: str
+    usual: Usual = LABELLED
 
     def read(self, place: Path | None, settings: DataSettings) -> Source:
         from whichtune.embedded import dataset_path
 
         files = split_files(place or dataset_path(self.folder))
         tables, notes = read_tables(files, settings)
-        return make_source(self.folder, tables, files, settings, split_rule="given", notes=notes)
+        return make_source(self.folder, tables, files, settings, "given", self.usual, notes)
 
 
 NAMED_SETS.register("sms_spam")(SmsSpam())
@@ -246,3 +251,6 @@ NAMED_SETS.register("cnn_dailymail")(
 )
 NAMED_SETS.register("messages")(Embedded("generated messages, spam or not", "messages"))
 NAMED_SETS.register("support_requests")(Embedded("generated support requests, five departments", "support_requests"))
+NAMED_SETS.register("open_matters")(
+    Embedded("generated messages by the matters that are still open, several labels a text", "open_matters", LABEL_SETS)
+)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from whichtune.data.columns import label_text
 from whichtune.data.given import row_of
 from whichtune.data.labels import NUMBER
-from whichtune.data.pairs import carve_rows, limit_rows
+from whichtune.data.parts import read_parts
 from whichtune.data.read import read_source
 from whichtune.data.shown import shown
 from whichtune.data.sizes import sized
 from whichtune.data.sources import LABEL_NAMES, SPLITS, TEXT_NAMES, Source, Usual
-from whichtune.data.splits import Split, WithoutClasses, split_rule, split_tables, text_table, with_repeats
+from whichtune.data.splits import Split, WithoutClasses, text_table, with_repeats
 from whichtune.errors import DataError
 from whichtune.study.data_settings import DataSettings
 
@@ -50,36 +50,29 @@ class NumberDataset(WithoutClasses):
 def load_numbers(settings: DataSettings, columns: Usual = NUMBERED) -> NumberDataset:
     """Read, check and split. Raises DataError for an empty text, what is no finite number, too few rows, and a split
     whose numbers are all the same."""
-    source = read_source(settings, columns)
-    frames = {table: _clean(source, table, frame) for table, frame in source.tables.items()}
-    rule = split_rule(settings, source)
-    if rule == "reference":
-        raise DataError("The reference split is for labels 'ham' and 'spam': use split given or stratified.")
-    parts = split_tables(frames, rule, settings, carve_rows)
-    notes, place = list(source.notes), shown(source.name)
+    parts = read_parts(settings, columns, _clean)
     for split in SPLITS:
-        limit = getattr(settings, f"{split}_limit")
-        if limit is not None and limit > len(parts[split]):
-            notes.append(f"{place} has {len(parts[split]):,} {split} examples, used whole (limit {limit:,}).")
-        parts[split] = limit_rows(parts[split], limit, settings.split_seed)
-        if parts[split]["label"].nunique() < 2:
+        if parts.tables[split]["number"].nunique() < 2:
             raise DataError(
-                f"All numbers of {split} in {place} are the same, so nothing can be foretold or judged: give more "
-                "rows, or split anew."
+                f"All numbers of {split} in {parts.place} are the same, so nothing can be foretold or judged: give "
+                "more rows, or split anew."
             )
     splits = {
-        split: Split(list(frame["id"]), list(frame["text"]), frame["label"].to_numpy(dtype="float64"), repeated)
-        for split, frame, repeated in with_repeats(parts, settings, place)
+        split: Split(list(frame["id"]), list(frame["text"]), frame["number"].to_numpy(dtype="float64"), repeated)
+        for split, frame, repeated in with_repeats(parts.tables, settings, parts.place)
     }
-    dataset = NumberDataset(source.name, splits, source.fingerprint, rule, tuple(notes))
+    source = parts.source
+    dataset = NumberDataset(source.name, splits, source.fingerprint, parts.rule, tuple(parts.notes))
     return sized(dataset, settings.train_size, settings.split_seed)
 
 
 def _clean(source: Source, table: str, frame: pd.DataFrame) -> pd.DataFrame:
-    """Columns id, text, label: the last a finite number."""
+    """Columns id, text, number: the last a finite one. No column is called label, whose values would be classes that
+    splits keep the shares of."""
     clean = text_table(source, table, frame, {"label": (source.label_column, str)})
     where = partial(row_of, frame, source.places.get(table, shown(source.name)))
-    return clean.assign(label=[_number(text, where(row), source) for row, text in enumerate(clean["label"])])
+    numbers = [_number(text, where(row), source) for row, text in enumerate(clean["label"])]
+    return clean.drop(columns="label").assign(number=numbers)
 
 
 def _number(text: str, where: str, source: Source) -> float:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from whichtune.errors import DataError
 from whichtune.study.data_settings import DataSettings
+
+if TYPE_CHECKING:
+    import numpy as np
 
 DatasetT = TypeVar("DatasetT")
 
@@ -24,13 +27,7 @@ def sized(dataset: DatasetT, size: int | None, seed: int) -> DatasetT:
     train = whole.splits["train"]
     if size > len(train):
         raise DataError(f"There are {len(train):,} training examples, and train_size is {size:,}: lower it.")
-    labels = getattr(train, "labels", None)
-    if labels is not None and labels.dtype.kind == "f":  # no classes, but numbers
-        labels = None
-    classes = 0 if labels is None else len(set(labels.tolist()))
-    if size < classes:
-        raise DataError(f"A train_size of {size} examples cannot hold {classes} classes: raise it.")
-    order = nested_order(None if labels is None else labels.tolist(), len(train), seed)
+    order = _order(getattr(train, "labels", None), len(train), size, seed)
     kept = _taken(train, sorted(order[:size]))
     texts = set(kept.texts)
     others = {
@@ -40,6 +37,21 @@ def sized(dataset: DatasetT, size: int | None, seed: int) -> DatasetT:
     }
     found: DatasetT = replace(whole, splits={**{"train": kept}, **others})
     return found
+
+
+def _order(labels: np.ndarray | None, count: int, size: int, seed: int) -> list[int]:
+    """In which order training texts are taken. Raises DataError where `size` cannot hold every class or label."""
+    if labels is not None and labels.ndim == 2:
+        order, covering = covering_order(labels, seed)
+        if size < covering:
+            raise DataError(f"A train_size of {size} examples cannot hold {labels.shape[1]} labels: raise it.")
+        return order
+    if labels is not None and labels.dtype.kind == "f":  # no classes, but numbers
+        labels = None
+    classes = 0 if labels is None else len(set(labels.tolist()))
+    if size < classes:
+        raise DataError(f"A train_size of {size} examples cannot hold {classes} classes: raise it.")
+    return nested_order(None if labels is None else labels.tolist(), count, seed)
 
 
 def dataset_of(data: DataSettings, dataset: DatasetT) -> DatasetT:
@@ -78,6 +90,21 @@ def nested_order(labels: Sequence[int] | None, count: int, seed: int) -> list[in
         seen[label] = number + 1
         keyed.append((number > 0, (number + rng.random()) / sizes[label], int(place)))
     return [place for _, _, place in sorted(keyed)]
+
+
+def covering_order(labels: np.ndarray, seed: int) -> tuple[list[int], int]:
+    """Positions of texts with sets of labels (n, L) by lot, but first those that have one which none before has; and
+    how many these are."""
+    import numpy as np
+
+    seen = np.zeros(labels.shape[1], dtype=bool)
+    first: list[int] = []
+    rest: list[int] = []
+    for place in np.random.default_rng(seed).permutation(len(labels)).tolist():
+        new = bool((labels[place] & ~seen).any())
+        seen |= labels[place]
+        (first if new else rest).append(place)
+    return first + rest, len(first)
 
 
 def _taken(split: Any, rows: Sequence[int]) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -15,6 +15,7 @@ from whichtune.data.shown import listed, shown, shown_path
 from whichtune.data.tables import SUFFIXES, kind_of_file, read_file
 from whichtune.errors import DataError
 from whichtune.study.data_settings import DataSettings
+from whichtune.study.fields import column_names
 from whichtune.study.spec import sha256_file
 
 if TYPE_CHECKING:
@@ -37,13 +38,36 @@ class Usual:
     texts: tuple[str, ...]
     answers: tuple[str, ...]
     answer: Literal["label", "target"]
+    several: bool = False  # whether a text has any number of answers
 
     def text_columns(self, settings: DataSettings, columns: list[str], place: str) -> tuple[str, ...]:
         return chosen_columns(settings.text_columns, self.texts, columns, place)
 
     def answer_column(self, settings: DataSettings, columns: list[str], place: str) -> str:
+        """The column of the answers. Raises DataError where there is none, and where the settings are of texts with
+        several labels."""
+        if settings.label_separator is not None:
+            raise DataError(
+                "data.label_separator is for texts with several labels: say --task multilabel, or leave it."
+            )
+        names = column_names(settings.label_column)
+        if len(names) > 1 and settings.label_column not in columns and set(names) <= set(columns):
+            raise DataError(
+                f"{len(names)} columns are named for the labels of {place}: say what is meant, several labels for one "
+                "text (--task multilabel), or name the one column of the labels."
+            )
+        return self.chosen_answer(settings, columns, place)
+
+    def chosen_answer(self, settings: DataSettings, columns: list[str], place: str) -> str:
+        """The column that the settings name, or the first with a usual name."""
         wanted = getattr(settings, f"{self.answer}_column")
         return choose_column(self.answer, wanted, self.answers, columns, place)
+
+    def gathered(
+        self, tables: dict[str, pd.DataFrame], settings: DataSettings, places: dict[str, str]
+    ) -> dict[str, pd.DataFrame]:
+        """The tables with the answers in one column."""
+        return tables
 
 
 LABELLED = Usual(TEXT_NAMES, LABEL_NAMES, "label")
@@ -112,6 +136,7 @@ def make_source(
 ) -> Source:
     """Choose the columns, split by `split_column` where one is set, and hash the files."""
     places = {table: shown(file.name) for table, file in files.items()}
+    tables = usual.gathered(tables, settings, places)
     first = "train" if "train" in tables else next(iter(tables))
     columns = [str(column) for column in tables[first].columns]
     text_columns = usual.text_columns(settings, columns, places.get(first, name))
@@ -159,9 +184,10 @@ def from_datasets(loaded: Mapping[str, datasets.Dataset], settings: DataSettings
     place = shown(settings.source)
     if "train" not in tables:
         raise DataError(f"The data set '{place}' has no train split (it has: {listed(loaded)}).")
+    places = {table: f"{place} ({table})" for table in tables}
+    tables = usual.gathered(tables, settings, places)
     columns = [str(column) for column in tables["train"].columns]
     label_column = usual.answer_column(settings, columns, place)
-    places = {table: f"{place} ({table})" for table in tables}
     text_columns = usual.text_columns(settings, columns, place)
     tables, told = answered(tables, label_column, usual.answer, places, columns)
     same_columns(tables, (*text_columns, label_column), places, places["train"])
@@ -183,10 +209,13 @@ def from_datasets(loaded: Mapping[str, datasets.Dataset], settings: DataSettings
 def named_classes(part: datasets.Dataset) -> pd.DataFrame:
     """A split as a table, class labels as their names; -1, as unlabelled rows have, and nothing are missing."""
     import datasets
+    import pandas as pd
 
     frame: pd.DataFrame = part.to_pandas()
     for column, feature in part.features.items():
-        if isinstance(feature, datasets.ClassLabel):
+        if isinstance(inner := getattr(feature, "feature", None), datasets.ClassLabel):
+            frame[column] = pd.Series([_class_names(cell, inner, str(column)) for cell in frame[column]], dtype=object)
+        elif isinstance(feature, datasets.ClassLabel):
             known = [not is_missing(value) and int(value) >= 0 for value in frame[column]]
             try:
                 names = [
@@ -197,6 +226,16 @@ def named_classes(part: datasets.Dataset) -> pd.DataFrame:
                 raise DataError(f"Column '{shown(column)}' holds a class that has no name: {error}.") from error
             frame[column] = names
     return frame.reset_index(drop=True)
+
+
+def _class_names(cell: object, feature: datasets.ClassLabel, column: str) -> object:
+    """A list of class labels as their names; what is none stays as it is."""
+    if not isinstance(cell, Iterable) or isinstance(cell, str):
+        return cell
+    try:
+        return [feature.int2str(int(value)) for value in cell]
+    except (ValueError, TypeError) as error:
+        raise DataError(f"Column '{shown(column)}' holds a class that has no name: {error}.") from error
 
 
 def frame_fingerprint(frame: pd.DataFrame) -> str:

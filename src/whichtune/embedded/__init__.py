@@ -1,4 +1,4 @@
-"""A tiny pretrained language model and two generated data sets, inside the package.
+"""A tiny pretrained language model and three generated data sets, inside the package.
 
 Only paths and facts: importing this loads neither torch nor pandas.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from whichtune.embedded import generate_messages, generate_support_requests
+from whichtune.embedded import generate_messages, generate_open_matters, generate_support_requests
 from whichtune.embedded.grammar import LABEL_NOISE, SIZES
 from whichtune.errors import UnknownNameError
 from whichtune.registry import did_you_mean
@@ -37,6 +37,26 @@ DATASETS: dict[str, EmbeddedDataset] = {
         description="generated requests of a shop's customers, by the department that must act",
         classes=generate_support_requests.LABELS,
         bayes_limit=1 - LABEL_NOISE,
+        sizes=SIZES,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class EmbeddedLabelSets:
+    """Facts of a data set whose texts have any number of labels. `least_hamming_loss` is the best to be expected."""
+
+    description: str
+    labels: tuple[str, ...]
+    least_hamming_loss: float
+    sizes: dict[str, int]
+
+
+LABEL_SETS: dict[str, EmbeddedLabelSets] = {
+    "open_matters": EmbeddedLabelSets(
+        description="generated messages of a shop's customers, by every matter in them that is still open",
+        labels=generate_open_matters.LABELS,
+        least_hamming_loss=LABEL_NOISE,
         sizes=SIZES,
     ),
 }
@@ -85,10 +105,11 @@ def usual_path() -> Path:
 
 
 def dataset_path(name: str) -> Path:
-    """Folder with train.csv, validation.csv and test.csv (columns text and label).
+    """Folder with the files train, validation and test: CSV with columns text and label, or JSONL with text and labels.
 
-    Raises `UnknownNameError` for a name that is not in `DATASETS`.
+    Raises `UnknownNameError` for a name that is neither in `DATASETS` nor in `LABEL_SETS`.
     """
-    if name not in DATASETS:
-        raise UnknownNameError(f"There is no embedded data set '{name}'; {did_you_mean(name, DATASETS)}")
+    known = [*DATASETS, *LABEL_SETS]
+    if name not in known:
+        raise UnknownNameError(f"There is no embedded data set '{name}'; {did_you_mean(name, known)}")
     return _FOLDER / name

@@ -164,8 +164,7 @@ def candidate_sentence(metric: str, row: CandidateFigures) -> str:
     """Where a row stands and what choosing it would cost."""
     label, regret = in_text(row.label), regret_text(metric, row)
     if row.standing == "best":
-        best = "scores highest" if METRICS[metric].higher_is_better else f"has the lowest {metric_title(metric)}"
-        lead = f"{label} {best} and is truly the best with a chance of {chance(row.p_best or 0.0)}"
+        lead = f"{label} {METRICS[metric].best_word} and is truly the best with a chance of {chance(row.p_best or 0.0)}"
         return f"{lead}." if is_far_ahead(metric, row) else f"{lead}; choosing it is {regret}."
     sentences = {
         "good enough": f"{label} is good enough: choosing it is {regret}.",

@@ -97,6 +97,7 @@ def assemble_study(
     deciding: Deciding | None = None,
     train_sizes: str | None = None,
     no_texts: bool = False,
+    label_separator: str | None = None,
 ) -> Study:
     """The study that a `compare` command means. Without a file or methods, those of `usual.yaml`, or those
     that a task of written texts names.
@@ -112,7 +113,7 @@ def assemble_study(
         value["task"] = task
     elif isinstance(written := value.get("task"), str):
         value["task"] = spelled(written, TASKS)
-    value = _with_data(value, data, text_column, label_column, target_column)
+    value = _with_data(value, data, text_column, label_column, target_column, label_separator)
     value = with_methods(value, split_methods(methods)) if methods is not None else with_usual_rows(value, model)
     for key, chosen in (("plan", plan), ("device", device)):
         if chosen is not None:
@@ -181,10 +182,12 @@ def _with_data(
     text_column: str | None,
     label_column: str | None,
     target_column: str | None = None,
+    label_separator: str | None = None,
 ) -> Values:
     data = _mapping(_as_mapping(value.get("data")))
     options = {"source": source, "text_column": text_column, "label_column": label_column}
-    for key, chosen in {**options, "target_column": target_column}.items():
+    others = {"target_column": target_column, "label_separator": label_separator}
+    for key, chosen in {**options, **others}.items():
         if chosen is not None:
             data[key] = chosen
     return {**value, "data": data} if data else value

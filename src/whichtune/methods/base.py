@@ -60,7 +60,7 @@ class Method(ABC, Generic[SettingsT]):
     Settings: ClassVar[type[BaseModel]] = NoSettings
     closed_form: ClassVar[bool] = False
     own_spaces: ClassVar[Spaces] = {}  # of its own settings, searched beside those of every method
-    tasks: ClassVar[tuple[str, ...]] = ("classification", "regression", "text_to_text", "summarisation")
+    tasks: ClassVar[tuple[str, ...]] = ("classification", "regression", "multilabel", "text_to_text", "summarisation")
     trains: ClassVar[bool] = True
     deep: ClassVar[bool] = False  # gradients pass through every block: of a study's runs, its take longest
     inserts: ClassVar[bool] = False  # something of its own: a head that was pretrained then stays as it is

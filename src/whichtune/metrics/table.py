@@ -1,7 +1,8 @@
 """The one table of metrics. A metric that is an entry here is in records, tables, statistics, page and loggers.
 
 A metric is computed from answers: of classes, by the confusion matrix; of written texts, text by text against the
-references; of foretold numbers, against the true ones. From that follows how its noise is told: see `resampling`.
+references; of foretold numbers, against the true ones; of sets of labels, against the true sets. From that follows how
+its noise is told: see `resampling`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from importlib import import_module
+from typing import TYPE_CHECKING, Literal, cast
 
 from whichtune.registry import Registry
 
@@ -21,8 +23,9 @@ if TYPE_CHECKING:
     from whichtune.metrics.terms import Classified, Terms
 
     FloatArray = NDArray[np.float64]
+    BoolArray = NDArray[np.bool_]
 
-Answers = Literal["classes", "texts", "numbers", "loss"]
+Answers = Literal["classes", "texts", "numbers", "labels", "loss"]
 Unit = Literal["points", "nats", "units"]
 Split = Literal["train", "validation", "test"]
 # How intervals and tests take a metric: a share of right answers; a mean over examples; a function of the confusion
@@ -40,8 +43,9 @@ class Metric:
 
     `name` is its key in records, study files and `--set primary_metric`; `title` what it is called in text. `answers`
     are what it is computed from, by `of_confusion` (counts `(..., C, C)` to `(...)`), `of_texts` (written texts and
-    references, n each, to `(n,)`, whose mean it is) or `of_numbers` (predictions and targets `(n,)` to `(n,)`, whose
-    mean it is). `in_unit`: it is in the targets' own unit, and no share of 1. `least`: it cannot be lower. `influence`
+    references, n each, to `(n,)`, whose mean it is), `of_numbers` (predictions and targets `(n,)` to `(n,)`, whose
+    mean it is) or `of_labels` (chosen labels, probabilities and true labels `(n, L)` to `(n,)`, whose mean it is).
+    `in_unit`: it is in the targets' own unit, and no share of 1. `least`: it cannot be lower. `influence`
     is the derivative of `of_confusion` where it is known in closed form; `of_cells` is `of_confusion` from counts
     `(..., K)` in the cells that occur, where that is quicker with many classes. `splits` are those that have a column
     in tables. `of_each` is for metrics of classes that need more than the confusion matrix: labels, answers and logits
@@ -59,6 +63,7 @@ class Metric:
     influence: Callable[[NDArray[np.int64]], FloatArray] | None = None
     of_texts: Callable[[Sequence[str], Sequence[str]], FloatArray] | None = None
     of_numbers: Callable[[FloatArray, FloatArray], FloatArray] | None = None
+    of_labels: Callable[[BoolArray, FloatArray, BoolArray], FloatArray] | None = None
     resampling: Resampling = "confusion"
     in_unit: bool = False
     least: float = 0.0
@@ -78,6 +83,11 @@ class Metric:
         if self.in_unit:
             return "units"
         return "nats" if self.answers == "loss" else "points"
+
+    @property
+    def best_word(self) -> str:
+        """What a row does that has the best figure."""
+        return "scores highest" if self.higher_is_better else f"has the lowest {self.title}"
 
     @property
     def scale(self) -> float:
@@ -156,74 +166,14 @@ def metric_title(name: str) -> str:
 # -- the table ----------------------------------------------------------------------------------------
 
 
-def _accuracy(counts: NDArray[np.int64]) -> FloatArray:
-    from whichtune.metrics.confusion import accuracy_of_confusion
+def _later(module: str, name: str) -> Callable[..., FloatArray]:
+    """The function of that name in a module of this package, which is imported when it is first called."""
 
-    return accuracy_of_confusion(counts)
-
-
-def _f1_macro(counts: NDArray[np.int64]) -> FloatArray:
-    from whichtune.metrics.confusion import f1_macro_of_confusion
-
-    return f1_macro_of_confusion(counts)
-
-
-def _f1_influence(counts: NDArray[np.int64]) -> FloatArray:
-    from whichtune.metrics.confusion import f1_influence
-
-    return f1_influence(counts)
-
-
-def _f1_macro_in(cells: Cells, counts: NDArray[np.int64]) -> FloatArray:
-    from whichtune.metrics.confusion import f1_macro_of_cells
-
-    return f1_macro_of_cells(cells, counts)
-
-
-def _of_numbers(name: str) -> Callable[[FloatArray, FloatArray], FloatArray]:
-    def of_numbers(predictions: FloatArray, targets: FloatArray) -> FloatArray:
-        from whichtune.metrics import numbers
-
-        found: FloatArray = getattr(numbers, name)(predictions, targets)
+    def call(*given: object) -> FloatArray:
+        found: FloatArray = getattr(import_module(f"whichtune.metrics.{module}"), name)(*given)
         return found
 
-    return of_numbers
-
-
-def _agreement(name: str) -> Callable[[NDArray[np.int64]], FloatArray]:
-    def of_confusion(counts: NDArray[np.int64]) -> FloatArray:
-        from whichtune.metrics import agreement
-
-        found: FloatArray = getattr(agreement, name)(counts)
-        return found
-
-    return of_confusion
-
-
-def _each(name: str) -> Callable[[Classified, Terms], FloatArray]:
-    def of_each(given: Classified, terms: Terms) -> FloatArray:
-        from whichtune.metrics import probabilities
-
-        found: FloatArray = getattr(probabilities, name)(given, terms)
-        return found
-
-    return of_each
-
-
-def _overlap(name: str) -> Callable[[Sequence[str], Sequence[str]], FloatArray]:
-    def of_texts(written: Sequence[str], references: Sequence[str]) -> FloatArray:
-        from whichtune.metrics import overlap
-
-        found: FloatArray = getattr(overlap, name)(written, references)
-        return found
-
-    return of_texts
-
-
-def _bleu(totals: FloatArray) -> FloatArray:
-    from whichtune.metrics.overlap import bleu_of
-
-    return bleu_of(totals)
+    return call
 
 
 def _rouge(kind: str) -> Callable[[Sequence[str], Sequence[str]], FloatArray]:
@@ -240,7 +190,7 @@ add_metric(
         "accuracy",
         "accuracy",
         "classes",
-        of_confusion=_accuracy,
+        of_confusion=_later("confusion", "accuracy_of_confusion"),
         resampling="proportion",
         splits=("test", "validation", "train"),
     )
@@ -250,9 +200,9 @@ add_metric(
         "f1_macro",
         "macro F1",
         "classes",
-        of_confusion=_f1_macro,
-        influence=_f1_influence,
-        of_cells=_f1_macro_in,
+        of_confusion=_later("confusion", "f1_macro_of_confusion"),
+        influence=_later("confusion", "f1_influence"),
+        of_cells=_later("confusion", "f1_macro_of_cells"),
     )
 )
 for _name, _title, _function in (
@@ -267,7 +217,7 @@ for _name, _title, _function in (
             _name,
             _title,
             "classes",
-            of_confusion=_agreement(_function),
+            of_confusion=_later("agreement", _function),
             splits=("test", "validation"),
             on_request=True,
         )
@@ -285,7 +235,7 @@ for _name, _title, _function, _higher in (
             _name,
             _title,
             "classes",
-            of_each=_each(_function),
+            of_each=_later("probabilities", _function),
             of_probabilities=_name != "mean_cost",
             by_terms=_name in ("precision_at_recall", "mean_cost"),
             in_unit=_name == "mean_cost",
@@ -314,7 +264,7 @@ for _name, _title in (("exact_match", "exact match"), ("token_f1", "token F1"), 
             _name,
             _title,
             "texts",
-            of_texts=_overlap(_name),
+            of_texts=_later("overlap", _name),
             resampling="mean",
             splits=("test", "validation"),
             on_request=True,
@@ -325,8 +275,8 @@ add_metric(
         "bleu",
         "BLEU",
         "texts",
-        parts_of_texts=_overlap("bleu_parts"),
-        of_totals=_bleu,
+        parts_of_texts=_later("overlap", "bleu_parts"),
+        of_totals=_later("overlap", "bleu_of"),
         resampling="totals",
         splits=("test", "validation"),
         on_request=True,
@@ -337,17 +287,19 @@ add_metric(
         "r2",
         "R²",
         "numbers",
-        of_numbers=_of_numbers("explained"),
+        of_numbers=_later("numbers", "explained"),
         resampling="mean",
         least=-math.inf,
         splits=("test", "validation", "train"),
     )
 )
 add_metric(
-    Metric("pearson", "Pearson's r", "numbers", of_numbers=_of_numbers("pearson"), resampling="mean", least=-1.0)
+    Metric("pearson", "Pearson's r", "numbers", of_numbers=_later("numbers", "pearson"), resampling="mean", least=-1.0)
 )
 add_metric(
-    Metric("spearman", "Spearman's rho", "numbers", of_numbers=_of_numbers("spearman"), resampling="mean", least=-1.0)
+    Metric(
+        "spearman", "Spearman's rho", "numbers", of_numbers=_later("numbers", "spearman"), resampling="mean", least=-1.0
+    )
 )
 for _name, _title, _of in (("rmse", "RMSE", "root_mean_square"), ("mae", "MAE", "absolute_errors")):
     add_metric(
@@ -355,10 +307,30 @@ for _name, _title, _of in (("rmse", "RMSE", "root_mean_square"), ("mae", "MAE", 
             _name,
             _title,
             "numbers",
-            of_numbers=_of_numbers(_of),
+            of_numbers=_later("numbers", _of),
             resampling="mean",
             in_unit=True,
             higher_is_better=False,
+        )
+    )
+ALL_SPLITS: tuple[Split, ...] = ("test", "validation", "train")
+for _name, _title, _of, _resampling, _splits in (
+    ("labels_f1_micro", "micro F1", "f1_micro", "mean", ALL_SPLITS),
+    ("labels_f1_macro", "macro F1", "f1_macro", "mean", ALL_SPLITS[:2]),
+    ("f1_samples", "sample F1", "f1_samples", "mean", ALL_SPLITS[:1]),
+    ("mean_average_precision", "mAP", "mean_average_precision", "mean", ALL_SPLITS[:1]),
+    ("subset_accuracy", "subset accuracy", "subset_accuracy", "proportion", ALL_SPLITS[:1]),
+    ("hamming_loss", "Hamming loss", "hamming_loss", "mean", ALL_SPLITS[:1]),
+):
+    add_metric(
+        Metric(
+            _name,
+            _title,
+            "labels",
+            of_labels=_later("labels", _of),
+            resampling=cast("Resampling", _resampling),
+            higher_is_better=_name != "hamming_loss",
+            splits=_splits,
         )
     )
 add_metric(Metric("loss", "loss", "loss", resampling="ratio", higher_is_better=False))

@@ -110,7 +110,29 @@ class NumberMetrics(_SplitMetrics):
     duplicates_of_train: int = Field(0, description="examples whose text stands verbatim in train")
 
 
-AnyMetrics = Metrics | TextMetrics | NumberMetrics
+class LabelSetMetrics(_SplitMetrics):
+    """Figures of one split of texts with sets of labels, each label chosen from its threshold on."""
+
+    labels_f1_micro: float = Field(description="F1 of all decisions together")
+    labels_f1_macro: float = Field(description="mean of the labels' F1; labels neither true nor chosen are left out")
+    f1_samples: float = Field(description="mean of the texts' F1; 1 for none chosen where none is true")
+    mean_average_precision: float = Field(description="mean over labels that some text has")
+    subset_accuracy: float = Field(description="share of texts with exactly the true labels")
+    hamming_loss: float = Field(description="share of decisions that are wrong")
+    loss: float | None = Field(description="binary cross-entropy in nats, a mean over labels, then over texts")
+    n: int
+    thresholds: Listed[float] = Field([], description="the probability from which on each label is chosen")
+    label_counts: Listed[Listed[int]] = Field(
+        [], description="of each label: rightly chosen, wrongly chosen, missed texts"
+    )
+    average_precision: Listed[float | None] = Field([], description="of each label; null where no text has it")
+    labels_per_text: float = Field(0.0, description="mean number of true labels")
+    without_labels: int = Field(0, description="texts without a true label")
+    truncated: int = Field(0, description="texts cut to the context length")
+    duplicates_of_train: int = Field(0, description="examples whose text stands verbatim in train")
+
+
+AnyMetrics = Metrics | TextMetrics | NumberMetrics | LabelSetMetrics
 
 
 class MetricsBySplit(_Record):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,15 @@ from pydantic import ValidationError
 
 from whichtune.errors import StoreError
 from whichtune.metrics import METRICS, metrics_of, possible_metrics
-from whichtune.records.record import SPLITS, AnyMetrics, Metrics, NumberMetrics, RunRecord, RunStatus
+from whichtune.records.record import (
+    SPLITS,
+    AnyMetrics,
+    LabelSetMetrics,
+    Metrics,
+    NumberMetrics,
+    RunRecord,
+    RunStatus,
+)
 from whichtune.study.roles import SCHEMA_VERSION
 from whichtune.study.spec import RunSpec, sha256_file
 
@@ -27,6 +35,7 @@ WEIGHTS = ("weights.safetensors", "baseline.safetensors", "vocabulary.json")
 ASIDE = "trial.pt"  # the state of a trial that waits to go on
 LET_GO = (*WEIGHTS, ASIDE)  # what may be missing
 TOLERANCE = 1e-6
+LABEL_LISTS = ("target", "prediction", "logits")  # of sets of labels: places of labels, and a number for each
 # What a study says of a run that another study may have made: no part of what was computed.
 SAID_BY_STUDY = ("learning_rate_source", "tuned", "goes_on_from")
 
@@ -180,7 +189,8 @@ def _other_figures(record: RunRecord, file: Path) -> str | None:
     recorded = {split: figures for split in SPLITS if (figures := record.metrics.of(split)) is not None}
     if not recorded:
         return None
-    columns = read_columns(file)
+    several = any(isinstance(metrics, LabelSetMetrics) for metrics in recorded.values())
+    columns = read_columns(file, LABEL_LISTS if several else ())
     if "split" not in columns:
         return f"its {PREDICTIONS} has no column of splits"
     for split, metrics in recorded.items():
@@ -189,13 +199,15 @@ def _other_figures(record: RunRecord, file: Path) -> str | None:
         follow = _classes_follow if isinstance(metrics, Metrics) else _texts_follow
         if isinstance(metrics, NumberMetrics):
             follow = _numbers_follow
+        if isinstance(metrics, LabelSetMetrics):
+            follow = _label_sets_follow
         if not follow(record, metrics, part):
             return f"its {split} figures do not follow from its {PREDICTIONS}"
     return None
 
 
-def read_columns(file: Path) -> dict[str, np.ndarray]:
-    """The splits and the columns of numbers of a table of predictions.
+def read_columns(file: Path, lists: Sequence[str] = ()) -> dict[str, np.ndarray]:
+    """The splits, the columns of numbers and these of lists of a table of predictions.
 
     Raises StoreError, whose text is the end of a sentence.
     """
@@ -209,8 +221,13 @@ def read_columns(file: Path) -> dict[str, np.ndarray]:
         numbers = ("int", "double", "float", "bool")
         fields = [(field.name, str(field.type)) for field in table.schema_arrow]
         wanted = [name for name, kind in fields if name == "split" or kind.startswith(numbers)]
-        read = table.read(columns=wanted)
-        return {name: np.array(read[name].to_pylist()) for name in wanted}
+        listed = [name for name, kind in fields if name in lists and kind.startswith("list")]
+        read = table.read(columns=[*wanted, *listed])
+        found = {name: np.array(read[name].to_pylist()) for name in wanted}
+        for name in listed:
+            found[name] = np.empty(len(read), dtype=object)
+            found[name][:] = read[name].to_pylist()
+        return found
     except (OSError, ValueError, ArrowException) as error:  # some of pyarrow's own errors are ValueErrors
         raise StoreError(f"its {file.name} cannot be read") from error
 
@@ -248,6 +265,30 @@ def _numbers_follow(record: RunRecord, metrics: AnyMetrics, part: Columns) -> bo
         if value is None or metric.of_numbers is None:
             return False
         if not _near(value, float(metric.of_numbers(predictions, targets).mean())):
+            return False
+    return metrics.loss is None or "loss" not in part or _near(metrics.loss, _mean(part["loss"]))
+
+
+def _label_sets_follow(record: RunRecord, metrics: AnyMetrics, part: Columns) -> bool:
+    """Whether labels follow from probabilities and thresholds, and figures from labels."""
+    from whichtune.metrics.labels import as_indicators, probabilities_of
+
+    assert isinstance(metrics, LabelSetMetrics)
+    if len(part["split"]) != metrics.n or not set(LABEL_LISTS) <= set(part):
+        return False
+    try:
+        probabilities = probabilities_of(np.array(part["logits"].tolist(), dtype=np.float32))
+        targets, told = (as_indicators(part[name].tolist(), len(metrics.thresholds)) for name in LABEL_LISTS[:2])
+        chosen = probabilities >= np.array(metrics.thresholds)
+        if chosen.shape != told.shape or not np.array_equal(chosen, told):
+            return False
+    except (ValueError, TypeError, IndexError):  # lists of other lengths, gaps, places that there are not
+        return False
+    for metric in metrics_of("labels"):
+        value = metrics.value(metric.name)
+        if metric.of_labels is None or value is None:
+            return False
+        if not _near(value, float(metric.of_labels(chosen, probabilities, targets).mean())):
             return False
     return metrics.loss is None or "loss" not in part or _near(metrics.loss, _mean(part["loss"]))
 

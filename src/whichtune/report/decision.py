@@ -147,17 +147,14 @@ def _why(view: View, verdict: Verdict, rows: dict[str, CandidateFigures]) -> str
         gap = f"{_amount(metric, behind)} behind" if behind > 0 else "not behind"
         ratio = _times(leader.cost, chosen.cost)
         saves = f" and needs {ratio} less {what}" if ratio else ""
-        return f"It is {gap} {leader.label}, the {_best_word(metric)} score,{saves or ' and costs less'}: good enough."
+        score = "the highest score" if METRICS[metric].higher_is_better else f"which {METRICS[metric].best_word}"
+        return f"It is {gap} {leader.label}, {score},{saves or ' and costs less'}: good enough."
     if bound == "nothing":
         return "It is the best row, and no other comes near it."
     cheaper = any((row.cost or 0.0) < (chosen.cost or 0.0) for row in verdict.candidates)
     if cheaper:
-        return f"It scores {_best_word(metric)}, and no cheaper row is good enough."
-    return f"It scores {_best_word(metric)} and has the lowest {what}."
-
-
-def _best_word(metric: str) -> str:
-    return "highest" if METRICS[metric].higher_is_better else "lowest"
+        return f"It {METRICS[metric].best_word}, and no cheaper row is good enough."
+    return f"It {METRICS[metric].best_word} and has the lowest {what}."
 
 
 def _bound(verdict: Verdict, row: CandidateFigures) -> str:
@@ -212,7 +209,7 @@ def _saves(verdict: Verdict, rows: dict[str, CandidateFigures]) -> str:
     if chosen is None or other is None or not times:
         return ""
     what = COSTS.get(verdict.selection_cost, verdict.selection_cost)
-    kind = "which scores highest" if other.label == verdict.leader else "the best fine-tuned row"
+    kind = f"which {METRICS[verdict.metric].best_word}" if other.label == verdict.leader else "the best fine-tuned row"
     return f"{times} less {what} than {other.label}, {kind}."
 
 

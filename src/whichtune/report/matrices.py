@@ -160,7 +160,7 @@ def class_matrix(view: View) -> Classes | None:
         rows=[f"{name} ({int(n):,})" for name, n in zip(names, support, strict=True)],
         columns=labels,
         corner="class",
-        cells=[[_share_cell(float(f1[label][i])) for label in labels] for i in range(size)],
+        cells=[[share_cell(float(f1[label][i])) for label in labels] for i in range(size)],
     )
 
 
@@ -178,7 +178,8 @@ def _tested_runs(view: View, label: str) -> int:
     return max(1, sum(1 for run in view.groups[label] if run.metrics.test is not None))
 
 
-def _share_cell(value: float) -> Cell:
+def share_cell(value: float) -> Cell:
+    """A share of 1 in percent; NaN is none."""
     return Cell(0.0 if np.isnan(value) else value, _percent(value))
 
 

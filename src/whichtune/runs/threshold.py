@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from whichtune.errors import SettingError
+from whichtune.records.record import LabelSetMetrics
 from whichtune.registry import did_you_mean
 from whichtune.wording import plural, shown
 
@@ -35,6 +36,11 @@ def parse_threshold(text: str, record: RunRecord) -> Threshold:
     label, equals, number = text.rpartition("=")
     if not equals or not label:
         raise SettingError(f"--threshold {shown(text)} is none: write --threshold CLASS=0.3.")
+    if isinstance(record.metrics.validation, LabelSetMetrics):
+        raise SettingError(
+            f"--threshold is for two classes, and the run '{shown(record.label)}' has a threshold for each label, "
+            "chosen on validation: leave it out, or train with --set label_thresholds=0.5."
+        )
     if len(record.labels) != 2:
         have = f"has {plural(len(record.labels), 'class', 'classes')}" if record.labels else "has none"
         raise SettingError(f"--threshold is for two classes, and the run '{shown(record.label)}' {have}: leave it out.")

@@ -185,7 +185,9 @@ class PlannedForward:
     def _logits_and_gradients(self, forward: Forward, rows: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
         logits = forward.logits("train", rows)
         labels = torch.as_tensor(self.encoded.splits["train"].labels[list(rows)], device=self.device)
-        if labels.is_floating_point():  # numbers, or several labels a text: any loss that every logit moves will do
+        if (
+            labels.is_floating_point() or labels.ndim > 1
+        ):  # numbers, or several labels a text: any loss that every logit moves will do
             loss = logits.logsumexp(dim=1).mean()
         else:
             loss = nn.functional.cross_entropy(logits, labels)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whichtune.errors import DataError
 from whichtune.metrics import METRICS, Split, metrics_of, possible_metrics
+from whichtune.metrics.labels import as_indicators, probabilities_of
 from whichtune.metrics.terms import USUAL, Classified, Terms
 from whichtune.records.record import RunRecord, RunStatus
 from whichtune.stats.costs import Count, count_of, median_costs, seconds_of_run
@@ -20,6 +21,7 @@ from whichtune.stats.scores import (
     cost_scores,
     figure_scores,
     loss_scores,
+    most_of_one,
     ratio_scores,
     split_scores,
     total_scores,
@@ -64,21 +66,34 @@ class TestSet:
 
 
 @dataclass(frozen=True)
+class Judged:
+    """What metrics of a kind are computed from, in the order that they take it; examples along the first axis."""
+
+    kind: Literal["numbers", "labels"]
+    parts: tuple[NDArray[Any], ...]
+
+    def of(self, keep: NDArray[np.bool_]) -> Judged:
+        """The same of some examples."""
+        return Judged(self.kind, tuple(part[keep] for part in self.parts))
+
+
+@dataclass(frozen=True)
 class Answers:
     """What one run answered to the test set, `(E,)` each.
 
     `predictions` are classes; none where texts were written, and `figures` hold each text's scores then. `losses`
-    are an example's, summed over its `tokens` where it has several; NaN where there is no model. `numbers` (2, E) are
-    foretold and true numbers, from which figures follow. `at` are the places in the test set of the examples that were
-    answered; None: all of them. `logits` (E, C) are read where a metric that is asked for needs them. `parts` (E, K)
-    are what each written text adds to the totals of a metric.
+    are an example's, summed over its `tokens` where it has several; NaN where there is no model. `judged` are answers
+    whose figures are computed anew for some examples: foretold and true numbers (E,), or chosen labels, probabilities
+    and true labels (E, L). `at` are the places in the test set of the examples that were answered; None: all of them.
+    `logits` (E, C) are read where a metric that is asked for needs them. `parts` (E, K) are what each written text adds
+    to the totals of a metric.
     """
 
     predictions: NDArray[np.int64]
     losses: NDArray[np.float64]
     tokens: NDArray[np.int64] | None = None
     figures: dict[str, NDArray[np.float64]] = field(default_factory=dict)
-    numbers: NDArray[np.float64] | None = None
+    judged: Judged | None = None
     at: NDArray[np.int64] | None = None
     logits: NDArray[np.float32] | None = None
     parts: dict[str, NDArray[np.float64]] = field(default_factory=dict)
@@ -86,8 +101,8 @@ class Answers:
     def of(self, keep: NDArray[np.bool_]) -> Answers:
         """The answers to some examples."""
         at = None if self.at is None else self.at[keep]
-        if self.numbers is not None:
-            return replace(of_numbers(self.numbers[:, keep], self.losses[keep]), at=at)
+        if self.judged is not None:
+            return replace(figured(self.judged.of(keep), self.losses[keep]), at=at)
         return Answers(
             self.predictions[keep] if len(self.predictions) else self.predictions,
             self.losses[keep],
@@ -120,9 +135,28 @@ class Answers:
 
 def of_numbers(numbers: NDArray[np.float64], losses: NDArray[np.float64]) -> Answers:
     """Answers that are numbers (2, E): foretold and true ones."""
-    known = [(metric.name, metric.of_numbers) for metric in metrics_of("numbers") if metric.of_numbers is not None]
-    figures = {name: of(numbers[0], numbers[1]) for name, of in known}
-    return Answers(np.zeros(0, dtype=np.int64), losses, None, figures, numbers)
+    return figured(Judged("numbers", (numbers[0], numbers[1])), losses)
+
+
+def of_labels(
+    logits: NDArray[np.floating],
+    places: Sequence[Sequence[int]],
+    targets: NDArray[np.bool_],
+    losses: NDArray[np.float64],
+) -> Answers:
+    """Answers that are sets of labels: logits (E, L), the places of those chosen, and the true ones (E, L) bool."""
+    chosen = as_indicators(places, logits.shape[1])
+    return figured(Judged("labels", (chosen, probabilities_of(logits), targets)), losses)
+
+
+def figured(judged: Judged, losses: NDArray[np.float64]) -> Answers:
+    """Answers with every metric of their kind, example by example."""
+    figures = {}
+    for metric in metrics_of(judged.kind):
+        compute = metric.of_numbers or metric.of_labels
+        if compute is not None:
+            figures[metric.name] = compute(*judged.parts)
+    return Answers(np.zeros(0, dtype=np.int64), losses, None, figures, judged)
 
 
 @dataclass
@@ -184,8 +218,9 @@ class Row:
             return split_scores(np.array(each), test.test_by_train)
         test = test.part(chosen[0]) if len(chosen) == 1 else test
         wanted = METRICS[metric]
-        if wanted.answers in ("texts", "numbers"):
-            return figure_scores(np.stack([answers.figures[metric] for answers in chosen]))
+        if wanted.answers in ("texts", "numbers", "labels"):
+            found = np.stack([answers.figures[metric] for answers in chosen])
+            return figure_scores(found, most_of_one(found) if wanted.answers == "labels" else None)
         if wanted.answers == "loss":
             losses = np.stack([answers.losses for answers in chosen])
             counts = [answers.tokens for answers in chosen if answers.tokens is not None]
@@ -317,6 +352,8 @@ def _aligned(frame: pd.DataFrame, test: TestSet, label: str, logits: bool) -> An
     losses = frame["loss"].to_numpy(dtype=np.float64) if "loss" in frame else np.full(test.n, np.nan)
     if "target" in frame and frame["prediction"].dtype.kind == "f":
         return of_numbers(frame[["prediction", "target"]].to_numpy(dtype=np.float64).T, losses)
+    if "target" in frame and "logits" in frame:
+        return _label_sets(frame, losses)
     if "label" not in frame:
         names = [metric.name for metric in possible_metrics("texts")]
         figures = {name: frame[name].to_numpy(dtype=np.float64) for name in names if name in frame}
@@ -327,3 +364,8 @@ def _aligned(frame: pd.DataFrame, test: TestSet, label: str, logits: bool) -> An
         raise DataError(f"'{label}' was tested against other labels than the rows before it.")
     found = np.stack(frame["logits"].to_list()) if logits and "logits" in frame else None
     return Answers(frame["prediction"].to_numpy(dtype=np.int64), losses, logits=found)
+
+
+def _label_sets(frame: pd.DataFrame, losses: NDArray[np.float64]) -> Answers:
+    logits = np.stack([np.asarray(row) for row in frame["logits"]])
+    return of_labels(logits, list(frame["prediction"]), as_indicators(list(frame["target"]), logits.shape[1]), losses)

@@ -56,13 +56,16 @@ def _one_figure(row: Row, seed: int | None, test: TestSet, metric: Metric) -> fl
 def _one_model(row: Row, seed: int | None, test: TestSet, metric: Metric) -> Interval | None:
     """The interval of one trained model for new examples."""
     test = test.part(row.answers[seed])
-    if metric.resampling == "proportion":
-        return wilson(int((row.answers[seed].predictions == test.labels).sum()), test.n)
     if metric.resampling == "confusion":
         return _confusion_interval(row, seed, test, metric)
     if metric.resampling == "totals":
         return _totals_interval(row.answers[seed].parts[metric.name], metric)
-    found = _mean_interval(row.scores(metric.name, test, [seed]).values[0])
+    values = row.scores(metric.name, test, [seed]).values[0]
+    if metric.resampling == "proportion":
+        return wilson(int(values.sum()), test.n)
+    found = _mean_interval(values)
+    if found is not None and metric.answers == "labels":
+        return max(found[0], 0.0), min(found[1], 1.0)  # influence reaches beyond what a share can be
     return found if found is None or metric.of_each is None else _inside(metric, found)
 
 

@@ -86,13 +86,19 @@ def loss_scores(losses: FloatArray) -> Scores:
     return Scores(np.atleast_2d(losses).astype(np.float64), None)
 
 
-def figure_scores(values: FloatArray) -> Scores:
-    """Scores of a figure that each example has by itself, `values (S, E)`, such as ROUGE.
+def figure_scores(values: FloatArray, weight: float | None = None) -> Scores:
+    """Scores of a figure that each example has by itself, `values (S, E)`, such as ROUGE; `weight` where one is known.
 
     A difference is spread over many examples here, and not carried by the few that are right and wrong: what one
     example can count needs no bound of its own.
     """
-    return Scores(np.atleast_2d(values).astype(np.float64), None)
+    return Scores(np.atleast_2d(values).astype(np.float64), weight)
+
+
+def most_of_one(values: FloatArray) -> float:
+    """What one example can count, of shares `values (S, E)` with their influences: how far apart two examples are, as a
+    rightly chosen rare label and a missed one; 1 at least, as of a share of right answers."""
+    return max(1.0, float(np.ptp(np.atleast_2d(values), axis=1).max()))
 
 
 def cost_scores(values: FloatArray, terms: Terms) -> Scores:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from whichtune.study.fields import column_names
 from whichtune.study.frozen import Frozen
@@ -26,7 +26,16 @@ class DataSettings(Frozen):
         description="column of the texts; default: the first usual name. Several, for texts of several fields: "
         "`premise,hypothesis` (a name with a comma in it stands in double quotes)",
     )
-    label_column: str | None = Field(None, description="column of the labels or numbers; default: the first usual name")
+    label_column: str | None = Field(
+        None,
+        description="column of the labels or numbers; default: the first usual name. Several, for multilabel, one of "
+        "zeros and ones for each label: `angry,late,rude`",
+    )
+    label_separator: str | None = Field(
+        None,
+        description="multilabel: what stands between the labels of one text, such as `;`; null: labels are lists, or "
+        "in columns of their own",
+    )
     target_column: str | None = Field(
         None, description="column of the target texts (text_to_text, summarisation); default: the first usual name"
     )
@@ -89,18 +98,27 @@ class DataSettings(Frozen):
         """The columns that `text_column` names: none, one, or those of a text's fields."""
         return column_names(self.text_column)
 
-    @field_validator("text_column", mode="before")
+    @field_validator("text_column", "label_column", mode="before")
     @classmethod
-    def _several(cls, value: object) -> object:
-        if isinstance(value, (list, tuple)) and value and all(isinstance(name, str) for name in value):
-            value = ",".join(f'"{name}"' if "," in name else name for name in value)
-        if isinstance(value, str) and value:
+    def _several(cls, given: object, info: ValidationInfo) -> object:
+        """Several names as one text. One label column may have a comma in its name."""
+        value = given
+        if isinstance(given, (list, tuple)) and given and all(isinstance(name, str) for name in given):
+            value = ",".join(f'"{name}"' if "," in name else name for name in given)
+        if isinstance(value, str) and value and (info.field_name == "text_column" or value is not given):
             names = column_names(value)
             if not all(names):
                 raise ValueError("name a column between all commas")
             if len(set(names)) < len(names):
                 raise ValueError("name each column once")
         return value
+
+    @field_validator("label_separator")
+    @classmethod
+    def _some_sign(cls, value: str | None) -> str | None:
+        if value == "":
+            raise ValueError("must be one sign or more, such as ';'")
+        return {"tab": "\t", "\\t": "\t"}.get(value, value) if value else value
 
     @field_validator("separator")
     @classmethod

@@ -215,8 +215,8 @@ class Study(Frozen):
     )
     task: str = Field(
         DEFAULT_TASK,
-        description="a label for each text, a number for each text, a text for each text, or a summary for each "
-        "document: text_to_text with a template and baselines of its own",
+        description="a label for each text, any number of labels for each (multilabel), a number for each text, a text "
+        "for each text, or a summary for each document: text_to_text with a template and baselines of its own",
     )
     data: DataSettings = DataSettings()
     model: str = Field(EMBEDDED, description="`embedded`, a Hub id, or a folder that `save_pretrained` wrote")
@@ -243,7 +243,8 @@ class Study(Frozen):
     pairs: list[Pair] = Field([], description="declared comparisons")
     primary_metric: str = Field(
         "auto",
-        description="`auto`: accuracy, or macro F1 where the largest class exceeds 60 %; r2 for numbers; rougeL for "
+        description="`auto`: accuracy, or macro F1 where the largest class exceeds 60 %; micro F1 for sets of "
+        "labels; r2 for numbers; rougeL for "
         "written texts",
     )
     metrics: list[str] = Field([], description="more metrics to tell beside the primary one, see `docs/metrics.md`")

@@ -33,6 +33,9 @@ def is_best_where_all_is_right(metric: Metric, folder: Path) -> None:
     elif metric.of_numbers is not None:
         found, true = _numbers()
         best, worse = (float(metric.of_numbers(numbers, true).mean()) for numbers in (true, found))
+    elif metric.of_labels is not None:
+        found, true = _label_sets()
+        best, worse = (float(metric.of_labels(p >= 0.5, p, true).mean()) for p in (true.astype(np.float64), found))
     else:
         return
     assert (best > worse) == metric.higher_is_better, f"{metric.name}: {best} with all right, {worse} with half wrong"
@@ -55,6 +58,12 @@ def does_not_depend_on_the_order(metric: Metric, folder: Path) -> None:
         order = np.random.default_rng(1).permutation(EXAMPLES)
         moved, still = metric.of_numbers(found[order], true[order]), metric.of_numbers(found, true)[order]
         assert np.allclose(moved, still), f"{metric.name} depends on the order of the numbers"
+    elif metric.of_labels is not None:
+        found, true = _label_sets()
+        order = np.random.default_rng(1).permutation(EXAMPLES)
+        still = metric.of_labels(found >= 0.5, found, true)[order]
+        moved = metric.of_labels(found[order] >= 0.5, found[order], true[order])
+        assert np.allclose(moved, still), f"{metric.name} depends on the order of the texts"
 
 
 def is_told_of_many_at_once(metric: Metric, folder: Path) -> None:
@@ -93,6 +102,13 @@ def _numbers() -> tuple[np.ndarray, np.ndarray]:
     random = np.random.default_rng(4)
     true = random.normal(size=EXAMPLES)
     return true + random.normal(size=EXAMPLES), true
+
+
+def _label_sets() -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities of labels, and which are true."""
+    random = np.random.default_rng(5)
+    true = random.random((EXAMPLES, CLASSES)) < (0.5, 0.3, 0.1)
+    return np.clip(0.3 + 0.4 * true + random.normal(0, 0.25, true.shape), 0, 1), true
 
 
 def _answers(wrong: float) -> tuple[np.ndarray, np.ndarray]:

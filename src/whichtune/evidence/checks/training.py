@@ -95,8 +95,8 @@ def _areas(losses: Losses, rate: float) -> list[float]:
 
 
 def guessing_loss(material: Material) -> float | None:
-    """The loss of an even guess among the classes in nats; None where texts are written."""
-    classes = len(material.study.labels)
+    """The loss of an even guess among the classes in nats; None where the answers are none."""
+    classes = len(material.study.labels) if METRICS[material.metric].answers in ("classes", "loss") else 0
     return math.log(classes) if classes > 1 else None
 
 

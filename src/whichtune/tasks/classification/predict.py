@@ -39,10 +39,15 @@ PROBABILITY_TOLERANCE = {"float32": 0.005, "bf16": 0.1, "fp16": 0.1}
 
 def same_answers(spec: RunSpec, labels: list[str], again: pd.DataFrame, recorded: pd.DataFrame) -> bool:
     """Whether new predictions of recorded texts are the recorded ones."""
-    columns = [f"probability of {name}" for name in labels]
-    if "logits" not in recorded or not set(columns) <= set(again):
+    if "logits" not in recorded or not {f"probability of {name}" for name in labels} <= set(again):
         return list(again["prediction"]) == [labels[place] for place in recorded["prediction"]]
     shares = softmax(np.stack([np.asarray(row, dtype=np.float64) for row in recorded["logits"]]), axis=1)
+    return near_shares(spec, labels, again, shares)
+
+
+def near_shares(spec: RunSpec, labels: list[str], again: pd.DataFrame, shares: np.ndarray) -> bool:
+    """Whether the probabilities in a table of predictions are these (n, C), rounding apart."""
+    columns = [f"probability of {name}" for name in labels]
     found = again[columns].to_numpy(dtype=np.float64)
     return found.shape == shares.shape and bool((np.abs(found - shares) <= PROBABILITY_TOLERANCE[spec.precision]).all())
 
