@@ -71,3 +71,17 @@ def test_sizes_are_crossed_and_the_largest_is_recommended(tmp_path: Path) -> Non
     # the whole split is added, and nothing is made again
     out = inside("compare", *first, "--train-sizes", "20,40,80,160,all", "--no-figures").stdout
     assert "2 runs made" in out
+
+
+def test_a_model_that_cannot_be_had_leaves_the_others_their_rows(tmp_path: Path) -> None:
+    common = ["--data", "messages", "--set", "data.test_limit=40", "--set", "data.train_limit=40", "--seeds", "0"]
+    words = ["--methods", "linear_probe", *common, "--out", str(tmp_path / "out"), "--no-figures"]
+    nowhere = str(tmp_path / "nowhere")
+    said = inside("compare", "--model", f"embedded,{nowhere}", *words, code=1).stdout
+    assert "cannot be made: There is no model folder" in " ".join(said.split())
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert {run["label"]: run["status"] for run in summary["runs"]} == {
+        "linear_probe, embedded": "completed",
+        "linear_probe, nowhere": "failed",
+    }
+    assert "no model folder" in inside("compare", "--model", f"{nowhere},{nowhere}2", *words, code=2).stderr

@@ -20,7 +20,8 @@ def inspect_models(
 ) -> dict[ModelKey, ModelInfo | str]:
     """What is known of each model that the study's lines need; no weights are looked for in vain.
 
-    `tell` is told of each model that is fetched from the Hub, and how much of it, before it is.
+    `tell` is told of each model that is fetched from the Hub, and how much of it, before it is. Of several models one
+    that cannot be had leaves the others their rows. Raises ModelError where that is not `lenient`, and none can be had.
     """
     keys = model_keys(study)
     if not keys:
@@ -36,7 +37,11 @@ def inspect_models(
             info = inspect_model(key.model, key.revision, key.weights, study.remote_code)
             found[key] = examined(info, key.weights, study.remote_code, own_head)
         except ModelError as error:
-            if not lenient:
+            if not lenient and len(study.models) < 2:
                 raise
             found[key] = str(error)
+            if not lenient:
+                tell(f"Rows of {shown(key.model)} cannot be made: {error}")
+    if not lenient and all(isinstance(each, str) for each in found.values()):
+        raise ModelError(str(next(iter(found.values()))))
     return found
