@@ -31,7 +31,7 @@ def halved_study(data: Path, model: Path, **keys: Any) -> Any:
     settings = {"epochs": 2, "evaluation_interval": 1, "dropout": 0.2, **keys.pop("settings", {})}
     tuning = {"draws": 2, "seed": 5, "strategy": "halving"}
     return known_study(
-        data, model, **{"methods": ["full", "linear_probe"], "settings": settings, "tuning": tuning, **keys}
+        data, model, **{"methods": ["full"], "baselines": [], "settings": settings, "tuning": tuning, **keys}
     )
 
 
@@ -117,7 +117,7 @@ def test_the_search_begins_more_at_the_same_cost_and_says_so(halved: Result) -> 
     tuning = halved.summary.tuning
     assert tuning is not None
     assert tuning.strategy == "halving"
-    line, probe = tuning.lines
+    (line,) = tuning.lines
     assert [(rung.share, rung.draws) for rung in line.rungs] == [(0.25, 4), (0.5, 2), (1.0, 1)]
     assert [draw.share for draw in line.draws].count(0.25) == 2
     assert [draw.number for draw in line.ended] == [line.selected]
@@ -128,11 +128,9 @@ def test_the_search_begins_more_at_the_same_cost_and_says_so(halved: Result) -> 
     assert line.spent_flops is not None
     assert 0.85 * 2 * one < line.spent_flops <= 2 * one  # of 18 steps a quarter is 4
     assert line.spent_flops == pytest.approx(sum(draw.flops or 0 for draw in line.draws))
-    assert (probe.draws, probe.rungs) == ([], [])
     text = " ".join(tuning.sentences)
     assert "by successive halving at the cost of 2 draws: 4 draws were begun" in text
     assert "trained to their end alone" in text
-    assert "Nothing was searched for linear_probe." in text
     page = (halved.folder / "report.html").read_text(encoding="utf-8")
     assert "dropped after 25 % of its steps" in page
     assert "Draws that were dropped before their end are left out." in page
@@ -241,6 +239,18 @@ def test_the_command_refuses_in_one_sentence(words: list[str], said: str, tmp_pa
     error = inside("compare", "--data", "messages", "--out", str(out), *words, code=2).stderr
     assert said in " ".join(error.split())
     assert not out.exists()
+
+
+def test_what_has_no_steps_is_searched_by_whole_draws_and_said(known_data: Path, tiny_gpt2: Path) -> None:
+    tuning = {"draws": 3, "strategy": "halving", "spaces": {"knn": {"neighbours": [1, 3, 5, 7]}}}
+    study = halved_study(known_data, tiny_gpt2, methods=["head_only", "linear_probe", "knn"], tuning=tuning)
+    expansion, dataset = prepare(study)
+    plan = plan_search(expansion, dataset.without_test())
+    assert plan is not None
+    assert {line.label: (len(line.draws), line.runs) for line in plan.lines} == {
+        "head_only": (5, 10), "linear_probe": (0, 0), "knn": (3, 3),
+    }  # fmt: skip
+    assert plan.notes == ["Nothing is dropped on the way for knn, whose draws are too few or made in one step."]
 
 
 def test_other_machines_are_refused() -> None:

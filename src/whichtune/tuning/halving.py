@@ -2,8 +2,8 @@
 
 At the cost of N draws that are trained to their end, about 5/3 N are begun: all are trained for a quarter of their
 steps, the best N go on to a half, the best two thirds of those to the end. A rung is the first part of the whole run,
-with the schedule of the whole run, and a draw that goes on is continued where it was put aside: at its end it is what
-it would have been in one go. Everything here follows from the records of the rungs, so that a search that was
+with the schedule of the whole run, and a draw that goes on is continued where it was put aside: at its end it is the
+run that it would have been in one go. Everything here follows from the records of the rungs, so that a search that was
 killed goes on where it stopped.
 """
 
