@@ -1,6 +1,6 @@
 """Intervals and tests of the metrics of probabilities and of costs, where the truth is known.
 
-    python benchmarks/simulate_metrics.py --sets 1000    # a quarter of an hour on one core
+    python benchmarks/simulate_metrics.py --sets 600    # ten minutes on one core
 
 Test sets are drawn from a law of labels and logits. Of one trained model: how often the interval that a run gets holds
 its figure on endlessly many texts. Of two methods of the same law: how often a
@@ -144,7 +144,7 @@ def table(sets: int) -> list[str]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sets", type=int, default=1000)
+    parser.add_argument("--sets", type=int, default=600)
     chosen = parser.parse_args()
     target = Path(__file__).with_suffix(".md")
     target.write_text("\n".join(table(chosen.sets)) + "\n", encoding="utf-8")

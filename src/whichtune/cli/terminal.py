@@ -154,8 +154,10 @@ def print_run(record: RunRecord, curves: Sequence[CurvePoint], console: Console)
     rows += [[f"setting {key}", str(value)] for key, value in record.spec.items()]
     console.print(_table(["", ""], rows, left=2))
     if curves:
-        header = list(curves[0])
-        body = [[f"{v:.4g}" if isinstance(v, float) else str(v) for v in point.values()] for point in curves]
+        rare = {f"validation_{metric.name}" for metric in METRICS.values() if metric.on_request}
+        header = [key for key in curves[0] if key not in rare]  # they would make the table too wide to read
+        shown = [[value for key, value in point.items() if key not in rare] for point in curves]
+        body = [[f"{v:.4g}" if isinstance(v, float) else str(v) for v in values] for values in shown]
         console.print(_table(header, body))
 
 

@@ -69,7 +69,7 @@ class Change:
             return (
                 f"{in_text(self.label)}: test {metric_title(self.metric)} {number(self.before)}, the same runs in both."
             )
-        unit = "points" if METRICS[self.metric].unit == "points" else "nats"
+        unit = METRICS[self.metric].unit
         span = "" if self.interval is None else f" ({number(self.interval[0])} to {number(self.interval[1])})"
         verdict = {1: "better", -1: "worse", 0: "no more than noise"}[self.shown]
         how = "on the same test texts" if self.paired else "on different test texts"

@@ -71,5 +71,5 @@ def not_worse(before: Side, after: Side, label: str, margin: float | None = None
     sign = 1 if METRICS[metric].higher_is_better else -1
     worst = None if change.interval is None else (change.interval[0] if sign > 0 else -change.interval[1])
     passed = worst is not None and worst > -margin
-    said = f"shown to lose less than {margin:g} points" if passed else f"not shown to lose less than {margin:g} points"
+    said = f"{'' if passed else 'not '}shown to lose less than {margin:g} {METRICS[metric].unit}"
     return Outcome(passed, f"{change.sentence[:-1]}; {said}.")

@@ -225,7 +225,7 @@ def _part(cost: Mapping[str, object], name: str) -> int | float:
 class Stopping(_Record):
     """What early stopping did. The run's weights and figures are those of the best point."""
 
-    on: str = Field(description="what was watched on validation: loss, accuracy or f1_macro")
+    on: str = Field(description="what was watched on validation: the loss, or a metric")
     best: float | None = Field(description="its value at the best point; null where no point had a figure")
     best_step: int | None = Field(description="optimiser steps at the best point; null: the last weights were kept")
     best_epoch: float | None
