@@ -71,8 +71,8 @@ class Dots(Figure):
 
 @dataclass(frozen=True)
 class CostPoint:
-    """A row by its cost `x` and its score `y`; `cost` is `x` as text, `front` whether no row beats it in both, and `unit`
-    and `digits` are those of the score."""
+    """A row by its cost `x` and its score `y`; `cost` is `x` as text, `front` whether no row beats it in both, and
+    `unit` and `digits` are those of the score."""
 
     label: str
     mark: Mark
