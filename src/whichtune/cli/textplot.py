@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from whichtune.report.drawing.kinds import Mark, Scatter
-from whichtune.report.drawing.scales import Scale, clip, log_ticks, nice_ticks, padded, padded_log, tick_text
+from whichtune.report.drawing.scales import FEW, Scale, clip, log_ticks, nice_ticks, padded, padded_log, tick_text
 
 HEIGHT = 11
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -19,7 +19,7 @@ def text_scatter(figure: Scatter, width: int) -> list[str]:
     left = 7
     xs = [p.x for p in points]
     across = padded_log(xs) if figure.log else (0.0, max(xs) * 1.1 or 1.0)
-    low, high = padded([p.y for p in points], 0.08, 0.5)
+    low, high = padded([p.y for p in points], 0.08, 0.5 if max(p.y for p in points) > FEW else FEW / 100)
     x = Scale(*across, left, max(left + 20, width - 2), figure.log)
     y = Scale(low, high, HEIGHT - 1, 0)
     columns = round(x.end) + 1
@@ -35,7 +35,7 @@ def text_scatter(figure: Scatter, width: int) -> list[str]:
     lines += [" " * left + "└" + "─" * (columns - left - 1), _below(x, figure.log, across, columns)]
     lines.append(f"{figure.axis_x}{', logarithmic' if figure.log else ''}".rjust(columns))
     named = [
-        f"{letter} {SIGNS[p.mark]} {clip(p.label, 34)}: {p.y:.2f} %, {p.cost}"
+        f"{letter} {SIGNS[p.mark]} {clip(p.label, 34)}: {p.told}, {p.cost}"
         for letter, p in zip(LETTERS, points, strict=False)
     ]
     return [figure.title, *lines, *named]

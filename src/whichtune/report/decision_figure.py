@@ -29,7 +29,14 @@ def decision_figure(view: View) -> Decision | None:
     """
     points = {
         row.label: CostPoint(
-            row.label, view.mark(row.label), seconds, score, view.intervals.get(row.label), duration(seconds)
+            row.label,
+            view.mark(row.label),
+            seconds,
+            score,
+            view.intervals.get(row.label),
+            duration(seconds),
+            unit=view.unit,
+            digits=view.digits,
         )
         for row in view.scored
         if (seconds := row.cost(COST)) is not None and (score := view.score(row)) is not None

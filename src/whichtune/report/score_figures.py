@@ -65,8 +65,9 @@ def is_wide(values: Sequence[float]) -> bool:
 
 def score_dots(view: View) -> Dots | None:
     """The primary metric on test: every seed, the mean and its interval, the best first."""
+    told = view.unit, view.digits
     rows = [
-        ScoredRow(row.label, view.mark(row.label), mean, view.intervals.get(row.label), view.seeds(row.label))
+        ScoredRow(row.label, view.mark(row.label), mean, view.intervals.get(row.label), view.seeds(row.label), *told)
         for row in view.scored
         if (mean := view.score(row)) is not None
     ]
@@ -126,7 +127,8 @@ def _cost_figure(view: View, key: str, axis: CostAxis) -> Scatter | None:
             continue
         interval = view.intervals.get(row.label)
         x = cost / axis.divisor
-        points.append(CostPoint(row.label, view.mark(row.label), x, score, interval, axis.show(cost)))
+        cells = axis.show(cost), False, view.unit, view.digits
+        points.append(CostPoint(row.label, view.mark(row.label), x, score, interval, *cells))
     if not points or max(point.x for point in points) == 0:
         return None
     front = pareto(points, METRICS[view.metric].higher_is_better)

@@ -110,7 +110,7 @@ def _note(p: CostPoint) -> str:
 
 
 def _figures(p: CostPoint) -> str:
-    return f": {p.y:.2f} %, {p.cost}"
+    return f": {p.told}, {p.cost}"
 
 
 def _write_labels(canvas: Canvas, points: Sequence[CostPoint], labels: Labels) -> None:

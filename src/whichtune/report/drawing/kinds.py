@@ -46,13 +46,18 @@ class Figure:
 
 @dataclass(frozen=True)
 class ScoredRow:
-    """A row's mean, its interval, and `(seed, score)` of each run."""
+    """A row's mean, its interval, and `(seed, score)` of each run, all in `unit` and told with so many digits."""
 
     label: str
     mark: Mark
     mean: float
     span: Span | None
     seeds: list[tuple[int | None, float]]
+    unit: str = "%"
+    digits: int = 2
+
+    def told(self, score: float) -> str:
+        return f"{score:.{self.digits}f} {self.unit}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +71,8 @@ class Dots(Figure):
 
 @dataclass(frozen=True)
 class CostPoint:
-    """A row by its cost `x` and its score `y`; `cost` is `x` as text, `front` whether no row beats it in both."""
+    """A row by its cost `x` and its score `y` in `unit` with `digits`; `cost` is `x` as text, `front` whether no row
+    beats it in both."""
 
     label: str
     mark: Mark
@@ -75,6 +81,13 @@ class CostPoint:
     span: Span | None
     cost: str
     front: bool = False
+    unit: str = "%"
+    digits: int = 2
+
+    @property
+    def told(self) -> str:
+        """The score as text, with its unit."""
+        return f"{self.y:.{self.digits}f} {self.unit}"
 
 
 @dataclass(frozen=True, kw_only=True)

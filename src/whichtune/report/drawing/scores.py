@@ -37,16 +37,16 @@ def dots(figure: Dots, width: int = WIDE) -> Canvas:
         else:
             canvas.text(left - 14, y + 4, name, "name", "end", note=note)
         _seeds_and_mean(canvas, row, x, y)
-        canvas.text(width - 4, y + 4, f"{row.mean:.2f}", "value", "end")
+        canvas.text(width - 4, y + 4, f"{row.mean:.{row.digits}f}", "value", "end")
     return canvas
 
 
 def _seeds_and_mean(canvas: Canvas, row: ScoredRow, x: Scale, y: float) -> None:
     if row.span is not None:
         canvas.line(x(max(row.span[0], x.low)), y, x(min(row.span[1], x.high)), y, f"whisker c-{row.mark}")
-    canvas.mark(row.mark, x(row.mean), y, MARK_SIZE, f"{row.label}: mean {row.mean:.2f} %")
+    canvas.mark(row.mark, x(row.mean), y, MARK_SIZE, f"{row.label}: mean {row.told(row.mean)}")
     for seed, score in row.seeds if len(row.seeds) > 1 else []:
-        canvas.circle(x(score), y, 3, "seed", f"seed {seed}: {score:.2f} %")
+        canvas.circle(x(score), y, 3, "seed", f"seed {seed}: {row.told(score)}")
 
 
 def bar_panels(figure: Bars) -> list[tuple[str, Canvas]]:
