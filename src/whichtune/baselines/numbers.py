@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from whichtune.baselines.base import Baseline, BaselineCard, register
 from whichtune.baselines.constant import FittedConstant
-from whichtune.baselines.sides import cells_of, features_of
 from whichtune.baselines.tfidf import FittedLinear, TfidfChar, TfidfRow, TfidfWord
 
 if TYPE_CHECKING:
@@ -47,9 +46,7 @@ class _Ridge(TfidfRow):
         import numpy as np
         from sklearn.linear_model import Ridge
 
-        vectoriser = self.vectoriser()
-        vectoriser.fit(cells_of(texts, self.fields))
-        features = features_of(texts, vectoriser, self.fields)
+        vectoriser, features = self.counted(texts)
         model = Ridge(alpha=PENALTY).fit(features, labels)
         return FittedLinear(vectoriser, model.coef_[None], np.array([float(model.intercept_)]), self.fields)
 

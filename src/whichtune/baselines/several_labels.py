@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from whichtune.baselines.base import Baseline, BaselineCard, register
 from whichtune.baselines.constant import FittedConstant
-from whichtune.baselines.sides import cells_of, features_of
 from whichtune.baselines.tfidf import STRENGTH, FittedLinear, TfidfChar, TfidfRow, TfidfWord
 
 if TYPE_CHECKING:
@@ -53,9 +52,7 @@ class _OneVersusRest(TfidfRow):
         import numpy as np
         from sklearn.linear_model import LogisticRegression
 
-        vectoriser = self.vectoriser()
-        vectoriser.fit(cells_of(texts, self.fields))
-        features = features_of(texts, vectoriser, self.fields)
+        vectoriser, features = self.counted(texts)
         weight, bias = np.zeros((classes, features.shape[1])), _log_odds(labels.mean(axis=0))
         for label in np.flatnonzero(labels.any(axis=0) & ~labels.all(axis=0)):
             model = LogisticRegression(C=STRENGTH, max_iter=1000).fit(features, labels[:, label])

@@ -14,6 +14,7 @@ from whichtune.models.saving import load_arrays, save_arrays
 
 if TYPE_CHECKING:
     import numpy as np
+    from scipy.sparse import csr_matrix
     from sklearn.feature_extraction.text import TfidfVectorizer
 
 
@@ -81,12 +82,16 @@ class TfidfRow(Baseline):
 
         return TfidfVectorizer(sublinear_tf=True, vocabulary=vocabulary, **self.analyser)
 
+    def counted(self, texts: Sequence[str]) -> tuple[TfidfVectorizer, csr_matrix]:
+        """A vectoriser that knows the terms of these texts, and their weights in each text (n, terms of all fields)."""
+        vectoriser = self.vectoriser()
+        vectoriser.fit(cells_of(texts, self.fields))
+        return vectoriser, features_of(texts, vectoriser, self.fields)
+
     def fit(self, texts: Sequence[str], labels: np.ndarray, classes: int) -> FittedTfidf:
         from sklearn.linear_model import LogisticRegression
 
-        vectoriser = self.vectoriser()
-        vectoriser.fit(cells_of(texts, self.fields))
-        features = features_of(texts, vectoriser, self.fields)
+        vectoriser, features = self.counted(texts)
         model = LogisticRegression(C=STRENGTH, max_iter=1000).fit(features, labels)
         return FittedTfidf(vectoriser, model.coef_, model.intercept_, self.fields)
 

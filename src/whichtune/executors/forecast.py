@@ -6,8 +6,13 @@ predicted second is worth.
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
 import time
+import warnings
 from collections.abc import Sequence
+from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
 from whichtune.executors.order import shared_states
@@ -49,23 +54,73 @@ def forecast(specs: Sequence[RunSpec], dataset: AnyDataset) -> dict[str, Expecte
 class Forecaster:
     """Makes a study's forecast once it is worth its seconds: when two runs are done and the study is no quick one.
 
-    It is made between two runs, so that it disturbs the clock of none that is made alone.
+    A process of its own makes it, which has what this one knows and yields to the runs: with many rows it takes
+    minutes, in which no core may wait. Where there is no such process (on Windows; after CUDA was begun, which a forked
+    process cannot use) it is made between two runs.
     """
 
     def __init__(self, specs: Sequence[RunSpec], dataset: AnyDataset) -> None:
         self.specs, self.dataset = list(specs), dataset
         self.began = time.monotonic()
         self.done: list[str] = []
-        self.told = False
+        self.due = True  # not begun yet
+        self.told: Connection | None = None  # where it will come from
 
     def after(self, event: Event) -> Event | None:
-        """The forecast, where this event makes it due."""
-        if event["event"] != "end" or self.told:
+        """The forecast, where this event makes it due, or where it has come."""
+        if self.told is not None:
+            return self._come()
+        if event["event"] != "end" or not self.due:
             return None
         self.done.append(event["run_id"])
         known = {spec.label for spec in self.specs if spec.run_id in self.done}
         new = any(spec.label not in known and spec.role is not Role.BASELINE for spec in self.specs)
         if len(self.done) < RUNS_FIRST or not new or time.monotonic() - self.began < SECONDS_FIRST:
             return None
-        self.told = True
-        return {"event": "forecast", "expected": forecast(self.specs, self.dataset)}
+        self.due = False
+        if not _can_fork():
+            return {"event": "forecast", "expected": forecast(self.specs, self.dataset)}
+        self._begin()
+        return None
+
+    def _begin(self) -> None:
+        context = multiprocessing.get_context("fork")
+        self.told, theirs = context.Pipe(duplex=False)
+        process = context.Process(target=_make, args=(theirs, self.specs, self.dataset), daemon=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # on threads: what is forked uses no lock of theirs
+            process.start()
+        theirs.close()
+
+    def _come(self) -> Event | None:
+        assert self.told is not None
+        if not self.told.poll():
+            return None
+        try:
+            found = self.told.recv()
+        except EOFError:  # it was killed, for want of memory say
+            found = "its process ended early"
+        self.told.close()
+        self.told = None
+        if isinstance(found, str):
+            return {"event": "note", "text": f"Time left is told by the runs that are done alone: {found}."}
+        return {"event": "forecast", "expected": found}
+
+
+def _can_fork() -> bool:
+    import torch
+
+    return "fork" in multiprocessing.get_all_start_methods() and not torch.cuda.is_initialized()
+
+
+def _make(told: Connection, specs: Sequence[RunSpec], dataset: AnyDataset) -> None:
+    """In a process of its own: make the forecast and send it, or why there is none."""
+    import torch
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of Ctrl-C the parent decides, whose end is this one's
+    os.nice(5)
+    torch.set_num_threads(1)  # threads of the parent do not live here
+    try:
+        told.send(forecast(specs, dataset))
+    except Exception as error:
+        told.send(f"the forecast failed ({type(error).__name__}: {error})")

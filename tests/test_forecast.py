@@ -1,0 +1,71 @@
+"""A study's forecast is made beside its runs, by a process of its own."""
+
+from __future__ import annotations
+
+import multiprocessing
+from typing import Any
+
+import pytest
+
+from whichtune.compare import prepare
+from whichtune.executors import forecast as module
+from whichtune.executors.forecast import Forecaster, forecast
+from whichtune.records.events import Event
+from whichtune.study.load import parse_study
+
+
+@pytest.fixture(scope="module")
+def asked() -> tuple[list[Any], Any]:
+    data = {"source": "messages", "train_limit": 40, "test_limit": 20, "validation_limit": 20}
+    study = {"name": "f", "data": data, "seeds": [0], "methods": ["head_only", "last_block", "linear_probe"]}
+    expansion, dataset = prepare(parse_study({**study, "baselines": ["majority"]}, "the study"))
+    return expansion.specs, dataset
+
+
+def ended(spec: Any) -> Event:
+    return {"event": "end", "run_id": spec.run_id, "label": spec.label}
+
+
+def told_by(forecaster: Forecaster, specs: list[Any]) -> Event:
+    assert forecaster.after(ended(specs[0])) is None
+    assert forecaster.after(ended(specs[1])) is None  # begun, and nobody waits
+    assert forecaster.told is not None
+    assert forecaster.told.poll(None)
+    found = forecaster.after({"event": "step", "run_id": specs[2].run_id})
+    assert found is not None
+    assert forecaster.after(ended(specs[2])) is None  # once
+    return found
+
+
+def test_it_comes_with_a_later_event(asked: tuple[list[Any], Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    specs, dataset = asked
+    monkeypatch.setattr(module, "SECONDS_FIRST", 0.0)
+    found = told_by(Forecaster(specs, dataset), specs)
+    assert found["event"] == "forecast"
+    assert found["expected"].keys() == forecast(specs, dataset).keys() == {"head_only", "last_block", "linear_probe"}
+    for child in multiprocessing.active_children():
+        child.join()
+    assert not multiprocessing.active_children()
+
+
+def test_one_that_fails_is_told_and_stops_nothing(
+    asked: tuple[list[Any], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    specs, _ = asked
+    monkeypatch.setattr(module, "SECONDS_FIRST", 0.0)
+    found = told_by(Forecaster(specs, None), specs)
+    assert found["event"] == "note"
+    assert "the forecast failed" in found["text"]
+
+
+def test_where_no_process_can_be_forked_it_is_made_between_two_runs(
+    asked: tuple[list[Any], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    specs, dataset = asked
+    monkeypatch.setattr(module, "SECONDS_FIRST", 0.0)
+    monkeypatch.setattr(module, "_can_fork", lambda: False)
+    forecaster = Forecaster(specs, dataset)
+    forecaster.after(ended(specs[0]))
+    found = forecaster.after(ended(specs[1]))
+    assert found is not None
+    assert found["event"] == "forecast"
