@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -144,21 +145,8 @@ def _chosen(found: Search, ended: dict[int, Part]) -> Search:
     return found
 
 
-def searches(asked: argparse.Namespace, seed: int) -> dict[str, tuple[Search, Search]]:
+def searches(asked: argparse.Namespace, study: dict[str, object]) -> dict[str, tuple[Search, Search]]:
     """Random draws and halving by method."""
-    data = {"source": asked.data, "train_limit": asked.limit}
-    if asked.validation is not None:
-        data["validation_limit"] = asked.validation
-    study = {
-        "data": data,
-        "model": "embedded",
-        "methods": asked.methods.split(","),
-        "baselines": ["majority"],
-        "primary_metric": "accuracy",
-        "seeds": [seed],
-        "settings": {"evaluation_interval": 10**6},  # no points on the way: rungs are judged beside the training
-        "tuning": {"draws": asked.draws, "seed": seed, "strategy": "halving"},
-    }
     expansion, dataset = prepare(parse_study(study, "benchmark"))
     plan = plan_search(expansion, dataset.without_test())
     assert plan is not None
@@ -166,7 +154,7 @@ def searches(asked: argparse.Namespace, seed: int) -> dict[str, tuple[Search, Se
     for line in plan.lines:
         random, halving = random_search(bench, line.draws[: asked.draws]), halving_search(bench, line)
         for number in random.ended.keys() & halving.ended.keys():
-            assert random.ended[number] == halving.ended[number], (line.label, seed, number)
+            assert random.ended[number] == halving.ended[number], (line.label, number)
         found[line.label] = (random, halving)
     return found
 
@@ -197,7 +185,8 @@ def _median(values: Iterable[float]) -> float:
     return statistics.median(list(values))
 
 
-def main() -> None:
+def options(words: list[str]) -> tuple[argparse.Namespace, Callable[[int], dict[str, object]]]:
+    """What is asked for, and the study of a seed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", default="messages")
     parser.add_argument("--limit", type=int, default=200)
@@ -206,11 +195,30 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--first", type=int, default=100, help="the first seed; 0 to 19 were used to choose the rungs")
     parser.add_argument("--methods", default="head_only,last_block")
-    asked = parser.parse_args()
+    asked = parser.parse_args(words)
     torch.set_num_threads(1)
+
+    def study_of(seed: int) -> dict[str, object]:
+        return {
+            "data": {"source": asked.data, "train_limit": asked.limit}
+            | ({} if asked.validation is None else {"validation_limit": asked.validation}),
+            "model": "embedded",
+            "methods": asked.methods.split(","),
+            "baselines": ["majority"],
+            "primary_metric": "accuracy",
+            "seeds": [seed],
+            "settings": {"evaluation_interval": 10**6},  # no points on the way: rungs are judged beside the training
+            "tuning": {"draws": asked.draws, "seed": seed, "strategy": "halving"},
+        }
+
+    return asked, study_of
+
+
+def main() -> None:
+    asked, study_of = options(sys.argv[1:])
     pairs: dict[str, list[tuple[Search, Search]]] = {}
     for seed in range(asked.first, asked.first + asked.seeds):
-        for label, pair in searches(asked, seed).items():
+        for label, pair in searches(asked, study_of(seed)).items():
             pairs.setdefault(label, []).append(pair)
             random, halving = pair
             said = f"random {random.validation:.1f}, halving {halving.validation:.1f}"

@@ -252,8 +252,8 @@ def test_only_what_trains_is_kept(tiny_gpt2: Path, mail: Path) -> None:
     classifier, _ = build_classifier(spec_of(tiny_gpt2, mail, "off", method="head_only"), 2)
     watch = EarlyStopping(classifier, "loss", 2, 0.0)
     watch.see({"step": 1, "epoch": 1.0, "validation_loss": 1.0})
-    assert watch._state is not None
-    assert set(watch._state) == {"head.weight", "head.bias"}
+    assert watch.kept is not None
+    assert set(watch.kept) == {"head.weight", "head.bias"}
 
 
 def study_of(model: Path, data: Path, **settings: Any) -> Any:
