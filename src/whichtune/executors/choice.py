@@ -82,7 +82,7 @@ class Choice:
     def next_for(self, hand: Hand, hands: Sequence[Hand]) -> RunSpec | None:
         """The next run for a slot, taken from the queue; None where there is none for it now. `hands` are all slots."""
         assert hand.about is not None
-        caches = {other.about.cache if other.about is not None else "" for other in hands if not other.lost}
+        caches = {other.about.cache for other in hands if other.about is not None and not other.lost}
         best: tuple[Fit, int] | None = None
         shortest, fits = 0.0, dict[str, Fit]()
         for at, spec in enumerate(self.queue):
