@@ -243,14 +243,19 @@ def test_the_command_refuses_in_one_sentence(words: list[str], said: str, tmp_pa
 
 def test_what_has_no_steps_is_searched_by_whole_draws_and_said(known_data: Path, tiny_gpt2: Path) -> None:
     tuning = {"draws": 3, "strategy": "halving", "spaces": {"knn": {"neighbours": [1, 3, 5, 7]}}}
-    study = halved_study(known_data, tiny_gpt2, methods=["head_only", "linear_probe", "knn"], tuning=tuning)
+    study = halved_study(
+        known_data, tiny_gpt2, methods=["last_block", "head_only", "linear_probe", "knn"], tuning=tuning
+    )
     expansion, dataset = prepare(study)
     plan = plan_search(expansion, dataset.without_test())
     assert plan is not None
     assert {line.label: (len(line.draws), line.runs) for line in plan.lines} == {
-        "head_only": (5, 10), "linear_probe": (0, 0), "knn": (3, 3),
+        "last_block": (5, 10), "head_only": (3, 3), "linear_probe": (0, 0), "knn": (3, 3),
     }  # fmt: skip
-    assert plan.notes == ["Nothing is dropped on the way for knn, whose draws are too few or made in one step."]
+    assert plan.notes == [
+        "Nothing is dropped on the way for head_only and knn, whose draws are too few, made in one step, or of the head "
+        "alone."
+    ]
 
 
 def test_other_machines_are_refused() -> None:

@@ -18,9 +18,11 @@ from command import inside
 ROOT = Path(__file__).parents[2]
 
 
-def write_study(data: Path, model: Path, folder: Path, **tuning: object) -> Path:
+def write_study(
+    data: Path, model: Path, folder: Path, methods: tuple[str, ...] = ("head_only", "last_block"), **tuning: object
+) -> Path:
     value = {
-        "data": str(data), "model": str(model), "methods": ["head_only", "last_block"], "seeds": [0],
+        "data": str(data), "model": str(model), "methods": [*methods], "seeds": [0],
         "baselines": ["majority"], "settings": {"epochs": 1}, "tuning": {"draws": 2, **tuning},
     }  # fmt: skip
     file = folder / "study.yaml"
@@ -109,7 +111,7 @@ def test_rungs_interrupted_and_killed_go_on_to_the_same_choice(
     known_data: Path, tiny_gpt2: Path, tmp_path: Path
 ) -> None:
     """Two at a time, stopped in the first rung and killed in the second: what was put aside is gone on from."""
-    file = write_study(known_data, tiny_gpt2, tmp_path, strategy="halving")
+    file = write_study(known_data, tiny_gpt2, tmp_path, ("full", "last_block"), strategy="halving")
     undisturbed, out = tmp_path / "calm", tmp_path / "disturbed"
     text = inside(*words_of(file, undisturbed)).stdout
     assert "Search: 8 draws, the worse dropped on the way, in 14 runs" in " ".join(text.split())

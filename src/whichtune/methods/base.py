@@ -62,6 +62,7 @@ class Method(ABC, Generic[SettingsT]):
     own_spaces: ClassVar[Spaces] = {}  # of its own settings, searched beside those of every method
     tasks: ClassVar[tuple[str, ...]] = ("classification", "regression", "multilabel", "text_to_text", "summarisation")
     trains: ClassVar[bool] = True
+    head_alone: ClassVar[bool] = False  # trained by steps, while nothing of the model is
     deep: ClassVar[bool] = False  # gradients pass through every block: of a study's runs, its take longest
     inserts: ClassVar[bool] = False  # something of its own: a head that was pretrained then stays as it is
     family: ClassVar[str] = "of your own"  # under which the list of methods has it

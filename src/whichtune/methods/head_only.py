@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 @register
 class HeadOnly(Method[NoSettings]):
     name = "head_only"
+    head_alone = True
     family = "a head on frozen features"
     card = Card(
         title="Head only",

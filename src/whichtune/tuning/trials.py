@@ -89,7 +89,10 @@ class SearchPlan:
         whole = [line.label for line in self.lines if line.draws and not line.rungs]
         if self.study.tuning.strategy != "halving" or not whole:
             return []
-        return [f"Nothing is dropped on the way for {listing(whole)}, whose draws are too few or made in one step."]
+        return [
+            f"Nothing is dropped on the way for {listing(whole)}, whose draws are too few, made in one step, or of the "
+            "head alone."
+        ]
 
     def described(self, figures: TuningFigures | None = None) -> dict[str, SearchedRow]:
         """For study.json: each line's ranges, draws and, once it is made, the selection."""
