@@ -31,3 +31,23 @@ def test_operations_of_a_step_are_counted_exactly(tmp_path: Path, family: str, m
 def _loss(forward: PlannedForward, rows: list[int]) -> torch.Tensor:
     labels = torch.zeros(len(rows), dtype=torch.long)
     return torch.nn.functional.cross_entropy(forward.logits("train", rows), labels)
+
+
+def test_a_pass_without_gradients_is_counted_apart(tmp_path: Path) -> None:
+    """As where a head is fitted on frozen features before the first step: its operations are not those of the steps."""
+    cell = Cell("gpt2", "full", "last_nonpad", "right", False)
+
+    def forward() -> PlannedForward:
+        classifier = make_classifier(cell)
+        encoded = made_up_texts(0, cell.padding)
+        device = torch.device("cpu")
+        settings = CacheSettings(tmp_path)
+        prepared = prepare_forward(make_spec(cell, "auto"), classifier, encoded, device, Timers(device), settings)
+        assert isinstance(prepared.forward, PlannedForward)
+        return prepared.forward
+
+    rows = range(6)
+    alone, both = forward().training_flops(rows), forward()
+    with torch.no_grad():
+        ahead = both.training_flops(rows)
+    assert both.training_flops(rows) == alone > 2 * ahead > 0

@@ -11,7 +11,6 @@ import pytest
 from tuning.conftest import known_study
 from whichtune.compare import Result, compare, prepare
 from whichtune.errors import SettingError
-from whichtune.methods import METHODS
 from whichtune.records.record import RunRecord, RunStatus
 from whichtune.records.store import StudyFolder
 from whichtune.records.verify import ASIDE
@@ -61,14 +60,14 @@ def without_clocks(curves: list[Any]) -> list[dict[str, Any]]:
     return [{key: value for key, value in point.items() if key not in CLOCKS} for point in curves]
 
 
-def assert_same_run(one: RunResult, other: RunResult, counted: tuple[str, ...] = ("flops",)) -> None:
+def assert_same_run(one: RunResult, other: RunResult) -> None:
     """Loss by loss, answer by answer, to the last bit."""
     assert len(one.curves) > 8
     assert without_clocks(one.curves) == without_clocks(other.curves)
     assert one.record.run_id == other.record.run_id
     assert one.record.metrics == other.record.metrics
     assert one.record.stopping == other.record.stopping
-    for name in ("optimiser_steps", "examples_seen", "epochs", *counted):
+    for name in ("optimiser_steps", "examples_seen", "epochs", "flops"):
         assert getattr(one.record.cost, name) == pytest.approx(getattr(other.record.cost, name), rel=1e-9)
     assert one.predictions is not None
     assert other.predictions is not None
@@ -253,8 +252,8 @@ def test_what_has_no_steps_is_searched_by_whole_draws_and_said(known_data: Path,
         "last_block": (5, 10), "head_only": (3, 3), "linear_probe": (0, 0), "knn": (3, 3),
     }  # fmt: skip
     assert plan.notes == [
-        "Nothing is dropped on the way for head_only and knn, whose draws are too few, made in one step, or of the head "
-        "alone."
+        "Nothing is dropped on the way for head_only and knn, whose draws are too few, made in one step, or of the "
+        "head alone."
     ]
 
 
@@ -277,8 +276,7 @@ METHODS_IN_PARTS = (
 def test_every_kind_of_method_goes_on_exactly(method: str, known_data: Path, tiny_gpt2: Path, tmp_path: Path) -> None:
     draw = first_draw(known_data, tiny_gpt2, methods=[method])
     whole, parts = run_one(draw.spec), in_parts(draw, tmp_path)[-1]
-    # What a step takes is counted once in a process, by the first that asks: in lp_ft the fit, which has no backward.
-    assert_same_run(whole, parts, () if METHODS[method].fits_first else ("flops",))
+    assert_same_run(whole, parts)
 
 
 @pytest.mark.slow

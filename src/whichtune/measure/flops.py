@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from whichtune.measure.cost import count_flops
@@ -41,7 +42,8 @@ def rows_cells(texts: int, rows: int, width: int, read: int) -> Cells:
 class FlopModel:
     """Operations of a batch of texts by their lengths. `count` runs and counts one batch.
 
-    `samples` and `check` are the lengths of the batches counted; a text of more than `limit` tokens cannot be.
+    `samples` and `check` are the lengths of the batches counted; a text of more than `limit` tokens cannot be. Passes
+    with and without gradients are counted apart.
     """
 
     def __init__(
@@ -54,20 +56,19 @@ class FlopModel:
     ) -> None:
         self._count, self._cells, self._limit = count, cells, limit
         self._samples, self._check = samples, check
-        self._weights: np.ndarray | None = None
-        self._tried = False
-        self._counted: dict[Cells, int] = {}
+        self._weights: dict[bool, np.ndarray | None] = {}
+        self._counted: dict[tuple[bool, Cells], int] = {}
 
     def __call__(self, lengths: Sequence[int]) -> int:
-        if not self._tried:
-            self._tried = True
-            self._weights = self._fit()
-        cells = self._cells(lengths)
-        if self._weights is not None:
-            return round(float(np.dot(cells, self._weights)))
-        if cells not in self._counted:
-            self._counted[cells] = self._count(list(lengths))
-        return self._counted[cells]
+        gradients = torch.is_grad_enabled()
+        if gradients not in self._weights:
+            self._weights[gradients] = self._fit()
+        cells, weights = self._cells(lengths), self._weights[gradients]
+        if weights is not None:
+            return round(float(np.dot(cells, weights)))
+        if (gradients, cells) not in self._counted:
+            self._counted[gradients, cells] = self._count(list(lengths))
+        return self._counted[gradients, cells]
 
     def _fit(self) -> np.ndarray | None:
         """Weights of the cells from the samples; None where the check is not met to the last operation."""
