@@ -131,7 +131,7 @@ VALUES: dict[str, tuple[dict[str, object], str]] = {
     "margin nan": ({"margin": float("nan")}, "'margin' is wrong .given: nan.: must be a finite number"),
     "margin text": ({"margin": "1e400"}, "'margin' is wrong .given: '1e400'.: must be a finite number"),
     "margin true": ({"margin": True}, "'margin' is wrong .given: true.: must be a number, not true or false"),
-    "jobs": ({"jobs": 10**9}, "'jobs' is wrong .given: 1000000000.: must be less than or equal to 256"),
+    "jobs": ({"jobs": 10**9}, "'jobs' is wrong .given: 1000000000.: write a number less than or equal to 256"),
     "jobs true": ({"jobs": True}, "'jobs' is wrong .given: true.: must be a number, not"),
     "a huge seed": ({"seeds": [10**30]}, "'seeds' is wrong: must be at most 4294967295"),
     "a negative seed": ({"seeds": [0, -1]}, "'seeds' is wrong .given: -1.: a seed is 0 or more"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from typing import Any
 
 import pytest
@@ -48,14 +49,30 @@ def test_it_comes_with_a_later_event(asked: tuple[list[Any], Any], monkeypatch: 
     assert not multiprocessing.active_children()
 
 
-def test_one_that_fails_is_told_and_stops_nothing(
+class Stuck:
+    """Data whose reading never ends."""
+
+    @property
+    def variants(self) -> None:
+        signal.pause()
+
+
+def test_a_process_that_is_killed_is_told_and_stops_nothing(
     asked: tuple[list[Any], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     specs, _ = asked
     monkeypatch.setattr(module, "SECONDS_FIRST", 0.0)
-    found = told_by(Forecaster(specs, None), specs)
+    forecaster = Forecaster(specs, Stuck())  # type: ignore[arg-type]
+    forecaster.after(ended(specs[0]))
+    forecaster.after(ended(specs[1]))
+    assert forecaster.after({"event": "step", "run_id": specs[2].run_id}) is None  # not yet
+    [child] = multiprocessing.active_children()
+    child.kill()
+    child.join()
+    found = forecaster.after({"event": "step", "run_id": specs[2].run_id})
+    assert found is not None
     assert found["event"] == "note"
-    assert "the forecast failed" in found["text"]
+    assert "its process ended early" in found["text"]
 
 
 def test_where_no_process_can_be_forked_it_is_made_between_two_runs(

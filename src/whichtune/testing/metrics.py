@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from whichtune.metrics import Metric
+from whichtune.metrics.terms import Classified, Terms
 
 CLASSES, EXAMPLES = 3, 240
 TEXTS = ["the cat sat on the mat", "a dog barked all night", "rain fell", "we met at noon by the old gate"]
@@ -25,8 +26,7 @@ def is_best_where_all_is_right(metric: Metric, folder: Path) -> None:
     """The right answers give the best figure that there is, and worse answers a worse one."""
     if metric.answers == "classes":
         labels, wrong = _answers(0.0), _answers(0.5)
-        best = metric.of_classes(labels[0], labels[1], CLASSES)
-        worse = metric.of_classes(wrong[0], wrong[1], CLASSES)
+        best, worse = _of_classes(metric, *labels), _of_classes(metric, *wrong)
     elif metric.of_texts is not None:
         best = float(metric.of_texts(TEXTS, TEXTS).mean())
         worse = float(metric.of_texts(TEXTS[::-1], TEXTS).mean())
@@ -46,8 +46,9 @@ def does_not_depend_on_the_order(metric: Metric, folder: Path) -> None:
     if metric.answers == "classes":
         labels, predictions = _answers(0.3)
         order = np.random.default_rng(1).permutation(EXAMPLES)
-        whole = metric.of_classes(labels, predictions, CLASSES)
-        again = metric.of_classes(labels[order], predictions[order], CLASSES)
+        whole, again = (
+            _of_classes(metric, labels[rows], predictions[rows], rows) for rows in (np.arange(EXAMPLES), order)
+        )
         assert abs(whole - again) < 1e-12, f"{metric.name} depends on the order of the examples"
     elif metric.of_texts is not None:
         straight = metric.of_texts(TEXTS, TEXTS[::-1])
@@ -95,6 +96,17 @@ def has_an_influence_that_sums_to_nothing(metric: Metric, folder: Path) -> None:
         assert gap < 0.1 + 0.1 * abs(left_out), (
             f"{metric.name}: the influence of cell {row}, {column} is off by {gap:.2g}"
         )
+
+
+def _of_classes(metric: Metric, labels: np.ndarray, predictions: np.ndarray, rows: np.ndarray | None = None) -> float:
+    """The metric of answers, by the confusion matrix or text by text; `rows` are the examples that they are to."""
+    if metric.of_each is None:
+        return metric.of_classes(labels, predictions, CLASSES)
+    noise = np.random.default_rng(6).normal(size=(EXAMPLES, CLASSES))[slice(None) if rows is None else rows]
+    logits = 6 * np.eye(CLASSES)[predictions] + noise  # the answer is nearly always the likeliest class
+    costs = tuple(tuple(float(abs(i - j)) for j in range(CLASSES)) for i in range(CLASSES))
+    given = Classified(labels, predictions, logits, CLASSES)
+    return float(metric.of_each(given, Terms(costs=costs)).mean())
 
 
 def _numbers() -> tuple[np.ndarray, np.ndarray]:
