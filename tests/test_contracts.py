@@ -51,8 +51,8 @@ def test_metrics(metric: str, check: str, tmp_path: Path) -> None:
     METRIC_CHECKS[check](METRICS[metric], tmp_path)
 
 
-# Studies of these are made in tests/tasks/test_regression.py and test_multilabel.py, too.
-SELDOM = ("multilabel", "regression")
+# Studies of these are made in tests/tasks/test_regression.py and test_multilabel.py, too; and summaries are texts.
+SELDOM = ("multilabel", "regression", "summarisation")
 
 
 @pytest.mark.parametrize("check", TASK_CHECKS)

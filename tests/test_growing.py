@@ -27,6 +27,7 @@ def labels(folder: Path) -> list[tuple[str, int | None]]:
     return [(run["label"], run["seed"]) for run in json.loads((folder / "summary.json").read_text())["runs"]]
 
 
+@pytest.mark.slow  # four commands; five steps in drawn orders are below
 def test_extending_step_by_step_in_any_order_ends_where_one_command_does(study: Path, tmp_path: Path) -> None:
     at_once, grown = tmp_path / "at-once", tmp_path / "grown"
     for folder in (at_once, grown):

@@ -166,6 +166,7 @@ def test_they_have_less_padding_and_change_from_epoch_to_epoch() -> None:
     assert widths != sorted(widths, reverse=True)  # batches come in shuffled order, not the longest first
 
 
+@pytest.mark.slow  # every method
 def test_every_method_sees_the_same_batches(tiny_gpt2: Path, mail: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Head only, from cached features, and full, packed, as well as the plain way: what each step is given."""
     from whichtune.training.trainer import Trainer

@@ -73,6 +73,7 @@ def test_the_folder_and_the_weights_are_small(folder: StudyFolder) -> None:
     assert file.stat().st_size < 2000
 
 
+@pytest.mark.slow  # a study of its own
 def test_best_keeps_each_rows_best_seed(
     tiny_gpt2: Path, mail: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -147,7 +147,7 @@ class Counted:
             yield piece
 
 
-@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize("kind", ["csv", pytest.param("jsonl", marks=pytest.mark.slow), "parquet"])
 def test_many_rows_take_little_memory(study: StudyFolder, kind: str, tmp_path: Path) -> None:
     """50,000 rows of about 100 bytes; the table alone would be several times what is allowed."""
     rows, filling = 50_000, "call me about the prize that was won tonight at the meeting with money and free tickets"

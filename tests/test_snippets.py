@@ -71,7 +71,11 @@ def folder(mail: Path, tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.Monk
         yield tmp_path
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page",
+    [page if page.name == "README.md" else pytest.param(page, marks=pytest.mark.slow) for page in PAGES],
+    ids=lambda page: page.name,
+)
 def test_the_python_of_a_page_runs(page: Path, folder: Path) -> None:
     run(blocks_of(page))
 

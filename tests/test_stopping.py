@@ -76,7 +76,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WHICHTUNE_CACHE", str(tmp_path / "cache"))
 
 
-@pytest.mark.parametrize("plan", ["off", "auto"])
+@pytest.mark.parametrize("plan", [pytest.param("off", marks=pytest.mark.slow), "auto"])
 def test_an_overfitting_run_stops_and_gets_its_best_weights_back(
     plan: str, tiny_gpt2: Path, noisy: Path, tmp_path: Path
 ) -> None:

@@ -151,7 +151,9 @@ def test_a_pipe_gets_whole_lines_and_no_colours(study: Summary) -> None:
     assert any(LONG in line for line in lines)
 
 
-@pytest.mark.parametrize("make", [ordinary, hundred_runs, many_tongues, only_failures])
+@pytest.mark.parametrize(
+    "make", [ordinary, pytest.param(hundred_runs, marks=pytest.mark.slow), many_tongues, only_failures]
+)
 @pytest.mark.parametrize("width", [40, 80])
 def test_any_study_fits_its_terminal(make, width: int, tmp_path: Path) -> None:
     lines = shown(load_summary(make(tmp_path / "s")), width)

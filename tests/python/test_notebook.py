@@ -142,6 +142,7 @@ def training(kernel: psutil.Process) -> list[psutil.Process]:
     return [run for server in servers for run in server.children()]
 
 
+@pytest.mark.slow  # a kernel of its own
 def test_a_method_registered_in_a_notebook_is_refused_in_one_sentence(kernel: Kernel) -> None:
     reply = kernel.answer(
         "from whichtune import compare\nfrom whichtune.methods.base import register\n"

@@ -87,6 +87,7 @@ def test_interval_and_mean_are_those_of_the_statistics(made):
             assert rows[judged.label].span[0] == pytest.approx(100 * judged.interval[0])
 
 
+@pytest.mark.slow  # thirty rows drawn
 def test_many_rows_share_one_panel_of_curves(made):
     view = load_view(made("hundred_runs"))
     assert len(training_figures.curve_figures(view)[0].panels) == 20

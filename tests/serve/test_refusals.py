@@ -218,7 +218,7 @@ def test_the_default_row(saved: StudyFolder, tmp_path: Path) -> None:
     assert f"since '{recommended}', which the study recommends, was not" in other.why
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_stopped_server_answers_what_is_under_way(saved: StudyFolder, number: signal.Signals) -> None:
     import http.client
 

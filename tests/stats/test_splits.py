@@ -136,6 +136,7 @@ def test_a_study_over_folds(file: Path, tmp_path: Path) -> None:
     assert (tmp_path / "out" / "report.html").stat().st_size > 10_000
 
 
+@pytest.mark.slow  # a study of its own; folds are the same path
 def test_a_study_with_a_new_split_for_each_seed(file: Path, tmp_path: Path) -> None:
     data = {"source": str(file), "resplit": True, "group_column": "who"}
     keys = {"data": data, "methods": [], "baselines": ["majority", "tfidf_word", "tfidf_char"], "seeds": [0, 1, 2]}

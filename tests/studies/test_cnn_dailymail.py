@@ -123,6 +123,7 @@ def test_what_is_a_reproduction(articles: Path) -> None:
     assert marks(data=str(articles)) == [few] * 4
 
 
+@pytest.mark.slow  # a study of its own
 def test_another_model_is_made_and_called_no_reproduction(articles: Path, tmp_path: Path) -> None:
     quick = ["epochs=1", "context_length=32", "max_target_tokens=8", "max_new_tokens=2"]
     study = reproduction_study(

@@ -135,6 +135,7 @@ def test_a_small_copy_runs_and_is_no_reproduction(made: Result) -> None:
     assert "Warm-up takes 15 of 15 steps (100 %)" in made.to_markdown()
 
 
+@pytest.mark.slow  # a study of its own
 def test_the_losses_stand_beside_the_published_curve(made: Result) -> None:
     folder = StudyFolder(made.folder)
     figures = {figure.name: figure for figure in all_figures(load_view(folder), folder)}

@@ -175,6 +175,7 @@ def test_equals_a_plain_loop_that_passes_segments(bert: Path, pairs: Path, plan:
 
 
 @pytest.mark.parametrize("method", ["soft_prompt", "lora"])
+@pytest.mark.slow  # two models trained
 def test_virtual_tokens_and_adapters_see_segments(bert: Path, pairs: Path, method: str) -> None:
     """By the plan and the plain way alike, and otherwise than without segments."""
     small = {"method": method, "max_steps": 3, "context_length": 40}

@@ -125,6 +125,7 @@ def test_making_a_draw_touches_nothing_of_the_test_split(
         run_one(expansion.specs[0])
 
 
+@pytest.mark.slow  # a second search
 def test_flipping_every_test_label_changes_no_draw_and_no_choice(
     searched: Result, tiny_gpt2: Path, tmp_path: Path
 ) -> None:
