@@ -93,7 +93,7 @@ COMMANDS = (
     *("export", "selftest", "push"),
     "compare",
 )
-APART = 3  # beside the one that writes, these share out the folders in the quick test: each meets four more
+APART = 3  # commands share out the folders in the quick test: each folder meets four of them or five
 
 
 def words_of(command: str, made: Place) -> tuple[str, ...]:
@@ -134,7 +134,7 @@ def test_every_prepared_folder(command: str, made: Place, tmp_path: Path) -> Non
 
 def test_every_folder_is_met_quickly() -> None:
     met = {name: sum(name in quick_ones(command) for command in COMMANDS) for name in HARMS}
-    assert met == dict.fromkeys(HARMS, 5)
+    assert set(met.values()) <= {4, 5}
 
 
 def ask(command: str, names: list[str], made: Place, tmp_path: Path) -> None:
