@@ -24,7 +24,7 @@ from whichtune.study.spec import RunSpec
 if TYPE_CHECKING:
     from whichtune.tasks.base import AnyDataset
 
-RUNS_FIRST, SECONDS_FIRST = 2, 20.0
+RUNS_FIRST, SECONDS_FIRST = 2, 10.0
 # An operation of a step, with what is saved for the way back and the optimiser's own, takes about twice as long as one
 # of a pass through frozen blocks, which is made in large batches: measured on the studies in tests/test_pace.py.
 STEPS = 2.0
