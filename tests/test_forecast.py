@@ -86,3 +86,20 @@ def test_where_no_process_can_be_forked_it_is_made_between_two_runs(
     found = forecaster.after(ended(specs[1]))
     assert found is not None
     assert found["event"] == "forecast"
+
+
+def test_a_study_that_is_over_first_leaves_no_process_and_no_words(
+    asked: tuple[list[Any], Any], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The pipe is closed, and holds less than what would be told."""
+    specs, dataset = asked
+    many = [spec.model_copy(update={"label": f"{spec.label} {'x' * 60_000}"}) for spec in specs]
+    context = multiprocessing.get_context("fork")
+    here, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=module._make, args=(here, theirs, many, dataset), daemon=True)
+    process.start()
+    here.close()
+    theirs.close()
+    process.join()
+    assert process.exitcode == 0
+    assert "Traceback" not in capfd.readouterr().err

@@ -12,6 +12,7 @@ import signal
 import time
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
@@ -79,14 +80,14 @@ class Forecaster:
             return None
         self.due = False
         if not _can_fork():
-            return {"event": "forecast", "expected": forecast(self.specs, self.dataset)}
+            return _event_of(_made(self.specs, self.dataset))
         self._begin()
         return None
 
     def _begin(self) -> None:
         context = multiprocessing.get_context("fork")
         self.told, theirs = context.Pipe(duplex=False)
-        process = context.Process(target=_make, args=(theirs, self.specs, self.dataset), daemon=True)
+        process = context.Process(target=_make, args=(self.told, theirs, self.specs, self.dataset), daemon=True)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # on threads: what is forked uses no lock of theirs
             process.start()
@@ -102,9 +103,14 @@ class Forecaster:
             found = "its process ended early"
         self.told.close()
         self.told = None
-        if isinstance(found, str):
-            return {"event": "note", "text": f"Time left is told by the runs that are done alone: {found}."}
-        return {"event": "forecast", "expected": found}
+        return _event_of(found)
+
+
+def _event_of(found: dict[str, Expected] | str) -> Event:
+    """The forecast, or why there is none."""
+    if isinstance(found, str):
+        return {"event": "note", "text": f"Time left is told by the runs that are done alone: {found}."}
+    return {"event": "forecast", "expected": found}
 
 
 def _can_fork() -> bool:
@@ -113,14 +119,23 @@ def _can_fork() -> bool:
     return "fork" in multiprocessing.get_all_start_methods() and not torch.cuda.is_initialized()
 
 
-def _make(told: Connection, specs: Sequence[RunSpec], dataset: AnyDataset) -> None:
+def _made(specs: Sequence[RunSpec], dataset: AnyDataset) -> dict[str, Expected] | str:
+    """The forecast, or what went wrong, which is told and stops no study."""
+    try:
+        return forecast(specs, dataset)
+    except Exception as error:
+        return f"the forecast failed ({type(error).__name__}: {error})"
+
+
+def _make(listening: Connection, told: Connection, specs: Sequence[RunSpec], dataset: AnyDataset) -> None:
     """In a process of its own: make the forecast and send it, or why there is none."""
     import torch
 
+    listening.close()  # the parent's end, of which this process has a copy: else a parent that is gone is waited for
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of Ctrl-C the parent decides, whose end is this one's
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # by which the parent ends this process; its own handler is its own
     os.nice(5)
     torch.set_num_threads(1)  # threads of the parent do not live here
-    try:
-        told.send(forecast(specs, dataset))
-    except Exception as error:
-        told.send(f"the forecast failed ({type(error).__name__}: {error})")
+    found = _made(specs, dataset)
+    with suppress(BrokenPipeError):  # the study was over first: nobody waits
+        told.send(found)

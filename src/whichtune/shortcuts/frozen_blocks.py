@@ -101,13 +101,12 @@ class LowerPass:
         Raises `CacheUnavailable`.
         """
         index = TextIndex.of(texts)
-        mine, _ = self._layout(want, texts, index)
+        mine, own = self._layout(want, texts, index)
         ready = self.cache.get(mine)
         if ready is not None:
             return Filled(ready, index.number)
-        layouts: dict[str, Layout] = {}
-        keys: dict[str, Want] = {}
-        for each in {want, *others()}:
+        layouts, keys = {mine: own}, {mine: want}
+        for each in {*others()} - {want}:
             key, layouts[key] = self._layout(each, texts, index)
             keys[key] = each
         paid = _Paid()
