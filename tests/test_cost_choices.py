@@ -245,14 +245,25 @@ def test_energy_that_was_measured_is_shown_and_any_other_is_called_estimated(tmp
 
 def test_latency_has_a_median_and_a_tail(monkeypatch: pytest.MonkeyPatch) -> None:
     """Twenty calls of which two are slow: the median does not see them, the 95th percentile does."""
-    clock = iter([10.0 * i + end for i in range(20) for end in (0, 0.5 if i in (3, 7) else 0.002)])
+    clock = iter([10.0 * i + end for i in range(20) for end in (0, 0.2 if i in (3, 7) else 0.002)])
     monkeypatch.setattr(Timers, "now", lambda self: next(clock))
     calls: list[int] = []
     found = latency_ms(calls.append, torch.device("cpu"), 20)
     assert calls == [0, *range(20)]
     assert found.p50 == pytest.approx(2)
-    assert found.p95 == pytest.approx(500)
-    assert found.of_each(32).costs("x") == {"x": pytest.approx(2 / 32), "x_p95": pytest.approx(500 / 32)}
+    assert found.p95 == pytest.approx(200)
+    assert found.of_each(32).costs("x") == {"x": pytest.approx(2 / 32), "x_p95": pytest.approx(200 / 32)}
+
+
+def test_slow_calls_are_timed_three_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """0.4 s a call: the third passes a second of timed calls; calls of 2 s are still three."""
+    for seconds in (0.4, 2.0):
+        clock = iter([10.0 * i + end for i in range(20) for end in (0, seconds)])
+        monkeypatch.setattr(Timers, "now", lambda self, clock=clock: next(clock))
+        calls: list[int] = []
+        found = latency_ms(calls.append, torch.device("cpu"), 20, warm=True)
+        assert calls == [0, 1, 2]
+        assert (found.p50, found.p95) == pytest.approx((1000 * seconds, 1000 * seconds))
 
 
 # -- together --------------------------------------------------------------------------------------

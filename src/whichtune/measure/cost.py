@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 STATM = Path("/proc/self/statm")
 SAMPLE_SECONDS = 0.004
+ENOUGH_SECONDS = 1.0  # of timed calls: slow ones are few, since what they vary by is small beside what they take
+FEWEST_CALLS = 3
 
 
 class Timers:
@@ -216,17 +218,25 @@ class Latency:
 
 @torch.no_grad()
 def latency_ms(forward: Callable[[int], object], device: torch.device, calls: int, warm: bool = False) -> Latency:
-    """Latency of `forward(i)` for i = 0, 1, ..., after one call that is not counted, unless it is `warm` already."""
+    """Latency of `forward(i)` for i = 0, 1, ..., after one call that is not counted, unless it is `warm` already.
+
+    Of at most `calls` calls; of fewer, but three, once they have taken a second.
+    """
     timers = Timers(device)
     if not warm:
         forward(0)
-    milliseconds = []
-    for i in range(calls):
+    milliseconds: list[float] = []
+    while len(milliseconds) < calls and not _is_enough(milliseconds):
         begin = timers.now()
-        forward(i)
+        forward(len(milliseconds))
         milliseconds.append(1000 * (timers.now() - begin))
     milliseconds.sort()
-    return Latency(milliseconds[calls // 2], milliseconds[max(0, math.ceil(0.95 * calls) - 1)])
+    made = len(milliseconds)
+    return Latency(milliseconds[made // 2], milliseconds[max(0, math.ceil(0.95 * made) - 1)])
+
+
+def _is_enough(milliseconds: list[float]) -> bool:
+    return len(milliseconds) >= FEWEST_CALLS and sum(milliseconds) >= 1000 * ENOUGH_SECONDS
 
 
 @cache
