@@ -10,12 +10,17 @@ from typing import Any
 import pytest
 
 from whichtune.compare import compare, prepare
+from whichtune.data.splits import load_dataset
 from whichtune.embedded import RATES
-from whichtune.expansion.rates import default_rate
+from whichtune.expansion.expand import expand
+from whichtune.expansion.inspected import inspect_models
+from whichtune.expansion.rates import default_precision, default_rate
 from whichtune.expansion.resumed import resumed
 from whichtune.methods import METHODS
+from whichtune.published.presets import load_preset, preset_names
 from whichtune.records.store import StudyFolder
 from whichtune.study.load import load_study, parse_study
+from whichtune.study.roles import Role
 from whichtune.study.spec import EMBEDDED, Study
 
 PINS = Path(__file__).parent / "pins"
@@ -52,6 +57,31 @@ def study_of(**value: Any) -> Study:
 )
 def test_the_default_of_a_method(method: str, model: str, value: dict[str, Any], rate: float | None) -> None:
     assert default_rate(study_of(**value), method, model) == rate
+
+
+@pytest.mark.parametrize(
+    ("value", "device", "precision"),
+    [
+        ({}, "cuda", "bf16"),
+        ({}, "cpu", "float32"),
+        ({}, "mps", "float32"),
+        ({"defaults": 3}, "cuda", "float32"),
+        ({"task": "summarisation"}, "cuda", "float32"),  # its runs do not tell what bf16 changes
+    ],
+)
+def test_the_precision_where_none_is_set(value: dict[str, Any], device: str, precision: str) -> None:
+    assert default_precision(study_of(**value), device) == precision
+
+
+def test_the_precision_is_in_the_spec_unless_it_is_set(mail: Path, tiny_gpt2: Path) -> None:
+    for given, expected in (({}, "bf16"), ({"settings": {"precision": "float32"}}, "float32")):
+        study = study_of(data=str(mail), model=str(tiny_gpt2), **given)
+        expansion = expand(study, load_dataset(study.data), inspect_models(study, lenient=False), "cuda")
+        assert {spec.precision for spec in expansion.specs if spec.role is not Role.BASELINE} == {expected}
+
+
+def test_published_studies_keep_float32() -> None:
+    assert {default_precision(load_preset(name), "cuda") for name in preset_names()} == {"float32"}
 
 
 def test_the_embedded_models_rates_are_for_methods_that_there_are() -> None:
@@ -94,7 +124,7 @@ def begun(folder: Path, **changes: Any) -> StudyFolder:
 
 def test_a_folder_keeps_the_edition_that_it_was_begun_with(tmp_path: Path) -> None:
     study = load_study(PINS / "labels.yaml")
-    assert study.defaults == 3
+    assert study.defaults == 4
     assert resumed(study, begun(tmp_path)).defaults == 1
     more = study.model_copy(update={"seeds": [0, 1, 2, 3]})
     assert resumed(more, begun(tmp_path)).defaults == 1  # one rate for all seeds of a row
@@ -103,12 +133,12 @@ def test_a_folder_keeps_the_edition_that_it_was_begun_with(tmp_path: Path) -> No
 
 def test_another_study_in_an_old_folder_has_todays(tmp_path: Path) -> None:
     study = load_study(PINS / "labels.yaml")
-    assert resumed(study, begun(tmp_path, model="another")).defaults == 3
-    assert resumed(study, begun(tmp_path, task="summarisation")).defaults == 3
+    assert resumed(study, begun(tmp_path, model="another")).defaults == 4
+    assert resumed(study, begun(tmp_path, task="summarisation")).defaults == 4
     (tmp_path / "study.json").write_text("{", encoding="utf-8")
-    assert resumed(study, StudyFolder(tmp_path)).defaults == 3
+    assert resumed(study, StudyFolder(tmp_path)).defaults == 4
     (tmp_path / "study.json").unlink()
-    assert resumed(study, StudyFolder(tmp_path)).defaults == 3
+    assert resumed(study, StudyFolder(tmp_path)).defaults == 4
 
 
 def test_an_edition_that_the_study_names_is_its_own(tmp_path: Path) -> None:

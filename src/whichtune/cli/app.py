@@ -215,6 +215,7 @@ def show(
     folder: choices.StudyDir,
     run: Annotated[str | None, typer.Argument(help="Run id, label, or LABEL:SEED; without: the table.")] = None,
     plot: Annotated[bool, typer.Option("--plot", help="Draw score against training time, too.")] = False,
+    time: Annotated[bool, typer.Option("--time", help="Where the time of a run, or of each row, went.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print the stored JSON.")] = False,
 ) -> None:
     """Show a study's decision and table, or everything about one run."""
@@ -233,6 +234,14 @@ def show(
         for doubt in doubts(place, read_summary(place)):
             say(doubt, stderr=True)
         print(safe_json(text))
+        return
+    if time:
+        from whichtune.cli.timed import print_times, print_times_of_run
+
+        if run is None:
+            print_times(load_summary(place), console())
+        else:
+            print_times_of_run(find_run(place, run), console())
         return
     if run is None:
         print_summary(summary := load_summary(place), screen := console())
@@ -274,10 +283,22 @@ def report(
 
 
 @app.command(epilog=epilog("doctor"))
-def doctor() -> None:
+def doctor(
+    speed: Annotated[
+        bool, typer.Option("--speed", help="Measure how fast models train here, beside plain products of matrices.")
+    ] = False,
+    model: Annotated[str, typer.Option(help="With --speed: the model to train.")] = "embedded",
+    device: Annotated[str, typer.Option(help="With --speed: auto, cpu, cuda or mps.")] = "auto",
+) -> None:
     """Check this machine and installation."""
     from whichtune.cli.doctor import examine
 
+    if speed:
+        from whichtune.cli.speed import sentences
+
+        for line in sentences(model, device):
+            say(line)
+        return
     checks = examine()
     for check in checks:
         say(f"{'ok     ' if check.ok else 'PROBLEM'}  {check.name:9}  {check.text}")

@@ -41,9 +41,10 @@ EXAMPLES: dict[str, list[str]] = {
         "whichtune show whichtune-demo",
         "whichtune show whichtune-demo full:0",
         "whichtune show whichtune-demo --plot",
+        "whichtune show whichtune-demo full:0 --time",
     ],
     "report": ["whichtune report whichtune-demo", "whichtune report whichtune-demo --no-figures"],
-    "doctor": ["whichtune doctor"],
+    "doctor": ["whichtune doctor", "whichtune doctor --speed --model FOLDER"],
     "extend": [
         "whichtune extend DIR --methods lora,tfidf_char",
         "whichtune extend DIR --seeds 3,4 --train-sizes 50,100",

@@ -27,18 +27,33 @@ if TYPE_CHECKING:
     from whichtune.shortcuts.cache import Entry
 
 
-def _table(header: list[str], rows: list[list[str]], left: int = 1) -> Table:
-    """A plain table, the first `left` columns on the left; every cell is text, never markup."""
+def plain_table(header: list[str], rows: list[list[str]], sides: str, dense: bool = False) -> Table:
+    """A plain table with a side for each column, `l` or `r`; every cell is text, never markup.
+
+    `dense`: many columns of short figures, which stand close and are not broken.
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE, pad_edge=False, header_style="bold")
+    table = Table(box=box.SIMPLE, pad_edge=False, header_style="bold", padding=0 if dense else (0, 1))
     for i, name in enumerate(header):
-        table.add_column(Text(safe(name)), justify="left" if i < left else "right", overflow="fold", vertical="top")
+        left = sides[i] == "l"
+        table.add_column(
+            Text(safe(name)),
+            justify="left" if left else "right",
+            overflow="fold",
+            vertical="top",
+            no_wrap=dense and not left,
+        )
     for row in rows:
         table.add_row(*[Text(safe(cell)) for cell in row])  # here too, so that columns are as wide as what is shown
     return table
+
+
+def _table(header: list[str], rows: list[list[str]], left: int = 1) -> Table:
+    """A plain table, the first `left` columns on the left."""
+    return plain_table(header, rows, "l" * left + "r" * (len(header) - left))
 
 
 FILE_WIDTH = 250  # where the output is no terminal

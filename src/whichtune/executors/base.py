@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Protocol, Self, runtime_checkable
@@ -129,7 +130,7 @@ def make_run(request: RunRequest, tell: Listener) -> None:
     from whichtune.measure.neighbours import Neighbours
     from whichtune.runs.run import base_record, run_one
 
-    memory = anonymous_bytes()
+    memory, begin = anonymous_bytes(), time.perf_counter()
     spec, folder = request.spec, StudyFolder(request.folder)
     if request.threads:
         import torch
@@ -145,7 +146,14 @@ def make_run(request: RunRequest, tell: Listener) -> None:
             )
             record = with_jobs(result.record, request.jobs, neighbours.look())
         keeps = request.save or spec.part is not None
-        folder.write_run(record, result.curves, result.predictions, result.save if keeps else None)
+        made = time.perf_counter()
+        folder.write_run(
+            record,
+            result.curves,
+            result.predictions,
+            result.save if keeps else None,
+            lambda written: with_times(written, begin, made, time.perf_counter()),
+        )
     except Exception as error:
         status, reason = explain(error)
         if not folder.keeps_texts and status is RunStatus.FAILED and not isinstance(error, WhichtuneError):
@@ -161,6 +169,12 @@ def with_jobs(record: RunRecord, jobs: int, seen: int = 1) -> RunRecord:
     at_once = max(jobs, seen, record.environment.runs_at_once)
     environment = record.environment.model_copy(update={"jobs": jobs, "runs_at_once": at_once})
     return record.model_copy(update={"environment": environment})
+
+
+def with_times(record: RunRecord, begin: float, made: float, end: float) -> RunRecord:
+    """The record with the seconds of its writing, `made` to `end`, and of the whole run, which began at `begin`."""
+    times = {"save_seconds": end - made, "total_seconds": end - begin}
+    return record.model_copy(update={"cost": record.cost.model_copy(update=times)})
 
 
 def explain(error: BaseException) -> tuple[RunStatus, str]:

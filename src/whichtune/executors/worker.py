@@ -42,11 +42,14 @@ def warm_up() -> None:
 
 
 def _make(request: RunRequest, out: TextIO) -> None:
+    from whichtune.measure.cost import keep_freed_memory
+
     def tell(event: Event) -> None:
         out.write(json.dumps(event) + "\n")
         out.flush()
 
     os.environ.update(request.environment)  # before anything asks which devices there are
+    keep_freed_memory()
     make_run(request, tell)
 
 

@@ -33,7 +33,7 @@ from whichtune.expansion.checks import (
 )
 from whichtune.expansion.judging import check_metrics, terms_notes, with_terms
 from whichtune.expansion.merging import MODEL_KEYS, factors_of, merged_settings, setting_names
-from whichtune.expansion.rates import default_rate
+from whichtune.expansion.rates import default_precision, default_rate
 from whichtune.methods import METHODS
 from whichtune.methods.base import AnyMethod
 from whichtune.records.record import RunStatus
@@ -272,6 +272,7 @@ def _resolve(
     own = _of_method(method, merged, task)
     of_task = {key: merged.pop(key) for key in list(merged) if key in task.Settings.model_fields}
     where = f"Settings of '{entry.label}'"
+    merged.setdefault("precision", default_precision(study, device))
     for name in merged:
         if name in task.unused:
             raise SettingError(f"{where}: {name} means nothing for {task.name}: leave it out.")

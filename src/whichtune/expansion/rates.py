@@ -1,4 +1,4 @@
-"""The learning rate of a method where a study sets none.
+"""The learning rate of a method, and the precision, where a study sets none.
 
 A rate that serves most models and data is on the method's card. Two things change it: a head that was pretrained, as
 where texts are written, and the embedded model, which is so small that it wants larger ones. Defaults come in editions,
@@ -46,7 +46,23 @@ def default_rate(study: Study, method: str, model: str) -> float | None:
         return FIRST.get(method, card.learning_rate)
     if task_of(study).own_head:
         return card.learning_rate if card.learning_rate_of_texts is None else card.learning_rate_of_texts
-    own = RATES if study.defaults == 3 else {name: RATES[name] for name in SECOND_EMBEDDED}
+    own = RATES if study.defaults >= 3 else {name: RATES[name] for name in SECOND_EMBEDDED}
     if model == EMBEDDED and method in own:
         return own[method]
-    return card.learning_rate if study.defaults == 3 else SECOND.get(method, card.learning_rate)
+    return card.learning_rate if study.defaults >= 3 else SECOND.get(method, card.learning_rate)
+
+
+def default_precision(study: Study, device: str) -> str:
+    """The precision of a study's runs where nothing is set: since edition 4 bf16 on a GPU that computes in it.
+
+    For classes alone, whose runs say how many predictions differ from those of float32.
+    """
+    wanted = device == "cuda" and study.defaults >= 4 and study.task == "classification"
+    return "bf16" if wanted and _has_bf16() else "float32"
+
+
+def _has_bf16() -> bool:
+    """Whether the GPU here computes in bf16 by itself; taken for granted where another machine has the GPU."""
+    import torch
+
+    return not torch.cuda.is_available() or torch.cuda.is_bf16_supported(including_emulation=False)

@@ -52,7 +52,7 @@ def named(record: RunRecord) -> str:
 def seconds_of(record: RunRecord) -> float:
     """What a run took in all, by its record."""
     cost = record.cost
-    parts = (cost.load_seconds, cost.training_seconds, cost.evaluate_seconds, cost.curve_seconds)
+    parts = (cost.load_seconds, cost.check_seconds, cost.training_seconds, cost.evaluate_seconds)
     return math.fsum(part for part in parts if part is not None)
 
 

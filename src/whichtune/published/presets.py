@@ -16,6 +16,7 @@ from whichtune.study.load import parse_study, read_yaml
 from whichtune.study.spec import Pair, RunEntry, Settings, Study
 
 FOLDER = Path(__file__).parent
+DEFAULTS = 3  # the last edition before bf16 on GPUs, in which none of them was made
 ROW = re.compile(r"row (\d+)\b")
 
 
@@ -33,7 +34,7 @@ def read_preset(name: str) -> dict[str, Any]:
     """A preset's plain values. Raises UnknownNameError for a name that is none."""
     if name not in preset_names():
         raise UnknownNameError(f"There is no study '{name}': {did_you_mean(name, preset_names())}")
-    return read_yaml(_presets()[name])
+    return {"defaults": DEFAULTS, **read_yaml(_presets()[name])}
 
 
 def load_preset(name: str) -> Study:

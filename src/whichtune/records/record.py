@@ -162,11 +162,15 @@ class Cost(_Record):
     )
     training_flops: int | None = Field(None, description="the operations of the same")
     load_seconds: float | None = None
+    check_seconds: float | None = Field(None, description="comparing the plan with the plain way on a few texts")
     cache_seconds: float | None = Field(None, description="computing lower blocks, as this run paid it")
     cache_seconds_alone: float | None = Field(None, description="the same, had this run been alone")
     train_seconds: float | None = Field(None, description="optimiser steps only")
-    evaluate_seconds: float | None = None
+    evaluate_seconds: float | None = Field(None, description="evaluations, those for the curves included")
     curve_seconds: float | None = Field(None, description="evaluations during training, for the curves")
+    latency_seconds: float | None = Field(None, description="timing answers, for the figures `inference_ms`")
+    save_seconds: float | None = Field(None, description="writing predictions and weights, and proving these")
+    total_seconds: float | None = Field(None, description="from the beginning of the run's process to its record")
     max_epoch_seconds: float | None = Field(None, description="the longest epoch's optimiser steps")
     peak_memory_bytes: int | None = Field(
         None,

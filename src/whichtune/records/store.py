@@ -169,12 +169,14 @@ class StudyFolder:
         curves: Iterable[Mapping[str, object]] = (),
         predictions: pd.DataFrame | None = None,
         save: Callable[[Path], object] | None = None,
+        last: Callable[[RunRecord], RunRecord] = lambda record: record,
     ) -> None:
         """Write a run's folder beside its place, then move it there in one step.
 
         `save` writes the weights: where it fails, what it wrote goes, so that there is room for the rest, and the run
         is kept without them and says so. Where the study keeps no texts, written answers and references are left out,
-        and messages that could quote one. Raises StoreError where the run itself cannot be written.
+        and messages that could quote one. `last` completes the record once all else is written.
+        Raises StoreError where the run itself cannot be written.
         """
         target = self.run_folder(record.run_id)
         partial = self.runs / f".{record.run_id}.{os.getpid()}"
@@ -191,6 +193,7 @@ class StudyFolder:
                 record = record.model_copy(update={"notes": [*record.notes, note]})
             if not texts:
                 record = RunRecord.model_validate(without_messages(record.model_dump(mode="json")))
+            record = last(record)
             (partial / RECORD).write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
             write_checksums(partial)
             if target.exists():  # an earlier attempt

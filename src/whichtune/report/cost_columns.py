@@ -11,13 +11,13 @@ from whichtune.report import words
 from whichtune.report.columns import BATCH_LATENCY, COSTS, LATENCY, STORED, Column
 from whichtune.report.rows import TableRow
 from whichtune.report.view import View
+from whichtune.stats.costs import seconds_of_run
 from whichtune.study.price import Price, parse_power, parse_price
 from whichtune.wording import listing
 
 WATT_HOUR = 3600.0  # joules
 THREAD_WATTS, GPU_WATTS = 10.0, 300.0  # where a study states no power; notes say so
 ESTIMATED = "≈ "
-PHASES = ("load_seconds", "cache_seconds", "train_seconds", "curve_seconds", "evaluate_seconds")
 
 
 def cost_columns(view: View, uses: Sequence[Column] = ()) -> list[Column]:
@@ -71,8 +71,7 @@ def machine_seconds(view: View) -> float:
 
 
 def _seconds_paid(run: RunRecord) -> float:
-    paid = sum(getattr(run.cost, phase) or 0.0 for phase in PHASES)
-    return paid / (run.environment.jobs if run.environment is not None else 1)
+    return (seconds_of_run(run.cost) or 0.0) / (run.environment.jobs if run.environment is not None else 1)
 
 
 def money_notes(view: View) -> list[str]:

@@ -164,6 +164,9 @@ def _run_baseline(
     joules = energy.joules
     with timers.phase("evaluate"):
         judged = fitted.evaluate()
+    with timers.phase("latency"):
+        one = latency_ms(lambda i: fitted.answer([i]), device, 20)
+        batch = latency_ms(lambda i: fitted.answer(list(range(32))), device, 8).of_each(32)
     cost = Cost(
         trainable_parameters=fitted.parameters,
         total_parameters=fitted.parameters,
@@ -174,8 +177,9 @@ def _run_baseline(
         evaluate_seconds=timers.seconds["evaluate"],
         peak_memory_bytes=memory.peak,
         adapter_bytes=_saved_bytes(fitted),
-        **latency_ms(lambda i: fitted.answer([i]), device, 20).costs("inference_ms"),
-        **latency_ms(lambda i: fitted.answer(list(range(32))), device, 8).of_each(32).costs("inference_ms_batch_32"),
+        latency_seconds=timers.seconds["latency"],
+        **one.costs("inference_ms"),
+        **batch.costs("inference_ms_batch_32"),
         examples_seen=len(dataset.splits["train"]),
     )
     record = base_record(
@@ -267,6 +271,10 @@ def _run_method(
     with told_with_step(spec, training.steps):
         judged = task.evaluate(spec, model, forward, training, tokenizer, timers)
     state = trained_state(model)
+    latencies: Mapping[str, float] = {}
+    if spec.role is not Role.DRAW:  # timed on test texts
+        with timers.phase("latency"):
+            latencies = task.latencies(spec, model, forward)
     cost = _training_cost(training, timers.seconds, prepared).model_copy(
         update={
             "trainable_parameters": trainable,
@@ -275,7 +283,8 @@ def _run_method(
             "peak_memory_bytes": peak,
             "peak_memory_reserved_bytes": memory.peak_reserved,
             "adapter_bytes": sum(t.numel() * t.element_size() for t in state.values()),
-            **({} if spec.role is Role.DRAW else task.latencies(spec, model, forward)),  # timed on test texts
+            "latency_seconds": timers.seconds.get("latency"),
+            **latencies,
         }
     )
     record = base_record(
@@ -332,6 +341,7 @@ def _training_cost(training: Training, seconds: Mapping[str, float], prepared: P
     busy = seconds.get("train") or None
     return Cost(
         load_seconds=seconds.get("load"),
+        check_seconds=seconds.get("check"),
         cache_seconds=seconds.get("cache", 0.0),
         cache_seconds_alone=prepared.seconds_alone,
         flops=training.flops + prepared.flops,

@@ -22,16 +22,11 @@ from whichtune.models.partition import Partition
 from whichtune.models.temporary import without_kv_cache
 from whichtune.shortcuts.adapter_kernels import AdapterKernels
 from whichtune.shortcuts.last_block import LastBlock, Mode
-from whichtune.shortcuts.packing import MaskKind, Packing, pack, packed_inputs
+from whichtune.shortcuts.packing import WIDTHS, MaskKind, Packing, packed_cheapest, packed_inputs
 from whichtune.study.spec import TokenPosition
 
 if TYPE_CHECKING:
     from transformers.modeling_outputs import BaseModelOutput
-
-# Rows are filled up to this many tokens: attention in a row costs the square of its width.
-PACKED_WIDTH = 512
-# Packing is worth its gathering only where it leaves out at least this share of the tokens.
-LEAST_SAVING = 0.1
 
 Fetch = Callable[["Packing | None"], Tensor]
 
@@ -88,7 +83,8 @@ class FeatureComputer:
         # Some models keep a mask of as many tokens as they have positions: no row may be wider.
         config = partition.body.config
         positions = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
-        self._packed_width = min(PACKED_WIDTH, positions or PACKED_WIDTH)
+        self._widest = min(WIDTHS[-1], positions or WIDTHS[-1])
+        self._hidden = int(config.hidden_size)
         self._last = LastBlock(partition, route.pruning) if route.pruning else None
         self._twins = Twins(self.model) if route.twins else None
         self._adapters = AdapterKernels(self.model) if route.adapters else None
@@ -108,10 +104,7 @@ class FeatureComputer:
         """How texts of these lengths lie in rows; None: one a row, padded."""
         if self.route.masks is None or self.padding_matters or len(lengths) < 2:
             return None
-        longest = int(lengths.max())
-        packing = pack(lengths, max(longest, self._packed_width))
-        worth = packing.rows * packing.width <= (1 - LEAST_SAVING) * len(lengths) * longest
-        return packing if worth else None
+        return packed_cheapest(lengths, self._hidden, self._widest)
 
     @contextmanager
     def _prepared(self, fetch: Fetch | None, packing: Packing | None, device: torch.device) -> Iterator[None]:

@@ -126,6 +126,37 @@ def pack(lengths: Sequence[int] | Tensor, width: int | None = None) -> Packing:
     return Packing(row=row, start=start, lengths=counts, rows=len(used), width=max(used))
 
 
+# Widths of rows that are tried, and what a product of attention costs beside one of a linear layer: its matrices are
+# small and its scores pass through memory. Measured on a CPU with MiniLM, where rows of 128 tokens train in 0.73 of the
+# time of rows of 512.
+WIDTHS = (64, 96, 128, 192, 256, 384, 512)
+COST_OF_ATTENTION = 4
+
+
+def packed_cheapest(lengths: Sequence[int] | Tensor, hidden: int, limit: int) -> Packing | None:
+    """The texts in rows of the width that costs least to compute in blocks of `hidden` channels.
+
+    No row is wider than `limit` tokens, but for the longest text. None where one text a row, padded, costs as little.
+    """
+    counts = torch.as_tensor(lengths, dtype=torch.long).cpu()
+    longest = int(counts.max())
+    widths = {longest, *(width for width in WIDTHS if longest < width <= limit)}
+    found = [pack(counts, width) for width in sorted(widths)]
+    best = min(found, key=lambda packing: _cost(packing.rows, packing.width, hidden))
+    padded = _cost(len(counts), longest, hidden)
+    return best if _cost(best.rows, best.width, hidden) <= (1 - LEAST_SAVING) * padded else None
+
+
+# Packing is worth its gathering only where it saves at least this share.
+LEAST_SAVING = 0.1
+
+
+def _cost(rows: int, width: int, hidden: int) -> int:
+    """Multiplications of a block over rows of this width, a channel: 12 hidden a token in linear layers, 2 width in
+    attention."""
+    return rows * width * (12 * hidden + COST_OF_ATTENTION * 2 * width)
+
+
 def packed_inputs(
     model: PreTrainedModel, packing: Packing, input_ids: Tensor, masks: MaskKind, fill: int = 0
 ) -> PackedInputs:

@@ -95,7 +95,7 @@ def prepare_forward(
                 notes,
             )
         forward = _planned(spec, plan, classifier, encoded, device, states)
-        with timers.phase("load"):
+        with timers.phase("check"):
             try:
                 forward.settle()
             except PlanFailedError as error:

@@ -41,8 +41,13 @@ def count_of(cost: Cost, key: Count) -> int | None:
 
 
 def seconds_of_run(cost: Cost) -> float | None:
-    """Seconds from loading to the last evaluation; None where nothing was timed."""
-    phases = (cost.load_seconds, cost.cache_seconds, cost.train_seconds, cost.curve_seconds, cost.evaluate_seconds)
+    """Seconds that a run took, as it paid them; None where nothing was timed.
+
+    Where the whole was not timed, as in records of earlier versions, from loading to the last evaluation.
+    """
+    if cost.total_seconds is not None:
+        return cost.total_seconds
+    phases = (cost.load_seconds, cost.cache_seconds, cost.train_seconds, cost.evaluate_seconds)
     timed = [seconds for seconds in phases if seconds is not None]
     return sum(timed) if timed else None
 

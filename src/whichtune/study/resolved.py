@@ -47,9 +47,7 @@ class ResolvedStudy(Study):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
     tuning: ResolvedTuning | None = None
-    defaults: Literal[1, 2, 3] = Field(
-        1, description="edition of the default learning rates; what names none had the first"
-    )
+    defaults: Literal[1, 2, 3, 4] = Field(1, description="edition of the defaults; what names none had the first")
     first_seeds: list[int] | None = Field(
         None, description="the seeds that the study had when its figures were first seen; null: those of today"
     )

@@ -122,7 +122,7 @@ class Settings(Frozen):
     precision: Literal["float32", "bf16", "fp16"] = Field(
         "float32",
         description="autocast of all passes, cached lower blocks included; the record says how many predictions it "
-        "changes against float32; fp16 on CUDA only",
+        "changes against float32; fp16 on CUDA only; not set: bf16 for classes on a GPU that computes in it",
     )
     gradient_checkpointing: bool = Field(False, description="recompute activations in the backward pass")
     random_streams: Literal["named", "reference"] = Field(
@@ -298,8 +298,10 @@ class Study(Frozen):
         description="the machine's power, such as `65W`, by which energy is estimated where it cannot be measured; "
         "null: 10 W for each thread used, 300 W with a GPU",
     )
-    defaults: Literal[1, 2, 3] = Field(
-        3, description="edition of the methods' default learning rates; a folder keeps the one that it was begun with"
+    defaults: Literal[1, 2, 3, 4] = Field(
+        4,
+        description="edition of the defaults: the methods' learning rates, and since 4 bf16 on GPUs; a folder keeps "
+        "the one that it was begun with",
     )
     decide: WrittenDecide = Field(
         None,
