@@ -10,6 +10,7 @@ import torch
 
 from planned_runs import Cell, made_up_texts, make_classifier, make_spec
 from whichtune.measure.cost import Timers, count_flops
+from whichtune.measure.flops import FlopModel, padded_cells
 from whichtune.shortcuts.planned import PlannedForward
 from whichtune.shortcuts.prepared import CacheSettings, prepare_forward
 
@@ -51,3 +52,46 @@ def test_a_pass_without_gradients_is_counted_apart(tmp_path: Path) -> None:
     with torch.no_grad():
         ahead = both.training_flops(rows)
     assert both.training_flops(rows) == alone > 2 * ahead > 0
+
+
+# -- what equal models need ------------------------------------------------------------------------
+
+
+def counting(asked: list[list[int]], kept: Path) -> FlopModel:
+    """A model of made-up operations that keeps what it was asked to count."""
+
+    def count(lengths: list[int]) -> int:
+        asked.append(lengths)
+        texts, width = len(lengths), max(lengths)
+        return 11 + 7 * texts * width + 3 * texts * width * width
+
+    return FlopModel(count, padded_cells, kept=kept)
+
+
+def test_equal_models_count_one_batch(tmp_path: Path) -> None:
+    first: list[list[int]] = []
+    second: list[list[int]] = []
+    models = [counting(asked, tmp_path / "operations") for asked in (first, second)]
+    assert models[0]([5, 9, 2]) == models[1]([5, 9, 2]) == 11 + 7 * 27 + 3 * 243
+    assert len(first) > 2
+    assert second == [[7, 3, 1]]
+
+
+@pytest.mark.parametrize("content", ["{", "[1, 2]", "null", '["a"]', "[0, 0, 0, 0, 0, 0]"])
+def test_what_is_kept_wrongly_is_counted_anew(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "steps.json"
+    file.write_text(content)
+    asked: list[list[int]] = []
+    model = counting(asked, tmp_path)
+    assert model([5, 9, 2]) == 11 + 7 * 27 + 3 * 243
+    assert len(asked) > 2
+    again: list[list[int]] = []
+    other = counting(again, tmp_path)
+    assert other([5, 9, 2]) == 11 + 7 * 27 + 3 * 243
+    assert len(again) == 1
+
+
+def test_a_folder_that_cannot_be_written_costs_nothing_but_the_count(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    model = counting([], tmp_path / "file" / "operations")
+    assert model([5, 9, 2]) == 11 + 7 * 27 + 3 * 243

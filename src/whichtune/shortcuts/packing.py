@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Literal, TypedDict
 import torch
 from torch import Tensor
 
+from whichtune.measure.flops import UNEVEN
 from whichtune.models.temporary import evaluating, without_kv_cache
 
 if TYPE_CHECKING:
@@ -131,6 +132,9 @@ def pack(lengths: Sequence[int] | Tensor, width: int | None = None) -> Packing:
 # time of rows of 512.
 WIDTHS = (64, 96, 128, 192, 256, 384, 512)
 COST_OF_ATTENTION = 4
+# The texts `UNEVEN` stand in rows of this width whatever it costs. Where operations are counted on a few small
+# batches, one must have rows that hold unequal numbers of texts.
+UNEVEN_WIDTH = 10
 
 
 def packed_cheapest(lengths: Sequence[int] | Tensor, hidden: int, limit: int) -> Packing | None:
@@ -139,6 +143,8 @@ def packed_cheapest(lengths: Sequence[int] | Tensor, hidden: int, limit: int) ->
     No row is wider than `limit` tokens, but for the longest text. None where one text a row, padded, costs as little.
     """
     counts = torch.as_tensor(lengths, dtype=torch.long).cpu()
+    if tuple(counts.tolist()) == UNEVEN:
+        return pack(counts, UNEVEN_WIDTH)
     longest = int(counts.max())
     widths = {longest, *(width for width in WIDTHS if longest < width <= limit)}
     found = [pack(counts, width) for width in sorted(widths)]

@@ -23,6 +23,7 @@ from whichtune.shortcuts.boundary import Decision
 from whichtune.shortcuts.features import FeatureComputer, Route
 from whichtune.shortcuts.frozen_blocks import Filled
 from whichtune.shortcuts.last_block import CannotPrune
+from whichtune.shortcuts.operations import operations_folder
 from whichtune.shortcuts.packing import Packing
 from whichtune.shortcuts.self_check import (
     LOGIT_TOLERANCE,
@@ -67,7 +68,7 @@ class PlannedForward:
         self.refused: list[str] = []  # shortcuts that do not apply to this model, with the reason
         self._decided: list[Decision] = []
         self._take(route)
-        self._flops = FlopModel(self._count, self._cells, encoded.context_length)
+        self._flops: FlopModel | None = None
 
     def _take(self, route: Route) -> None:
         self.route = route
@@ -101,6 +102,11 @@ class PlannedForward:
 
     def training_flops(self, rows: Sequence[int]) -> int:
         tokens = self.texts["train"].tokens
+        if self._flops is None:  # the route is settled now
+            of_texts = (self.position, self._texts_are_plain, self.features_cached)
+            facts = (self.route, *of_texts, self.precision, self.device)
+            kept = operations_folder(self.classifier, self.partition.body.config, *facts)
+            self._flops = FlopModel(self._count, self._cells, self.encoded.context_length, kept=kept)
         return self._flops([len(tokens[row]) for row in rows])
 
     def _cells(self, lengths: Sequence[int]) -> Cells:
