@@ -18,7 +18,7 @@ from made_numbers import BEST, made_numbers, numbers_file
 from plain_loop import plain_losses, plain_spec
 from whichtune.compare import compare, prepare
 from whichtune.data.numbers import load_numbers
-from whichtune.errors import DataError, ExportError, SettingError
+from whichtune.errors import DataError, SettingError
 from whichtune.metrics import METRICS, metrics_of
 from whichtune.runs.run import run_one
 from whichtune.stats.answers import of_numbers
@@ -185,8 +185,10 @@ def test_from_data_to_predictions(tiny_gpt2: Path, scores: Path, tmp_path: Path)
     assert "--threshold is for two classes" in refused.stderr
     from whichtune import export_row
 
-    with pytest.raises(ExportError, match="export cannot hand on yet"):
-        export_row(study, "head_only", tmp_path / "exported")
+    done = export_row(study, "head_only", tmp_path / "exported", form="transformers")
+    assert done.difference is not None
+    assert done.difference < 1e-3  # of numbers about 50, in their own unit
+    assert "nothing is left to turn back" in (tmp_path / "exported" / "README.md").read_text(encoding="utf-8")
 
 
 def test_changed_figures_are_noticed(tiny_gpt2: Path, scores: Path, tmp_path: Path) -> None:

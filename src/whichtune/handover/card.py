@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from whichtune.evidence.summary import Summary
 from whichtune.handover.told import SelfTest
 from whichtune.metrics import metrics_of
+from whichtune.metrics.table import Metric
 from whichtune.records.record import RunRecord
 from whichtune.report import words
 from whichtune.report.tables import cells, escape, markdown_rows
@@ -27,6 +29,13 @@ COSTS = (
     ("inference_ms", "one text", lambda value: f"{number(value, 2)} ms"),
     ("inference_ms_batch_32", "a text in a batch of 32", lambda value: f"{number(value, 2)} ms"),
 )
+
+
+DOES = {
+    "classes": "puts a text into one of its classes",
+    "numbers": "gives a number for a text",
+    "labels": "gives a text any number of its labels",
+}
 
 
 @dataclass(frozen=True)
@@ -48,8 +57,6 @@ def write_card(card: Card, folder: Path) -> None:
 
 def _front(card: Card) -> list[str]:
     """What the Hub reads: YAML, each value as JSON, which YAML is too."""
-    import json
-
     told, trained = card.told, card.trained
     library = {"transformers": "transformers", "peft": "peft", "onnx": "onnx"}[told.form]
     task = "text-generation" if told.kind == "words" else "text-classification"
@@ -63,8 +70,6 @@ def _front(card: Card) -> list[str]:
 
 def licence_of(base: Path) -> str | None:
     """The licence that a pretrained model's card or configuration names; None where neither does."""
-    import json
-
     import yaml
 
     try:
@@ -89,9 +94,26 @@ def _title(card: Card) -> list[str]:
     ]
     if card.trained is not None:
         lines += ["", _base_sentence(card.trained)]
-    if told.labels:
-        lines += ["", f"Classes, in the order of the logits: {', '.join(_code(name) for name in told.labels)}."]
+    lines += _outputs_lines(told)
     lines += [f"\n{escape(note)}" for note in card.notes]
+    return lines
+
+
+def _outputs_lines(told: SelfTest) -> list[str]:
+    """What the model's outputs stand for, and what its texts are."""
+    names = ", ".join(_code(name) for name in told.labels)
+    lines = []
+    if told.answers == "numbers":
+        lines = ["", f"It gives one number, {names}, in the unit of the study's data: nothing is left to turn back."]
+    elif told.answers == "labels":
+        pairs = zip(told.labels, told.thresholds, strict=True)
+        each = ", ".join(f"{_code(name)} {least:.4g}" for name, least in pairs)
+        lines = ["", f"Labels, in the order of the logits, each given from this probability on: {each}."]
+    elif told.labels:
+        lines = ["", f"Classes, in the order of the logits: {names}."]
+    if told.fields:
+        how = "as a pair" if told.template is None else "as one text, by the template below"
+        lines += ["", f"A text has the fields {', '.join(_code(name) for name in told.fields)}, read {how}."]
     return lines
 
 
@@ -137,7 +159,7 @@ def _loading(card: Card) -> list[str]:
         f"Tested versions are in `requirements.txt`. `whichtune selftest FOLDER` asks {_selftest_words(told)}.",
     ]
     if card.difference is not None:
-        what = "probability" if told.kind == "texts" else "logit"
+        what = "number" if told.answers == "numbers" else "probability" if told.kind == "texts" else "logit"
         lines.append(f"At export the largest difference of a {what} to the recorded ones was {card.difference:.1e}.")
     if told.opset is not None:
         lines.append(f"The graph has opset {told.opset}; both of its axes, batch and length, are open.")
@@ -176,34 +198,69 @@ def _selftest_words(told: SelfTest) -> str:
 def loading_lines(card: Card) -> list[str]:
     """Python that loads the folder and answers a text, run from within the folder."""
     told = card.told
-    if told.kind == "texts":
-        return [
-            "import numpy, onnxruntime",
-            'session = onnxruntime.InferenceSession("model.onnx")',
-            'texts = numpy.array([["a text in lower case"]], dtype=object)',
-            'logits, probabilities = session.run(["logits", "probabilities"], {"texts": texts})',
-        ]
     if told.form == "onnx":
-        return [
-            "import onnxruntime",
-            "from transformers import AutoTokenizer",
-            'tokenizer, session = AutoTokenizer.from_pretrained("."), onnxruntime.InferenceSession("model.onnx")',
-            'batch = tokenizer(["A text."], truncation=True, padding=True, return_tensors="np")',
-            'given = {name: batch[name].astype("int64") for name in ("input_ids", "attention_mask")}',
-            'logits, probabilities = session.run(["logits", "probabilities"], given)',
-        ]
+        return _graph_lines(told)
     if told.kind == "words":
         return _writing_lines(card)
     source, auto, more = _auto_class(card)
+    given = ", ".join(f'{name}=batch["{name}"]' for name in told.inputs)
+    read = {
+        "classes": ["probabilities = logits.softmax(dim=-1)"],
+        "numbers": ["numbers = logits[:, 0]"],
+        "labels": [
+            "probabilities = logits.sigmoid()",
+            'given = probabilities >= torch.tensor(json.load(open("config.json"))["label_thresholds"])',
+        ],
+    }[told.answers]
     return [
+        *(["import json, torch"] if told.answers == "labels" else []),
         f"from {source} import {auto}",
         "from transformers import AutoTokenizer",
         f'tokenizer, model = AutoTokenizer.from_pretrained("."), {auto}.from_pretrained("."{more}).eval()',
-        'batch = tokenizer(["A text."], truncation=True, padding=True, return_tensors="pt")',
-        'logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits',
+        *_batch_lines(told, "pt"),
+        f"logits = model({given}).logits",
         *_reading_lines(told),
-        "probabilities = logits.softmax(dim=-1)",
+        *read,
     ]
+
+
+def _graph_lines(told: SelfTest) -> list[str]:
+    wanted = "numbers" if told.answers == "numbers" else "logits, probabilities"
+    asked = json.dumps(wanted.split(", "))
+    needed = ["json", "numpy"] if told.answers == "labels" else ["numpy"] if told.kind == "texts" else []
+    lines = [f"import {', '.join([*needed, 'onnxruntime'])}"]
+    if told.kind == "texts":
+        lines += [
+            'session = onnxruntime.InferenceSession("model.onnx")',
+            'texts = numpy.array([["a text in lower case"]], dtype=object)',
+            f'{wanted} = session.run({asked}, {{"texts": texts}}){"[0]" if told.answers == "numbers" else ""}',
+        ]
+    else:
+        lines += [
+            "from transformers import AutoTokenizer",
+            'tokenizer, session = AutoTokenizer.from_pretrained("."), onnxruntime.InferenceSession("model.onnx")',
+            *_batch_lines(told, "np"),
+            f'tokens = {{name: batch[name].astype("int64") for name in {json.dumps(told.inputs)}}}',
+            f"{wanted} = session.run({asked}, tokens){'[0]' if told.answers == 'numbers' else ''}",
+        ]
+    if told.answers == "labels":
+        lines += [
+            'thresholds = json.loads(session.get_modelmeta().custom_metadata_map["thresholds"])',
+            "given = probabilities >= numpy.array(thresholds)",
+        ]
+    return lines
+
+
+def _batch_lines(told: SelfTest, tensors: str) -> list[str]:
+    """Texts to tokens: a text, a pair, or fields by their template."""
+    if not told.fields:
+        return [f'batch = tokenizer(["A text."], truncation=True, padding=True, return_tensors="{tensors}")']
+    rows = f"texts = [{json.dumps([f'A {name}.' for name in told.fields], ensure_ascii=False)}]"
+    if told.template is not None:
+        given = f"[{told.template!r}.format(*fields) for fields in texts]"
+    else:
+        given = "*map(list, zip(*texts))"
+    return [rows, f'batch = tokenizer({given}, truncation=True, padding=True, return_tensors="{tensors}")']
 
 
 def _auto_class(card: Card) -> tuple[str, str, str]:
@@ -258,8 +315,8 @@ def _writing_lines(card: Card) -> list[str]:
 def _use(card: Card) -> list[str]:
     test = card.record.metrics.test
     count = "no test texts" if test is None else plural(test.n, "test text")
-    study = card.summary.study
-    kind = "puts a text into one of its classes" if card.told.labels else "writes a text after another"
+    study, told = card.summary.study, card.told
+    kind = "writes a text after another" if told.kind == "words" else DOES[told.answers]
     return [
         "## Intended use",
         "",
@@ -287,10 +344,14 @@ def _own_figures(card: Card) -> str | None:
     test = card.record.metrics.test
     if test is None:
         return None
-    named = metrics_of("classes" if card.told.labels else "texts")
-    scores = {metric.title: test.value(metric.name) for metric in named}
-    said = [f"{title} {words.percent(value)} %" for title, value in scores.items() if value is not None]
+    named = metrics_of("texts" if card.told.kind == "words" else card.told.answers)
+    scores = [(metric, test.value(metric.name)) for metric in named]
+    said = [f"{metric.title} {_figure(metric, value)}" for metric, value in scores if value is not None]
     return f"This run on {plural(test.n, 'test text')}: {', '.join(said)}."
+
+
+def _figure(metric: Metric, value: float) -> str:
+    return f"{words.percent(value)} %" if metric.unit == "points" else number(value, metric.digits)
 
 
 def _cost(card: Card) -> list[str]:

@@ -9,7 +9,7 @@ from whichtune.data.label_cells import BETWEEN, LABEL_SETS
 from whichtune.records.record import LabelSetMetrics
 from whichtune.study.data_settings import DataSettings
 from whichtune.study.spec import RunSpec
-from whichtune.tasks.base import Judged, register
+from whichtune.tasks.base import Judged, Outputs, register
 from whichtune.tasks.classification.targets import TargetTask
 from whichtune.tasks.multilabel.settings import MultilabelSettings
 
@@ -70,6 +70,9 @@ class Multilabel(TargetTask):
         names = [between.join(name for name, is_it in zip(record.labels, row, strict=True) if is_it) for row in chosen]
         columns = {f"probability of {name}": probabilities[:, i] for i, name in enumerate(record.labels)}
         return {"prediction": names, **columns}
+
+    def outputs(self, spec: RunSpec, record: RunRecord) -> Outputs:
+        return Outputs(tuple(record.labels), tuple(thresholds_of(record).tolist()))
 
     def gives_again(self, spec: RunSpec, record: RunRecord, again: pd.DataFrame, recorded: pd.DataFrame) -> bool:
         """By every label's probability."""

@@ -9,7 +9,7 @@ from whichtune.data.numbers import NUMBERED
 from whichtune.records.record import NumberMetrics
 from whichtune.study.data_settings import DataSettings
 from whichtune.study.spec import RunSpec
-from whichtune.tasks.base import Judged, register
+from whichtune.tasks.base import Judged, Outputs, register
 from whichtune.tasks.classification.targets import Restore, TargetTask
 from whichtune.tasks.regression.settings import RegressionSettings
 
@@ -66,6 +66,11 @@ class Regression(TargetTask):
     def told(self, spec: RunSpec, record: RunRecord, outputs: np.ndarray) -> dict[str, Any]:
         """The number foretold for each text."""
         return {"prediction": outputs[:, 0]}
+
+    def outputs(self, spec: RunSpec, record: RunRecord) -> Outputs:
+        """One number, by the name of its column."""
+        scale = scale_of(record)
+        return Outputs((spec.data.label_column or "number",), (), scale.mean, scale.sd)
 
     def gives_again(self, spec: RunSpec, record: RunRecord, again: pd.DataFrame, recorded: pd.DataFrame) -> bool:
         import numpy as np
