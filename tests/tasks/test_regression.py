@@ -211,13 +211,18 @@ def test_pairs_of_texts_have_numbers_too(tiny_gpt2: Path, tmp_path: Path) -> Non
     assert {record.status for record in result.records} == {"completed"}
 
 
-def test_a_declared_pair_can_be_about_an_error(tiny_gpt2: Path, scores: Path, tmp_path: Path) -> None:
+def test_an_error_decides_and_the_lower_is_better(tiny_gpt2: Path, scores: Path, tmp_path: Path) -> None:
     pairs = [{"a": "ridge_word", "b": "mean", "metric": "rmse"}]
     value = study_value(scores, tiny_gpt2, methods=[], baselines=["mean", "ridge_word"], pairs=pairs)
+    value |= {"primary_metric": "rmse", "margin": 2}
     result = compare(parse_study(value, "test"), tmp_path / "s", threads=1)
     (found,) = [c for c in result.summary.comparisons if c.metric == "rmse"]
     assert (found.unit, found.verdict) == ("units", "better")  # the lower is ahead
     assert found.difference < 0
+    verdict, errors = result.summary.verdict, {r.label: r.metrics.test.rmse for r in result.records}
+    assert (verdict.metric, verdict.recommended, verdict.leader) == ("rmse", "ridge_word", "ridge_word")
+    assert errors["ridge_word"] < errors["mean"]
+    assert found.margin == pytest.approx(0.02 * errors["ridge_word"])  # percent of the best baseline's
     assert "units" in (tmp_path / "s" / "report.html").read_text(encoding="utf-8")
 
 
@@ -229,7 +234,6 @@ def test_a_declared_pair_can_be_about_an_error(tiny_gpt2: Path, scores: Path, tm
     [
         ({"methods": ["linear_probe"]}, "'linear_probe' is for classification, not for regression"),
         ({"baselines": ["tfidf_word"]}, "'tfidf_word' is for classification, not for regression"),
-        ({"primary_metric": "rmse"}, "rmse has a unit of its own"),
         ({"primary_metric": "accuracy"}, "regression has no accuracy"),
         ({"settings": {"class_weight": "balanced"}}, "'class_weight' is for classification"),
         ({"settings": {"ignore_index": 1}}, "ignore_index means nothing for regression"),

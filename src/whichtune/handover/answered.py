@@ -60,9 +60,10 @@ def ask_classes(
     difference = None
     if recorded is not None:
         of_record = compared(recorded)
-        difference = float(np.abs(found - of_record).max())
+        seen = np.clip(found, 0, len(outputs.ordered) - 1) if outputs.ordered else found  # as numbers are recorded
+        difference = float(np.abs(seen - of_record).max())
         if difference <= tolerance_of(of_record, least):
-            expected, again = of_record, recorded
+            expected, again = of_record, recorded if seen is found else again
     is_record = recorded is not None and again is recorded
     shares = shares_of(kind_of_answer, again)
     told = told.model_copy(
@@ -71,7 +72,7 @@ def ask_classes(
             "tolerance": tolerance_of(expected, least),
             "logits": again.tolist() if kind_of_answer == "numbers" or kind == "classes" else [],
             "probabilities": [] if kind_of_answer == "numbers" else shares.tolist(),
-            "predictions": said_of(kind_of_answer, outputs.names, outputs.thresholds, shares),
+            "predictions": said_of(kind_of_answer, outputs.ordered or outputs.names, outputs.thresholds, shares),
         }
     )
     return Answered(told, difference)
@@ -148,6 +149,7 @@ def _told(record: RunRecord, form: Form, texts: Texts, context_length: int, kind
         "inputs": form.inputs,
         "labels": list(outputs.names) if kind != "words" else [],
         "thresholds": list(outputs.thresholds),
+        "ordered": list(outputs.ordered),
         "texts_from": "invented" if texts.are_invented else "study",
         "answers_from": "again",
         "tolerance": TOLERANCE,

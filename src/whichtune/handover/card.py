@@ -103,7 +103,10 @@ def _outputs_lines(told: SelfTest) -> list[str]:
     """What the model's outputs stand for, and what its texts are."""
     names = ", ".join(_code(name) for name in told.labels)
     lines = []
-    if told.answers == "numbers":
+    if told.ordered:
+        classes = ", ".join(f"{place} {_code(name)}" for place, name in enumerate(told.ordered))
+        lines = ["", f"It gives one number, {names}, whose nearest whole one is the place of a class: {classes}."]
+    elif told.answers == "numbers":
         lines = ["", f"It gives one number, {names}, in the unit of the study's data: nothing is left to turn back."]
     elif told.answers == "labels":
         pairs = zip(told.labels, told.thresholds, strict=True)
@@ -221,7 +224,17 @@ def loading_lines(card: Card) -> list[str]:
         f"logits = model({given}).logits",
         *_reading_lines(told),
         *read,
+        *_class_lines(told, "numbers"),
     ]
+
+
+def _class_lines(told: SelfTest, numbers: str) -> list[str]:
+    """The nearest of ordered classes, where there are such."""
+    if not told.ordered:
+        return []
+    last = len(told.ordered) - 1
+    names = json.dumps(told.ordered, ensure_ascii=False)
+    return [f"classes = [{names}[int(min(max(number, 0), {last}) + 0.5)] for number in {numbers}.tolist()]"]
 
 
 def _graph_lines(told: SelfTest) -> list[str]:
@@ -243,6 +256,7 @@ def _graph_lines(told: SelfTest) -> list[str]:
             f'tokens = {{name: batch[name].astype("int64") for name in {json.dumps(told.inputs)}}}',
             f"{wanted} = session.run({asked}, tokens){'[0]' if told.answers == 'numbers' else ''}",
         ]
+    lines += _class_lines(told, "numbers[:, 0]")
     if told.answers == "labels":
         lines += [
             'thresholds = json.loads(session.get_modelmeta().custom_metadata_map["thresholds"])',

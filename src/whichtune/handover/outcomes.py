@@ -44,12 +44,23 @@ def shares_of(answers: Answers, logits: np.ndarray) -> np.ndarray:
 
 
 def said_of(answers: Answers, names: Sequence[str], thresholds: Sequence[float], shares: np.ndarray) -> list[str]:
-    """The answer to each text as one text, from probabilities or numbers (n, K)."""
+    """The answer to each text as one text, from probabilities or numbers (n, K). Of numbers `names` are one, or ordered
+    classes."""
+    if answers == "numbers" and len(names) > 1:
+        return nearest_classes(names, shares[:, 0])
     if answers == "numbers":
         return [repr(float(number)) for number in shares[:, 0]]
     if answers == "labels":
         return [sign_between(names, None).join(given_labels(names, thresholds, row)) for row in shares]
     return [names[place] for place in shares.argmax(axis=1)]
+
+
+def nearest_classes(ordered: Sequence[str], numbers: np.ndarray) -> list[str]:
+    """The ordered class that each number (n,) is nearest to."""
+    import numpy as np
+
+    places = np.clip(np.floor(numbers + 0.5), 0, len(ordered) - 1).astype(int)
+    return [ordered[place] for place in places]
 
 
 def given_labels(names: Sequence[str], thresholds: Sequence[float], shares: Sequence[float]) -> list[str]:

@@ -52,6 +52,7 @@ class SelfTest(BaseModel):
     max_new_tokens: int = Field(0, description="tokens that a written text may have")
     labels: list[str] = Field(description="names of the logits, of a number that of its column")
     thresholds: list[float] = Field([], description="of each label, the probability from which on it is given")
+    ordered: list[str] = Field([], description="classes from the lowest on, of which a rounded number is the place")
     texts_from: Literal["study", "invented"] = Field(description="test texts of the study, or texts made up here")
     answers_from: Literal["record", "again"] = Field(
         description="the recorded predictions, or those of the same weights computed again, in float32"

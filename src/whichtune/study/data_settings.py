@@ -36,6 +36,11 @@ class DataSettings(Frozen):
         description="multilabel: what stands between the labels of one text, such as `;`; null: labels are lists, or "
         "in columns of their own",
     )
+    ordinal: tuple[str, ...] | None = Field(
+        None,
+        description="regression: the labels are ordered classes, in this order, such as `[bad, fair, good]`: they are "
+        "read as the numbers 0, 1, 2, and a foretold number is rounded to one of them",
+    )
     target_column: str | None = Field(
         None, description="column of the target texts (text_to_text, summarisation); default: the first usual name"
     )
@@ -112,6 +117,17 @@ class DataSettings(Frozen):
             if len(set(names)) < len(names):
                 raise ValueError("name each column once")
         return value
+
+    @field_validator("ordinal", mode="before")
+    @classmethod
+    def _classes_in_order(cls, value: object) -> object:
+        """Names as they stand in data, numbers among them."""
+        if not isinstance(value, (list, tuple)):
+            return value
+        names = [str(int(each)) if isinstance(each, float) and each.is_integer() else str(each) for each in value]
+        if len(names) < 2 or len(set(names)) < len(names):
+            raise ValueError("must be two classes or more, from the lowest to the highest, each once")
+        return names
 
     @field_validator("label_separator")
     @classmethod

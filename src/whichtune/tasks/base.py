@@ -97,13 +97,14 @@ class Outputs:
     """What the outputs (n, K) of a completed run's model are, for who has no task to ask.
 
     `names` of each; `thresholds` are probabilities from which on a label is given, none where one class is. A number in
-    the targets' own unit is `mean + sd * output`.
+    the targets' own unit is `mean + sd * output`; `ordered` are classes that it is the place of, once it is rounded.
     """
 
     names: tuple[str, ...]
     thresholds: tuple[float, ...] = ()
     mean: float = 0.0
     sd: float = 1.0
+    ordered: tuple[str, ...] = ()
 
 
 class NoTaskSettings(BaseModel):

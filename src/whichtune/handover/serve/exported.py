@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from whichtune.errors import SettingError
 from whichtune.handover.loaded import loaded
-from whichtune.handover.outcomes import said_of, shares_of
+from whichtune.handover.outcomes import nearest_classes, said_of, shares_of
 from whichtune.handover.serve.rows import Served
 from whichtune.handover.serve.schema import Metadata, RowInfo
 from whichtune.handover.told import FILE, SelfTest, read_told
@@ -35,10 +35,15 @@ def load_exported(folder: Path) -> Served:
     scores = loaded(folder, told)
 
     def answer(texts: list[str]) -> pd.DataFrame:
+        import numpy as np
         import pandas as pd
 
         found = scores(texts)
         if told.answers == "numbers":
+            if told.ordered:
+                numbers = np.clip(found[:, 0], 0, len(told.ordered) - 1)
+                classes = nearest_classes(told.ordered, numbers)
+                return pd.DataFrame({"text": texts, "prediction": classes, "number": numbers})
             return pd.DataFrame({"text": texts, "prediction": found[:, 0]})
         shares = found if told.kind == "texts" else shares_of(told.answers, found)
         said = said_of(told.answers, told.labels, told.thresholds, shares)

@@ -83,6 +83,9 @@ class Served:
 
     def _of_row(self, place: int, table: pd.DataFrame) -> list[Answer]:
         if self.kind == "numbers":
+            if "number" in table:  # of ordered classes
+                numbers = table["number"].tolist()
+                return [(str(name), (number,)) for name, number in zip(table["prediction"], numbers, strict=True)]
             return [(float(value), ()) for value in table["prediction"]]
         said: list[Said] = [str(value) for value in table["prediction"]]
         if not self.labels:
@@ -102,6 +105,8 @@ class Served:
         said, shares = answer
         if isinstance(said, float):
             return {"number": said}
+        if self.kind == "numbers":
+            return {"label": str(said), "number": shares[0]}
         if self.kind == "texts":
             return {"text": str(said)}
         probabilities = dict(zip(self.labels, shares, strict=True))
@@ -119,6 +124,8 @@ class Served:
             by = f" by {name}" if len(self.names) > 1 else ""
             said = [each[place][0] for each in answers]
             columns[f"prediction{by}"] = [between.join(one) if isinstance(one, tuple) else one for one in said]
+            if self.kind == "numbers" and isinstance(said[0], str):
+                columns[f"number{by}"] = [each[place][1][0] for each in answers]
             for number, label in enumerate(self.labels):
                 columns[f"probability of {label}{by}"] = [each[place][1][number] for each in answers]
         return pd.DataFrame(columns)

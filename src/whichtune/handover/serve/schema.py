@@ -49,9 +49,10 @@ class LabelsPrediction(_Wire):
 
 
 class NumberPrediction(_Wire):
-    """A number, in the unit of the study's data."""
+    """A number, in the unit of the study's data; of ordered classes the nearest one beside it."""
 
     number: float
+    label: str | None = None
 
 
 class WrittenText(_Wire):
