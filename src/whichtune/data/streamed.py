@@ -30,8 +30,9 @@ from whichtune.data.limits import (
 )
 from whichtune.data.shown import quoted, shown
 from whichtune.data.sources import TEXT_NAMES
-from whichtune.data.tables import kind_of_file
+from whichtune.data.tables import Inside, kind_of_file
 from whichtune.data.texts import read_texts, refuse_lines
+from whichtune.data.workbooks import WORKBOOKS
 from whichtune.errors import DataError
 from whichtune.study.fields import column_names
 
@@ -51,14 +52,23 @@ class TextFile:
     """
 
     def __init__(
-        self, file: Path, text_column: str | None, usual: Sequence[str] = TEXT_NAMES, whole: int = WHOLE
+        self,
+        file: Path,
+        text_column: str | None,
+        usual: Sequence[str] = TEXT_NAMES,
+        whole: int = WHOLE,
+        inside: Inside = Inside(must=False),
     ) -> None:
         self.file, self.wanted, self.usual = file, column_names(text_column), tuple(usual)
         check_file(file)
         self.kind = ".txt" if file.name.lower().endswith((".txt", ".txt.gz")) else kind_of_file(file)
         small = file.stat().st_size <= (whole if file.suffix.lower() != ".gz" else whole // 8)
-        at_once = small or self.kind in (None, ".json") or (self.kind == ".parquet" and file.suffix.lower() == ".gz")
-        self.texts = read_texts(file, text_column, self.usual) if at_once else None
+        at_once = (
+            small
+            or self.kind in (None, ".json", *WORKBOOKS)
+            or (self.kind == ".parquet" and file.suffix.lower() == ".gz")
+        )
+        self.texts = read_texts(file, text_column, self.usual, inside) if at_once else None
 
     def count(self) -> int:
         """How many texts there are, once every row has been read."""

@@ -16,7 +16,8 @@ class DataSettings(Frozen):
 
     source: str = Field(
         "messages",
-        description="a file (CSV, TSV, JSONL, Parquet, also .gz), a folder of train/validation/test files or one that "
+        description="a file (CSV, TSV, JSONL, JSON, Parquet, Excel, also .gz), a folder of train/validation/test files, "
+        "one laid out as on the Hub (data/train-00000-of-00001.parquet) or one that "
         "`datasets.save_to_disk` wrote, a named set, NAME=FILE (a named set from a local copy), or a dataset id of the "
         "Hugging Face Hub (ID:CONFIGURATION where it has several)",
     )
@@ -48,6 +49,14 @@ class DataSettings(Frozen):
         None,
         description="what stands between the columns of a CSV or TSV file, one character or `tab`; null: as the file's "
         "name says, or what its header is separated by",
+    )
+    sheet: str | None = Field(
+        None, description="the sheet of an Excel workbook that holds the rows; null: the only one that has any"
+    )
+    records: str | None = Field(
+        None,
+        description="the key under which a JSON file that is one object has its list of rows, such as `data` or "
+        "`result.rows`; null: the only list of objects in it",
     )
     split: Literal["auto", "given", "stratified", "reference"] = Field(
         "auto",
