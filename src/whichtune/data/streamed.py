@@ -16,6 +16,7 @@ from itertools import chain
 from pathlib import Path
 from typing import IO
 
+from whichtune.data.chats import is_chat_column, prompts_of
 from whichtune.data.columns import cells_as_text
 from whichtune.data.delimited import stream_records
 from whichtune.data.fields import chosen_columns, joined
@@ -86,7 +87,9 @@ class TextFile:
         for names, rows in self._cells(place, size):
             columns = dict(zip(names, zip(*rows, strict=True), strict=True))
             where = _row_after(done, place)
-            if len(names) == 1:
+            if is_chat_column(names, self.usual):
+                yield prompts_of(columns[names[0]], names[0], where)
+            elif len(names) == 1:
                 yield cells_as_text(columns[names[0]], "text", names[0], where)
             else:
                 yield joined(columns, where)

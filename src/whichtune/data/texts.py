@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from whichtune.data.chats import is_chat_column, prompts_of
 from whichtune.data.columns import cells_as_text
 from whichtune.data.fields import chosen_columns, text_cells
 from whichtune.data.given import row_of
@@ -39,7 +40,10 @@ def read_texts(
         return cells_as_text(lines, "text", "line", lambda row: f"Row {row + 1} of {place}")
     table = read_file(file, inside=inside).frame
     columns = chosen_columns(names, usual, [str(name) for name in table.columns], place)
-    return text_cells(table, columns, partial(row_of, table, place))
+    where = partial(row_of, table, place)
+    if is_chat_column(columns, usual):
+        return prompts_of(table[columns[0]], columns[0], where)
+    return text_cells(table, columns, where)
 
 
 def refuse_lines(text_columns: Sequence[str], place: str) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
+from whichtune.data.label_cells import sign_between
 from whichtune.tasks import task_of
-from whichtune.tasks.multilabel.task import sign_between
 
 if TYPE_CHECKING:
     import numpy as np

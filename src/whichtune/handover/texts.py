@@ -126,7 +126,8 @@ def written_again(spec: RunSpec, record: RunRecord, place: Path, texts: Sequence
     if record.room is None:
         raise StoreError(f"The record of '{record.label}' does not say how its context was shared: make it again.")
     room = Room.of(record.room)
-    encoder = encoder_of(spec, load_tokenizer(locate(spec.model, spec.revision, spec.weights), spec.remote_code))
+    tokenizer = load_tokenizer(locate(spec.model, spec.revision, spec.weights), spec.remote_code)
+    encoder = encoder_of(spec, tokenizer, room.chat)
     ids = [encoder.prompt(encoder.cut(source, room.source), room.prompt) for source in encoder.sources(texts)]
     write = loaded_writer(in_float32(spec), room, place / "weights.safetensors")
     return Prompts(ids, write(list(texts)), room.writing)

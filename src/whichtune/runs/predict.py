@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from whichtune.data.chats import COLUMNS
 from whichtune.data.streamed import TextFile
 from whichtune.data.tables import Inside
 from whichtune.errors import DataError, StoreError
@@ -123,7 +124,10 @@ def texts_for(record: RunRecord, file: Path, text_column: str | None) -> TextFil
             f"--text-column names {len(named)}: name as many, in the same order."
         )
     inside = Inside(spec.data.sheet, spec.data.records, must=False)
-    return TextFile(file, text_column or spec.data.text_column, task_of(spec).columns.texts, inside=inside)
+    usual = task_of(spec).columns.texts
+    if record.room and record.room.get("chat"):
+        usual = tuple(sorted(usual, key=lambda name: name not in COLUMNS))
+    return TextFile(file, text_column or spec.data.text_column, usual, inside=inside)
 
 
 def predict_file(

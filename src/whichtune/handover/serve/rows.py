@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from whichtune.data.label_cells import sign_between
 from whichtune.data.sources import TEXT_NAMES
 from whichtune.errors import SettingError
 from whichtune.evidence.stored import believed_summary
@@ -21,7 +22,6 @@ from whichtune.runs.predict import Opened, open_run
 from whichtune.study.fields import FIELD_END, columns_of
 from whichtune.study.roles import Role
 from whichtune.tasks import task_of
-from whichtune.tasks.multilabel.task import sign_between
 from whichtune.version import VERSION
 
 if TYPE_CHECKING:

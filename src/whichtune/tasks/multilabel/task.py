@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from whichtune.data.label_cells import BETWEEN, LABEL_SETS
+from whichtune.data.label_cells import LABEL_SETS, sign_between
 from whichtune.records.record import LabelSetMetrics
 from whichtune.study.data_settings import DataSettings
 from whichtune.study.spec import RunSpec
@@ -91,11 +91,6 @@ class _Named:
     def __init__(self, part: Any, names: Sequence[str]) -> None:
         self.ids, self.texts = part.ids, part.texts
         self.labels = [[name for name, is_it in zip(names, row, strict=True) if is_it] for row in part.labels]
-
-
-def sign_between(names: Sequence[str], wanted: str | None) -> str:
-    """What stands between labels that are told as one text: the data's own sign, else one that no name has."""
-    return wanted or next((sign for sign in BETWEEN if not any(sign in name for name in names)), BETWEEN[0])
 
 
 def thresholds_of(record: RunRecord) -> np.ndarray:
