@@ -57,6 +57,6 @@ def _read_path(path: Path, settings: DataSettings, usual: Usual) -> Source:
     if path.is_dir() and has_shards(path):
         return read_shards(path, settings, usual)
     files = split_files(path) if path.is_dir() else {"all": path}
-    tables, notes = read_tables(files, settings)
+    tables, notes = read_tables(files, settings, usual)
     name = path.name or path.resolve().name  # of "." and ".."
     return make_source(name, tables, files, settings, usual=usual, notes=notes)

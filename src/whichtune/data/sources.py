@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from whichtune.data.columns import choose_column, is_missing
 from whichtune.data.fields import chosen_columns
 from whichtune.data.given import SPLIT_ALIASES, SPLITS, answered, by_split_column, same_columns
+from whichtune.data.long_files import read_long
 from whichtune.data.shown import listed, shown, shown_path
 from whichtune.data.tables import SUFFIXES, Inside, kind_of_file, read_file
 from whichtune.errors import DataError
@@ -122,16 +124,33 @@ def _split_of(file: Path) -> str:
     return SPLIT_ALIASES.get(stem, stem)
 
 
+def _wanted(settings: DataSettings, usual: Usual, columns: Sequence[str]) -> set[str]:
+    """Of a table's columns those that may be read: what the settings name, and where they name none, usual names."""
+    texts = settings.text_columns or usual.texts
+    written = settings.label_column if usual.answer == "label" else settings.target_column
+    answers = (written, *column_names(written)) if written else usual.answers
+    named = (settings.split_column, settings.group_column, settings.time_column)
+    return {name for name in (*texts, *answers, *named) if name in columns}
+
+
 def read_table(path: Path) -> pd.DataFrame:
     """A CSV, TSV, JSONL, JSON or Parquet file, or an Excel workbook (also gzip). Text stays text: "NA" and "007" are
     kept."""
     return read_file(path).frame
 
 
-def read_tables(files: dict[str, Path], settings: DataSettings) -> tuple[dict[str, pd.DataFrame], tuple[str, ...]]:
-    """The files' tables, and what is to be told of them."""
+def read_tables(
+    files: dict[str, Path], settings: DataSettings, usual: Usual | None = None
+) -> tuple[dict[str, pd.DataFrame], tuple[str, ...]]:
+    """The files' tables, and what is to be told of them. Where `usual` names are given, columns of a long CSV or TSV file
+    that are not read have no cells."""
     inside = Inside(settings.sheet, settings.records)
-    read = {table: read_file(file, settings.separator, inside) for table, file in files.items()}
+    keep = None if usual is None or inside != Inside() else partial(_wanted, settings, usual)
+    read = {
+        table: (None if keep is None else read_long(file, settings.separator, keep))
+        or read_file(file, settings.separator, inside)
+        for table, file in files.items()
+    }
     return {table: each.frame for table, each in read.items()}, tuple(n for each in read.values() for n in each.notes)
 
 
