@@ -142,8 +142,8 @@ def read_table(path: Path) -> pd.DataFrame:
 def read_tables(
     files: dict[str, Path], settings: DataSettings, usual: Usual | None = None
 ) -> tuple[dict[str, pd.DataFrame], tuple[str, ...]]:
-    """The files' tables, and what is to be told of them. Where `usual` names are given, columns of a long CSV or TSV file
-    that are not read have no cells."""
+    """The files' tables, and what is to be told of them. Where `usual` names are given, columns of a long CSV or TSV
+    file that are not read have no cells."""
     inside = Inside(settings.sheet, settings.records)
     keep = None if usual is None or inside != Inside() else partial(_wanted, settings, usual)
     read = {
