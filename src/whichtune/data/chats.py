@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from whichtune.data.columns import is_missing, what_is
 from whichtune.data.given import row_of
+from whichtune.data.json_rows import CONVERSATIONS
 from whichtune.data.shown import shown
 from whichtune.data.sources import SOURCE_NAMES, TARGET_NAMES, Usual
 from whichtune.errors import DataError
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MESSAGE = FIELD_END
-COLUMNS = ("messages", "conversations")
+COLUMNS = CONVERSATIONS
 ANSWER = "the last message"  # the column that gets the answers
 SYSTEM, USER, ASSISTANT = "system", "user", "assistant"
 ROLES = {SYSTEM: SYSTEM, USER: USER, ASSISTANT: ASSISTANT, "human": USER, "gpt": ASSISTANT}

@@ -12,6 +12,7 @@ from whichtune.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
+CONVERSATIONS = ("messages", "conversations")  # columns whose cells are lists of messages
 MOST_NESTED = 3  # keys that lead to a list of rows
 
 
@@ -28,7 +29,7 @@ def read_json_rows(
     if not first:
         raise DataError(f"{place} cannot be read as {kind}: it is empty.")
     by_line = _by_line(text) if lines else None
-    if isinstance(by_line, list) and not (len(by_line) == 1 and lists_of_rows(by_line[0])):
+    if isinstance(by_line, list) and not (len(by_line) == 1 and _holds_rows(by_line[0])):
         return _table(by_line, place, "Line"), []
     whole, why = _whole(text)
     if why is not None:
@@ -116,6 +117,11 @@ def lists_of_rows(whole: object, depth: int = MOST_NESTED) -> dict[str, list[obj
             found[name] = value
         found |= {f"{name}.{inner}": rows for inner, rows in lists_of_rows(value, depth - 1).items()}
     return found
+
+
+def _holds_rows(line: object) -> bool:
+    """Whether the only line of a file has its rows inside, and is no conversation."""
+    return bool(lists_of_rows(line).keys() - set(CONVERSATIONS))
 
 
 def _rows_inside(
