@@ -62,8 +62,9 @@ def test_influence_on_kappa_foretells_what_leaving_one_out_does() -> None:
         assert moved == pytest.approx(whole[left] - whole.mean(), abs=0.02)
 
 
-def test_classes_are_read_in_their_order_and_told_by_name(stars: Path, tiny_gpt2: Path, tmp_path: Path) -> None:
-    value = {"task": "regression", "data": settings(stars), "model": str(tiny_gpt2), "methods": []}
+def test_classes_are_read_in_their_order_and_told_by_name(stars: Path, tmp_path: Path) -> None:
+    value = {"task": "regression", "data": settings(stars), "methods": []}
+    value["baselines"] = ["mean", "ridge_word"]
     result = compare(parse_study({**value, "seeds": [0]}, "test"), tmp_path / "s", threads=1, save="all")
     assert result.summary.verdict.metric == "quadratic_kappa"
     assert set(load_numbers(DataSettings(**settings(stars))).splits["train"].labels) == {0, 1, 2, 3}
@@ -91,9 +92,9 @@ def test_a_class_that_is_not_named_is_refused(stars: Path, changes: dict[str, ob
         load_numbers(DataSettings(**settings(stars, **changes)))
 
 
-def test_an_order_of_one_and_for_another_task_is_refused(stars: Path, tiny_gpt2: Path) -> None:
+def test_an_order_of_one_and_for_another_task_is_refused(stars: Path) -> None:
     with pytest.raises(SettingError, match="must be two classes or more"):
         parse_study({"data": settings(stars, ordinal=["bad", "bad"])}, "test")
-    study = parse_study({"data": settings(stars), "model": str(tiny_gpt2), "methods": ["head_only"]}, "test")
+    study = parse_study({"data": settings(stars), "methods": ["head_only"]}, "test")
     with pytest.raises(SettingError, match=r"data\.ordinal is for task regression"):
         prepare(study)
