@@ -236,8 +236,9 @@ def test_from_data_to_predictions(bert: Path, pairs: Path, tmp_path: Path) -> No
         assert sentence in " ".join(refused.stderr.split())
     from whichtune import export_row
 
-    export_row(study, "head_only", tmp_path / "exported", form="transformers")
-    assert ".format(*fields) for fields in texts]" in (tmp_path / "exported" / "README.md").read_text(encoding="utf-8")
+    export_row(study, "head_only", tmp_path / "exported", form="onnx")
+    card = (tmp_path / "exported" / "README.md").read_text(encoding="utf-8")
+    assert "batch = tokenizer(*map(list, zip(*texts)), truncation=True" in card
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ def _wanted(settings: DataSettings, usual: Usual, columns: Sequence[str]) -> set
     written = settings.label_column if usual.answer == "label" else settings.target_column
     answers = (written, *column_names(written)) if written else usual.answers
     named = (settings.split_column, settings.group_column, settings.time_column)
-    return {name for name in (*texts, *answers, *named) if name in columns}
+    return {name for name in (*texts, *answers, *named) if name is not None and name in columns}
 
 
 def read_table(path: Path) -> pd.DataFrame:
