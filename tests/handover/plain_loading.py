@@ -16,14 +16,15 @@ for folder, texts in json.load(sys.stdin).items():
     with open("README.md", encoding="utf-8") as card:
         code = re.search(r"```python\n(.*?)```", card.read(), re.DOTALL)[1]
     code = code.replace('["A text."]', repr(texts)).replace(
-        '[["a text in lower case"]]', repr([[text.lower()] for text in texts])
+        '[["a text in lower case"]]', repr([[str(text).lower()] for text in texts])
     )
+    fields = re.compile(r"texts = \[\[.*\]\]")
+    code = "\n".join(f"texts = {texts!r}" if fields.fullmatch(line) else line for line in code.splitlines())
     names = {}
     exec(code, names)
     config = getattr(names.get("model"), "config", None)
     found[folder] = {
-        "logits": names["logits"].tolist(),
-        "probabilities": names["probabilities"].tolist(),
+        **{name: names[name].tolist() for name in ("logits", "probabilities", "numbers", "given") if name in names},
         "names": list(getattr(config, "id2label", {}).values()),
     }
 assert not [name for name in sys.modules if name.startswith("whichtune.")]

@@ -25,6 +25,7 @@ NO_ADAPTER = "has no adapter"
 POOLER = r"bert\.pooler\.dense"
 NO_BIAS = "LlamaForSequenceClassification's has none"
 VIRTUAL = "virtual tokens"
+OF_ALL = {name: value for name, value in SETTINGS.items() if "." not in name}  # settings that are no one method's
 NEIGHBOURS = "neighbours among the training texts"
 OTHER_ADAPTER = "no plain low-rank update"
 
@@ -151,9 +152,8 @@ def test_native_heads_run_as_their_family_s_class(
         "methods": ["full", "lora"],
         "baselines": [],
         "seeds": [0],
-        "settings": {**SETTINGS, "head": "native"},
+        "settings": {**OF_ALL, "head": "native"},
     }
-    del value["settings"]["soft_prompt.virtual_tokens"]
     study = StudyFolder(compare(parse_study(value, family), tmp_path / "study", save="all", threads=1).folder)
     folders = {}
     for method, form in (("full", "transformers"), ("lora", "transformers"), ("lora", "peft"), ("full", "onnx")):
@@ -184,9 +184,8 @@ NO_ADAPTERS = (*ONLY_GRAPH, "alone", "random")
 @pytest.mark.slow
 def test_odd_rows(models: dict[str, Path], mail: Path, tmp_path: Path) -> None:
     """Readings, masks, padding and targets apart from the usual ones: exact, or refused."""
-    settings = {name: value for name, value in SETTINGS.items() if "soft" not in name}
     value = {"data": str(mail), "model": str(models["gpt2"]), "runs": ODD, "baselines": [], "seeds": [0]}
-    chosen = parse_study({**value, "settings": settings}, "odd")
+    chosen = parse_study({**value, "settings": OF_ALL}, "odd")
     study = StudyFolder(compare(chosen, tmp_path / "study", save="all", threads=1).folder)
     folders = {}
     for label in (str(run["label"]) for run in ODD):

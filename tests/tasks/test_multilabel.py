@@ -19,7 +19,7 @@ from made_labels import MEANS, labels_file
 from plain_loop import plain_losses, plain_spec
 from whichtune.compare import compare, prepare
 from whichtune.data.label_sets import load_label_sets
-from whichtune.errors import ExportError, SettingError
+from whichtune.errors import SettingError
 from whichtune.metrics import METRICS, metrics_of
 from whichtune.metrics.labels import average_precision
 from whichtune.report.view import View
@@ -336,13 +336,15 @@ def test_predictions_have_labels_and_a_probability_each(made: Path, tickets: Pat
         assert again == [";".join(names[place] for place in row) for row in test["prediction"]]
 
 
-def test_what_cannot_be_handed_on_is_refused(made: Path, tickets: Path, tmp_path: Path) -> None:
+def test_labels_are_handed_on_with_their_thresholds(made: Path, tickets: Path, tmp_path: Path) -> None:
+    import json
+
     from whichtune import export_row
 
-    with pytest.raises(ExportError, match=r"answers \(labels\) export cannot hand on yet"):
-        export_row(made, "head_only", tmp_path / "out")
-    said = inside("serve", str(made), "head_only", code=2).stderr
-    assert "cannot hand on yet" in said
+    assert export_row(made, "head_only", tmp_path / "out", form="transformers").form == "transformers"
+    config = json.loads((tmp_path / "out" / "config.json").read_text(encoding="utf-8"))
+    assert config["problem_type"] == "multi_label_classification"
+    assert len(config["label_thresholds"]) == len(MEANS)
     said = inside("predict", str(made), "head_only:0", str(tickets), "--threshold", "money=0.5", code=2).stderr
     assert "has a threshold for each label" in said
 

@@ -18,7 +18,7 @@ from made_numbers import BEST, made_numbers, numbers_file
 from plain_loop import plain_losses, plain_spec
 from whichtune.compare import compare, prepare
 from whichtune.data.numbers import load_numbers
-from whichtune.errors import DataError, ExportError, SettingError
+from whichtune.errors import DataError, SettingError
 from whichtune.metrics import METRICS, metrics_of
 from whichtune.runs.run import run_one
 from whichtune.stats.answers import of_numbers
@@ -185,8 +185,10 @@ def test_from_data_to_predictions(tiny_gpt2: Path, scores: Path, tmp_path: Path)
     assert "--threshold is for two classes" in refused.stderr
     from whichtune import export_row
 
-    with pytest.raises(ExportError, match="export cannot hand on yet"):
-        export_row(study, "head_only", tmp_path / "exported")
+    done = export_row(study, "head_only", tmp_path / "exported", form="transformers")
+    assert done.difference is not None
+    assert done.difference < 1e-3  # of numbers about 50, in their own unit
+    assert "nothing is left to turn back" in (tmp_path / "exported" / "README.md").read_text(encoding="utf-8")
 
 
 def test_changed_figures_are_noticed(tiny_gpt2: Path, scores: Path, tmp_path: Path) -> None:
@@ -209,14 +211,24 @@ def test_pairs_of_texts_have_numbers_too(tiny_gpt2: Path, tmp_path: Path) -> Non
     assert {record.status for record in result.records} == {"completed"}
 
 
-def test_a_declared_pair_can_be_about_an_error(tiny_gpt2: Path, scores: Path, tmp_path: Path) -> None:
+def test_an_error_decides_and_the_lower_is_better(tiny_gpt2: Path, scores: Path, tmp_path: Path) -> None:
     pairs = [{"a": "ridge_word", "b": "mean", "metric": "rmse"}]
-    value = study_value(scores, tiny_gpt2, methods=[], baselines=["mean", "ridge_word"], pairs=pairs)
+    rows = ["mean", "ridge_word", "ridge_char"]
+    value = study_value(scores, tiny_gpt2, methods=[], baselines=rows, pairs=pairs, primary_metric="rmse", margin=0.01)
     result = compare(parse_study(value, "test"), tmp_path / "s", threads=1)
-    (found,) = [c for c in result.summary.comparisons if c.metric == "rmse"]
+    (found,) = [c for c in result.summary.comparisons if c.metric == "rmse" and {c.a, c.b} == {"ridge_word", "mean"}]
     assert (found.unit, found.verdict) == ("units", "better")  # the lower is ahead
     assert found.difference < 0
-    assert "units" in (tmp_path / "s" / "report.html").read_text(encoding="utf-8")
+    verdict, errors = result.summary.verdict, {r.label: r.metrics.test.rmse for r in result.records}
+    best = min(errors, key=lambda label: errors[label])
+    assert (verdict.metric, verdict.leader) == ("rmse", best)
+    assert errors[best] < errors["mean"]
+    assert found.margin == pytest.approx(0.0001 * errors[best])  # percent of the best baseline's
+    chosen = next(row for row in verdict.candidates if row.label == verdict.recommended)
+    assert chosen.expected_regret > found.margin
+    page = (tmp_path / "s" / "report.html").read_text(encoding="utf-8")
+    assert "would hardly change the choice" not in page
+    assert "units" in page
 
 
 # -- what is refused -------------------------------------------------------------------------------
@@ -227,7 +239,6 @@ def test_a_declared_pair_can_be_about_an_error(tiny_gpt2: Path, scores: Path, tm
     [
         ({"methods": ["linear_probe"]}, "'linear_probe' is for classification, not for regression"),
         ({"baselines": ["tfidf_word"]}, "'tfidf_word' is for classification, not for regression"),
-        ({"primary_metric": "rmse"}, "rmse has a unit of its own"),
         ({"primary_metric": "accuracy"}, "regression has no accuracy"),
         ({"settings": {"class_weight": "balanced"}}, "'class_weight' is for classification"),
         ({"settings": {"ignore_index": 1}}, "ignore_index means nothing for regression"),

@@ -16,7 +16,7 @@ from made_pairs import BEST, made_pairs, save_bert
 from whichtune.compare import compare, prepare
 from whichtune.data.field_encoding import Frame, Paired, Templated, rooms
 from whichtune.data.splits import load_dataset
-from whichtune.errors import DataError, ExportError, ModelError, SettingError
+from whichtune.errors import DataError, ModelError, SettingError
 from whichtune.runs.estimate import estimate_runs
 from whichtune.runs.run import run_one
 from whichtune.seeding import DATA_ORDER, HEAD, generator
@@ -236,8 +236,9 @@ def test_from_data_to_predictions(bert: Path, pairs: Path, tmp_path: Path) -> No
         assert sentence in " ".join(refused.stderr.split())
     from whichtune import export_row
 
-    with pytest.raises(ExportError, match="export cannot hand on yet"):
-        export_row(study, "head_only", tmp_path / "exported")
+    export_row(study, "head_only", tmp_path / "exported", form="onnx")
+    card = (tmp_path / "exported" / "README.md").read_text(encoding="utf-8")
+    assert "batch = tokenizer(*map(list, zip(*texts)), truncation=True" in card
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,9 @@ PLAIN_SECONDS = 15.0  # between two lines on how far it is, where there is no te
 def predict(
     folder: choices.StudyDir,
     run: Annotated[str, typer.Argument(help="Run id, label, or LABEL:SEED.")],
-    file: Annotated[Path, typer.Argument(help="Texts: .txt with one a line, or a table (CSV, TSV, JSONL, Parquet).")],
+    file: Annotated[
+        Path, typer.Argument(help="Texts: .txt with one a line, or a table (CSV, TSV, JSON, JSONL, Parquet, Excel).")
+    ],
     text_column: choices.TextColumn = None,
     out: Annotated[
         Path | None, typer.Option(help="Write here instead of printing: CSV, TSV, JSONL or Parquet by its ending.")

@@ -10,7 +10,7 @@ import io
 import itertools
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -21,6 +21,7 @@ from whichtune.errors import DataError
 SEPARATORS = (",", ";", "\t", "|")
 SEPARATOR_NAMES = {"\t": "tab", " ": "blank"}
 SAMPLE = 50  # rows by which a separator is judged
+SHARED_LENGTH, MOST_SHARED = 40, 1000  # of cells that are held once: their characters, and how many of a column
 MOST_LINES = 100_000  # of one row, where rows are read one by one
 FIRST_LINE = re.compile(r'^"?sep=([^"\w\r\n])"?[\r\n]*$')  # as some spreadsheets write it
 
@@ -63,8 +64,7 @@ def read_rows(text: str, place: str, usual: str, separator: str | None = None) -
         raise DataError(f"{place} cannot be read as {kind}: it is empty.")
     chosen = separator or (given.group(1) if given else _separator(lines, usual))
     if chosen != usual and separator is None:
-        name = SEPARATOR_NAMES.get(chosen, f"'{chosen}'")
-        notes.append(f"The columns of {place} are separated by {name}: set data.separator where that is wrong.")
+        notes.append(_separator_note(place, chosen))
     records = _records(lines, chosen, place, notes)
     if len(records) < 2:
         raise DataError(f"{place} has no rows.")
@@ -97,6 +97,65 @@ def stream_records(lines: Iterator[str], place: str, usual: str) -> tuple[list[s
             yield _fit(fields[1:] if numbered else fields, len(header), row, place, separator)
 
     return _names(header, place, []), rows()
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Columns by their names, each with a cell for every row; those that were not wanted with None."""
+
+    columns: dict[str, list[str | None]]
+    notes: list[str] = field(default_factory=list)
+
+
+def stream_columns(
+    lines: Iterator[str],
+    place: str,
+    usual: str,
+    separator: str | None,
+    keep: Callable[[Sequence[str]], Collection[str]],
+) -> Columns:
+    """The columns that `keep` chooses among a CSV or TSV text's, read row by row: as `read_rows` has them, without its
+    search for quoted texts that swallow rows. Raises DataError as `stream_records` does."""
+    sample = list(itertools.islice(lines, 4 * SAMPLE))
+    notes: list[str] = []
+    given = FIRST_LINE.match(sample[0]) if sample else None
+    sample = sample[1:] if given else sample
+    chosen = separator or (given.group(1) if given else _separator(sample, usual))
+    if chosen != usual and separator is None:
+        notes.append(_separator_note(place, chosen))
+    records = _one_by_one(itertools.chain(sample, lines), chosen, place)
+    header = next(records, None)
+    if header is None:
+        raise DataError(f"{place} has no rows.")
+    first = list(itertools.islice(records, SAMPLE))
+    if first and all(len(fields) == len(header) + 1 for fields in first):
+        raise DataError(f"{place} has a field more in its rows than in its header.")  # told by a look at all rows
+    names = _names(header, place, notes)
+    wanted = keep(names)
+    cells: dict[str, list[str | None]] = {name: [] for name in names if name in wanted}
+    at = [(names.index(name), column, dict[str, str]()) for name, column in cells.items()]
+    rows, extra, short = 0, 0, []
+    for rows, fields in enumerate(itertools.chain(first, records), start=1):
+        fitted = _fit(fields, len(names), rows, place, chosen)
+        extra += len(fields) > len(names)
+        if len(fields) < len(names):
+            short.append(rows)
+        for number, column, known in at:
+            column.append(_shared(fitted[number], known))
+    if not rows:
+        raise DataError(f"{place} has no rows.")
+    notes += _fit_notes(place, extra, short)
+    nothing: list[str | None] = [None] * rows
+    return Columns({name: cells.get(name, nothing) for name in names}, notes)
+
+
+def _shared(cell: str | None, known: dict[str, str]) -> str | None:
+    """The cell, as one object for all rows where it is one of few short ones, as labels are."""
+    if cell is None or len(cell) > SHARED_LENGTH:
+        return cell
+    if len(known) < MOST_SHARED:
+        return known.setdefault(cell, cell)
+    return known.get(cell, cell)
 
 
 def _one_by_one(lines: Iterator[str], separator: str, place: str) -> Iterator[list[str]]:
@@ -261,12 +320,24 @@ def _fitted(body: list[list[str]], width: int, place: str, separator: str, notes
         extra += len(fields) > width
         if len(fields) < width:
             short.append(row)
+    notes += _fit_notes(place, extra, short)
+    return rows
+
+
+def _fit_notes(place: str, extra: int, short: list[int]) -> list[str]:
+    """What is told of rows that have more or fewer fields than the header."""
+    notes = []
     if extra:
         notes.append(f"Rows of {place} end with a separator that the header lacks: the empty column is left out.")
     if short:
         more = f" and {len(short) - 1:,} more" if len(short) > 1 else ""
         notes.append(f"Row {short[0]}{more} of {place} has fewer fields than the header: those at its end are empty.")
-    return rows
+    return notes
+
+
+def _separator_note(place: str, chosen: str) -> str:
+    name = SEPARATOR_NAMES.get(chosen, f"'{chosen}'")
+    return f"The columns of {place} are separated by {name}: set data.separator where that is wrong."
 
 
 def _fit(fields: list[str], width: int, row: int, place: str, separator: str) -> list[str | None]:

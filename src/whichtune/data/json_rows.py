@@ -6,15 +6,21 @@ import io
 import json
 from typing import TYPE_CHECKING
 
-from whichtune.data.shown import shown
+from whichtune.data.shown import quoted, shown
 from whichtune.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
 
+CONVERSATIONS = ("messages", "conversations")  # columns whose cells are lists of messages
+MOST_NESTED = 3  # keys that lead to a list of rows
 
-def read_json_rows(text: str, place: str, lines: bool) -> tuple[pd.DataFrame, list[str]]:
-    """The table and what is to be told of it. `lines` is what the name promises: an object for each line.
+
+def read_json_rows(
+    text: str, place: str, lines: bool, records: str | None = None, must: bool = True
+) -> tuple[pd.DataFrame, list[str]]:
+    """The table and what is to be told of it. `lines` is what the name promises: an object for each line. `records` is
+    the key, or keys with points between, under which an object has its rows; without `must` it is one wish of many.
 
     Numbers stay as they stand, those too long for a computer's number as text. Raises DataError.
     """
@@ -23,7 +29,7 @@ def read_json_rows(text: str, place: str, lines: bool) -> tuple[pd.DataFrame, li
     if not first:
         raise DataError(f"{place} cannot be read as {kind}: it is empty.")
     by_line = _by_line(text) if lines else None
-    if isinstance(by_line, list):
+    if isinstance(by_line, list) and not (len(by_line) == 1 and _holds_rows(by_line[0])):
         return _table(by_line, place, "Line"), []
     whole, why = _whole(text)
     if why is not None:
@@ -35,8 +41,14 @@ def read_json_rows(text: str, place: str, lines: bool) -> tuple[pd.DataFrame, li
         raise DataError(f"{where} cannot be read as {kind}: {reason}.")
     notes = [f"{place} is one JSON value, not an object in each line: it is read so."] if lines else []
     if isinstance(whole, list):
+        if records is not None and must:
+            raise DataError(f"{place} is an array of rows, which stand under no key: leave data.records out.")
         return _table(whole, place, "Entry"), notes
     if isinstance(whole, dict):
+        if (rows := _rows_inside(whole, place, records, must)) is not None:
+            key, found = rows
+            told = f"The rows of {place} are those under '{shown(key)}'."
+            return _table(found, place, "Entry"), [*notes, *([told] if key != records else [])]
         return _columns(whole, text, place), notes
     raise DataError(f"{place} holds {_word(whole)}, not rows: give an array of objects.")
 
@@ -95,14 +107,47 @@ def _table(rows: list[object], place: str, word: str) -> pd.DataFrame:
     return pd.DataFrame(cells, columns=list(names), dtype=object)
 
 
+def lists_of_rows(whole: object, depth: int = MOST_NESTED) -> dict[str, list[object]]:
+    """The lists of objects in an object, by the keys that lead to them."""
+    found: dict[str, list[object]] = {}
+    if not isinstance(whole, dict) or not depth:
+        return found
+    for name, value in whole.items():
+        if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
+            found[name] = value
+        found |= {f"{name}.{inner}": rows for inner, rows in lists_of_rows(value, depth - 1).items()}
+    return found
+
+
+def _holds_rows(line: object) -> bool:
+    """Whether the only line of a file has its rows inside, and is no conversation."""
+    return bool(lists_of_rows(line).keys() - set(CONVERSATIONS))
+
+
+def _rows_inside(
+    whole: dict[str, object], place: str, records: str | None, must: bool
+) -> tuple[str, list[object]] | None:
+    """The rows under a key and that key; None where the object's values are columns. Raises DataError where several
+    keys have rows and none is named, and for a key that has none."""
+    found = lists_of_rows(whole)
+    if records in found:
+        return records, found[records]
+    if records is not None and must:
+        there = f"there are rows under {quoted(found)}" if found else "there are rows under none"
+        raise DataError(f"{place} has no list of objects under '{shown(records)}' (data.records): {there}.")
+    lists = {name: value for name, value in whole.items() if isinstance(value, list)}
+    if not found or (len(lists) == len(whole) > len(found.keys() & lists.keys())):
+        return None  # columns, some of whose cells are objects
+    if len(found) > 1:
+        raise DataError(f"{place} has rows under {quoted(found)}: name one as data.records.")
+    return next(iter(found.items()))
+
+
 def _columns(whole: dict[str, object], text: str, place: str) -> pd.DataFrame:
     """An object of columns, each a list or an object of cells."""
     import pandas as pd
 
     kinds = {type(column) for column in whole.values()}
-    nested = [name for name, column in whole.items() if isinstance(column, list) and column and _is_row(column[0])]
-    if nested and (len(whole) == 1 or len(kinds) > 1):
-        raise DataError(f"{place} holds its rows under '{shown(nested[0])}': save that array by itself.")
     if kinds - {list, dict} or len(kinds) != 1:
         raise DataError(f"{place} is one object and no rows: give an array of objects.")
     try:

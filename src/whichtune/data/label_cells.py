@@ -66,6 +66,11 @@ class LabelSetColumns(Usual):
 LABEL_SETS = LabelSetColumns(TEXT_NAMES, ("labels", "tags", "topics", "categories", *LABEL_NAMES), "label")
 
 
+def sign_between(names: Sequence[str], wanted: str | None) -> str:
+    """What stands between labels that are told as one text: the data's own sign, else one that no name has."""
+    return wanted or next((sign for sign in BETWEEN if not any(sign in name for name in names)), BETWEEN[0])
+
+
 def label_columns(settings: DataSettings) -> tuple[str, ...]:
     """The columns that `label_column` names: none, one, or one for each label."""
     return column_names(settings.label_column)

@@ -48,7 +48,7 @@ PAGES = (b"<!doctype html", b"<html")
 REMEDIES = {
     PARQUET: "name it .parquet",
     GZIP: "add .gz to its name",
-    SPREADSHEET: "save it as CSV UTF-8",
+    SPREADSHEET: "save it as CSV UTF-8, or name it .xlsx",
     ZIP: "unpack it",
 }
 

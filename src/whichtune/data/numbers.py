@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,10 +18,11 @@ from whichtune.data.sizes import sized
 from whichtune.data.sources import LABEL_NAMES, SPLITS, TEXT_NAMES, Source, Usual
 from whichtune.data.splits import Split, WithoutClasses, text_table, with_repeats
 from whichtune.errors import DataError
+from whichtune.registry import did_you_mean
 from whichtune.study.data_settings import DataSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     import pandas as pd
 
@@ -40,6 +41,7 @@ class NumberDataset(WithoutClasses):
     split_rule: str
     notes: tuple[str, ...] = ()
     variants: Mapping[DataSettings, NumberDataset] = field(default_factory=dict)
+    ordered: bool = False  # whether numbers are places among ordered classes
 
     @property
     def outputs(self) -> int:
@@ -50,7 +52,7 @@ class NumberDataset(WithoutClasses):
 def load_numbers(settings: DataSettings, columns: Usual = NUMBERED) -> NumberDataset:
     """Read, check and split. Raises DataError for an empty text, what is no finite number, too few rows, and a split
     whose numbers are all the same."""
-    parts = read_parts(settings, columns, _clean)
+    parts = read_parts(settings, columns, partial(_clean, settings.ordinal))
     for split in SPLITS:
         if parts.tables[split]["number"].nunique() < 2:
             raise DataError(
@@ -63,16 +65,28 @@ def load_numbers(settings: DataSettings, columns: Usual = NUMBERED) -> NumberDat
     }
     source = parts.source
     dataset = NumberDataset(source.name, splits, source.fingerprint, parts.rule, tuple(parts.notes))
+    dataset = replace(dataset, ordered=settings.ordinal is not None)
     return sized(dataset, settings.train_size, settings.split_seed)
 
 
-def _clean(source: Source, table: str, frame: pd.DataFrame) -> pd.DataFrame:
-    """Columns id, text, number: the last a finite one. No column is called label, whose values would be classes that
-    splits keep the shares of."""
-    clean = text_table(source, table, frame, {"label": (source.label_column, str)})
+def _clean(ordinal: Sequence[str] | None, source: Source, table: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """Columns id, text, number: the last a finite one, or the place of one of the `ordinal` classes. No column is
+    called label, whose values would be classes that splits keep the shares of."""
+    clean = text_table(source, table, frame, {"label": (source.label_column, label_text if ordinal else str)})
     where = partial(row_of, frame, source.places.get(table, shown(source.name)))
-    numbers = [_number(text, where(row), source) for row, text in enumerate(clean["label"])]
+    read = partial(_place, ordinal) if ordinal else _number
+    numbers = [read(text, where(row), source) for row, text in enumerate(clean["label"])]
     return clean.drop(columns="label").assign(number=numbers)
+
+
+def _place(ordinal: Sequence[str], text: str, where: str, source: Source) -> float:
+    """The place of a class among its like."""
+    if text.strip() not in ordinal:
+        raise DataError(
+            f"{where} has the class '{shown(text)}' (column '{shown(source.label_column)}'), which data.ordinal does "
+            f"not name: {did_you_mean(text, ordinal)}"
+        )
+    return float(ordinal.index(text.strip()))
 
 
 def _number(text: str, where: str, source: Source) -> float:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
+from whichtune.data.chats import as_messages, plain_prompt
 from whichtune.data.truncation import Kept, cut_tokens
 from whichtune.errors import DataError, ModelError, SettingError
 
@@ -110,12 +111,22 @@ class PairEncoder:
     """Turns texts and targets into tokens, the same way for training, evaluation and new texts."""
 
     def __init__(
-        self, tokenizer: Tokenizer, template: str, lower_case: bool, remove_punctuation: bool, keep: Kept = "head"
+        self,
+        tokenizer: Tokenizer,
+        template: str,
+        lower_case: bool,
+        remove_punctuation: bool,
+        keep: Kept = "head",
+        chat: bool = False,
     ) -> None:
         if tokenizer.eos_token_id is None:
             raise ModelError("The tokenizer has no end-of-text token, by which a written text ends: give it one.")
         self.tokenizer, self.keep = tokenizer, keep
-        self.lower_case, self.remove_punctuation = lower_case, remove_punctuation
+        self.lower_case, self.remove_punctuation, self.chat = lower_case, remove_punctuation, chat
+        if chat:  # the model's own template has the words around each message, and the last words matter most
+            self.before, self.after, self.keep = [], [], "tail"
+            self.gap, self.end_id = "" if tokenizer.chat_template else " ", int(tokenizer.eos_token_id)
+            return
         before, after = template.split("{document}")
         self.before = self._start() + self.ids([before])[0]
         self.after = self.ids([after])[0]
@@ -141,7 +152,25 @@ class PairEncoder:
         return clean_text(text, self.lower_case, self.remove_punctuation)
 
     def sources(self, texts: Sequence[str]) -> list[list[int]]:
+        if self.chat:
+            rendered = self.ids([self._rendered(text) for text in texts])
+            start = [] if self.tokenizer.chat_template else self._start()
+            return [[*start, *ids] for ids in rendered]
         return self.ids([self.clean(text) for text in texts])
+
+    def _rendered(self, text: str) -> str:
+        """A conversation by the model's own template, up to where its answer begins; else by plain words."""
+        messages = [{**each, "content": self.clean(each["content"])} for each in as_messages(text)]
+        if not self.tokenizer.chat_template:
+            return plain_prompt(messages)
+        try:
+            found = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        except Exception as error:  # of whatever a template does not take, such as a system message
+            reason = " ".join((str(error).strip() or type(error).__name__).split())[:200]
+            raise ModelError(
+                f"The model's chat template does not take a conversation: {reason.rstrip('.')}."
+            ) from error
+        return str(found)
 
     def targets(self, texts: Sequence[str]) -> list[list[int]]:
         """Tokens of targets, their end-of-text included."""
@@ -176,12 +205,13 @@ class Room:
     target: int
     writing: int
     source: int | None = None
+    chat: bool = False  # texts are conversations
 
     @classmethod
     def of(cls, recorded: Mapping[str, int | None]) -> Room:
         """The room that a run's record has."""
         context, target, writing = (int(recorded[name] or 0) for name in ("context", "target", "writing"))
-        return cls(context, target, writing, recorded.get("source"))
+        return cls(context, target, writing, recorded.get("source"), bool(recorded.get("chat")))
 
     @property
     def prompt(self) -> int:
@@ -234,7 +264,7 @@ def find_room(
             f"context_length: {context} tokens leave none for the text beside {kept} of the target and the "
             "template: set more, or a smaller max_target_tokens."
         )
-    return Room(context, target, limits["max_new"] or target, max_source)
+    return Room(context, target, limits["max_new"] or target, max_source, encoder.chat)
 
 
 def encode_pairs(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from whichtune.data.chats import ANSWER
 from whichtune.data.parts import read_parts
 from whichtune.data.shown import shown
 from whichtune.data.sizes import sized
@@ -42,6 +43,7 @@ class PairDataset(WithoutClasses):
     split_rule: str
     notes: tuple[str, ...] = ()
     variants: Mapping[DataSettings, PairDataset] = field(default_factory=dict)
+    chats: bool = False  # whether texts are what was said before the answer (`data.chats`)
 
 
 def load_pairs(settings: DataSettings, columns: Usual = PAIRED) -> PairDataset:
@@ -52,7 +54,8 @@ def load_pairs(settings: DataSettings, columns: Usual = PAIRED) -> PairDataset:
         for split, frame, repeated in with_repeats(parts.tables, settings, parts.place)
     }
     source = parts.source
-    dataset = PairDataset(source.name, splits, source.fingerprint, parts.rule, tuple(parts.notes))
+    chats = source.label_column == ANSWER
+    dataset = PairDataset(source.name, splits, source.fingerprint, parts.rule, tuple(parts.notes), chats=chats)
     return sized(dataset, settings.train_size, settings.split_seed)
 
 

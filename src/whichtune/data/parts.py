@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from whichtune.data.divide import Carve, carver, refuse_mixed, with_keys
@@ -49,6 +49,7 @@ def read_parts(
     rule = split_rule(settings, source)
     if rule == "reference":
         raise DataError("The reference split is for labels 'ham' and 'spam': use split given or stratified.")
+    source = replace(source, tables={})  # many rows take much memory, and what is read of them stands in the frames
     tables = split_tables(frames, rule, settings, carver(settings, carve or carve_rows))
     refuse_mixed(tables, settings, shown(source.name))
     notes = list(source.notes)

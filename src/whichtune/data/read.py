@@ -6,7 +6,7 @@ from pathlib import Path
 
 from whichtune.data.limits import exists, expanded
 from whichtune.data.named import NAMED_SETS
-from whichtune.data.saved_sets import is_saved_dataset, read_saved
+from whichtune.data.saved_sets import has_shards, is_saved_dataset, read_saved, read_shards
 from whichtune.data.shown import LONGEST_NAME, shown, shown_path
 from whichtune.data.sources import LABELLED, Source, Usual, make_source, read_hub, read_tables, split_files
 from whichtune.data.tables import SUFFIXES
@@ -54,7 +54,9 @@ def _existing(place: str) -> Path:
 def _read_path(path: Path, settings: DataSettings, usual: Usual) -> Source:
     if path.is_dir() and is_saved_dataset(path):
         return read_saved(path, settings, usual)
+    if path.is_dir() and has_shards(path):
+        return read_shards(path, settings, usual)
     files = split_files(path) if path.is_dir() else {"all": path}
-    tables, notes = read_tables(files, settings)
+    tables, notes = read_tables(files, settings, usual)
     name = path.name or path.resolve().name  # of "." and ".."
     return make_source(name, tables, files, settings, usual=usual, notes=notes)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from whichtune.data.columns import choose_column, is_missing
 from whichtune.data.fields import chosen_columns
 from whichtune.data.given import SPLIT_ALIASES, SPLITS, answered, by_split_column, same_columns
+from whichtune.data.long_files import read_long
 from whichtune.data.shown import listed, shown, shown_path
-from whichtune.data.tables import SUFFIXES, kind_of_file, read_file
+from whichtune.data.tables import SUFFIXES, Inside, kind_of_file, read_file
 from whichtune.errors import DataError
 from whichtune.study.data_settings import DataSettings
 from whichtune.study.fields import column_names
@@ -96,11 +98,13 @@ def split_files(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     try:
         files = sorted(folder.iterdir())
+        inner = folder / "data"  # where data sets laid out as on the Hub have theirs
+        if inner.is_dir() and not any(_split_of(file) == "train" for file in files):
+            files = sorted(inner.iterdir())
     except OSError as error:
         raise DataError(f"The folder '{shown_path(folder)}' may not be read: {error.strerror or error}.") from error
     for file in files:
-        stem = file.name.split(".")[0].lower()
-        split = SPLIT_ALIASES.get(stem, stem)
+        split = _split_of(file)
         if split in SPLITS and kind_of_file(file):
             if split in found:
                 two = listed([found[split].name, file.name])
@@ -114,14 +118,39 @@ def split_files(folder: Path) -> dict[str, Path]:
     return found
 
 
+def _split_of(file: Path) -> str:
+    """The split that a file is called after."""
+    stem = file.name.split(".")[0].lower()
+    return SPLIT_ALIASES.get(stem, stem)
+
+
+def _wanted(settings: DataSettings, usual: Usual, columns: Sequence[str]) -> set[str]:
+    """Of a table's columns those that may be read: what the settings name, and where they name none, usual names."""
+    texts = settings.text_columns or usual.texts
+    written = settings.label_column if usual.answer == "label" else settings.target_column
+    answers = (written, *column_names(written)) if written else usual.answers
+    named = (settings.split_column, settings.group_column, settings.time_column)
+    return {name for name in (*texts, *answers, *named) if name is not None and name in columns}
+
+
 def read_table(path: Path) -> pd.DataFrame:
-    """A CSV, TSV, JSONL, JSON or Parquet file (also gzip). Text stays text: "NA" and "007" are kept."""
+    """A CSV, TSV, JSONL, JSON or Parquet file, or an Excel workbook (also gzip). Text stays text: "NA" and "007" are
+    kept."""
     return read_file(path).frame
 
 
-def read_tables(files: dict[str, Path], settings: DataSettings) -> tuple[dict[str, pd.DataFrame], tuple[str, ...]]:
-    """The files' tables, and what is to be told of them."""
-    read = {table: read_file(file, settings.separator) for table, file in files.items()}
+def read_tables(
+    files: dict[str, Path], settings: DataSettings, usual: Usual | None = None
+) -> tuple[dict[str, pd.DataFrame], tuple[str, ...]]:
+    """The files' tables, and what is to be told of them. Where `usual` names are given, columns of a long CSV or TSV
+    file that are not read have no cells."""
+    inside = Inside(settings.sheet, settings.records)
+    keep = None if usual is None or inside != Inside() else partial(_wanted, settings, usual)
+    read = {
+        table: (None if keep is None else read_long(file, settings.separator, keep))
+        or read_file(file, settings.separator, inside)
+        for table, file in files.items()
+    }
     return {table: each.frame for table, each in read.items()}, tuple(n for each in read.values() for n in each.notes)
 
 
@@ -158,18 +187,28 @@ def read_hub(settings: DataSettings, usual: Usual = LABELLED) -> Source:
 
     `ID:CONFIGURATION` names one of a data set's configurations.
     """
-    import datasets
-
     if settings.separator is not None:
         raise DataError(f"data.separator is for CSV and TSV files, not for '{shown(settings.source)}': leave it out.")
-    datasets.disable_progress_bars()
     name, _, configuration = settings.source.partition(":")
+    place = shown(settings.source)
+    loaded = load_from_hub(name, configuration or None, settings.revision, place, "be had from the Hub")
+    return from_datasets(loaded, settings, usual)
+
+
+def load_from_hub(
+    name: str, configuration: str | None, revision: str | None, place: str, failing: str
+) -> Mapping[str, datasets.Dataset]:
+    """The splits of a data set of the Hub, or of a folder in its layout. Raises DataError that names it as `place` and
+    says what it cannot, `failing`."""
+    import datasets
+
+    datasets.disable_progress_bars()
     try:
-        loaded = datasets.load_dataset(name, configuration or None, revision=settings.revision)
+        found: Mapping[str, datasets.Dataset] = datasets.load_dataset(name, configuration, revision=revision)
     except (OSError, ValueError, RuntimeError, ImportError, datasets.exceptions.DatasetsError) as error:
         reason = shown((str(error).strip() or type(error).__name__).splitlines()[0], 200)
-        raise DataError(f"The data set '{shown(settings.source)}' cannot be had from the Hub: {reason}") from error
-    return from_datasets(loaded, settings, usual)
+        raise DataError(f"The data set '{place}' cannot {failing}: {reason}") from error
+    return found
 
 
 def from_datasets(loaded: Mapping[str, datasets.Dataset], settings: DataSettings, usual: Usual = LABELLED) -> Source:

@@ -96,6 +96,7 @@ def load_dataset(settings: DataSettings, columns: Usual = LABELLED) -> Dataset:
     frames = {table: _clean(source, table, frame) for table, frame in source.tables.items()}
     frames, told = _classes(with_keys(frames, source, settings), place)
     rule = split_rule(settings, source)
+    source = replace(source, tables={})  # many rows take much memory, and what is read of them stands in the frames
     parts = split_tables(frames, rule, settings, carver(settings, carve))
     refuse_mixed(parts, settings, place)
     names = _label_names(parts, place)
@@ -178,18 +179,23 @@ def split_tables(
     frames: dict[str, pd.DataFrame], rule: str, settings: DataSettings, carve: Carve
 ) -> dict[str, pd.DataFrame]:
     """The three splits by `rule`; `carve` takes those that are not given from the rows of train."""
-    import pandas as pd
-
     if rule == "reference":
-        return reference_split(pd.concat(frames.values()))
+        return reference_split(_whole(frames))
     if settings.folds is not None:
-        return by_fold(pd.concat(frames.values()), settings)
+        return by_fold(_whole(frames), settings)
     if rule != "given":
-        return carve(pd.concat(frames.values()), ("validation", "test"), settings)
+        return carve(_whole(frames), ("validation", "test"), settings)
     missing = tuple(split for split in SPLITS if split not in frames)
     if "train" in missing:
         raise DataError("The given splits have no training rows: name them train, validation and test.")
     return {**frames, **carve(frames["train"], missing, settings)} if missing else dict(frames)
+
+
+def _whole(frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """All rows, not copied where there is one table."""
+    import pandas as pd
+
+    return pd.concat(frames.values()) if len(frames) > 1 else next(iter(frames.values()))
 
 
 def reference_split(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:

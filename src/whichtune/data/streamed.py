@@ -6,38 +6,28 @@ rows can tell (a quoted text that swallows others, quotes of a TSV that are none
 
 from __future__ import annotations
 
-import gzip
-import io
 import json
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import IO
 
+from whichtune.data.chats import is_chat_column, prompts_of
 from whichtune.data.columns import cells_as_text
 from whichtune.data.delimited import stream_records
 from whichtune.data.fields import chosen_columns, joined
-from whichtune.data.limits import (
-    LARGEST_CELL,
-    LARGEST_FILE,
-    PARQUET,
-    check_file,
-    encoding_of,
-    format_of,
-    refuse_other_format,
-)
+from whichtune.data.limits import PARQUET, check_file, format_of
+from whichtune.data.long_files import HEAD, lines_of, open_text
 from whichtune.data.shown import quoted, shown
 from whichtune.data.sources import TEXT_NAMES
-from whichtune.data.tables import kind_of_file
+from whichtune.data.tables import Inside, kind_of_file
 from whichtune.data.texts import read_texts, refuse_lines
+from whichtune.data.workbooks import WORKBOOKS
 from whichtune.errors import DataError
 from whichtune.study.fields import column_names
 
 WHOLE = 4 << 20  # bytes on disk of a file that is read at once
 PIECE = 512  # texts that are held at a time
-HEAD = 4096
 _Row = tuple[object, ...]  # the cells of a row that are read
 _Rows = tuple[tuple[str, ...], list[_Row]]  # the columns' names, and a few rows
 
@@ -51,14 +41,23 @@ class TextFile:
     """
 
     def __init__(
-        self, file: Path, text_column: str | None, usual: Sequence[str] = TEXT_NAMES, whole: int = WHOLE
+        self,
+        file: Path,
+        text_column: str | None,
+        usual: Sequence[str] = TEXT_NAMES,
+        whole: int = WHOLE,
+        inside: Inside = Inside(must=False),
     ) -> None:
         self.file, self.wanted, self.usual = file, column_names(text_column), tuple(usual)
         check_file(file)
         self.kind = ".txt" if file.name.lower().endswith((".txt", ".txt.gz")) else kind_of_file(file)
         small = file.stat().st_size <= (whole if file.suffix.lower() != ".gz" else whole // 8)
-        at_once = small or self.kind in (None, ".json") or (self.kind == ".parquet" and file.suffix.lower() == ".gz")
-        self.texts = read_texts(file, text_column, self.usual) if at_once else None
+        at_once = (
+            small
+            or self.kind in (None, ".json", *WORKBOOKS)
+            or (self.kind == ".parquet" and file.suffix.lower() == ".gz")
+        )
+        self.texts = read_texts(file, text_column, self.usual, inside) if at_once else None
 
     def count(self) -> int:
         """How many texts there are, once every row has been read."""
@@ -76,7 +75,9 @@ class TextFile:
         for names, rows in self._cells(place, size):
             columns = dict(zip(names, zip(*rows, strict=True), strict=True))
             where = _row_after(done, place)
-            if len(names) == 1:
+            if is_chat_column(names, self.usual):
+                yield prompts_of(columns[names[0]], names[0], where)
+            elif len(names) == 1:
                 yield cells_as_text(columns[names[0]], "text", names[0], where)
             else:
                 yield joined(columns, where)
@@ -88,8 +89,8 @@ class TextFile:
         if self.kind == ".parquet":
             yield from self._of_parquet(place, size)
             return
-        with _open_text(self.file, place) as handle:
-            lines = _lines(handle, place)
+        with open_text(self.file, place) as handle:
+            lines = lines_of(handle, place)
             if self.kind == ".txt":
                 yield from ((("line",), piece) for piece in _pieces(((line.rstrip("\r\n"),) for line in lines), size))
             elif self.kind == ".jsonl":
@@ -162,34 +163,3 @@ def _objects(lines: Iterator[str], place: str) -> Iterator[dict[str, object]]:
         if not isinstance(row, dict):
             raise DataError(f"Line {number} of {place} is no object with the columns' names.")
         yield row
-
-
-def _open_text(file: Path, place: str) -> IO[str]:
-    """The file's characters, decompressed; its first bytes say how they are encoded."""
-    try:
-        handle: IO[bytes] = gzip.open(file) if file.suffix.lower() == ".gz" else file.open("rb")  # type: ignore[assignment]
-        head = handle.read(HEAD)
-        handle.seek(0)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{place} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
-    refuse_other_format(head, place, "")
-    return io.TextIOWrapper(handle, encoding=encoding_of(head, place), newline="")
-
-
-def _lines(handle: IO[str], place: str) -> Iterator[str]:
-    """Lines with their ends. Raises DataError for one that is too long, and where the bytes are no text."""
-    number, read = 0, 0
-    try:
-        while line := handle.readline(LARGEST_CELL + 1):
-            number += 1
-            read += len(line)
-            if len(line) > LARGEST_CELL:
-                raise DataError(f"Line {number} of {place} has more than {LARGEST_CELL:,} characters: shorten it.")
-            if read > LARGEST_FILE:
-                raise DataError(f"{place} holds more than {LARGEST_FILE >> 30} GiB: split it into smaller files.")
-            yield line
-    except UnicodeDecodeError as error:
-        name = error.encoding.upper()
-        raise DataError(f"{place} is not {name} after line {number}: save it as UTF-8.") from error
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{place} cannot be read after line {number}: {error}.") from error

@@ -10,14 +10,34 @@ from typing import TYPE_CHECKING
 
 from whichtune.data.delimited import read_rows
 from whichtune.data.json_rows import read_json_rows
-from whichtune.data.limits import LARGEST_FILE, MOST_ROWS, PARQUET, decode, format_of, read_bytes, refuse_other_format
+from whichtune.data.limits import (
+    LARGEST_FILE,
+    MOST_ROWS,
+    PARQUET,
+    SPREADSHEET,
+    decode,
+    format_of,
+    read_bytes,
+    refuse_other_format,
+)
 from whichtune.data.shown import quoted, shown
+from whichtune.data.workbooks import WORKBOOKS, read_workbook
 from whichtune.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet", *WORKBOOKS)
+
+
+@dataclass(frozen=True)
+class Inside:
+    """Which part of a file holds the rows: a workbook's sheet, the key of an object's list. With `must` a part that is
+    not there is refused even where there is no choice."""
+
+    sheet: str | None = None
+    records: str | None = None
+    must: bool = True
 
 
 @dataclass(frozen=True)
@@ -36,8 +56,9 @@ def kind_of_file(path: Path) -> str | None:
     return suffixes[-1] if suffixes and suffixes[-1] in SUFFIXES else None
 
 
-def read_file(path: Path, separator: str | None = None) -> Table:
-    """A CSV, TSV, JSONL, JSON or Parquet file (also gzip). Text stays text: "NA" and "007" are kept.
+def read_file(path: Path, separator: str | None = None, inside: Inside = Inside()) -> Table:
+    """A CSV, TSV, JSONL, JSON or Parquet file, or an Excel workbook (also gzip). Text stays text: "NA" and "007" are
+    kept.
 
     Raises DataError with one sentence for whatever is wrong with the file.
     """
@@ -49,18 +70,32 @@ def read_file(path: Path, separator: str | None = None) -> Table:
     content = read_bytes(path)
     if separator is not None and kind not in (".csv", ".tsv"):
         raise DataError(f"data.separator is for CSV and TSV files, and {place} is none: leave it out.")
-    refuse_other_format(content, place, PARQUET if kind == ".parquet" else "")
+    if inside.must:
+        _refuse_parts(kind, place, inside)
+    expected = {".parquet": PARQUET, ".xlsx": SPREADSHEET, ".xlsm": SPREADSHEET}
+    refuse_other_format(content, place, expected.get(kind, ""))
     notes: list[str] = []
     if kind == ".parquet":
         frame = _parquet(content, place)
+    elif kind in WORKBOOKS:
+        frame, notes = read_workbook(content, place, inside.sheet, inside.must)
     elif kind in (".jsonl", ".json"):
-        frame, notes = read_json_rows(decode(content, place), place, lines=kind == ".jsonl")
+        text = decode(content, place)
+        frame, notes = read_json_rows(text, place, kind == ".jsonl", inside.records, inside.must)
     else:
         rows = read_rows(decode(content, place), place, "," if kind == ".csv" else "\t", separator)
         frame, notes = pd.DataFrame(rows.rows, columns=rows.names, dtype=object), rows.notes
     if frame.empty:
         raise DataError(f"{place} has no rows.")
     return Table(frame.reset_index(drop=True), tuple(notes))
+
+
+def _refuse_parts(kind: str, place: str, inside: Inside) -> None:
+    """Raise DataError for a part that files of this kind do not have."""
+    if inside.sheet is not None and kind not in WORKBOOKS:
+        raise DataError(f"data.sheet is for Excel workbooks, and {place} is none: leave it out.")
+    if inside.records is not None and kind not in (".json", ".jsonl"):
+        raise DataError(f"data.records is for JSON files, and {place} is none: leave it out.")
 
 
 def _parquet(content: bytes, place: str) -> pd.DataFrame:

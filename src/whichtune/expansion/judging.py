@@ -14,6 +14,7 @@ from whichtune.study.spec import Study
 if TYPE_CHECKING:
     from whichtune.tasks.base import AnyDataset, AnyTask
 
+ORDERED = ("quadratic_kappa", "rounded_accuracy", "rounded_mae")  # what ordered classes are told by
 AT_RECALL, COST = "precision_at_recall", "mean_cost"
 
 
@@ -55,6 +56,11 @@ def with_terms(study: Study, dataset: AnyDataset) -> Study:
             raise SettingError(f"The cost matrix does not fit the data: {error}.") from error
     if positive is not None and positive not in labels:
         raise SettingError(f"positive_class: '{positive}' is no class of the data: {did_you_mean(positive, labels)}")
+    if study.data.ordinal is not None:
+        if getattr(dataset, "ordered", False) is False:
+            raise SettingError("data.ordinal is for task regression, which reads ordered classes: leave it out.")
+        added = [name for name in ORDERED if name not in study.asked]
+        study = study.model_copy(update={"metrics": [*study.metrics, *added]})
     if AT_RECALL not in study.asked or positive is not None or len(labels) != 2:
         return study
     given = [int(label) for label in getattr(dataset.splits["train"], "labels", ())]

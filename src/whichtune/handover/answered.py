@@ -6,17 +6,20 @@ Shapes: n texts, C classes.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from whichtune.errors import ExportError
 from whichtune.handover.forms import Form
 from whichtune.handover.loaded import answers
+from whichtune.handover.outcomes import answers_of, outputs_of, said_of, shares_of
 from whichtune.handover.texts import Texts, logits_again, recorded_logits, written_again
 from whichtune.handover.told import SelfTest
 from whichtune.handover.trained import Trained
 from whichtune.records.record import RunRecord
 from whichtune.records.verify import spec_of
+from whichtune.study.fields import fields_of
 from whichtune.version import VERSION
 
 if TYPE_CHECKING:
@@ -43,45 +46,54 @@ def ask_classes(
     Raises ExportError where the folder computes something else.
     """
     import numpy as np
-    from scipy.special import softmax
 
-    again = logits_again(spec_of(record), record, place, texts.texts)
+    spec = spec_of(record)
+    outputs, kind_of_answer = outputs_of(spec, record), answers_of(spec)
+    again = logits_again(spec, record, place, texts.texts)
     told = _told(record, form, texts, context_length, kind)
     found = np.asarray(answers(folder, told, texts.texts))
-    of_words = kind == "texts"  # log-probabilities, far below zero where a class is out of the question
-    expected = softmax(again, axis=1) if of_words else again
-    _refuse_other(record, form, found, expected)
+    # Of words log-probabilities, far below zero where a class is out of the question.
+    compared = partial(shares_of, kind_of_answer) if kind == "texts" else _as_they_are
+    expected, least = compared(again), outputs.sd if kind_of_answer == "numbers" else 1.0
+    _refuse_other(record, form, found, expected, tolerance_of(expected, least))
     recorded = recorded_logits(texts)
     difference = None
     if recorded is not None:
-        of_record = softmax(recorded, axis=1) if of_words else recorded
-        difference = float(np.abs(found - of_record).max())
-        if difference <= tolerance_of(of_record):
-            expected, again = of_record, recorded
+        of_record = compared(recorded)
+        seen = np.clip(found, 0, len(outputs.ordered) - 1) if outputs.ordered else found  # as numbers are recorded
+        difference = float(np.abs(seen - of_record).max())
+        if difference <= tolerance_of(of_record, least):
+            expected, again = of_record, recorded if seen is found else again
     is_record = recorded is not None and again is recorded
+    shares = shares_of(kind_of_answer, again)
     told = told.model_copy(
         update={
             "answers_from": "record" if is_record else "again",
-            "tolerance": tolerance_of(expected),
-            "logits": [] if of_words else again.tolist(),
-            "probabilities": softmax(again, axis=1).tolist(),
-            "predictions": [record.labels[place] for place in again.argmax(axis=1)],
+            "tolerance": tolerance_of(expected, least),
+            "logits": again.tolist() if kind_of_answer == "numbers" or kind == "classes" else [],
+            "probabilities": [] if kind_of_answer == "numbers" else shares.tolist(),
+            "predictions": said_of(kind_of_answer, outputs.ordered or outputs.names, outputs.thresholds, shares),
         }
     )
     return Answered(told, difference)
 
 
-def tolerance_of(logits: np.ndarray) -> float:
+def _as_they_are(logits: np.ndarray) -> np.ndarray:
+    return logits
+
+
+def tolerance_of(logits: np.ndarray, least: float = 1.0) -> float:
+    """`least`: the largest figure counts for no less, the standard deviation of numbers."""
     import numpy as np
 
-    return TOLERANCE * max(1.0, float(np.abs(logits).max()))
+    return TOLERANCE * max(least, float(np.abs(logits).max()))
 
 
-def _refuse_other(record: RunRecord, form: Form, found: np.ndarray, expected: np.ndarray) -> None:
+def _refuse_other(record: RunRecord, form: Form, found: np.ndarray, expected: np.ndarray, limit: float) -> None:
     import numpy as np
 
     apart = float(np.abs(found - expected).max()) if found.shape == expected.shape else float("inf")
-    if not apart <= tolerance_of(expected):
+    if not apart <= limit:
         raise ExportError(
             f"'{record.label}' as {form.name} ({form.loader}) gives other answers than its saved weights do (apart by "
             f"{apart:.2g}), so it is not exported: choose another --format."
@@ -113,24 +125,35 @@ def _apart(found: list[str], others: list[str]) -> int:
 
 def _told(record: RunRecord, form: Form, texts: Texts, context_length: int, kind: str) -> SelfTest:
     """What the folder is; its answers come later."""
+    spec = spec_of(record)
+    names = list(spec.data.text_columns) if len(spec.data.text_columns) > 1 else []
+    answers = answers_of(spec)
+    outputs = outputs_of(spec, record)
     fields: dict[str, Any] = {
+        "version": 2 if names or answers != "classes" else 1,
         "whichtune": VERSION,
         "row": record.label,
         "seed": record.seed,
         "run_id": record.run_id,
         "form": form.name,
         "kind": kind,
+        "answers": answers,
         "loader": form.loader,
         "base_class": form.base_class,
         "reading": form.reading,
         "virtual_tokens": form.virtual_tokens,
         "opset": form.opset,
         "context_length": context_length,
-        "labels": list(record.labels),
+        "fields": names,
+        "template": form.template,
+        "inputs": form.inputs,
+        "labels": list(outputs.names) if kind != "words" else [],
+        "thresholds": list(outputs.thresholds),
+        "ordered": list(outputs.ordered),
         "texts_from": "invented" if texts.are_invented else "study",
         "answers_from": "again",
         "tolerance": TOLERANCE,
-        "texts": texts.texts,
+        "texts": [fields_of(text) for text in texts.texts] if names else texts.texts,
         "predictions": [],
     }
     return SelfTest(**fields)

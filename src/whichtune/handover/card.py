@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from whichtune.evidence.summary import Summary
+from whichtune.handover.card_code import Card, is_chat, loading_lines
 from whichtune.handover.told import SelfTest
 from whichtune.metrics import metrics_of
-from whichtune.records.record import RunRecord
+from whichtune.metrics.table import Metric
 from whichtune.report import words
 from whichtune.report.tables import cells, escape, markdown_rows
 from whichtune.report.view import View
@@ -29,16 +28,11 @@ COSTS = (
 )
 
 
-@dataclass(frozen=True)
-class Card:
-    """What a card tells. `trained` is None for a baseline, which has no pretrained model below it."""
-
-    summary: Summary
-    record: RunRecord
-    told: SelfTest
-    trained: Trained | None
-    notes: Sequence[str]
-    difference: float | None
+DOES = {
+    "classes": "puts a text into one of its classes",
+    "numbers": "gives a number for a text",
+    "labels": "gives a text any number of its labels",
+}
 
 
 def write_card(card: Card, folder: Path) -> None:
@@ -48,8 +42,6 @@ def write_card(card: Card, folder: Path) -> None:
 
 def _front(card: Card) -> list[str]:
     """What the Hub reads: YAML, each value as JSON, which YAML is too."""
-    import json
-
     told, trained = card.told, card.trained
     library = {"transformers": "transformers", "peft": "peft", "onnx": "onnx"}[told.form]
     task = "text-generation" if told.kind == "words" else "text-classification"
@@ -63,8 +55,6 @@ def _front(card: Card) -> list[str]:
 
 def licence_of(base: Path) -> str | None:
     """The licence that a pretrained model's card or configuration names; None where neither does."""
-    import json
-
     import yaml
 
     try:
@@ -89,9 +79,29 @@ def _title(card: Card) -> list[str]:
     ]
     if card.trained is not None:
         lines += ["", _base_sentence(card.trained)]
-    if told.labels:
-        lines += ["", f"Classes, in the order of the logits: {', '.join(_code(name) for name in told.labels)}."]
+    lines += _outputs_lines(told)
     lines += [f"\n{escape(note)}" for note in card.notes]
+    return lines
+
+
+def _outputs_lines(told: SelfTest) -> list[str]:
+    """What the model's outputs stand for, and what its texts are."""
+    names = ", ".join(_code(name) for name in told.labels)
+    lines = []
+    if told.ordered:
+        classes = ", ".join(f"{place} {_code(name)}" for place, name in enumerate(told.ordered))
+        lines = ["", f"It gives one number, {names}, whose nearest whole one is the place of a class: {classes}."]
+    elif told.answers == "numbers":
+        lines = ["", f"It gives one number, {names}, in the unit of the study's data: nothing is left to turn back."]
+    elif told.answers == "labels":
+        pairs = zip(told.labels, told.thresholds, strict=True)
+        each = ", ".join(f"{_code(name)} {least:.4g}" for name, least in pairs)
+        lines = ["", f"Labels, in the order of the logits, each given from this probability on: {each}."]
+    elif told.labels:
+        lines = ["", f"Classes, in the order of the logits: {names}."]
+    if told.fields:
+        how = "as a pair" if told.template is None else "as one text, by the template below"
+        lines += ["", f"A text has the fields {', '.join(_code(name) for name in told.fields)}, read {how}."]
     return lines
 
 
@@ -137,7 +147,7 @@ def _loading(card: Card) -> list[str]:
         f"Tested versions are in `requirements.txt`. `whichtune selftest FOLDER` asks {_selftest_words(told)}.",
     ]
     if card.difference is not None:
-        what = "probability" if told.kind == "texts" else "logit"
+        what = "number" if told.answers == "numbers" else "probability" if told.kind == "texts" else "logit"
         lines.append(f"At export the largest difference of a {what} to the recorded ones was {card.difference:.1e}.")
     if told.opset is not None:
         lines.append(f"The graph has opset {told.opset}; both of its axes, batch and length, are open.")
@@ -147,6 +157,9 @@ def _loading(card: Card) -> list[str]:
 def _prompt_words(card: Card) -> str:
     """How the study made a prompt of a text, beyond what the code above does."""
     assert card.trained is not None
+    if is_chat(card):
+        together = plural(card.told.context_length, "token")
+        return f"A conversation and its answer have {together} together; a longer one loses its beginning."
     own = card.trained.spec.task_settings
     done = [
         name
@@ -173,93 +186,14 @@ def _selftest_words(told: SelfTest) -> str:
     return f"{len(told.texts)} {texts}, whether it still answers as it did"
 
 
-def loading_lines(card: Card) -> list[str]:
-    """Python that loads the folder and answers a text, run from within the folder."""
-    told = card.told
-    if told.kind == "texts":
-        return [
-            "import numpy, onnxruntime",
-            'session = onnxruntime.InferenceSession("model.onnx")',
-            'texts = numpy.array([["a text in lower case"]], dtype=object)',
-            'logits, probabilities = session.run(["logits", "probabilities"], {"texts": texts})',
-        ]
-    if told.form == "onnx":
-        return [
-            "import onnxruntime",
-            "from transformers import AutoTokenizer",
-            'tokenizer, session = AutoTokenizer.from_pretrained("."), onnxruntime.InferenceSession("model.onnx")',
-            'batch = tokenizer(["A text."], truncation=True, padding=True, return_tensors="np")',
-            'given = {name: batch[name].astype("int64") for name in ("input_ids", "attention_mask")}',
-            'logits, probabilities = session.run(["logits", "probabilities"], given)',
-        ]
-    if told.kind == "words":
-        return _writing_lines(card)
-    source, auto, more = _auto_class(card)
-    return [
-        f"from {source} import {auto}",
-        "from transformers import AutoTokenizer",
-        f'tokenizer, model = AutoTokenizer.from_pretrained("."), {auto}.from_pretrained("."{more}).eval()',
-        'batch = tokenizer(["A text."], truncation=True, padding=True, return_tensors="pt")',
-        'logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits',
-        *_reading_lines(told),
-        "probabilities = logits.softmax(dim=-1)",
-    ]
-
-
-def _auto_class(card: Card) -> tuple[str, str, str]:
-    """Where a class comes from, its name, and what it is told beside the folder."""
-    told = card.told
-    if told.form == "transformers":
-        return (
-            "transformers",
-            "AutoModelForCausalLM" if told.kind == "words" else "AutoModelForSequenceClassification",
-            "",
-        )
-    assert told.base_class is not None
-    auto = told.base_class.replace("AutoModel", "AutoPeftModel")
-    if told.kind == "words":
-        return "peft", auto, ""
-    padding = None if card.trained is None else card.trained.tokenizer.pad_token_id
-    pads = "" if padding is None or told.reading is not None else f", pad_token_id={padding}"
-    return "peft", auto, f", num_labels={len(told.labels)}{pads}"
-
-
-def _reading_lines(told: SelfTest) -> list[str]:
-    """How the logits of tokens become those of a text."""
-    if told.reading is None:
-        return []
-    own = f"logits[:, {told.virtual_tokens}:]" if told.virtual_tokens else "logits"
-    if told.reading == "first":
-        return [f"logits = {own}[:, 0]"]
-    if told.reading in ("last", "last_nonpad"):
-        return [f'logits = {own}[range(len(logits)), batch["attention_mask"].sum(dim=1) - 1]']
-    mask = 'batch["attention_mask"][:, :, None]'
-    return [f"logits = ({own} * {mask}).sum(dim=1) / {mask}.sum(dim=1)"]
-
-
-def _writing_lines(card: Card) -> list[str]:
-    source, auto, _ = _auto_class(card)
-    assert card.trained is not None
-    template = card.trained.spec.task_settings.get("template", "{document}\n")
-    return [
-        f"from {source} import {auto}",
-        "from transformers import AutoTokenizer, GenerationConfig",
-        f'tokenizer, model = AutoTokenizer.from_pretrained("."), {auto}.from_pretrained(".").eval()',
-        f'prompt = {template!r}.replace("{{document}}", "A text.")',
-        'batch = tokenizer([prompt], return_tensors="pt")',
-        'written = model.generate(**batch, generation_config=GenerationConfig.from_pretrained("."))',
-        'print(tokenizer.decode(written[0, batch["input_ids"].shape[1]:], skip_special_tokens=True))',
-    ]
-
-
 # -- evidence ----------------------------------------------------------------------------------------
 
 
 def _use(card: Card) -> list[str]:
     test = card.record.metrics.test
     count = "no test texts" if test is None else plural(test.n, "test text")
-    study = card.summary.study
-    kind = "puts a text into one of its classes" if card.told.labels else "writes a text after another"
+    study, told = card.summary.study, card.told
+    kind = "writes a text after another" if told.kind == "words" else DOES[told.answers]
     return [
         "## Intended use",
         "",
@@ -287,10 +221,14 @@ def _own_figures(card: Card) -> str | None:
     test = card.record.metrics.test
     if test is None:
         return None
-    named = metrics_of("classes" if card.told.labels else "texts")
-    scores = {metric.title: test.value(metric.name) for metric in named}
-    said = [f"{title} {words.percent(value)} %" for title, value in scores.items() if value is not None]
+    named = metrics_of("texts" if card.told.kind == "words" else card.told.answers)
+    scores = [(metric, test.value(metric.name)) for metric in named]
+    said = [f"{metric.title} {_figure(metric, value)}" for metric, value in scores if value is not None]
     return f"This run on {plural(test.n, 'test text')}: {', '.join(said)}."
+
+
+def _figure(metric: Metric, value: float) -> str:
+    return f"{words.percent(value)} %" if metric.unit == "points" else number(value, metric.digits)
 
 
 def _cost(card: Card) -> list[str]:

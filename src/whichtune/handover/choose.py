@@ -15,7 +15,7 @@ from whichtune.study.spec import RunSpec
 from whichtune.tasks import task_of
 from whichtune.wording import listing
 
-HANDED_ON = ("classes", "texts")
+HANDED_ON = ("classes", "numbers", "labels", "texts")
 
 
 @dataclass(frozen=True)
@@ -47,18 +47,12 @@ def choose_run(folder: StudyFolder, row: str, seed: int | None = None) -> Chosen
     return Chosen(_completed(record), summary, why)
 
 
-def refuse_fields(spec: RunSpec, command: str) -> None:
-    """Raise ExportError for a run on texts of several fields, which `command` has no way of being given yet, and for
-    one whose answers it has no form for."""
+def refuse_answers(spec: RunSpec, command: str) -> None:
+    """Raise ExportError for a run whose answers `command` has no form for."""
     if (answers := task_of(spec).answers) not in HANDED_ON:
         raise ExportError(
             f"'{spec.label}' is of the task {spec.task}, whose answers ({answers}) {command} cannot hand on yet: use "
             "whichtune predict."
-        )
-    if len(names := spec.data.text_columns) > 1:
-        raise ExportError(
-            f"'{spec.label}' reads {len(names)} text columns ({', '.join(names)}), which {command} cannot hand on yet: "
-            "use whichtune predict."
         )
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from whichtune.errors import ExportError, StoreError
 from whichtune.handover.card import Card, write_card
-from whichtune.handover.choose import Chosen, choose_run, refuse_fields
+from whichtune.handover.choose import Chosen, choose_run, refuse_answers
 from whichtune.handover.families import NotExactError
 from whichtune.handover.forms import FORMS, Form
 from whichtune.handover.remake import Tell, named, weights_of
@@ -84,7 +84,7 @@ def export_row(
                 f"The run '{chosen.record.label}' was made with Python code of its model '{spec.model}': if you trust "
                 "that code, let it run with --remote-code."
             )
-        refuse_fields(spec, "export")
+        refuse_answers(spec, "export")
         is_baseline = chosen.record.role is Role.BASELINE
         if is_baseline:
             _check_baseline(chosen.record, wanted)
@@ -138,19 +138,22 @@ def _beside(out: Path) -> Iterator[Path]:
 
 def _export_model(chosen: Chosen, weights: Path, place: Path, wanted: tuple[str, ...], known: Texts) -> Exported:
     from whichtune.handover.answered import ask_classes, ask_words
-    from whichtune.handover.tokens import cut_in_the_middle, save_tokenizer
+    from whichtune.handover.graphs import inputs_of
+    from whichtune.handover.inputs import numbered_template
+    from whichtune.handover.tokens import cut_sentence, save_tokenizer
     from whichtune.handover.trained import load_trained
 
     trained = load_trained(chosen.record, weights)
     known, notes = _short_texts(trained, known)
     form, reasons = _write_first_exact(trained, place, wanted)
+    form = replace(form, template=numbered_template(trained.fields), inputs=tuple(inputs_of(trained)))
     save_tokenizer(trained, place)
     if trained.is_classifier:
         answered = ask_classes(chosen.record, weights, place, form, known, trained.context_length)
     else:
         _save_writing(trained, place)
         answered = ask_words(trained, weights, place, form, known)
-    if (sentence := cut_in_the_middle(trained, known.texts)) is not None:
+    if (sentence := cut_sentence(trained, known.texts)) is not None:
         notes = [sentence, *notes]
     return _finish(chosen, place, trained, form, answered, reasons, notes)
 
@@ -193,14 +196,15 @@ def _writer(name: str, sequences_only: bool) -> Callable[[Trained, Path], Form]:
 
 def _short_texts(trained: Trained, known: Texts) -> tuple[Texts, list[str]]:
     """The texts that the tokenizer reads as the study did: without those that lose their middle."""
-    if trained.spec.long_texts_keep != "both":
+    from whichtune.handover.texts import invented
+    from whichtune.handover.tokens import cuts_otherwise, lengths_of
+
+    if not cuts_otherwise(trained):
         return known, []
-    lengths = [len(ids) for ids in trained.tokenizer(known.texts, verbose=False)["input_ids"]]
+    lengths = lengths_of(trained, known.texts)
     rows = [row for row, length in enumerate(lengths) if length <= trained.context_length]
     if not rows:
-        from whichtune.handover.texts import INVENTED
-
-        return _short_texts(trained, Texts(list(INVENTED), None)) if not known.are_invented else (known, [])
+        return _short_texts(trained, invented(trained.spec)) if not known.are_invented else (known, [])
     recorded = None if known.recorded is None else known.recorded.iloc[rows].reset_index(drop=True)
     return Texts([known.texts[row] for row in rows], recorded), []
 
@@ -236,7 +240,7 @@ def _empty(place: Path) -> None:
 def _check_baseline(record: RunRecord, wanted: tuple[str, ...]) -> None:
     from whichtune.handover.word_graphs import why_no_graph
 
-    if (reason := why_no_graph(record.method)) is not None:
+    if (reason := why_no_graph(spec_of(record))) is not None:
         raise ExportError(f"{named(record)} cannot be exported: {reason}.")
     if "onnx" not in wanted:
         raise ExportError(

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
     from whichtune.handover.trained import Trained
 
+PROBLEMS = {
+    "classes": "single_label_classification",
+    "numbers": "regression",
+    "labels": "multi_label_classification",
+}
 SEQUENCE, TOKEN = "AutoModelForSequenceClassification", "AutoModelForTokenClassification"
 
 
@@ -35,11 +40,14 @@ class NotExactError(ExportError):
 
 
 def config_with_classes(trained: Trained) -> PretrainedConfig:
-    """The pretrained model's configuration with the names of the row's classes and its padding token."""
+    """The pretrained model's configuration with the names of the row's classes or labels, or of its number, the labels'
+    thresholds and the padding token."""
     config = load_config(trained.base, trained.spec.remote_code)
     config.id2label = dict(enumerate(trained.labels))
     config.label2id = {name: place for place, name in enumerate(trained.labels)}
-    config.problem_type = "single_label_classification"
+    config.problem_type = PROBLEMS[trained.answers]
+    if trained.thresholds:
+        config.label_thresholds = list(trained.thresholds)
     config.pad_token_id = trained.tokenizer.pad_token_id
     if isinstance(trained.model.head, NativeHead) and hasattr(config, "classifier_pooling"):
         config.classifier_pooling = "cls"  # what the row has read
@@ -117,9 +125,13 @@ def backbone_state(trained: Trained, empty: PreTrainedModel) -> dict[str, Tensor
 
 
 def native_state(trained: Trained) -> dict[str, Tensor] | None:
-    """The weights of the family's own head by their names in its class; None for a row with a linear head."""
+    """The weights of the family's own head by their names in its class; None for a row with a linear head, and for one
+    whose head has got a bias that the family's has not."""
     head = trained.model.head
-    return dict(head.outer.state_dict()) if isinstance(head, NativeHead) else None
+    if not isinstance(head, NativeHead):
+        return None
+    found = dict(head.outer.state_dict())
+    return None if _own_bias(found) else found
 
 
 def sequence_head(trained: Trained, model: PreTrainedModel, head: str, norms: list[str]) -> dict[str, Tensor]:
@@ -153,11 +165,16 @@ def sequence_head(trained: Trained, model: PreTrainedModel, head: str, norms: li
 
 def _linear(trained: Trained) -> tuple[Tensor, Tensor | None]:
     """The matrix and the bias of a head that is one layer, the family's own among them."""
-    native = native_state(trained)
-    if native is None:
-        return effective_head(trained.model.head)
-    (weight,) = native.values()
-    return weight, None
+    head = trained.model.head
+    if not isinstance(head, NativeHead):
+        return effective_head(head)
+    weight, *biases = head.outer.state_dict().values()
+    return weight, biases[0] if biases else None
+
+
+def _own_bias(native: dict[str, Tensor]) -> bool:
+    """Whether a decoder's one layer has got a bias, as one has that gives numbers in their unit."""
+    return len(native) == 2 and {name.rpartition(".")[2] for name in native} == {"weight", "bias"}
 
 
 def refuse_other_heads(trained: Trained) -> None:

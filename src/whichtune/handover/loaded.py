@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whichtune.errors import ExportError
-from whichtune.handover.graphs import GRAPH, need_onnx
+from whichtune.handover.graphs import GRAPH, NUMBERS, need_onnx
+from whichtune.handover.inputs import batch_of
 from whichtune.handover.told import SelfTest
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ Scores = Callable[[Sequence[str]], "np.ndarray"]
 
 
 def answers(folder: Path, told: SelfTest, texts: Sequence[str]) -> np.ndarray | list[str]:
-    """What the folder makes of texts: logits (n, C) float64, probabilities of a graph that reads texts, or texts.
+    """What the folder makes of texts: logits (n, C) float64, probabilities of a graph that reads texts, numbers (n, 1),
+    or texts.
 
     Raises ExportError where the folder cannot be loaded.
     """
@@ -100,14 +102,9 @@ def _logits(folder: Path, told: SelfTest) -> Scores:
     def score(texts: Sequence[str]) -> np.ndarray:
         found = []
         for begin in range(0, len(texts), BATCH):
-            batch = tokenizer(
-                list(texts[begin : begin + BATCH]),
-                truncation=True,
-                padding=tokenizer.pad_token is not None,
-                return_tensors="pt",
-            )
+            batch = batch_of(tokenizer, told, texts[begin : begin + BATCH], "pt")
             with torch.no_grad():
-                logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+                logits = model(**batch).logits
             found.append(read_of_tokens(logits, batch["attention_mask"], told))
         return np.concatenate([part.double().numpy() for part in found])
 
@@ -161,7 +158,8 @@ def _graph_answers(folder: Path, told: SelfTest) -> Scores:
     def of_texts(texts: Sequence[str]) -> np.ndarray:
         name = session.get_inputs()[0].name
         lower = np.array([[text.lower()] for text in texts], dtype=object)
-        found: np.ndarray = session.run(["probabilities"], {name: lower})[0]
+        wanted = NUMBERS if told.answers == "numbers" else ["probabilities"]
+        found: np.ndarray = session.run(wanted, {name: lower})[0]
         return found.astype(np.float64)
 
     if told.kind == "texts":
@@ -169,9 +167,9 @@ def _graph_answers(folder: Path, told: SelfTest) -> Scores:
     tokenizer = _tokenizer(folder)
 
     def of_tokens(texts: Sequence[str]) -> np.ndarray:
-        batch = tokenizer(list(texts), truncation=True, padding=True, return_tensors="np")
-        given = {name: batch[name].astype(np.int64) for name in ("input_ids", "attention_mask")}
-        logits: np.ndarray = session.run(["logits"], given)[0]
+        batch = batch_of(tokenizer, told, texts, "np")
+        given = {name: value.astype(np.int64) for name, value in batch.items()}
+        logits: np.ndarray = session.run(NUMBERS if told.answers == "numbers" else ["logits"], given)[0]
         return logits.astype(np.float64)
 
     return of_tokens

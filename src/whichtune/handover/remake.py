@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from whichtune.errors import ExportError, WhichtuneError
+from whichtune.handover.outcomes import answers_of, outputs_of, shares_of
 from whichtune.records.record import RunRecord
 from whichtune.records.store import StudyFolder
 from whichtune.records.verify import spec_of
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 Tell = Callable[[str], None]
 SAME_PROBABILITY = 0.005  # as `predict` allows: training rounds differently with other threads
+SAME_NUMBER = 0.005  # the same of numbers, in standard deviations
 MOST_TIPPED = 0.2  # share of written texts, or of answers without probabilities, that rounding may tip
 
 
@@ -73,22 +75,25 @@ def _make_again(folder: StudyFolder, record: RunRecord, place: Path, threads: in
         raise ExportError(
             f"The weights of {named(record)} were not saved, and it cannot be made again: {reason}."
         ) from error
-    if again.predictions is None or not same_predictions(folder.predictions(record.run_id), again.predictions):
+    if again.predictions is None or not same_predictions(record, folder.predictions(record.run_id), again.predictions):
         raise ExportError(
             f"Made again, {named(record)} gives other predictions than are recorded, so it is not exported: run the "
             "study again with --save all."
         )
 
 
-def same_predictions(recorded: pd.DataFrame, again: pd.DataFrame) -> bool:
+def same_predictions(record: RunRecord, recorded: pd.DataFrame, again: pd.DataFrame) -> bool:
     """Whether a run that was made again answers as recorded, rounding apart."""
     import numpy as np
-    from scipy.special import softmax
 
     if len(recorded) != len(again) or list(recorded["example_id"]) != list(again["example_id"]):
         return False
     if "logits" in recorded and "logits" in again:
-        shares = [softmax(np.stack(list(table["logits"])).astype(np.float64), axis=1) for table in (recorded, again)]
+        answers = answers_of(spec_of(record))
+        shares = [shares_of(answers, np.stack(list(table["logits"])).astype(np.float64)) for table in (recorded, again)]
         return shares[0].shape == shares[1].shape and bool(np.abs(shares[0] - shares[1]).max() <= SAME_PROBABILITY)
+    if recorded["prediction"].dtype.kind == "f":
+        apart = np.abs(recorded["prediction"] - again["prediction"]).max()
+        return bool(apart <= SAME_NUMBER * outputs_of(spec_of(record), record).sd)
     other = sum(a != b for a, b in zip(recorded["prediction"], again["prediction"], strict=True))
     return other <= MOST_TIPPED * len(recorded)

@@ -30,12 +30,12 @@ def run_selftest(folder: Path | str, tolerance: float | None = None) -> Verdict:
     """
     place = Path(folder).expanduser()
     told = read_told(place)
-    found = answers(place, told, told.texts)
+    found = answers(place, told, told.asked)
     if isinstance(found, list):
         return _of_words(told, found)
     import numpy as np
 
-    what = "logit" if told.logits else "probability"
+    what = "number" if told.answers == "numbers" else "logit" if told.logits else "probability"
     expected = np.asarray(told.logits or told.probabilities)
     if found.shape != expected.shape:
         raise ExportError(f"'{place}' has answers of another shape than its self-test: export the row again.")

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 from whichtune.errors import StoreError
 from whichtune.records.record import RunRecord
 from whichtune.records.store import EXAMPLES, StudyFolder
+from whichtune.records.verify import spec_of
 from whichtune.runs.proof import known_answers
+from whichtune.study.fields import FIELD_END
 from whichtune.study.spec import RunSpec
 
 if TYPE_CHECKING:
@@ -49,7 +51,16 @@ class Texts:
 def texts_for(folder: StudyFolder, record: RunRecord, wanted: bool) -> Texts:
     """Ten of the study's test texts, or invented ones where it stores none or none are `wanted`."""
     known = known_answers(folder.predictions(record.run_id), _stored(folder)) if wanted else None
-    return Texts(list(INVENTED), None) if known is None else Texts(known.texts, known.recorded.reset_index(drop=True))
+    if known is None:
+        return invented(spec_of(record))
+    return Texts(known.texts, known.recorded.reset_index(drop=True))
+
+
+def invented(spec: RunSpec) -> Texts:
+    """Texts that were made up here, with as many fields as the run reads."""
+    count = max(1, len(spec.data.text_columns))
+    rows = [[*INVENTED[place:], *INVENTED[:place]] for place in range(count)]
+    return Texts([FIELD_END.join(fields) for fields in zip(*rows, strict=True)], None)
 
 
 def _stored(folder: StudyFolder) -> dict[str, str]:
@@ -73,19 +84,26 @@ def in_float32(spec: RunSpec) -> RunSpec:
 
 
 def logits_again(spec: RunSpec, record: RunRecord, place: Path, texts: Sequence[str]) -> np.ndarray:
-    """Logits (n, C) float64 of a saved run, computed anew by whichtune."""
-    from whichtune.tasks.classification.predict import new_logits
+    """Logits (n, C) float64 of a saved run, or its numbers (n, 1), computed anew by whichtune."""
+    from whichtune.tasks import task_of
+    from whichtune.tasks.classification.predict import loaded_run
+    from whichtune.tasks.classification.targets import TargetTask
 
-    found: np.ndarray = new_logits(in_float32(spec), record, place, list(texts)).astype("float64")
+    task = task_of(spec)
+    load = task.scorer if isinstance(task, TargetTask) else loaded_run
+    found: np.ndarray = load(in_float32(spec), record, place)(list(texts)).astype("float64")
     return found
 
 
 def recorded_logits(texts: Texts) -> np.ndarray | None:
-    """The logits (n, C) float64 that were recorded; None where there are none."""
+    """The logits (n, C) float64, or numbers (n, 1), that were recorded; None where there are none."""
     import numpy as np
 
-    if texts.recorded is None or "logits" not in texts.recorded:
+    if texts.recorded is None:
         return None
+    if "logits" not in texts.recorded:
+        numbers = texts.recorded["prediction"]
+        return numbers.to_numpy(dtype=np.float64)[:, None] if numbers.dtype.kind == "f" else None
     return np.stack([np.asarray(row, dtype=np.float64) for row in texts.recorded["logits"]])
 
 
@@ -108,7 +126,8 @@ def written_again(spec: RunSpec, record: RunRecord, place: Path, texts: Sequence
     if record.room is None:
         raise StoreError(f"The record of '{record.label}' does not say how its context was shared: make it again.")
     room = Room.of(record.room)
-    encoder = encoder_of(spec, load_tokenizer(locate(spec.model, spec.revision, spec.weights), spec.remote_code))
+    tokenizer = load_tokenizer(locate(spec.model, spec.revision, spec.weights), spec.remote_code)
+    encoder = encoder_of(spec, tokenizer, room.chat)
     ids = [encoder.prompt(encoder.cut(source, room.source), room.prompt) for source in encoder.sources(texts)]
     write = loaded_writer(in_float32(spec), room, place / "weights.safetensors")
     return Prompts(ids, write(list(texts)), room.writing)

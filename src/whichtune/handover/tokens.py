@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whichtune.handover.families import NotExactError
+from whichtune.handover.inputs import numbered_template
 from whichtune.models.loading import load_tokenizer
 
 if TYPE_CHECKING:
@@ -39,14 +40,26 @@ def refuse_ends_like_padding(trained: Trained) -> None:
         )
 
 
-def cut_in_the_middle(trained: Trained, texts: list[str]) -> str | None:
-    """A sentence where long texts lose their middle, which no tokenizer does by itself; None where none does."""
-    if trained.spec.long_texts_keep != "both":
-        return None
+def cuts_otherwise(trained: Trained) -> bool:
+    """Whether the study cut long texts where no tokenizer does: in their middle, or in one field of a template."""
+    return trained.spec.long_texts_keep == "both" or numbered_template(trained.fields) is not None
+
+
+def lengths_of(trained: Trained, texts: list[str]) -> list[int]:
+    """Tokens of each text, whole."""
     tokenizer: Any = trained.tokenizer
-    long = sum(len(ids) > trained.context_length for ids in tokenizer(texts, verbose=False)["input_ids"])
+    ids = tokenizer(texts, verbose=False)["input_ids"] if trained.fields is None else trained.fields.whole(texts)
+    return [len(each) for each in ids]
+
+
+def cut_sentence(trained: Trained, texts: list[str]) -> str | None:
+    """A sentence where long texts are cut otherwise than a tokenizer does by itself; None where they are not."""
+    if not cuts_otherwise(trained):
+        return None
+    long = sum(length > trained.context_length for length in lengths_of(trained, texts))
+    both = trained.spec.long_texts_keep == "both"
+    lost = "their middle in the study (long_texts_keep both)" if both else "tokens of their longest field in the study"
     return (
-        f"Texts of more than {trained.context_length} tokens lost their middle in the study (long_texts_keep both), "
-        "and a tokenizer cuts their end: cut them yourself."
-        + (f" {long} of the texts of the self-test were left out for that." if long else "")
+        f"Texts of more than {trained.context_length} tokens lost {lost}, and a tokenizer cuts the end of the whole: "
+        "cut them yourself." + (f" {long} of the texts of the self-test were left out for that." if long else "")
     )

@@ -12,16 +12,19 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from whichtune.errors import ExportError
+from whichtune.study.fields import FIELD_END
+from whichtune.wording import listing
 
 FILE = "selftest.json"
-VERSION = 1
+VERSIONS = (1, 2)
+INPUTS = ["input_ids", "attention_mask"]
 
 
 class SelfTest(BaseModel):
     """What an exported folder is, and what it must answer to a few texts."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
-    version: int = VERSION
+    version: int = Field(1, description="2 where texts have several fields, or answers are no classes")
     whichtune: str = Field(description="the version that wrote the folder")
     row: str
     seed: int | None
@@ -29,6 +32,9 @@ class SelfTest(BaseModel):
     form: Literal["transformers", "peft", "onnx"]
     kind: Literal["classes", "words", "texts"] = Field(
         description="`classes`: tokens to logits; `words`: tokens to a written text; `texts`: texts to probabilities"
+    )
+    answers: Literal["classes", "numbers", "labels"] = Field(
+        "classes", description="what a logit stands for: a class of which one is given, a number, or a label of many"
     )
     loader: str = Field(description="the class that loads the folder")
     base_class: (
@@ -38,18 +44,30 @@ class SelfTest(BaseModel):
     virtual_tokens: int = Field(0, description="states that come before the text's own")
     opset: int | None = None
     context_length: int = Field(description="tokens that a text may have")
+    fields: list[str] = Field([], description="the names of a text's fields, where it has several")
+    template: str | None = Field(
+        None, description="how fields are joined, {0} for the first; null: the tokenizer is given both as a pair"
+    )
+    inputs: list[str] = Field(INPUTS, description="what the model is given of what the tokenizer makes")
     max_new_tokens: int = Field(0, description="tokens that a written text may have")
-    labels: list[str]
+    labels: list[str] = Field(description="names of the logits, of a number that of its column")
+    thresholds: list[float] = Field([], description="of each label, the probability from which on it is given")
+    ordered: list[str] = Field([], description="classes from the lowest on, of which a rounded number is the place")
     texts_from: Literal["study", "invented"] = Field(description="test texts of the study, or texts made up here")
     answers_from: Literal["record", "again"] = Field(
         description="the recorded predictions, or those of the same weights computed again, in float32"
     )
     tolerance: float = Field(description="how much a logit, or a probability, may differ")
-    texts: list[str]
+    texts: list[str | list[str]] = Field(description="a text, or its fields in their order")
     input_ids: list[list[int]] = Field([], description="the tokens of each text as the study read them")
     logits: list[list[float]] = Field([], description="of each text, in the order of the labels")
     probabilities: list[list[float]] = []
     predictions: list[str]
+
+    @property
+    def asked(self) -> list[str]:
+        """The texts as whichtune holds them."""
+        return [text if isinstance(text, str) else FIELD_END.join(text) for text in self.texts]
 
 
 def write_told(told: SelfTest, folder: Path) -> None:
@@ -69,9 +87,10 @@ def read_told(folder: Path) -> SelfTest:
     except (OSError, ValueError, RecursionError) as error:
         raise ExportError(f"'{path}' cannot be read: export the row again.") from error
     version = found.get("version") if isinstance(found, dict) else None
-    if version != VERSION:
+    known = listing([str(each) for each in VERSIONS])
+    if version not in VERSIONS:
         raise ExportError(
-            f"'{path}' has version {version}, and this whichtune reads version {VERSION}: use the version that wrote "
+            f"'{path}' has version {version}, and this whichtune reads versions {known}: use the version that wrote "
             "it, or export the row again."
         )
     try:

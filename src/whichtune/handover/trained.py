@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from whichtune.data.field_encoding import Paired
 from whichtune.errors import ExportError
+from whichtune.handover.outcomes import Answers, answers_of
+from whichtune.handover.scaled import put_into_unit
 from whichtune.methods import METHODS
 from whichtune.models.adaptable import Adaptable
 from whichtune.models.heads import Classifier
@@ -20,9 +23,12 @@ from whichtune.records.verify import spec_of
 from whichtune.study.spec import EMBEDDED, RunSpec
 from whichtune.tasks import task_of
 from whichtune.tasks.base import AnySplit
+from whichtune.tasks.classification.model import field_encoder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+    from whichtune.data.field_encoding import FieldEncoder
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,7 @@ class _NoTexts:
     """All that building a model asks of its data: the names of the classes."""
 
     labels: list[str]
+    outputs: int  # numbers that a model gives for each text
     name: str = ""
     fingerprint: str = ""
     splits: Mapping[str, AnySplit] = field(default_factory=dict)
@@ -48,7 +55,15 @@ class Trained:
     tokenizer: PreTrainedTokenizerBase
     base: Path  # the folder of the pretrained model
     context_length: int  # tokens that a text may have
-    labels: list[str]
+    labels: list[str]  # names of the outputs, of a number that of its column
+    answers: Answers = "classes"
+    thresholds: tuple[float, ...] = ()
+    fields: FieldEncoder | None = None
+
+    @property
+    def segment_rows(self) -> int | None:
+        """Rows of the embeddings, where the model is told which of two texts a token is of."""
+        return None if self.fields is None else self.fields.rows
 
     @property
     def is_classifier(self) -> bool:
@@ -84,7 +99,9 @@ def load_trained(record: RunRecord, folder: Path | None) -> Trained:
     for a task whose models are of another kind.
     """
     spec = spec_of(record)
-    model, tokenizer = task_of(spec).build(spec, _NoTexts(list(record.labels)))
+    task = task_of(spec)
+    outputs = task.outputs(spec, record)
+    model, tokenizer = task.build(spec, _NoTexts(list(record.labels), len(outputs.names)))
     if not isinstance(model, (Classifier, LanguageModel)):
         raise ExportError(
             f"'{record.label}' is of the task {spec.task}, whose models have a form of their own: classifiers and "
@@ -95,8 +112,27 @@ def load_trained(record: RunRecord, folder: Path | None) -> Trained:
         METHODS[spec.method].make_room(model, shapes_of(file))
         load_trained_state(model, file)
     model.eval().requires_grad_(False)
+    fields = _fields(record, spec, tokenizer, model) if isinstance(model, Classifier) else None
+    if isinstance(model, Classifier) and task.answers == "numbers":
+        put_into_unit(model.head, outputs.mean, outputs.sd)
     path = locate(spec.model, spec.revision, spec.weights)
     limit = record.context_length or max_length_of(model.backbone.config)
     if limit is None:
         raise ExportError(f"The record of '{record.label}' does not say how long a text may be: make it again.")
-    return Trained(spec, record, model, tokenizer, path, limit, list(record.labels))
+    answers = answers_of(spec)
+    return Trained(
+        spec, record, model, tokenizer, path, limit, list(outputs.names), answers, outputs.thresholds, fields
+    )
+
+
+def _fields(
+    record: RunRecord, spec: RunSpec, tokenizer: PreTrainedTokenizerBase, model: Classifier
+) -> FieldEncoder | None:
+    """How the row reads texts of several fields. Raises ExportError where no tokenizer does that by itself."""
+    found = field_encoder(spec, tokenizer, model.backbone.config)
+    if isinstance(found, Paired) and len(names := spec.data.text_columns) > 2:
+        raise ExportError(
+            f"'{record.label}' reads {len(names)} text columns ({', '.join(names)}) as its family pairs texts, and a "
+            "tokenizer pairs two: train it with a fields_template, or use whichtune predict."
+        )
+    return found

@@ -1,4 +1,4 @@
-"""Form `onnx` of TF-IDF of words: texts in lower case in, log-probabilities and probabilities out.
+"""Form `onnx` of TF-IDF of words: texts in lower case in, log-probabilities and probabilities out, or numbers.
 
 skl2onnx writes the counting of words and word pairs. What follows is written here: its own sublinear weight is
 log(1 + count), and scikit-learn's is 1 + log(count). Lower case is left to the caller, because the operator for it asks
@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from whichtune.errors import ExportError
 from whichtune.handover.forms import Form
-from whichtune.handover.graphs import GRAPH, OUTPUTS, name_classes, need_onnx
+from whichtune.handover.graphs import GRAPH, NUMBERS, OUTPUTS, name_classes, need_onnx
+from whichtune.handover.outcomes import Answers, answers_of, outputs_of
 from whichtune.records.record import RunRecord
 from whichtune.study.spec import RunSpec
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 OPSET = 18
 INPUT = "texts"
+OF_WORDS = ("tfidf_word", "ridge_word", "labels_word")
+OF_CHARACTERS = ("tfidf_char", "ridge_char", "labels_char")
 WORDS = r"[\p{L}\p{N}_]{2,}"  # what Python's \w\w+ is, in the words of the graph's tokenizer
 
 
@@ -34,20 +37,24 @@ def write_word_graph(spec: RunSpec, record: RunRecord, place: Path, folder: Path
 
     onnx = need_onnx()
     fitted = cast("FittedTfidf", fitted_baseline(record.method).load(place))
-    weight, bias = _of_all_classes(spec, record, fitted)
+    answers, outputs = answers_of(spec), outputs_of(spec, record)
+    every = _of_all_classes(spec, record, fitted) if answers == "classes" else (fitted.weight, fitted.bias)
     graph = _counting(fitted)
-    _judge_counts(onnx, graph, fitted.vectoriser.idf_, weight, bias)
+    _judge_counts(onnx, graph, fitted.vectoriser.idf_, *every, answers)
     onnx.checker.check_model(graph)
     onnx.save(graph, str(folder / GRAPH))
-    name_classes(onnx, folder / GRAPH, list(record.labels))
+    name_classes(onnx, folder / GRAPH, list(outputs.names), outputs.thresholds)
     return Form("onnx", "onnxruntime.InferenceSession", opset=OPSET)
 
 
-def why_no_graph(method: str) -> str | None:
+def why_no_graph(spec: RunSpec) -> str | None:
     """Why a baseline cannot be a graph, as the end of a sentence; None where it can."""
-    if method == "tfidf_word":
+    method = spec.method
+    if method in OF_WORDS:
+        if len(spec.data.text_columns) > 1:
+            return "it counts which words its text columns share, which is written for one column alone"
         return None
-    if method == "tfidf_char":
+    if method in OF_CHARACTERS:
         return "it counts character n-grams within words (char_wb), for which ONNX has no operator"
     return f"{method} has no trained weights that another program could load"
 
@@ -89,8 +96,20 @@ def _counting(fitted: FittedTfidf) -> Any:
     )
 
 
-def _judge_counts(onnx: Any, model: Any, idf: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> None:
-    """Add to a graph of counts: sublinear weights, idf, length one, the linear layer and the softmax, in float64."""
+# What follows the linear layer: kind of node, given, made, attributes.
+Step = tuple[str, list[str], str, dict[str, object]]
+ENDS: dict[str, list[Step]] = {
+    "classes": [("LogSoftmax", ["biased"], OUTPUTS[0], {"axis": 1}), ("Exp", [OUTPUTS[0]], OUTPUTS[1], {})],
+    "labels": [("Identity", ["biased"], OUTPUTS[0], {}), ("Sigmoid", ["biased"], OUTPUTS[1], {})],
+    "numbers": [("Identity", ["biased"], NUMBERS[0], {})],
+}
+
+
+def _judge_counts(
+    onnx: Any, model: Any, idf: np.ndarray, weight: np.ndarray, bias: np.ndarray, answers: Answers
+) -> None:
+    """Add to a graph of counts: sublinear weights, idf, length one, the linear layer and what makes answers of it, in
+    float64."""
     import numpy as np
 
     helper, graph = onnx.helper, model.graph
@@ -104,7 +123,7 @@ def _judge_counts(onnx: Any, model: Any, idf: np.ndarray, weight: np.ndarray, bi
         "columns": np.array([1], dtype=np.int64),
     }
     graph.initializer.extend(onnx.numpy_helper.from_array(value, name) for name, value in values.items())
-    steps: list[tuple[str, list[str], str, dict[str, object]]] = [
+    steps: list[Step] = [
         ("Cast", [counts], "counts64", {"to": onnx.TensorProto.DOUBLE}),
         ("Max", ["counts64", "one"], "at_least_one", {}),
         ("Log", ["at_least_one"], "log_counts", {}),
@@ -117,13 +136,12 @@ def _judge_counts(onnx: Any, model: Any, idf: np.ndarray, weight: np.ndarray, bi
         ("Div", ["weighted", "some_length"], "normed", {}),
         ("MatMul", ["normed", "weight"], "scores", {}),
         ("Add", ["scores", "bias"], "biased", {}),
-        ("LogSoftmax", ["biased"], OUTPUTS[0], {"axis": 1}),
-        ("Exp", [OUTPUTS[0]], OUTPUTS[1], {}),
+        *ENDS[answers],
     ]
     graph.node.extend(helper.make_node(kind, given, [made], **how) for kind, given, made, how in steps)
     del graph.output[:]
     kind = onnx.TensorProto.DOUBLE
-    graph.output.extend(helper.make_tensor_value_info(name, kind, [None, len(bias)]) for name in OUTPUTS)
+    graph.output.extend(helper.make_tensor_value_info(name, kind, [None, len(bias)]) for _, _, name, _ in ENDS[answers])
     for entry in model.opset_import:
         if entry.domain == "":
             entry.version = OPSET

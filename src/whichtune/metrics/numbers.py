@@ -58,6 +58,39 @@ def spearman(predictions: FloatArray, targets: FloatArray) -> FloatArray:
     )
 
 
+def rounded(values: FloatArray) -> FloatArray:
+    """Numbers as places among ordered classes: the nearest whole one, a half upwards."""
+    found: FloatArray = np.floor(values + 0.5)
+    return found
+
+
+def rounded_hits(predictions: FloatArray, targets: FloatArray) -> FloatArray:
+    """1 where the rounded prediction is the target's; their mean is the accuracy."""
+    found: FloatArray = (rounded(predictions) == rounded(targets)).astype(np.float64)
+    return found
+
+
+def rounded_errors(predictions: FloatArray, targets: FloatArray) -> FloatArray:
+    """Absolute errors in classes; their mean is the MAE of rounded predictions."""
+    return absolute_errors(rounded(predictions), rounded(targets))
+
+
+def quadratic_kappa(predictions: FloatArray, targets: FloatArray) -> FloatArray:
+    """Cohen's kappa of rounded predictions with quadratic weights (Cohen 1968): one less the mean squared distance over
+    that of answers dealt out anew. 0 where neither varies and both are alike."""
+    found, true = rounded(predictions), rounded(targets)
+    squares = (found - true) ** 2
+    # What is expected by chance, as the mean over pairs of any prediction with any target, is a sum of moments.
+    of_found = (found - true.mean()) ** 2 + true.var()
+    of_true = (true - found.mean()) ** 2 + found.var()
+    error, chance = float(squares.mean()), float(of_found.mean())
+    if chance == 0:
+        return np.zeros(len(squares))
+    spread = of_found + of_true - 2 * chance
+    kappa: FloatArray = 1 - squares / chance + error * spread / chance**2
+    return kappa
+
+
 def _correlation(products: FloatArray, first: FloatArray, second: FloatArray) -> FloatArray:
     """A correlation from what each example adds to the covariance and to the two variances, which are their means."""
     scale = float(np.sqrt(first.mean() * second.mean()))

@@ -313,6 +313,25 @@ for _name, _title, _of in (("rmse", "RMSE", "root_mean_square"), ("mae", "MAE", 
             higher_is_better=False,
         )
     )
+for _name, _title, _of, _resampling in (
+    ("quadratic_kappa", "quadratic kappa", "quadratic_kappa", "mean"),
+    ("rounded_accuracy", "rounded accuracy", "rounded_hits", "proportion"),
+    ("rounded_mae", "rounded MAE", "rounded_errors", "mean"),
+):
+    add_metric(
+        Metric(
+            _name,
+            _title,
+            "numbers",
+            of_numbers=_later("numbers", _of),
+            resampling=cast("Resampling", _resampling),
+            least=-1.0 if _name == "quadratic_kappa" else 0.0,
+            in_unit=_name == "rounded_mae",
+            higher_is_better=_name != "rounded_mae",
+            splits=("test", "validation"),
+            on_request=True,
+        )
+    )
 ALL_SPLITS: tuple[Split, ...] = ("test", "validation", "train")
 for _name, _title, _of, _resampling, _splits in (
     ("labels_f1_micro", "micro F1", "f1_micro", "mean", ALL_SPLITS),

@@ -102,6 +102,11 @@ class NumberMetrics(_SplitMetrics):
     spearman: float = Field(description="correlation of ranks; 0 where the predictions do not vary")
     rmse: float
     mae: float
+    quadratic_kappa: float | None = Field(
+        None, description="Cohen's kappa with quadratic weights of predictions rounded to whole numbers"
+    )
+    rounded_accuracy: float | None = Field(None, description="share of rounded predictions that are right")
+    rounded_mae: float | None = Field(None, description="mean absolute error of rounded predictions")
     loss: float | None = Field(description="mean squared error in variances of the training targets")
     target_mean: float = Field(description="mean of the split's targets; those of train are what runs standardise by")
     target_sd: float = Field(description="their standard deviation, of the split as a whole")

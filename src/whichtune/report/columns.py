@@ -86,8 +86,8 @@ def score_columns(view: View, beside_loss: Iterable[Column] = ()) -> list[Column
         for split in ("test", "validation", "train")
     }
     losses = [metric_column(METRICS["loss"], "test"), *beside_loss]
-    if view.metric == "loss":
-        found["validation"].append(metric_column(METRICS["loss"], "validation"))
+    if view.metric not in [column.figure for column in found["validation"]]:  # what decides is told of both
+        found["validation"].append(metric_column(METRICS[view.metric], "validation"))
     return [*found["test"], *losses, *found["validation"], *found["train"]]
 
 

@@ -249,7 +249,7 @@ def _next_step(view: View, verdict: Verdict, chosen: CandidateFigures | None) ->
     """What would make the choice surer, with its time and price."""
     if chosen is None or chosen.expected_regret is None:
         return None
-    if chosen.expected_regret <= TARGET_SHARE * verdict.margin:
+    if chosen.expected_regret <= _aim(view, verdict):
         return Fact("Next step", None, "", "None: more seeds or texts would hardly change the choice.", DERIVATION)
     ways = []
     drawing = [row for row in view.rows if len(row.seeds) > 0 and row.seeds[0] is not None]
@@ -263,6 +263,13 @@ def _next_step(view: View, verdict: Verdict, chosen: CandidateFigures | None) ->
         return Fact("To be surer", None, "", "More seeds and more labelled test texts, both.", DERIVATION)
     told = listing(ways, "or")
     return Fact("To be surer", None, "", f"{told[:1].upper()}{told[1:]}.", DERIVATION)
+
+
+def _aim(view: View, verdict: Verdict) -> float:
+    """The expected regret below which nothing more is worth while, in the metric's unit."""
+    if METRICS[verdict.metric].unit == "points" or verdict.regret_limit is None:
+        return TARGET_SHARE * verdict.margin
+    return verdict.regret_limit if view.study.decide is not None else TARGET_SHARE * verdict.regret_limit
 
 
 def _takes(view: View, rows: Sequence[TableRow], seeds: int) -> str:

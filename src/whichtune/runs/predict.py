@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from whichtune.data.chats import COLUMNS
 from whichtune.data.streamed import TextFile
+from whichtune.data.tables import Inside
 from whichtune.errors import DataError, StoreError
 from whichtune.evidence.stored import SUMMARY, read_summary, run_doubt
 from whichtune.records.record import RunRecord, RunStatus
@@ -121,7 +123,11 @@ def texts_for(record: RunRecord, file: Path, text_column: str | None) -> TextFil
             f"'{record.label}' reads {plural(fields or 1, 'text column')} ({spec.data.text_column or 'text'}), and "
             f"--text-column names {len(named)}: name as many, in the same order."
         )
-    return TextFile(file, text_column or spec.data.text_column, task_of(spec).columns.texts)
+    inside = Inside(spec.data.sheet, spec.data.records, must=False)
+    usual = task_of(spec).columns.texts
+    if record.room and record.room.get("chat"):
+        usual = tuple(sorted(usual, key=lambda name: name not in COLUMNS))
+    return TextFile(file, text_column or spec.data.text_column, usual, inside=inside)
 
 
 def predict_file(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whichtune.errors import DataError
-from whichtune.metrics import METRICS, Split, metrics_of, possible_metrics
+from whichtune.metrics import METRICS, Split, possible_metrics
 from whichtune.metrics.labels import as_indicators, probabilities_of
 from whichtune.metrics.terms import USUAL, Classified, Terms
 from whichtune.records.record import RunRecord, RunStatus
@@ -152,7 +152,7 @@ def of_labels(
 def figured(judged: Judged, losses: NDArray[np.float64]) -> Answers:
     """Answers with every metric of their kind, example by example."""
     figures = {}
-    for metric in metrics_of(judged.kind):
+    for metric in possible_metrics(judged.kind):
         compute = metric.of_numbers or metric.of_labels
         if compute is not None:
             figures[metric.name] = compute(*judged.parts)

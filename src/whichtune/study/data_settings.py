@@ -16,7 +16,8 @@ class DataSettings(Frozen):
 
     source: str = Field(
         "messages",
-        description="a file (CSV, TSV, JSONL, Parquet, also .gz), a folder of train/validation/test files or one that "
+        description="a file (CSV, TSV, JSONL, JSON, Parquet, Excel, also .gz), a folder of train/validation/test "
+        "files, one laid out as on the Hub (data/train-00000-of-00001.parquet) or one that "
         "`datasets.save_to_disk` wrote, a named set, NAME=FILE (a named set from a local copy), or a dataset id of the "
         "Hugging Face Hub (ID:CONFIGURATION where it has several)",
     )
@@ -36,6 +37,11 @@ class DataSettings(Frozen):
         description="multilabel: what stands between the labels of one text, such as `;`; null: labels are lists, or "
         "in columns of their own",
     )
+    ordinal: tuple[str, ...] | None = Field(
+        None,
+        description="regression: the labels are ordered classes, in this order, such as `[bad, fair, good]`: they are "
+        "read as the numbers 0, 1, 2, and a foretold number is rounded to one of them",
+    )
     target_column: str | None = Field(
         None, description="column of the target texts (text_to_text, summarisation); default: the first usual name"
     )
@@ -43,6 +49,14 @@ class DataSettings(Frozen):
         None,
         description="what stands between the columns of a CSV or TSV file, one character or `tab`; null: as the file's "
         "name says, or what its header is separated by",
+    )
+    sheet: str | None = Field(
+        None, description="the sheet of an Excel workbook that holds the rows; null: the only one that has any"
+    )
+    records: str | None = Field(
+        None,
+        description="the key under which a JSON file that is one object has its list of rows, such as `data` or "
+        "`result.rows`; null: the only list of objects in it",
     )
     split: Literal["auto", "given", "stratified", "reference"] = Field(
         "auto",
@@ -112,6 +126,17 @@ class DataSettings(Frozen):
             if len(set(names)) < len(names):
                 raise ValueError("name each column once")
         return value
+
+    @field_validator("ordinal", mode="before")
+    @classmethod
+    def _classes_in_order(cls, value: object) -> object:
+        """Names as they stand in data, numbers among them."""
+        if not isinstance(value, (list, tuple)):
+            return value
+        names = [str(int(each)) if isinstance(each, float) and each.is_integer() else str(each) for each in value]
+        if len(names) < 2 or len(set(names)) < len(names):
+            raise ValueError("must be two classes or more, from the lowest to the highest, each once")
+        return names
 
     @field_validator("label_separator")
     @classmethod

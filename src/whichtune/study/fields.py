@@ -28,7 +28,7 @@ def fields_of(text: str) -> list[str]:
 
 def readable(text: str) -> str:
     """A text as a reader sees it."""
-    return text.replace(FIELD_END, SHOWN_BETWEEN)
+    return text.removeprefix(FIELD_END).replace(FIELD_END, SHOWN_BETWEEN)
 
 
 def columns_of(texts: Sequence[str], names: Sequence[str]) -> dict[str, list[str]]:

@@ -92,6 +92,21 @@ class Judged:
     notes: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Outputs:
+    """What the outputs (n, K) of a completed run's model are, for who has no task to ask.
+
+    `names` of each; `thresholds` are probabilities from which on a label is given, none where one class is. A number in
+    the targets' own unit is `mean + sd * output`; `ordered` are classes that it is the place of, once it is rounded.
+    """
+
+    names: tuple[str, ...]
+    thresholds: tuple[float, ...] = ()
+    mean: float = 0.0
+    sd: float = 1.0
+    ordered: tuple[str, ...] = ()
+
+
 class NoTaskSettings(BaseModel):
     """A task without settings of its own."""
 
@@ -269,6 +284,10 @@ class Task(ABC, Generic[DatasetT, ModelT, EncodedT, ForwardT]):
     def loaded(self, spec: RunSpec, record: RunRecord, folder: Path) -> Answering:
         """`predict` of one run, to be asked more than once: a task that can loads its model here, and once."""
         return lambda texts, first=0, /: self.predict(spec, record, folder, texts)
+
+    def outputs(self, spec: RunSpec, record: RunRecord) -> Outputs:
+        """What the outputs of a run's model are."""
+        return Outputs(tuple(record.labels))
 
     def gives_again(self, spec: RunSpec, record: RunRecord, again: pd.DataFrame, recorded: pd.DataFrame) -> bool:
         """Whether `predict`'s table of a few test texts is what was recorded of them, rounding apart.

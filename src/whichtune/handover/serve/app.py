@@ -55,7 +55,7 @@ class Service:
         return JSONResponse(openapi(self.secured))
 
     async def predict(self, request: Request) -> Response:
-        texts = check_texts(await self._texts(request), self.limits)
+        texts = check_texts(await self._texts(request), self.limits, self.served.fields)
         answers = await self.batcher.ask(texts)
         rows = [
             {"row": name, "predictions": [self.served.prediction(each[place]) for each in answers]}

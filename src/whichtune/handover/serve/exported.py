@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from whichtune.errors import SettingError
 from whichtune.handover.loaded import loaded
+from whichtune.handover.outcomes import nearest_classes, said_of, shares_of
 from whichtune.handover.serve.rows import Served
 from whichtune.handover.serve.schema import Metadata, RowInfo
 from whichtune.handover.told import FILE, SelfTest, read_told
@@ -34,12 +35,19 @@ def load_exported(folder: Path) -> Served:
     scores = loaded(folder, told)
 
     def answer(texts: list[str]) -> pd.DataFrame:
+        import numpy as np
         import pandas as pd
-        from scipy.special import softmax
 
         found = scores(texts)
-        shares = found if told.kind == "texts" else softmax(found, axis=1)
-        table = pd.DataFrame({"text": texts, "prediction": [told.labels[place] for place in shares.argmax(axis=1)]})
+        if told.answers == "numbers":
+            if told.ordered:
+                numbers = np.clip(found[:, 0], 0, len(told.ordered) - 1)
+                classes = nearest_classes(told.ordered, numbers)
+                return pd.DataFrame({"text": texts, "prediction": classes, "number": numbers})
+            return pd.DataFrame({"text": texts, "prediction": found[:, 0]})
+        shares = found if told.kind == "texts" else shares_of(told.answers, found)
+        said = said_of(told.answers, told.labels, told.thresholds, shares)
+        table = pd.DataFrame({"text": texts, "prediction": said})
         for place, label in enumerate(told.labels):
             table[f"probability of {label}"] = shares[:, place]
         return table
@@ -47,7 +55,23 @@ def load_exported(folder: Path) -> Served:
     def about(limits: Limits) -> Metadata:
         return _about(told, folder, limits)
 
-    return Served([answer], [told.row], ["as exported"], told.labels, told.labels, about)
+    names = _classes(told)
+    return Served(
+        [answer],
+        [told.row],
+        ["as exported"],
+        names,
+        names,
+        about,
+        text_column=",".join(f'"{name}"' if "," in name else name for name in told.fields) or None,
+        kind=told.answers,
+        fields=tuple(told.fields),
+        thresholds=(tuple(told.thresholds),),
+    )
+
+
+def _classes(told: SelfTest) -> list[str]:
+    return [] if told.answers == "numbers" else told.labels
 
 
 def _about(told: SelfTest, folder: Path, limits: Limits) -> Metadata:
@@ -66,9 +90,11 @@ def _about(told: SelfTest, folder: Path, limits: Limits) -> Metadata:
     )
     return Metadata(
         study=folder.resolve().name,
-        task="classification",
+        task={"classes": "classification", "numbers": "regression", "labels": "multilabel"}[told.answers],
         metric=None,
-        classes=told.labels,
+        answers=told.answers,
+        fields=told.fields,
+        classes=_classes(told),
         rows=[row],
         evidence=None,
         limits=limits,

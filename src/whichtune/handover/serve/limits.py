@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from whichtune.data.columns import what_is
+from whichtune.study.fields import FIELD_END
 from whichtune.wording import plural
 
 
@@ -53,8 +57,9 @@ def check_length(text: str, where: str, limits: Limits) -> None:
         )
 
 
-def check_texts(given: object, limits: Limits) -> list[str]:
-    """The texts of a request. Raises RequestError for what is no list of texts, or one too long."""
+def check_texts(given: object, limits: Limits, fields: Sequence[str] = ()) -> list[str]:
+    """The texts of a request, each with the `fields` that there are. Raises RequestError for what is no list of texts,
+    or one too long."""
     if not isinstance(given, list) or not given:
         raise RequestError(422, "no_texts", '"texts" must be a list of one text or more.')
     if len(given) > limits.texts:
@@ -63,4 +68,16 @@ def check_texts(given: object, limits: Limits) -> list[str]:
             "too_many_texts",
             f"{plural(len(given), 'text')} are more than {limits.texts:,} a request: send fewer, or a file to /batch.",
         )
-    return [check_text(text, f"Text {number}", limits) for number, text in enumerate(given, start=1)]
+    return [_check_fields(text, f"Text {number}", limits, fields) for number, text in enumerate(given, start=1)]
+
+
+def _check_fields(text: object, where: str, limits: Limits, fields: Sequence[str]) -> str:
+    if not fields:
+        return check_text(text, where, limits)
+    if not isinstance(text, dict) or set(text) != set(fields):
+        wanted = json.dumps(dict.fromkeys(fields, "..."), ensure_ascii=False)
+        raise RequestError(422, "no_text", f"{where} must be an object with these fields: {wanted}.")
+    cells = [check_text(text[name], f"{where}, {name},", limits) for name in fields]
+    if any(FIELD_END in cell for cell in cells):
+        raise RequestError(422, "no_text", f"{where} holds the sign U+001F, which stands between fields: remove it.")
+    return FIELD_END.join(cells)

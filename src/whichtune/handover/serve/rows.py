@@ -7,16 +7,19 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from whichtune.data.label_cells import sign_between
 from whichtune.data.sources import TEXT_NAMES
 from whichtune.errors import SettingError
 from whichtune.evidence.stored import believed_summary
-from whichtune.handover.choose import Chosen, choose_run, refuse_fields
+from whichtune.handover.choose import Chosen, choose_run, refuse_answers
+from whichtune.handover.outcomes import AnswerKind, answers_of, given_labels, outputs_of
 from whichtune.handover.serve.choose import served_run
 from whichtune.handover.serve.schema import Evidence, Metadata, Prediction, RowInfo, SaidFigures
 from whichtune.measure.environment import package_versions
-from whichtune.records.record import Metrics
+from whichtune.records.record import AnyMetrics, LabelSetMetrics, Metrics
 from whichtune.records.verify import spec_of
 from whichtune.runs.predict import Opened, open_run
+from whichtune.study.fields import FIELD_END, columns_of
 from whichtune.study.roles import Role
 from whichtune.tasks import task_of
 from whichtune.version import VERSION
@@ -28,10 +31,12 @@ if TYPE_CHECKING:
     from whichtune.handover.serve.limits import Limits
     from whichtune.records.record import RunRecord
     from whichtune.records.store import StudyFolder
+    from whichtune.study.spec import RunSpec
 
 MOST_TEXTS = 64  # of one forward pass, unless a request has more
-# One text's answer by one row: the class or the written text, and the probabilities in the classes' order.
-Answer = tuple[str, tuple[float, ...]]
+Said = str | float | tuple[str, ...]
+# One text's answer by one row: the class, written text, number or labels, and the probabilities in the classes' order.
+Answer = tuple[Said, tuple[float, ...]]
 
 
 @dataclass(frozen=True)
@@ -61,24 +66,34 @@ class Served:
     answering: list[Callable[[list[str]], pd.DataFrame]]
     names: list[str]
     why: list[str]  # each is served
-    classes: list[str]  # none where texts are written
+    classes: list[str]  # or labels; none where texts are written, and of numbers
     labels: list[str]  # the classes, where every row gives their probabilities
     about: Callable[[Limits], Metadata]
     alone: bool = False  # what is drawn at random depends on what is written beside it
     text_column: str | None = None  # of files
     usual_columns: tuple[str, ...] = TEXT_NAMES
+    kind: AnswerKind = "classes"
+    fields: tuple[str, ...] = ()  # of a text, where it has several
+    thresholds: tuple[tuple[float, ...], ...] = ()  # of each row, where labels are given
 
     def answers(self, texts: list[str]) -> list[tuple[Answer, ...]]:
         """For each text what each row answers."""
-        return list(zip(*(self._of_row(row, texts) for row in self.answering), strict=True))
+        rows = [self._of_row(place, row(texts)) for place, row in enumerate(self.answering)]
+        return list(zip(*rows, strict=True))
 
-    def _of_row(self, row: Callable[[list[str]], pd.DataFrame], texts: list[str]) -> list[Answer]:
-        table = row(texts)
-        said = [str(value) for value in table["prediction"]]
+    def _of_row(self, place: int, table: pd.DataFrame) -> list[Answer]:
+        if self.kind == "numbers":
+            if "number" in table:  # of ordered classes
+                numbers = table["number"].tolist()
+                return [(str(name), (number,)) for name, number in zip(table["prediction"], numbers, strict=True)]
+            return [(float(value), ()) for value in table["prediction"]]
+        said: list[Said] = [str(value) for value in table["prediction"]]
         if not self.labels:
             return [(text, ()) for text in said]
-        columns = [table[f"probability of {name}"].tolist() for name in self.labels]
-        return list(zip(said, zip(*columns, strict=True), strict=True))
+        shares = list(zip(*(table[f"probability of {name}"].tolist() for name in self.labels), strict=True))
+        if self.kind == "labels":
+            said = [tuple(given_labels(self.labels, self.thresholds[place], row)) for row in shares]
+        return list(zip(said, shares, strict=True))
 
     @property
     def most_texts(self) -> int:
@@ -88,18 +103,29 @@ class Served:
     def prediction(self, answer: Answer) -> Prediction:
         """As it is sent."""
         said, shares = answer
-        if not self.classes:
-            return {"text": said}
-        return {"label": said, "probabilities": dict(zip(self.labels, shares, strict=True))}
+        if isinstance(said, float):
+            return {"number": said}
+        if self.kind == "numbers":
+            return {"label": str(said), "number": shares[0]}
+        if self.kind == "texts":
+            return {"text": str(said)}
+        probabilities = dict(zip(self.labels, shares, strict=True))
+        if isinstance(said, tuple):
+            return {"labels": list(said), "probabilities": probabilities}
+        return {"label": said, "probabilities": probabilities}
 
     def table(self, texts: list[str], answers: Sequence[tuple[Answer, ...]]) -> pd.DataFrame:
         """Texts and answers as a table: the columns of `predict`, by row where there are two."""
         import pandas as pd
 
-        columns: dict[str, list[str] | list[float]] = {"text": texts}
+        columns: dict[str, list[str] | list[float] | list[str | float]] = {**columns_of(texts, self.fields)}
+        between = sign_between(self.labels, None)
         for place, name in enumerate(self.names):
             by = f" by {name}" if len(self.names) > 1 else ""
-            columns[f"prediction{by}"] = [each[place][0] for each in answers]
+            said = [each[place][0] for each in answers]
+            columns[f"prediction{by}"] = [between.join(one) if isinstance(one, tuple) else one for one in said]
+            if self.kind == "numbers" and isinstance(said[0], str):
+                columns[f"number{by}"] = [each[place][1][0] for each in answers]
             for number, label in enumerate(self.labels):
                 columns[f"probability of {label}{by}"] = [each[place][1][number] for each in answers]
         return pd.DataFrame(columns)
@@ -112,6 +138,7 @@ class Served:
 def _about(picked: Picked, names: list[str], limits: Limits) -> Metadata:
     """What is known of a study and of these rows."""
     summary, verdict = picked.summary, picked.summary.verdict
+    spec = spec_of(picked.chosen[0].record)
     evidence = None
     if verdict is not None:
         evidence = Evidence(
@@ -124,6 +151,8 @@ def _about(picked: Picked, names: list[str], limits: Limits) -> Metadata:
         study=summary.study.name,
         task=summary.study.task,
         metric=summary.study.primary_metric,
+        answers=kind_of(spec),
+        fields=list(several_fields(spec)),
         classes=list(picked.chosen[0].record.labels),
         rows=[row_info(name, chosen) for name, chosen in zip(names, picked.chosen, strict=True)],
         evidence=evidence,
@@ -136,7 +165,7 @@ def load(picked: Picked, remote_code: bool) -> Served:
     """Load the runs, each of which proves itself first. Raises StoreError where one was not saved or is changed."""
     opened = [open_run(picked.folder, chosen.record, remote_code) for chosen in picked.chosen]
     for row in opened:
-        refuse_fields(row.spec, "serve")
+        refuse_answers(row.spec, "serve")
     records = [row.record for row in opened]
     labels = [record.label for record in records]
     names = labels if len(set(labels)) == len(labels) else [_with_seed(record) for record in records]
@@ -150,6 +179,9 @@ def load(picked: Picked, remote_code: bool) -> Served:
         alone=any(row.spec.task_settings.get("generation") == "sample" for row in opened),
         text_column=opened[0].spec.data.text_column,
         usual_columns=tuple(task_of(opened[0].spec).columns.texts),
+        kind=kind_of(opened[0].spec),
+        fields=several_fields(opened[0].spec),
+        thresholds=tuple(outputs_of(row.spec, row.record).thresholds for row in opened),
     )
 
 
@@ -160,7 +192,18 @@ def _labels(opened: list[Opened]) -> list[str]:
     """
     labels = list(opened[0].record.labels)
     wanted = {f"probability of {label}" for label in labels}
-    return labels if all(wanted <= set(row.answer(["a text"]).columns) for row in opened) else []
+    text = FIELD_END.join(["a text"] * max(1, len(several_fields(opened[0].spec))))
+    return labels if all(wanted <= set(row.answer([text]).columns) for row in opened) else []
+
+
+def kind_of(spec: RunSpec) -> AnswerKind:
+    """What a run answers with."""
+    return "texts" if task_of(spec).answers == "texts" else answers_of(spec)
+
+
+def several_fields(spec: RunSpec) -> tuple[str, ...]:
+    """The names of a text's fields, where it has several."""
+    return spec.data.text_columns if len(spec.data.text_columns) > 1 else ()
 
 
 def _with_seed(record: RunRecord) -> str:
@@ -183,13 +226,18 @@ def row_info(name: str, chosen: Chosen) -> RowInfo:
         chosen=chosen.why or "as asked for",
         test_texts=None if test is None else test.n,
         test=figures,
-        said=_said(record, test) if isinstance(test, Metrics) else {},
+        said=_said(record, test),
         made_with={} if made is None else {"whichtune": made.whichtune, **made.packages},
     )
 
 
-def _said(record: RunRecord, test: Metrics) -> dict[str, SaidFigures]:
-    """For each class how many test texts it was the answer to, and of how many of these it was the right one."""
+def _said(record: RunRecord, test: AnyMetrics | None) -> dict[str, SaidFigures]:
+    """For each class or label how many test texts it was given to, and how many of these rightly."""
+    if isinstance(test, LabelSetMetrics):
+        each = zip(record.labels, test.label_counts, strict=False)
+        return {label: SaidFigures(texts=right + wrong, right=right) for label, (right, wrong, _) in each}
+    if not isinstance(test, Metrics):
+        return {}
     matrix = test.confusion_matrix
     if len(matrix) != len(record.labels):
         return {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import models_json_schema
@@ -16,9 +16,11 @@ class _Wire(BaseModel):
 
 
 class Prediction(TypedDict, total=False):
-    """A class with the probabilities of all, or a written text."""
+    """A class with the probabilities of all, labels with theirs, a number, or a written text."""
 
     label: str
+    labels: list[str]
+    number: float
     probabilities: dict[str, float]
     text: str
 
@@ -26,7 +28,10 @@ class Prediction(TypedDict, total=False):
 class PredictRequest(_Wire):
     """Texts to be answered."""
 
-    texts: list[str] = Field(description="one or more", min_length=1)
+    texts: list[str] | list[dict[str, str]] = Field(
+        description="one or more; objects with the fields by name where texts have several (see /metadata)",
+        min_length=1,
+    )
 
 
 class ClassPrediction(_Wire):
@@ -34,6 +39,20 @@ class ClassPrediction(_Wire):
 
     label: str
     probabilities: dict[str, float] = Field(description="none where a task of one's own gives none")
+
+
+class LabelsPrediction(_Wire):
+    """Any number of labels, and the probability of each there is."""
+
+    labels: list[str]
+    probabilities: dict[str, float]
+
+
+class NumberPrediction(_Wire):
+    """A number, in the unit of the study's data; of ordered classes the nearest one beside it."""
+
+    number: float
+    label: str | None = None
 
 
 class WrittenText(_Wire):
@@ -46,7 +65,7 @@ class RowPredictions(_Wire):
     """What one row answers, a prediction for each text in the request's order."""
 
     row: str = Field(description="the row's name")
-    predictions: list[ClassPrediction] | list[WrittenText]
+    predictions: list[ClassPrediction] | list[LabelsPrediction] | list[NumberPrediction] | list[WrittenText]
 
 
 class PredictResponse(RowPredictions):
@@ -111,7 +130,9 @@ class Metadata(_Wire):
     study: str
     task: str
     metric: str | None = Field(description="null for an exported row, whose folder does not tell it")
-    classes: list[str] = Field(description="none where texts are written")
+    answers: Literal["classes", "numbers", "labels", "texts"]
+    fields: list[str] = Field(description="the names of a text's fields; none where a text has one")
+    classes: list[str] = Field(description="classes or labels; none of numbers, and where texts are written")
     rows: list[RowInfo]
     evidence: Evidence | None
     limits: Limits

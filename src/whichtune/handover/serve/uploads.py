@@ -22,6 +22,8 @@ from whichtune.errors import DataError, WhichtuneError
 from whichtune.handover.serve.bodies import refuse_announced, too_large
 from whichtune.handover.serve.limits import Limits, RequestError, check_length
 from whichtune.runs.writing import writer_of
+from whichtune.study.fields import column_names
+from whichtune.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +68,10 @@ class Uploads:
         """The upload's texts, once each of them is known to be one. Raises RequestError where one is none."""
         await _keep(request, file, self.limits.upload_bytes)
         column = request.query_params.get("text_column") or self.served.text_column
-        usual = self.served.usual_columns
+        usual, fields = self.served.usual_columns, max(1, len(self.served.fields))
+        if (named := len(column_names(column)) or 1) != fields:
+            sentence = f"text_column names {named} columns, and a text has {plural(fields, 'field')}: name as many."
+            raise RequestError(422, "unusable_file", sentence)
 
         def check() -> TextFile:
             texts = TextFile(file, column, usual)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from whichtune.measure.cost import Timers
     from whichtune.models.heads import Classifier
     from whichtune.records.record import RunRecord
+    from whichtune.tasks.classification.predict import Scorer
     from whichtune.training.forward import Forward
     from whichtune.training.trainer import Training
 
@@ -106,25 +107,24 @@ class TargetTask(Classification):
         """The texts, and what is told of each."""
         return self.loaded(spec, record, folder)(texts)
 
+    def scorer(self, spec: RunSpec, record: RunRecord, folder: Path) -> Scorer:
+        """A saved run, loaded once: gives the outputs (n, K) of texts, numbers in the targets' own unit."""
+        from whichtune.baselines import fitted_baseline
+        from whichtune.tasks.classification.predict import loaded_model
+
+        if record.role is Role.BASELINE:
+            fitted = fitted_baseline(record.method, len(spec.data.text_columns)).load(folder)
+            return lambda texts, first=0: fitted.logits(texts)
+        score = loaded_model(spec, record, folder, max(1, len(record.labels)))
+        restore = self.restored_again(record)
+        return lambda texts, first=0: restore(score(texts, first))
+
     def loaded(self, spec: RunSpec, record: RunRecord, folder: Path) -> Answering:
         import pandas as pd
 
-        from whichtune.baselines import fitted_baseline
         from whichtune.study.fields import columns_of
-        from whichtune.tasks.classification.predict import loaded_model
 
-        names = spec.data.text_columns
-        if record.role is Role.BASELINE:
-            fitted = fitted_baseline(record.method, len(names)).load(folder)
-
-            def outputs(texts: list[str], first: int) -> np.ndarray:
-                return fitted.logits(texts)
-        else:
-            score = loaded_model(spec, record, folder, max(1, len(record.labels)))
-            restore = self.restored_again(record)
-
-            def outputs(texts: list[str], first: int) -> np.ndarray:
-                return restore(score(texts, first))
+        names, outputs = spec.data.text_columns, self.scorer(spec, record, folder)
 
         def answer(texts: list[str], first: int = 0, /) -> pd.DataFrame:
             found = self.told(spec, record, outputs(texts, first))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from whichtune.data.label_cells import BETWEEN, LABEL_SETS
+from whichtune.data.label_cells import LABEL_SETS, sign_between
 from whichtune.records.record import LabelSetMetrics
 from whichtune.study.data_settings import DataSettings
 from whichtune.study.spec import RunSpec
-from whichtune.tasks.base import Judged, register
+from whichtune.tasks.base import Judged, Outputs, register
 from whichtune.tasks.classification.targets import TargetTask
 from whichtune.tasks.multilabel.settings import MultilabelSettings
 
@@ -71,6 +71,9 @@ class Multilabel(TargetTask):
         columns = {f"probability of {name}": probabilities[:, i] for i, name in enumerate(record.labels)}
         return {"prediction": names, **columns}
 
+    def outputs(self, spec: RunSpec, record: RunRecord) -> Outputs:
+        return Outputs(tuple(record.labels), tuple(thresholds_of(record).tolist()))
+
     def gives_again(self, spec: RunSpec, record: RunRecord, again: pd.DataFrame, recorded: pd.DataFrame) -> bool:
         """By every label's probability."""
         import numpy as np
@@ -88,11 +91,6 @@ class _Named:
     def __init__(self, part: Any, names: Sequence[str]) -> None:
         self.ids, self.texts = part.ids, part.texts
         self.labels = [[name for name, is_it in zip(names, row, strict=True) if is_it] for row in part.labels]
-
-
-def sign_between(names: Sequence[str], wanted: str | None) -> str:
-    """What stands between labels that are told as one text: the data's own sign, else one that no name has."""
-    return wanted or next((sign for sign in BETWEEN if not any(sign in name for name in names)), BETWEEN[0])
 
 
 def thresholds_of(record: RunRecord) -> np.ndarray:

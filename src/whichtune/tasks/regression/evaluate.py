@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from whichtune.metrics import metrics_of
+from whichtune.metrics import possible_metrics
 from whichtune.records.record import CurvePoint, MetricsBySplit, NumberMetrics
 from whichtune.tasks.base import Judged
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from whichtune.data.encoding import EncodedSplit
     from whichtune.data.splits import Split
@@ -40,6 +40,11 @@ class Scale:
         return found
 
 
+def bounded(predictions: np.ndarray, classes: Sequence[str] | None) -> np.ndarray:
+    """Numbers between the first and the last of ordered classes, where there are any."""
+    return predictions if not classes else np.clip(predictions, 0, len(classes) - 1)
+
+
 def losses_of(predictions: np.ndarray, targets: np.ndarray, scale: Scale) -> np.ndarray:
     """Squared errors (n,) in variances of the training targets."""
     found: np.ndarray = ((predictions - targets) / scale.sd) ** 2
@@ -54,7 +59,7 @@ def measure(
     truncated: int = 0,
 ) -> NumberMetrics:
     """Every metric of numbers, from predictions and targets (n,) in the targets' unit."""
-    known = [(metric.name, metric.of_numbers) for metric in metrics_of("numbers") if metric.of_numbers is not None]
+    known = [(each.name, each.of_numbers) for each in possible_metrics("numbers") if each.of_numbers is not None]
     return NumberMetrics(
         **{name: float(of(predictions, targets).mean()) for name, of in known},
         loss=float(losses_of(predictions, targets, scale).mean()),
@@ -68,7 +73,7 @@ def measure(
 
 def validation_point(metrics: NumberMetrics) -> CurvePoint:
     """What a point of the curves says of the validation split: the loss, and every metric of numbers."""
-    scores = {f"validation_{metric.name}": metrics.value(metric.name) for metric in metrics_of("numbers")}
+    scores = {f"validation_{metric.name}": metrics.value(metric.name) for metric in possible_metrics("numbers")}
     return {"validation_loss": metrics.loss, **scores}
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from whichtune.records.record import CurvePoint
 from whichtune.tasks.classification.evaluate import predict_split
-from whichtune.tasks.regression.evaluate import Scale, measure, validation_point
+from whichtune.tasks.regression.evaluate import Scale, bounded, measure, validation_point
 from whichtune.tasks.regression.settings import RegressionSettings
 
 if TYPE_CHECKING:
@@ -30,8 +30,10 @@ def summed_loss(found: Tensor, targets: Tensor, own: RegressionSettings) -> Tens
 class RegressionObjective:
     """The loss that the run's settings say, an example each; points of the curves have the squared error."""
 
-    def __init__(self, model: Classifier, forward: Forward, own: RegressionSettings) -> None:
-        self.model, self.forward, self.own = model, forward, own
+    def __init__(
+        self, model: Classifier, forward: Forward, own: RegressionSettings, classes: Sequence[str] | None = None
+    ) -> None:
+        self.model, self.forward, self.own, self.classes = model, forward, own, classes
         targets = forward.encoded.splits["train"].labels
         self.scale = Scale.of(targets)
         self.targets = torch.tensor(self.scale.standardised(targets), dtype=torch.float32, device=forward.device)
@@ -44,6 +46,6 @@ class RegressionObjective:
         return summed_loss(found, self.targets[list(rows)], self.own), None
 
     def point(self, rows: range) -> CurvePoint:
-        found = self.scale.restored(predict_split(self.model, self.forward, "validation", rows))
+        found = bounded(self.scale.restored(predict_split(self.model, self.forward, "validation", rows)), self.classes)
         targets = self.forward.encoded.splits["validation"].labels[: len(rows)]
         return validation_point(measure(found, targets, self.scale))

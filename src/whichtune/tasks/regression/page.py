@@ -18,7 +18,19 @@ def test_notes(view: View, test: AnyMetrics) -> list[str]:
             "is explained, below 0 for what is worse than their mean, and a point of it is a hundredth. The loss is "
             "the squared error in variances of the training numbers."
         )
+    if classes := _ordered(view):
+        named = ", ".join(f"{place} {name}" for place, name in enumerate(classes))
+        found.append(
+            f"The numbers are places among ordered classes ({named}): a foretold one is rounded to its class, and "
+            "quadratic kappa, the accuracy and the MAE of rounded numbers are told beside the others."
+        )
     return [*found, *duplicates_note(test)]
+
+
+def _ordered(view: View) -> list[str]:
+    data = view.done[0].spec.get("data") if view.done else None
+    classes = data.get("ordinal") if isinstance(data, dict) else None
+    return [str(name) for name in classes] if isinstance(classes, list) else []
 
 
 PAGES.register("regression")(TaskPage(test_notes=test_notes))

@@ -9,7 +9,7 @@ from whichtune.data.numbers import NUMBERED
 from whichtune.records.record import NumberMetrics
 from whichtune.study.data_settings import DataSettings
 from whichtune.study.spec import RunSpec
-from whichtune.tasks.base import Judged, register
+from whichtune.tasks.base import Judged, Outputs, register
 from whichtune.tasks.classification.targets import Restore, TargetTask
 from whichtune.tasks.regression.settings import RegressionSettings
 
@@ -43,14 +43,21 @@ class Regression(TargetTask):
 
         return load_numbers(data, self.columns)
 
+    @property
+    def primary_metrics(self) -> tuple[str, ...]:
+        """All: of an error in the numbers' unit the margin is a share of the best baseline's."""
+        return self.metrics
+
     def primary_metric(self, dataset: Any) -> str:
-        """R2, whose points a margin can be in."""
+        """R2, whose points a margin can be in; of ordered classes quadratic kappa."""
+        if dataset.ordered:
+            return "quadratic_kappa"
         return "r2"
 
     def objective(self, spec: RunSpec, model: Classifier, forward: Forward) -> Any:
         from whichtune.tasks.regression.objective import RegressionObjective
 
-        return RegressionObjective(model, forward, RegressionSettings(**spec.task_settings))
+        return RegressionObjective(model, forward, RegressionSettings(**spec.task_settings), spec.data.ordinal)
 
     def restored(self, splits: Splits) -> Restore:
         return _in_unit(_scale_of_splits(splits))
@@ -59,18 +66,33 @@ class Regression(TargetTask):
         return _in_unit(scale_of(record))
 
     def figures(self, spec: RunSpec, outputs: Mapping[str, np.ndarray], splits: Splits) -> Judged:
-        from whichtune.tasks.regression.evaluate import figures_of
+        from whichtune.tasks.regression.evaluate import bounded, figures_of
 
-        return figures_of({name: each[:, 0] for name, each in outputs.items()}, splits, _scale_of_splits(splits))
+        found = {name: bounded(each[:, 0], spec.data.ordinal) for name, each in outputs.items()}
+        return figures_of(found, splits, _scale_of_splits(splits))
 
     def told(self, spec: RunSpec, record: RunRecord, outputs: np.ndarray) -> dict[str, Any]:
-        """The number foretold for each text."""
-        return {"prediction": outputs[:, 0]}
+        """The number foretold for each text; of ordered classes the nearest one, and the number beside it."""
+        from whichtune.metrics.numbers import rounded
+        from whichtune.tasks.regression.evaluate import bounded
+
+        classes = spec.data.ordinal
+        if not classes:
+            return {"prediction": outputs[:, 0]}
+        numbers = bounded(outputs[:, 0], classes)
+        return {"prediction": [classes[int(place)] for place in rounded(numbers)], "number": numbers}
+
+    def outputs(self, spec: RunSpec, record: RunRecord) -> Outputs:
+        """One number, by the name of its column."""
+        scale = scale_of(record)
+        ordered = tuple(spec.data.ordinal or ())
+        return Outputs((spec.data.label_column or "number",), (), scale.mean, scale.sd, ordered)
 
     def gives_again(self, spec: RunSpec, record: RunRecord, again: pd.DataFrame, recorded: pd.DataFrame) -> bool:
         import numpy as np
 
-        found, known = (table["prediction"].to_numpy(dtype=np.float64) for table in (again, recorded))
+        found = again["number" if spec.data.ordinal else "prediction"].to_numpy(dtype=np.float64)
+        known = recorded["prediction"].to_numpy(dtype=np.float64)
         allowed = TOLERANCE[spec.precision] * scale_of(record).sd
         return found.shape == known.shape and bool((np.abs(found - known) <= allowed).all())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from whichtune.data.chats import as_messages
 from whichtune.metrics import possible_metrics
 from whichtune.records.record import MetricsBySplit, TextMetrics
 from whichtune.study.spec import RunSpec
@@ -115,11 +116,12 @@ def judge_texts(parts: dict[str, SplitAnswers]) -> Judged:
 
 
 def extract(spec: RunSpec, texts: list[str]) -> list[str]:
-    """A baseline's answers. Sentences are found in the text as it stands, then cleaned as the references are."""
+    """A baseline's answers. Sentences are found in the text as it stands, of a conversation in what was said last, then
+    cleaned as the references are."""
     from whichtune.baselines import extract_baseline
 
     baseline = extract_baseline(spec.method)
-    return [_clean(spec, baseline.answer(text)) for text in texts]
+    return [_clean(spec, baseline.answer(as_messages(text)[-1]["content"])) for text in texts]
 
 
 def _clean(spec: RunSpec, text: str) -> str:

@@ -82,12 +82,12 @@ def meta_language_model(spec: RunSpec, config: PretrainedConfig) -> LanguageMode
     return model.to("meta").train()
 
 
-def encoder_of(spec: RunSpec, tokenizer: PreTrainedTokenizerBase) -> PairEncoder:
-    """What turns texts and targets into tokens, as the run's settings say."""
+def encoder_of(spec: RunSpec, tokenizer: PreTrainedTokenizerBase, chat: bool = False) -> PairEncoder:
+    """What turns texts and targets into tokens, as the run's settings say; conversations by the model's template."""
     from whichtune.data.pair_encoding import PairEncoder
 
     own = settings_of(spec)
-    return PairEncoder(tokenizer, own.template, own.lower_case, own.remove_punctuation, spec.long_texts_keep)
+    return PairEncoder(tokenizer, own.template, own.lower_case, own.remove_punctuation, spec.long_texts_keep, chat)
 
 
 def check_texts(spec: RunSpec, dataset: PairDataset, where: str) -> None:
@@ -96,6 +96,13 @@ def check_texts(spec: RunSpec, dataset: PairDataset, where: str) -> None:
     from whichtune.models.loading import load_tokenizer, locate
 
     own = settings_of(spec)
+    if dataset.chats:
+        if own.template != type(own)().template:
+            raise SettingError(
+                f"{where}: template is for texts, and these data are conversations, which are read by the model's own "
+                "template: leave it out."
+            )
+        return
     if own.template != PLACE or not spec.model:
         return
     for name, split in dataset.splits.items():
@@ -122,7 +129,7 @@ def encode_for(
     own, method = settings_of(spec), METHODS[spec.method]
     found = encode_pairs(
         dataset,
-        encoder_of(spec, tokenizer),
+        encoder_of(spec, tokenizer, dataset.chats),
         tokenizer.pad_token_id,
         own.loss_on == "all",
         own.max_target_tokens,

@@ -21,7 +21,7 @@ def loaded_writer(spec: RunSpec, room: Room, weights: Path) -> Callable[[list[st
     model, tokenizer = build_language_model(spec)
     load_trained_state(model, weights)
     model.to(spec.device)
-    encoder = encoder_of(spec, tokenizer)
+    encoder = encoder_of(spec, tokenizer, room.chat)
 
     def write(texts: list[str]) -> list[str]:
         prompts = [encoder.prompt(encoder.cut(ids, room.source), room.prompt) for ids in encoder.sources(texts)]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from whichtune.data.sources import PAIRED
+from whichtune.data.chats import CHATS
 from whichtune.errors import SettingError, StoreError
 from whichtune.study.data_settings import DataSettings
+from whichtune.study.fields import readable
 from whichtune.study.roles import Role
 from whichtune.study.spec import RunSpec
 from whichtune.study.spec import Settings as RunSettings
@@ -50,7 +51,7 @@ MOST_TIPPED = 0.2  # share of texts that may be written otherwise when they are 
 class TextToText(Task["PairDataset", "LanguageModel", "EncodedPairs", "TextForward"]):
     name = "text_to_text"
     title = "a text for each text"
-    columns = PAIRED
+    columns = CHATS
     answers = "texts"
     Settings = TextToTextSettings
     own_head = True
@@ -181,7 +182,9 @@ class TextToText(Task["PairDataset", "LanguageModel", "EncodedPairs", "TextForwa
     def room(self, encoded: EncodedPairs) -> dict[str, int | None]:
         from dataclasses import asdict
 
-        return asdict(encoded.room)
+        found = asdict(encoded.room)
+        chat = found.pop("chat")
+        return {**found, "chat": 1} if chat else found
 
     def fit_baseline(self, spec: RunSpec, dataset: PairDataset) -> FittedBaseline:
         return ExtractiveBaseline(spec, dataset)
@@ -194,7 +197,7 @@ class TextToText(Task["PairDataset", "LanguageModel", "EncodedPairs", "TextForwa
         import pandas as pd
 
         write = _loaded(spec, record, folder)
-        return lambda texts, first=0, /: pd.DataFrame({"text": texts, "prediction": write(texts)})
+        return lambda texts, first=0, /: pd.DataFrame({"text": list(map(readable, texts)), "prediction": write(texts)})
 
     def gives_again(self, spec: RunSpec, record: RunRecord, again: pd.DataFrame, recorded: pd.DataFrame) -> bool:
         """Text by text, a few apart: rounding may tip a token, and all that follows. What is drawn is not compared:
