@@ -54,6 +54,8 @@ def _existing(place: str) -> Path:
 def _read_path(path: Path, settings: DataSettings, usual: Usual) -> Source:
     if path.is_dir() and is_saved_dataset(path):
         return read_saved(path, settings, usual)
+    if (own := usual.own_files(path, settings)) is not None:
+        return own
     files = split_files(path) if path.is_dir() else {"all": path}
     tables, notes = read_tables(files, settings)
     name = path.name or path.resolve().name  # of "." and ".."

@@ -16,7 +16,7 @@ class DataSettings(Frozen):
 
     source: str = Field(
         "messages",
-        description="a file (CSV, TSV, JSONL, Parquet, also .gz), a folder of train/validation/test files or one that "
+        description="a file (CSV, TSV, JSONL, Parquet, for tagging a word a line, also .gz), a folder of train/validation/test files or one that "
         "`datasets.save_to_disk` wrote, a named set, NAME=FILE (a named set from a local copy), or a dataset id of the "
         "Hugging Face Hub (ID:CONFIGURATION where it has several)",
     )

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
     from whichtune.data.sources import Usual
+    from whichtune.data.streamed import TextFile
     from whichtune.measure.cost import Timers
     from whichtune.metrics.table import Answers
     from whichtune.models.loading import ModelInfo
@@ -260,6 +261,12 @@ class Task(ABC, Generic[DatasetT, ModelT, EncodedT, ForwardT]):
         """Fit a baseline row on the training split."""
 
     # -- after a run -------------------------------------------------------------------------------
+
+    def text_file(self, spec: RunSpec, file: Path, text_column: str | None) -> TextFile:
+        """New texts of a file, in the column that is named, or as the run's data have it. Raises DataError."""
+        from whichtune.data.streamed import TextFile
+
+        return TextFile(file, text_column or spec.data.text_column, self.columns.texts)
 
     @abstractmethod
     def predict(self, spec: RunSpec, record: RunRecord, folder: Path, texts: list[str]) -> pd.DataFrame:
