@@ -221,7 +221,10 @@ def tag_card(name: str) -> str:
     lines += [f"seeded generator of this project (`{generator.__name__}`); no person wrote or received any."]
     lines += ["The same folder's files are made again, byte for byte, by", ""]
     lines += [f"    python -m {generator.__name__} FOLDER", ""]
-    lines += ["A word and its tag (IOB2) a line, an empty line between sentences. Licence: Apache-2.0, as the package.", ""]
+    lines += [
+        "A word and its tag (IOB2) a line, an empty line between sentences. Licence: Apache-2.0, as the package.",
+        "",
+    ]
     lines += ["| split | sentences | words | entities | " + " | ".join(facts.types) + " |"]
     lines += ["| --- |" + " --- |" * (3 + len(facts.types))]
     for split, part in dataset.splits.items():
@@ -230,14 +233,26 @@ def tag_card(name: str) -> str:
         lines.append(f"| {split} | {len(part)} | {len(every)} | {sum(counts)} | " + " | ".join(map(str, counts)) + " |")
     lines += ["", "## How it is made", "", *inspect.getdoc(generator).split("\n\n", 2)[2].splitlines()]
     lines += ["", "## The best that can be expected", ""]
-    lines += [f"An entity F1 of **{100 * facts.best_f1:.2f} %** on test: {100 * facts.noise:g} % of the entities in each"]
-    lines += [f"split, drawn blindly, lose their tags, and another {100 * facts.noise:g} % get those of another type. Who knows"]
-    lines += ["the grammar is right on all others and cannot know which these are; the first line below is what that gives."]
-    lines += ["", "## Figures on test", "", "| row | entity F1 | macro F1 | tag accuracy |", "| --- | --- | --- | --- |"]
+    lines += [
+        f"An entity F1 of **{100 * facts.best_f1:.2f} %** on test: {100 * facts.noise:g} % of the entities in each"
+    ]
+    lines += [
+        f"split, drawn blindly, lose their tags, and another {100 * facts.noise:g} % get those of another type. Who"
+    ]
+    lines += ["knows the grammar is right on all others and cannot know which these are: the first line below."]
+    lines += [
+        "",
+        "## Figures on test",
+        "",
+        "| row | entity F1 | macro F1 | tag accuracy |",
+        "| --- | --- | --- | --- |",
+    ]
     for row, figures in tag_figures(name).items():
         lines.append(f"| {row} | " + " | ".join(f"{figure:.2f} %" for figure in figures) + " |")
     lines += ["", "## Limits", ""]
-    lines += ["The grammar is small and its English plain. The set serves to compare ways of training and to teach; its"]
+    lines += [
+        "The grammar is small and its English plain. The set serves to compare ways of training and to teach; its"
+    ]
     lines += ["figures say nothing about real messages.", ""]
     lines += ["This card is written by `python scripts/write_dataset_cards.py`.", ""]
     return "\n".join(lines)

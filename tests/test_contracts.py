@@ -52,8 +52,8 @@ def test_metrics(metric: str, check: str, tmp_path: Path) -> None:
     METRIC_CHECKS[check](METRICS[metric], tmp_path)
 
 
-# Studies of these are made in tests/tasks/test_regression.py, test_multilabel.py and test_tagging.py, too; and summaries
-# are texts.
+# Studies of these are made in tests/tasks/test_regression.py, test_multilabel.py and test_tagging.py, too; and
+# summaries are texts.
 SELDOM = ("multilabel", "regression", "summarisation", "tagging")
 
 

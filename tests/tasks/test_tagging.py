@@ -76,7 +76,8 @@ def plain_losses(spec: RunSpec, train: TaggedSplit, tags: int) -> list[float]:
     model = (GPT2Model if gpt2 else BertModel).from_pretrained(spec.model, attn_implementation="eager").eval()
     drawn, bound = generator(SEED, HEAD), WIDTH**-0.5
     weight, bias = (
-        torch.empty(shape).uniform_(-bound, bound, generator=drawn).requires_grad_() for shape in ((tags, WIDTH), (tags,))
+        torch.empty(shape).uniform_(-bound, bound, generator=drawn).requires_grad_()
+        for shape in ((tags, WIDTH), (tags,))
     )
     blocks = model.h if gpt2 else model.encoder.layer
     last = [*blocks[-1].parameters(), *(model.ln_f.parameters() if gpt2 else [])]
@@ -102,7 +103,7 @@ def plain_losses(spec: RunSpec, train: TaggedSplit, tags: int) -> list[float]:
 
 
 def by_hand(tokenizer, text: str) -> tuple[list[int], list[tuple[int, int]]]:
-    """Token ids, and each word's first and last token, from the words' own tokens (the embedded tokenizer is GPT-2's)."""
+    """Token ids, and each word's first and last token, from the words' own tokens; the tokenizer is GPT-2's."""
     ids: list[int] = []
     spans = []
     for number, word in enumerate(text.split(" ")):
@@ -147,7 +148,9 @@ def test_equals_a_plain_loop(
 def test_words_are_found_as_transformers_finds_them(minilm: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(minilm)
     sentences = [[word for word, _ in sentence] for sentence in made_tags(30)]
-    for words, found in zip(sentences, placed([" ".join(words) for words in sentences], tokenizer, "first"), strict=True):
+    for words, found in zip(
+        sentences, placed([" ".join(words) for words in sentences], tokenizer, "first"), strict=True
+    ):
         known = tokenizer(words, is_split_into_words=True)
         assert found.tokens == known["input_ids"]
         assert found.places.tolist() == [known.word_ids().index(number) for number in range(len(words))]
@@ -284,7 +287,10 @@ def test_tags_of_other_schemes_are_iob2() -> None:
     assert read("S-A B-A I-A E-A S-B U-B B-A L-A") == "B-A B-A I-A I-A B-B B-B B-A I-A"
     assert read("B I O B") == "B I O B"
     assert [parsed(tag) for tag in ("NN", "X-PER", "B-", "BPER", "o", "", "B-a b", "-")] == [None] * 8
-    assert entities_of(["New", "York", "is", "x"], ["B-LOC", "I-LOC", "O", "B"]) == [("New York", "LOC"), ("x", "entity")]
+    assert entities_of(["New", "York", "is", "x"], ["B-LOC", "I-LOC", "O", "B"]) == [
+        ("New York", "LOC"),
+        ("x", "entity"),
+    ]
 
 
 def test_drawn_splits_have_every_type_in_train_and_documents_can_stay_whole(tmp_path: Path) -> None:
@@ -310,7 +316,10 @@ ODD = {
     "no tag": (GOOD.replace("no O\n", "no\n", 1), "Line 8 of a.conll has one column"),
     "columns": (GOOD.replace(" O\n", " x O\n", 1), "has 3 columns, and the first line has 2"),
     "prefix": (GOOD.replace("B-LOC", "LOC", 1), "has the tag 'LOC': write O, B-TYPE"),
-    "no entity": ("\n".join(line.split(" ")[0] + " O" if line else "" for line in GOOD.split("\n")), "no entity to find"),
+    "no entity": (
+        "\n".join(line.split(" ")[0] + " O" if line else "" for line in GOOD.split("\n")),
+        "no entity to find",
+    ),
     "empty": ("\n\n", "holds no sentence"),
     "too few": (as_conll(made_tags(4)), "4 rows are too few"),
 }

@@ -91,6 +91,6 @@ class WordTag(_Tags):
         words = [word for text in texts for word in text.split()]
         rows = {word: row for row, word in enumerate(dict.fromkeys(words))}
         counts = np.zeros((len(rows) + 1, classes))
-        np.add.at(counts, ([rows[word] for word in words], np.concatenate(list(labels))), 1)
+        np.add.at(counts, (np.array([rows[word] for word in words]), np.concatenate(list(labels))), 1)
         counts += outside_first(labels, classes)  # less than one in all: it decides where nothing else does
         return FittedTags(rows, np.log(counts / counts.sum(axis=1, keepdims=True)))

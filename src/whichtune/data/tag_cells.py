@@ -132,7 +132,7 @@ def tags_in(given: object, words: int, column: str, where: Callable[[], str], se
             raise DataError(f"{where()} has the tag '{shown(cell)}' (column '{shown(column)}'): {WRITE}.")
         known.append(tag)
     found = as_iob2(known)
-    for (prefix, _), tag in zip(known, found, strict=True):
+    for (prefix, _), told in zip(known, found, strict=True):
         seen.prefixes[prefix] += 1
-        seen.begun += tag[0] == "B" and prefix not in BEGINS
+        seen.begun += told[0] == "B" and prefix not in BEGINS
     return tuple(found)

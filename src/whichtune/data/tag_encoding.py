@@ -174,8 +174,8 @@ def _places(text: str, spans: Sequence[tuple[int, int]], added: Sequence[int], t
         at += len(word)
     places = np.full(len(words), NOWHERE)
     for place, ((start, end), is_added) in enumerate(zip(spans, added, strict=True)):
-        inside = [] if is_added else owner[start:end][owner[start:end] >= 0]
-        for number in {*inside}:
+        owned = owner[start:end]
+        for number in [] if is_added else np.unique(owned[owned >= 0]).tolist():
             if token == "last" or places[number] == NOWHERE:
                 places[number] = place
     return places

@@ -33,20 +33,25 @@ def counted(predictions: Tags, targets: Tags, types: int | None = None) -> tuple
     lengths = np.array([len(each) for each in targets], dtype=np.int64)
     if not len(lengths) or [len(each) for each in predictions] != lengths.tolist() or not lengths.all():
         raise ValueError("each word needs a predicted tag and a true one")
-    told, true = (
-        np.concatenate([np.asarray(each, np.int64) for each in tags]) for tags in (predictions, targets)
-    )
+    told, true = (np.concatenate([np.asarray(each, np.int64) for each in tags]) for tags in (predictions, targets))
     sentence = np.repeat(np.arange(len(lengths)), lengths)
-    most = int(max(told.max(), true.max()) + 1) // 2
-    counts = np.zeros((len(lengths), max(most, types or 0), 3), dtype=np.int64)
+    shape = (len(lengths), max(int(max(told.max(), true.max()) + 1) // 2, types or 0))
     (begin, end, kind), (begin_true, end_true, kind_true) = _spans(told, sentence), _spans(true, sentence)
-    np.add.at(counts, (sentence[begin], kind, FOUND), 1)
-    np.add.at(counts, (sentence[begin_true], kind_true, TRUE), 1)
     same, at, at_true = np.intersect1d(begin, begin_true, assume_unique=True, return_indices=True)
     right = (end[at] == end_true[at_true]) & (kind[at] == kind_true[at_true])
-    np.add.at(counts, (sentence[same[right]], kind[at][right], RIGHT), 1)
+    counts = [  # RIGHT, FOUND, TRUE
+        _tallied(sentence[same[right]], kind[at][right], shape),
+        _tallied(sentence[begin], kind, shape),
+        _tallied(sentence[begin_true], kind_true, shape),
+    ]
     words = np.stack([np.bincount(sentence, weights=told == true, minlength=len(lengths)).astype(np.int64), lengths], 1)
-    return counts, words
+    return np.stack(counts, axis=-1), words
+
+
+def _tallied(sentence: IntArray, kind: IntArray, shape: tuple[int, int]) -> IntArray:
+    """How often each type occurs in each sentence, of that shape (E, K)."""
+    found: IntArray = np.bincount(sentence * shape[1] + kind, minlength=shape[0] * shape[1]).reshape(shape)
+    return found
 
 
 def _spans(tags: IntArray, sentence: IntArray) -> tuple[IntArray, IntArray, IntArray]:

@@ -16,9 +16,9 @@ class DataSettings(Frozen):
 
     source: str = Field(
         "messages",
-        description="a file (CSV, TSV, JSONL, Parquet, for tagging a word a line, also .gz), a folder of train/validation/test files or one that "
-        "`datasets.save_to_disk` wrote, a named set, NAME=FILE (a named set from a local copy), or a dataset id of the "
-        "Hugging Face Hub (ID:CONFIGURATION where it has several)",
+        description="a file (CSV, TSV, JSONL, Parquet, also .gz; for tagging one of a word a line, too), a folder of "
+        "train/validation/test files or one that `datasets.save_to_disk` wrote, a named set, NAME=FILE (a named set "
+        "from a local copy), or a dataset id of the Hugging Face Hub (ID:CONFIGURATION where it has several)",
     )
     revision: str | None = Field(None, description="revision of a Hub dataset")
     text_column: str | None = Field(

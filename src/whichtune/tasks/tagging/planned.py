@@ -54,6 +54,7 @@ from whichtune.tasks.tagging.model import meta_tagger
 from whichtune.training.forward import autocast
 
 if TYPE_CHECKING:
+    import numpy as np
     from transformers import PretrainedConfig
 
 
@@ -288,9 +289,9 @@ def texts_of_tags(plan: TagPlan, encoded: EncodedSentences, split: str) -> Texts
     return Texts("unpadded", part.tokens, lengths, encoded.pad_id, masked=not plan.causal, read=spans)
 
 
-def _span(places: Sequence[int]) -> tuple[int, int]:
+def _span(places: np.ndarray) -> tuple[int, int]:
     """From the first of the places to behind the last; the first token of a sentence of which nothing is read."""
-    return (int(min(places)), int(max(places)) + 1) if len(places) else (0, 1)
+    return (int(places.min()), int(places.max()) + 1) if len(places) else (0, 1)
 
 
 def tag_lower_pass(
