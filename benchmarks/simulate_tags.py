@@ -1,6 +1,6 @@
 """Whether intervals and paired tests of metrics of tagged words keep what they promise, by simulation.
 
-    python benchmarks/simulate_tags.py [--sets 2000] [--types 4]
+    python benchmarks/simulate_tags.py [--sets 2000] [--types 4] [--draw 0]
 
 Sentences have entities of types from common to rare, the more the longer they are, and some sentences are harder than
 others for all rows. A row finds an entity, gets its words wrong, or misses it, and finds some that are none. Two rows
@@ -58,11 +58,13 @@ def scored(metric: Metric, counts: Counts) -> NDArray[np.float64]:
     return metric.of_tags(*counts)
 
 
-def one_size(metric: Metric, truth: float, sentences: int, types: int, sets: int) -> tuple[float, float, float]:
+def one_size(
+    metric: Metric, truth: float, sentences: int, types: int, sets: int, draw: int
+) -> tuple[float, float, float]:
     """Coverage, the rate of false differences, and the power, over so many test sets."""
     held, false, found = [], [], []
     for seed in range(sets):
-        rows = drawn(np.random.default_rng([sentences, seed]), sentences, types)
+        rows = drawn(np.random.default_rng([sentences, seed, *([draw] if draw else [])]), sentences, types)
         first, second, worse = (scored(metric, counts) for counts in rows)
         span = bca(first)
         held.append(span is not None and span[0] <= truth <= span[1])
@@ -76,6 +78,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", type=int, default=2000)
     parser.add_argument("--types", type=int, default=4)
+    parser.add_argument("--draw", type=int, default=0, help="another number draws other test sets")
     asked = parser.parse_args()
     rows = drawn(np.random.default_rng(123), LARGE, asked.types)
     print("| metric | true value | sentences | interval holds it | false differences | worse row found |")
@@ -83,7 +86,7 @@ def main() -> None:
     for metric in metrics_of("tags"):
         truth = float(scored(metric, rows[0]).mean())
         for sentences in (100, 300, 1000):
-            held, false, found = one_size(metric, truth, sentences, asked.types, asked.sets)
+            held, false, found = one_size(metric, truth, sentences, asked.types, asked.sets, asked.draw)
             told = f"{100 * held:.1f} % | {100 * false:.1f} % | {100 * found:.0f} %"
             print(f"| {metric.title} | {100 * truth:.1f} % | {sentences:,} | {told} |", flush=True)
 

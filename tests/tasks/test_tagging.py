@@ -15,12 +15,14 @@ from transformers import AutoTokenizer, BertModel, GPT2Model
 
 from command import inside
 from made_tags import as_conll, as_jsonl, made_tags, tags_file
-from whichtune.compare import prepare
+from method_matrix import SMALL
+from whichtune.compare import compare, prepare
 from whichtune.data.iob import as_iob2, entities_of, parsed
 from whichtune.data.tag_encoding import placed
 from whichtune.data.tagged import TaggedSplit, load_tagged
 from whichtune.data.tagged_texts import sentences_of
 from whichtune.errors import ExportError, ModelError, SettingError
+from whichtune.methods import METHODS
 from whichtune.metrics import METRICS, metrics_of
 from whichtune.metrics.entities import counted
 from whichtune.metrics.tag_names import tag_names
@@ -32,9 +34,11 @@ from whichtune.stats.answers import of_tags
 from whichtune.study.data_settings import DataSettings
 from whichtune.study.load import parse_study
 from whichtune.study.spec import RunSpec
+from whichtune.tasks.tagging.evaluate import figures_of
 
 NAMES = [metric.name for metric in metrics_of("tags")]
-STEPS, SEED, RATE, BATCH, WIDTH = 20, 3, 2e-3, 8, 32
+SENTENCE = TaggedSplit(["0"], ["a b c"], [np.array([1, 2, 2])], np.array([[True]]), np.array([False]))
+STEPS, SEED, RATE, BATCH, WIDTH = 20, 3, 2e-3, 4, 32
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +123,7 @@ def by_hand(tokenizer, text: str) -> tuple[list[int], list[tuple[int, int]]]:
     ("family", "method", "plan", "token"),
     [
         ("bert", "last_block", "auto", "first"),
-        ("gpt2", "head_only", "auto", "last"),
+        pytest.param("gpt2", "head_only", "auto", "last", marks=pytest.mark.slow),
         pytest.param("gpt2", "full", "off", "first", marks=pytest.mark.slow),
         pytest.param("gpt2", "last_block", "auto", "first", marks=pytest.mark.slow),
         pytest.param("bert", "head_only", "auto", "first", marks=pytest.mark.slow),
@@ -156,7 +160,7 @@ def test_words_are_found_as_transformers_finds_them(minilm: Path) -> None:
         assert found.places.tolist() == [known.word_ids().index(number) for number in range(len(words))]
 
 
-def test_words_beyond_the_context_are_outside(tiny_gpt2: Path, people: Path) -> None:
+def test_a_sentence_is_cut_with_its_words(tiny_gpt2: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(tiny_gpt2)
     (whole,) = placed(["Umberto lives in New York"], tokenizer, "first")
     assert whole.cut(len(whole.tokens), "head") is whole
@@ -165,6 +169,25 @@ def test_words_beyond_the_context_are_outside(tiny_gpt2: Path, people: Path) -> 
     assert tail.tokens == whole.tokens[-2:]
     assert head.places[0] == 0
     assert head.places[-1] == tail.places[0] == -1
+    assert whole.tokens[-2:][tail.places[-1]] == whole.tokens[whole.places[-1]]
+    (last,) = placed(["Umberto lives in New York"], tokenizer, "last")
+    assert last.places[0] > whole.places[0]
+    assert tokenizer.decode(last.tokens[: last.places[0] + 1]) == "Umberto"
+
+
+def test_a_word_that_the_context_does_not_hold_is_outside() -> None:
+    logits = [np.array([[0.0, 5.0, 0.0], [np.nan] * 3, [0.0, 0.0, 9.0]], dtype=np.float32)]
+    found = figures_of({"test": logits}, {"test": SENTENCE})
+    test = found.metrics.test
+    assert (test.words, test.words_cut, test.entities) == (3, 1, 1)
+    assert found.predictions["prediction"][0] == [1, 0, 2]  # two entities, since the word between is outside
+    assert (test.entity_precision, test.entity_recall) == (0, 0)
+    assert test.loss == pytest.approx((np.log(2 * np.exp(-5) + 1) + np.log(2 * np.exp(-9) + 1)) / 2)
+    assert np.isnan(found.predictions["probability"][0]).tolist() == [False, True, False]
+
+
+@pytest.mark.slow
+def test_words_beyond_the_context_are_told(tiny_gpt2: Path, people: Path) -> None:
     spec = spec_of(people, tiny_gpt2, "head_only", "auto").model_copy(update={"context_length": 5, "max_steps": 1})
     record = (result := run_one(spec)).record
     test = record.metrics.test
@@ -352,7 +375,8 @@ def test_a_type_that_train_lacks_is_refused(tmp_path: Path) -> None:
     assert "Entities of the type 'ODD' occur in test but not in train" in said
 
 
-def test_generated_trips_are_for_this_task_alone() -> None:
+def test_tagged_words_are_for_this_task_alone(people: Path) -> None:
+    assert "say --task tagging" in inside("compare", "--data", str(people), "--dry-run", code=2).stderr
     assert "say --task tagging" in inside("compare", "--data", "booked_trips", "--dry-run", code=2).stderr
     words = ["compare", "--task", "tagging", "--data", "messages", "--dry-run"]
     assert "has labels, for classification" in inside(*words, code=2).stderr
@@ -473,3 +497,69 @@ def test_settings_of_other_tasks_are_refused(
     }
     with pytest.raises(SettingError, match=sentence):
         prepare(parse_study(value, "test"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["bert", "gpt2"])
+def test_every_method_that_trains_by_steps_goes(
+    request: pytest.FixtureRequest, people: Path, tmp_path: Path, family: str
+) -> None:
+    """Each by its plan and without, to the same losses; and what it saved answers as it did."""
+    model = request.getfixturevalue(f"tiny_{family}")
+    left = {"peft"} | ({"prefix_tuning"} if family == "bert" else set())  # any type of PEFT's; for decoders
+    names = [name for name, method in METHODS.items() if "tagging" in method.tasks and name not in left]
+    losses = {}
+    for plan in ("auto", "off"):
+        value = {
+            "task": "tagging",
+            "data": {"source": str(people)},
+            "model": str(model),
+            "methods": [{"method": name, **SMALL.get(name, {})} for name in names],
+            "seeds": [0],
+            "plan": plan,
+            "baselines": [],
+            "settings": {"max_steps": 3, "batch_size": 8, "evaluation_interval": 1, "evaluation_batches": 1},
+        }
+        expansion, _ = prepare(parse_study(value, "test"))
+        for spec in expansion.specs:
+            result = run_one(spec)
+            losses[spec.label, plan] = [point["train_loss"] for point in result.curves if "train_loss" in point]
+            assert result.save is not None
+            (folder := tmp_path / f"{spec.label}-{plan}").mkdir()
+            result.save(folder)  # which has it answer again
+    for name in names:
+        np.testing.assert_allclose(losses[name, "auto"], losses[name, "off"], atol=2e-5, err_msg=name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("varied", [{"folds": 3}, {"resplit": True}])
+def test_each_seed_can_have_a_split_of_its_own(
+    tiny_gpt2: Path, people: Path, tmp_path: Path, varied: dict[str, object]
+) -> None:
+    value = {
+        "task": "tagging",
+        "data": {"source": str(people), **varied},
+        "model": str(tiny_gpt2),
+        "methods": ["head_only"],
+        "baselines": ["word_tag"],
+        "seeds": [0, 1, 2],
+        "settings": {"max_steps": 3},
+    }
+    result = compare(parse_study(value, "test"), tmp_path / "s", threads=1)
+    assert {record.status for record in result.records} == {"completed"}
+    assert {pair.holds_for for pair in result.summary.comparisons} == {"splits"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("metric", ["entity_f1_macro", "tag_accuracy", "entity_recall"])
+def test_any_of_its_metrics_can_decide(made: Path, tiny_gpt2: Path, people: Path, tmp_path: Path, metric: str) -> None:
+    """The same runs, judged anew."""
+    shutil.copytree(made, folder := tmp_path / "study")
+    words = [*words_for(people, tiny_gpt2), "--set", f"primary_metric={metric}", "--out", str(folder)]
+    assert "0 to make" in inside(*words).stdout
+    summary = open_study(folder).summary
+    assert summary.verdict.recommended == "word_tag"
+    pair = next(pair for pair in summary.comparisons if {pair.a, pair.b} == {"all_outside", "word_tag"})
+    assert (pair.metric, pair.verdict) == (metric, {"word_tag": "better", "all_outside": "worse"}[pair.a])
+    small = next(check for check in summary.checks if check.code == "small_class")
+    assert small.status == ("passed" if metric == "entity_f1_macro" else "not_applicable")

@@ -18,7 +18,8 @@ from whichtune.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-SUFFIXES = (".conll", ".bio", ".iob", ".txt", ".tsv")
+OWN = (".conll", ".bio", ".iob")  # endings of such files alone
+SUFFIXES = (*OWN, ".txt", ".tsv")
 DOCUMENT = "-DOCSTART-"
 WRITE = "write O, B-TYPE at an entity's first word and I-TYPE within it"
 
@@ -26,6 +27,12 @@ WRITE = "write O, B-TYPE at an entity's first word and I-TYPE within it"
 def is_conll(path: Path) -> bool:
     """Whether a file's name says that it has a word a line, where words have tags."""
     return path.name.lower().removesuffix(".gz").endswith(SUFFIXES)
+
+
+def refuse_conll(path: Path) -> None:
+    """Raise DataError for a file that nothing but tagging reads, of another task."""
+    if path.name.lower().removesuffix(".gz").endswith(OWN):
+        raise DataError(f"{shown(path.name)} has a tag for each word: say --task tagging.")
 
 
 def read_conll(path: Path) -> pd.DataFrame:

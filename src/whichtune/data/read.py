@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from whichtune.data.conll import refuse_conll
 from whichtune.data.limits import exists, expanded
 from whichtune.data.named import NAMED_SETS
 from whichtune.data.saved_sets import is_saved_dataset, read_saved
@@ -56,6 +57,7 @@ def _read_path(path: Path, settings: DataSettings, usual: Usual) -> Source:
         return read_saved(path, settings, usual)
     if (own := usual.own_files(path, settings)) is not None:
         return own
+    refuse_conll(path)
     files = split_files(path) if path.is_dir() else {"all": path}
     tables, notes = read_tables(files, settings)
     name = path.name or path.resolve().name  # of "." and ".."
