@@ -166,16 +166,13 @@ def _places(text: str, spans: Sequence[tuple[int, int]], added: Sequence[int], t
     import numpy as np
 
     words = words_of(text)
-    owner = np.full(len(text) + 1, -1)  # the word of each sign; -1 for blanks between
-    at = 0
+    owner: list[int] = []  # the word of each sign; NOWHERE for blanks between
     for number, word in enumerate(words):
-        at = text.index(word, at)
-        owner[at : at + len(word)] = number
-        at += len(word)
-    places = np.full(len(words), NOWHERE)
+        start = text.index(word, len(owner))
+        owner += [NOWHERE] * (start - len(owner)) + [number] * len(word)
+    places = [NOWHERE] * len(words)
     for place, ((start, end), is_added) in enumerate(zip(spans, added, strict=True)):
-        owned = owner[start:end]
-        for number in [] if is_added else np.unique(owned[owned >= 0]).tolist():
+        for number in set() if is_added else {*owner[start:end]} - {NOWHERE}:
             if token == "last" or places[number] == NOWHERE:
                 places[number] = place
-    return places
+    return np.array(places, dtype=np.int64)
