@@ -143,3 +143,16 @@ def test_new_sentences_are_read_in_every_form(tmp_path: Path) -> None:
     for name, content in forms.items():
         (tmp_path / name).write_text(content, encoding="utf-8")
         assert sentences_of(tmp_path / name, None) == ["Anna Lee", "Ben"], name
+
+
+def test_blanks_within_words_are_filled_and_told(tmp_path: Path) -> None:
+    lines = as_jsonl(made_tags(20)) + '{"tokens": ["New York", "", "\\u00a0x"], "ner_tags": ["B-LOC", "O", "O"]}\n'
+    (tmp_path / "a.jsonl").write_text(lines, encoding="utf-8")
+    found = load_tagged(DataSettings(source=str(tmp_path / "a.jsonl")))
+    assert any("New_York _ x" in part.texts for part in found.splits.values())
+    assert any("In 3 words of a.jsonl a blank stands" in note for note in found.notes)
+
+
+def test_a_type_with_few_test_sentences_is_told(tmp_path: Path) -> None:
+    notes = load_tagged(DataSettings(source=str(tags_file(tmp_path, rows=20)))).notes
+    assert any("types of entities stand in fewer than 5 test sentences: 'LOC' and 'PER'" in note for note in notes)

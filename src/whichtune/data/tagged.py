@@ -143,8 +143,8 @@ def _told(seen: Seen, place: str) -> list[str]:
         what = "entity begins" if seen.begun == 1 else "entities begin"
         notes.append(f"{seen.begun:,} {what} without B- in {place}, as IOB1 has it: they are read as IOB2.")
     if seen.filled:
-        what = "word has a blank" if seen.filled == 1 else "words have a blank"
-        notes.append(f"{seen.filled:,} {what} in it in {place}, or no other sign: '{FILLED}' is read there.")
+        which = f"{plural(seen.filled, 'word')} of {place}"
+        notes.append(f"In {which} a blank stands, or nothing else: '{FILLED}' is read for it.")
     return notes
 
 
