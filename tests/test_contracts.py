@@ -9,6 +9,7 @@ import pytest
 
 from made_labels import labels_file
 from made_numbers import numbers_file
+from made_tags import tags_file
 from whichtune.executors.base import EXECUTORS
 from whichtune.methods import METHODS
 from whichtune.methods.base import Method
@@ -51,8 +52,9 @@ def test_metrics(metric: str, check: str, tmp_path: Path) -> None:
     METRIC_CHECKS[check](METRICS[metric], tmp_path)
 
 
-# Studies of these are made in tests/tasks/test_regression.py and test_multilabel.py, too; and summaries are texts.
-SELDOM = ("multilabel", "regression", "summarisation")
+# Studies of these are made in tests/tasks/test_regression.py, test_multilabel.py and test_tagging.py, too; and
+# summaries are texts.
+SELDOM = ("multilabel", "regression", "summarisation", "tagging")
 
 
 @pytest.mark.parametrize("check", TASK_CHECKS)
@@ -65,6 +67,8 @@ def test_tasks(task: str, check: str, tmp_path: Path, notes: Path) -> None:
         changes = {"data": str(labels_file(tmp_path / "labels"))}
     if task == "regression":
         changes = {"data": str(numbers_file(tmp_path / "numbers", rows=60))}
+    if task == "tagging":
+        changes = {"data": str(tags_file(tmp_path / "tags"))}
     TASK_CHECKS[check](TaskCase(task, changes), tmp_path)
 
 

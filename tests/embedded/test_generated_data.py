@@ -13,7 +13,9 @@ import pytest
 
 from whichtune.embedded import (
     LABEL_SETS,
+    TAGGED,
     dataset_path,
+    generate_booked_trips,
     generate_messages,
     generate_open_matters,
     generate_support_requests,
@@ -86,6 +88,41 @@ def test_sets_of_labels_are_what_their_generator_makes_and_their_best_is_known(t
         wrong = sum(turned) / (len(rows) * len(generate_open_matters.LABELS))
         assert wrong == pytest.approx(LABEL_SETS["open_matters"].least_hamming_loss)
         assert {len(row.labels) for row in rows} >= {0, 1, 2, 3}
+
+
+def test_tagged_words_are_what_their_generator_makes_and_their_best_is_known(tmp_path: Path) -> None:
+    made = generate_booked_trips.booked_trips()
+    generate_booked_trips.write_conll(made, tmp_path)
+    for split, trips in made.items():
+        shipped = dataset_path("booked_trips") / f"{split}.conll"
+        assert (tmp_path / f"{split}.conll").read_bytes() == shipped.read_bytes(), split
+        entities = sum(len(trip.true) for trip in trips)
+        lost = sum(len(trip.true) - len(trip.entities) for trip in trips)
+        other = sum(len(set(trip.entities) - set(trip.true)) for trip in trips)
+        assert (lost, other) == (round(0.02 * entities),) * 2
+    facts = TAGGED["booked_trips"]
+    assert generate_booked_trips.best_f1(made["test"]) == pytest.approx(facts.best_f1, abs=5e-5)
+    assert len({tuple(word.lower() for word in trip.words) for trips in made.values() for trip in trips}) == 1800
+
+
+def test_the_words_decide_their_tags() -> None:
+    """The best that is told of `booked_trips` rests on this."""
+    rng = random.Random(5)
+    seen: dict[tuple[str, ...], object] = {}
+    for _ in range(20_000):
+        trip = generate_booked_trips.draw(rng)
+        words = tuple(word.lower() for word in trip.words)
+        assert seen.setdefault(words, trip.true) == trip.true, words
+    assert len(seen) < 20_000
+
+
+@pytest.mark.slow
+def test_the_card_of_tagged_words_tells_what_is_measured() -> None:
+    sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
+    import write_dataset_cards
+
+    card = (dataset_path("booked_trips") / "card.md").read_text(encoding="utf-8")
+    assert write_dataset_cards.tag_card("booked_trips") == card
 
 
 @pytest.mark.slow

@@ -72,7 +72,7 @@ class Extract(ABC):
 
 BASELINES: Registry[Baseline | Extract] = Registry(
     "baseline",
-    [f"whichtune.baselines.{module}" for module in ("majority", "tfidf", "lead", "numbers", "several_labels")],
+    [f"whichtune.baselines.{module}" for module in ("majority", "tfidf", "lead", "numbers", "several_labels", "tags")],
     group="whichtune.baselines",
 )
 Row = TypeVar("Row", Baseline, Extract)

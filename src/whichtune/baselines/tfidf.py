@@ -97,7 +97,7 @@ class TfidfRow(Baseline):
 
     def load(self, folder: Path) -> FittedTfidf:
         tensors = load_arrays(folder / "baseline.safetensors", {"weight": 2, "bias": 1, "idf": 1})
-        vocabulary = _read_vocabulary(folder / "vocabulary.json")
+        vocabulary = read_vocabulary(folder / "vocabulary.json")
         rows, columns = tensors["weight"].shape
         terms = len(vocabulary)
         if (len(tensors["bias"]), len(tensors["idf"]), width_of(terms, self.fields)) != (rows, terms, columns):
@@ -107,7 +107,7 @@ class TfidfRow(Baseline):
         return self.kept(vectoriser, tensors["weight"], tensors["bias"], self.fields)
 
 
-def _read_vocabulary(file: Path) -> dict[str, int]:
+def read_vocabulary(file: Path) -> dict[str, int]:
     """The column of each term. Raises StoreError unless every column is there once."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))

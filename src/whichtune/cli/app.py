@@ -51,7 +51,8 @@ def compare(
     task: Annotated[
         str | None,
         typer.Option(
-            help="classification, multilabel, regression, summarisation or text_to_text [default: classification]."
+            help="classification, multilabel, regression, tagging, summarisation or text_to_text [default: "
+            "classification]."
         ),
     ] = None,
     model: choices.Model = None,

@@ -20,6 +20,7 @@ from whichtune.tasks import TASKS
 from whichtune.tasks.classification.settings import ClassificationSettings
 from whichtune.tasks.multilabel.settings import MultilabelSettings
 from whichtune.tasks.regression.settings import RegressionSettings
+from whichtune.tasks.tagging.settings import TaggingSettings
 
 FAMILIES = (
     "a head on frozen features",
@@ -190,6 +191,12 @@ def settings_page() -> str:
         "Set as those of a run, where each text has any number of labels (`task: multilabel`, see `multilabel.md`).",
         "",
         *settings_table(MultilabelSettings),
+        "",
+        "## Tagging",
+        "",
+        "Set as those of a run, where each word has a tag (`task: tagging`, see `tagging.md`).",
+        "",
+        *settings_table(TaggingSettings),
         "",
         "## Data",
         "",

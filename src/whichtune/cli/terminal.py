@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from whichtune.cli.screen import safe
 from whichtune.metrics import METRICS
-from whichtune.records.record import SPLITS, AnyMetrics, CurvePoint, LabelSetMetrics, Metrics, RunRecord
+from whichtune.metrics.tag_names import types_of
+from whichtune.records.record import SPLITS, AnyMetrics, CurvePoint, LabelSetMetrics, Metrics, RunRecord, TagMetrics
 from whichtune.report import reproduction, words
 from whichtune.report.run_notes import run_notes, stopping_notes
 from whichtune.report.view import View
@@ -147,6 +148,11 @@ def _metric_rows(split: str, metrics: AnyMetrics, labels: list[str]) -> list[lis
         rows += [
             ["", f"{name}, from {least:.3f} on: {right} right, {wrong} wrong, {missed} missed"]
             for name, least, (right, wrong, missed) in told
+        ]
+    if isinstance(metrics, TagMetrics):
+        rows += [
+            ["", f"{name}: {right} right, {wrong} wrong, {missed} missed"]
+            for name, (right, wrong, missed) in zip(types_of(labels), metrics.type_counts, strict=False)
         ]
     if isinstance(metrics, Metrics):
         rows.append(["", f"confusion matrix (rows: true {', '.join(labels)}) {metrics.confusion_matrix}"])

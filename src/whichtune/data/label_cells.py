@@ -106,7 +106,7 @@ def names_in(cell: object, column: str, separator: str | None, where: Callable[[
     DataError for anything else, and for a text where no separator is known.
     """
     if isinstance(cell, str):
-        written = _written_list(cell)
+        written = written_list(cell)
         if written is None:
             return _separated(cell, column, separator, where)
         cell = written
@@ -141,7 +141,7 @@ def _refuse_marks(parts: list[object], column: str, where: Callable[[], str]) ->
         )
 
 
-def _written_list(text: str) -> list[object] | None:
+def written_list(text: str) -> list[object] | None:
     """A list that stands in a cell as text, in JSON or as Python writes it; None where it is none."""
     text = text.strip()
     if not (text.startswith("[") and text.endswith("]")):

@@ -35,7 +35,7 @@ def load_label_sets(settings: DataSettings, columns: Usual = LABEL_SETS) -> Data
     names no labels, fewer than two labels, and a label that train lacks.
     """
     clean = partial(_clean, settings)
-    parts = read_parts(settings, columns, clean, _carve, _limit_train)
+    parts = read_parts(settings, columns, clean, carve_sets, limit_sets)
     names = _names(parts, settings)
     splits = {
         split: Split(list(frame["id"]), list(frame["text"]), indicators(frame, names), repeated)
@@ -75,14 +75,14 @@ def _clean(settings: DataSettings, source: Source, table: str, frame: pd.DataFra
     return clean
 
 
-def _carve(frame: pd.DataFrame, wanted: tuple[str, ...], settings: DataSettings) -> dict[str, pd.DataFrame]:
+def carve_sets(frame: pd.DataFrame, wanted: tuple[str, ...], settings: DataSettings) -> dict[str, pd.DataFrame]:
     """Each row goes where its labels are missed most, as whole groups do."""
     if len(frame) < LEAST_ROWS:
         raise DataError(f"{len(frame)} rows are too few to split off {wanted[0]}: add rows, or give the splits.")
     return by_group(frame, wanted, settings)
 
 
-def _limit_train(frame: pd.DataFrame, limit: int | None, seed: int) -> pd.DataFrame:
+def limit_sets(frame: pd.DataFrame, limit: int | None, seed: int) -> pd.DataFrame:
     """At most `limit` rows, every label among them."""
     if limit is None or limit >= len(frame):
         return limit_rows(frame, limit, seed)

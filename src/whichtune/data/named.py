@@ -29,6 +29,7 @@ from whichtune.data.sources import (
     read_tables,
     split_files,
 )
+from whichtune.data.tag_cells import TAGGED
 from whichtune.errors import DataError
 from whichtune.registry import Registry
 from whichtune.study.data_settings import DataSettings
@@ -47,7 +48,9 @@ class NamedSet(ABC):
     def read_for(self, usual: Usual, place: Path | None, settings: DataSettings) -> Source:
         """The tables for a task that reads such columns. Raises DataError where the set is of another kind."""
         own = self.usual
-        if (usual.answer, usual.several) != (own.answer, own.several):
+        if (usual.answer, usual.several, usual.by_word) != (own.answer, own.several, own.by_word):
+            if own.by_word:
+                raise DataError(f"The data set '{settings.source}' has a tag for each word: say --task tagging.")
             kinds = {"label": "labels, for classification", "target": "target texts, for text_to_text"}
             if own.several:
                 raise DataError(f"The data set '{settings.source}' has several labels a text: say --task multilabel.")
@@ -229,7 +232,10 @@ class Embedded(NamedSet):
     def read(self, place: Path | None, settings: DataSettings) -> Source:
         from whichtune.embedded import dataset_path
 
-        files = split_files(place or dataset_path(self.folder))
+        folder = place or dataset_path(self.folder)
+        if (own := self.usual.own_files(folder, settings)) is not None:
+            return own
+        files = split_files(folder)
         tables, notes = read_tables(files, settings)
         return make_source(self.folder, tables, files, settings, "given", self.usual, notes)
 
@@ -253,4 +259,7 @@ NAMED_SETS.register("messages")(Embedded("generated messages, spam or not", "mes
 NAMED_SETS.register("support_requests")(Embedded("generated support requests, five departments", "support_requests"))
 NAMED_SETS.register("open_matters")(
     Embedded("generated messages by the matters that are still open, several labels a text", "open_matters", LABEL_SETS)
+)
+NAMED_SETS.register("booked_trips")(
+    Embedded("generated messages to a travel agency, a tag for each word of the trip", "booked_trips", TAGGED)
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from whichtune.data.conll import refuse_conll
 from whichtune.data.limits import exists, expanded
 from whichtune.data.named import NAMED_SETS
 from whichtune.data.saved_sets import has_shards, is_saved_dataset, read_saved, read_shards
@@ -54,8 +55,11 @@ def _existing(place: str) -> Path:
 def _read_path(path: Path, settings: DataSettings, usual: Usual) -> Source:
     if path.is_dir() and is_saved_dataset(path):
         return read_saved(path, settings, usual)
+    if (own := usual.own_files(path, settings)) is not None:
+        return own
     if path.is_dir() and has_shards(path):
         return read_shards(path, settings, usual)
+    refuse_conll(path)
     files = split_files(path) if path.is_dir() else {"all": path}
     tables, notes = read_tables(files, settings, usual)
     name = path.name or path.resolve().name  # of "." and ".."

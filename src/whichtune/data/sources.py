@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -41,6 +41,11 @@ class Usual:
     answers: tuple[str, ...]
     answer: Literal["label", "target"]
     several: bool = False  # whether a text has any number of answers
+    by_word: bool = False  # whether each word of a text has one
+
+    def own_files(self, path: Path, settings: DataSettings) -> Source | None:
+        """What is read of a path in a way that such data alone are written in; None for the usual one."""
+        return None
 
     def text_columns(self, settings: DataSettings, columns: list[str], place: str) -> tuple[str, ...]:
         return chosen_columns(settings.text_columns, self.texts, columns, place)
@@ -93,8 +98,8 @@ class Source:
     notes: tuple[str, ...] = ()  # what was found in reading, a sentence each
 
 
-def split_files(folder: Path) -> dict[str, Path]:
-    """`train.*`, `validation.*` (or dev, val, valid) and `test.*` of a folder."""
+def split_files(folder: Path, is_read: Callable[[Path], object] = kind_of_file) -> dict[str, Path]:
+    """`train.*`, `validation.*` (or dev, val, valid) and `test.*` of a folder, of the files that are read."""
     found: dict[str, Path] = {}
     try:
         files = sorted(folder.iterdir())
@@ -105,7 +110,7 @@ def split_files(folder: Path) -> dict[str, Path]:
         raise DataError(f"The folder '{shown_path(folder)}' may not be read: {error.strerror or error}.") from error
     for file in files:
         split = _split_of(file)
-        if split in SPLITS and kind_of_file(file):
+        if split in SPLITS and is_read(file):
             if split in found:
                 two = listed([found[split].name, file.name])
                 raise DataError(f"The folder {shown_path(folder)} holds two files for {split}: {two}; keep one.")

@@ -1,4 +1,4 @@
-"""A tiny pretrained language model and three generated data sets, inside the package.
+"""A tiny pretrained language model and four generated data sets, inside the package.
 
 Only paths and facts: importing this loads neither torch nor pandas.
 """
@@ -8,7 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from whichtune.embedded import generate_messages, generate_open_matters, generate_support_requests
+from whichtune.embedded import (
+    generate_booked_trips,
+    generate_messages,
+    generate_open_matters,
+    generate_support_requests,
+)
 from whichtune.embedded.grammar import LABEL_NOISE, SIZES
 from whichtune.errors import UnknownNameError
 from whichtune.registry import did_you_mean
@@ -62,6 +67,29 @@ LABEL_SETS: dict[str, EmbeddedLabelSets] = {
 }
 
 
+@dataclass(frozen=True)
+class EmbeddedTags:
+    """Facts of a data set whose words have tags. `noise` is the share of entities that lose their tags, and that of
+    those that get another type's; `best_f1` the best entity F1 on test to be expected of any tagger."""
+
+    description: str
+    types: tuple[str, ...]
+    noise: float
+    best_f1: float
+    sizes: dict[str, int]
+
+
+TAGGED: dict[str, EmbeddedTags] = {
+    "booked_trips": EmbeddedTags(
+        description="generated messages to a travel agency, with who is to travel, from where, to where and when",
+        types=generate_booked_trips.TYPES,
+        noise=generate_booked_trips.NOISE,
+        best_f1=0.9697,
+        sizes=SIZES,
+    ),
+}
+
+
 # Learning rates of classification with the embedded model: one of 2.7 million parameters wants larger ones than the
 # cards' defaults, which are for models of usual size. Chosen on validation splits: benchmarks/default_rates.md.
 RATES = {
@@ -105,11 +133,12 @@ def usual_path() -> Path:
 
 
 def dataset_path(name: str) -> Path:
-    """Folder with the files train, validation and test: CSV with columns text and label, or JSONL with text and labels.
+    """Folder with the files train, validation and test: CSV with columns text and label, JSONL with text and labels, or
+    CoNLL with a word and its tag a line.
 
-    Raises `UnknownNameError` for a name that is neither in `DATASETS` nor in `LABEL_SETS`.
+    Raises `UnknownNameError` for a name that is in none of `DATASETS`, `LABEL_SETS` and `TAGGED`.
     """
-    known = [*DATASETS, *LABEL_SETS]
+    known = [*DATASETS, *LABEL_SETS, *TAGGED]
     if name not in known:
         raise UnknownNameError(f"There is no embedded data set '{name}'; {did_you_mean(name, known)}")
     return _FOLDER / name

@@ -60,7 +60,14 @@ class Method(ABC, Generic[SettingsT]):
     Settings: ClassVar[type[BaseModel]] = NoSettings
     closed_form: ClassVar[bool] = False
     own_spaces: ClassVar[Spaces] = {}  # of its own settings, searched beside those of every method
-    tasks: ClassVar[tuple[str, ...]] = ("classification", "regression", "multilabel", "text_to_text", "summarisation")
+    tasks: ClassVar[tuple[str, ...]] = (
+        "classification",
+        "regression",
+        "multilabel",
+        "tagging",
+        "text_to_text",
+        "summarisation",
+    )
     trains: ClassVar[bool] = True
     head_alone: ClassVar[bool] = False  # trained by steps, while nothing of the model is
     deep: ClassVar[bool] = False  # gradients pass through every block: of a study's runs, its take longest

@@ -57,12 +57,12 @@ def f1_micro(chosen: BoolArray, probabilities: FloatArray, targets: BoolArray) -
     """F1 of all decisions together; 0 where no label is true or chosen anywhere."""
     right = 2.0 * (chosen & targets).sum(axis=1, keepdims=True)
     mentions = (chosen.sum(axis=1) + targets.sum(axis=1)).astype(np.float64)[:, None]
-    return _ratios(right, mentions)
+    return ratios(right, mentions)
 
 
 def f1_macro(chosen: BoolArray, probabilities: FloatArray, targets: BoolArray) -> FloatArray:
     """The mean over labels of each one's F1."""
-    return _ratios(2.0 * (chosen & targets).astype(np.float64), chosen.astype(np.float64) + targets)
+    return ratios(2.0 * (chosen & targets).astype(np.float64), chosen.astype(np.float64) + targets)
 
 
 def mean_average_precision(chosen: BoolArray, probabilities: FloatArray, targets: BoolArray) -> FloatArray:
@@ -106,7 +106,7 @@ def counts_by_label(chosen: BoolArray, targets: BoolArray) -> NDArray[np.int64]:
     return found
 
 
-def _ratios(parts: FloatArray, wholes: FloatArray) -> FloatArray:
+def ratios(parts: FloatArray, wholes: FloatArray) -> FloatArray:
     """The mean over columns of the ratio of sums, of those columns whose whole is not 0, with each row's influence."""
     sums = wholes.sum(axis=0)
     parts, wholes, sums = parts[:, sums > 0], wholes[:, sums > 0], sums[sums > 0]

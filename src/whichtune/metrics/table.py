@@ -1,8 +1,8 @@
 """The one table of metrics. A metric that is an entry here is in records, tables, statistics, page and loggers.
 
 A metric is computed from answers: of classes, by the confusion matrix; of written texts, text by text against the
-references; of foretold numbers, against the true ones; of sets of labels, against the true sets. From that follows how
-its noise is told: see `resampling`.
+references; of foretold numbers, against the true ones; of sets of labels, against the true sets; of tagged words, by
+what each sentence counts. From that follows how its noise is told: see `resampling`.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
     FloatArray = NDArray[np.float64]
     BoolArray = NDArray[np.bool_]
+    IntArray = NDArray[np.int64]
 
-Answers = Literal["classes", "texts", "numbers", "labels", "loss"]
+Answers = Literal["classes", "texts", "numbers", "labels", "tags", "loss"]
 Unit = Literal["points", "nats", "units"]
 Split = Literal["train", "validation", "test"]
 # How intervals and tests take a metric: a share of right answers; a mean over examples; a function of the confusion
@@ -44,7 +45,8 @@ class Metric:
     `name` is its key in records, study files and `--set primary_metric`; `title` what it is called in text. `answers`
     are what it is computed from, by `of_confusion` (counts `(..., C, C)` to `(...)`), `of_texts` (written texts and
     references, n each, to `(n,)`, whose mean it is), `of_numbers` (predictions and targets `(n,)` to `(n,)`, whose
-    mean it is) or `of_labels` (chosen labels, probabilities and true labels `(n, L)` to `(n,)`, whose mean it is).
+    mean it is), `of_labels` (chosen labels, probabilities and true labels `(n, L)` to `(n,)`, whose mean it is) or
+    `of_tags` (counts of entities `(n, K, 3)` and of words `(n, 2)` to `(n,)`, whose mean it is).
     `in_unit`: it is in the targets' own unit, and no share of 1. `least`: it cannot be lower. `influence`
     is the derivative of `of_confusion` where it is known in closed form; `of_cells` is `of_confusion` from counts
     `(..., K)` in the cells that occur, where that is quicker with many classes. `splits` are those that have a column
@@ -64,6 +66,7 @@ class Metric:
     of_texts: Callable[[Sequence[str], Sequence[str]], FloatArray] | None = None
     of_numbers: Callable[[FloatArray, FloatArray], FloatArray] | None = None
     of_labels: Callable[[BoolArray, FloatArray, BoolArray], FloatArray] | None = None
+    of_tags: Callable[[IntArray, IntArray], FloatArray] | None = None
     resampling: Resampling = "confusion"
     in_unit: bool = False
     least: float = 0.0
@@ -352,4 +355,12 @@ for _name, _title, _of, _resampling, _splits in (
             splits=_splits,
         )
     )
+for _name, _title, _of, _splits in (
+    ("entity_f1", "entity F1", "f1", ALL_SPLITS),
+    ("entity_f1_macro", "macro F1 of types", "f1_macro", ALL_SPLITS[:2]),
+    ("entity_precision", "entity precision", "precision", ALL_SPLITS[:1]),
+    ("entity_recall", "entity recall", "recall", ALL_SPLITS[:1]),
+    ("tag_accuracy", "tag accuracy", "accuracy", ALL_SPLITS[:1]),
+):
+    add_metric(Metric(_name, _title, "tags", of_tags=_later("entities", _of), resampling="mean", splits=_splits))
 add_metric(Metric("loss", "loss", "loss", resampling="ratio", higher_is_better=False))

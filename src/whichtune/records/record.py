@@ -137,7 +137,25 @@ class LabelSetMetrics(_SplitMetrics):
     duplicates_of_train: int = Field(0, description="examples whose text stands verbatim in train")
 
 
-AnyMetrics = Metrics | TextMetrics | NumberMetrics | LabelSetMetrics
+class TagMetrics(_SplitMetrics):
+    """Figures of one split of sentences whose words have tags. An entity is right where its words and its type are."""
+
+    entity_f1: float = Field(description="F1 of all entities together")
+    entity_f1_macro: float = Field(description="mean of the types' F1; types neither true nor found are left out")
+    entity_precision: float = Field(description="share of the found entities that are right")
+    entity_recall: float = Field(description="share of the true entities that are found")
+    tag_accuracy: float = Field(description="share of the words with the right tag")
+    loss: float | None = Field(description="mean cross-entropy in nats of a word that the context holds")
+    n: int = Field(description="sentences")
+    words: int
+    entities: int = Field(description="true ones")
+    type_counts: Listed[Listed[int]] = Field([], description="of each type: rightly found, wrongly found, missed")
+    words_cut: int = Field(0, description="words that the context does not hold: they are tagged O")
+    truncated: int = Field(0, description="sentences cut to the context length")
+    duplicates_of_train: int = Field(0, description="sentences that stand verbatim in train")
+
+
+AnyMetrics = Metrics | TextMetrics | NumberMetrics | LabelSetMetrics | TagMetrics
 
 
 class MetricsBySplit(_Record):

@@ -25,6 +25,7 @@ from whichtune.records.record import (
     NumberMetrics,
     RunRecord,
     RunStatus,
+    TagMetrics,
 )
 from whichtune.study.roles import SCHEMA_VERSION
 from whichtune.study.spec import RunSpec, sha256_file
@@ -35,6 +36,7 @@ WEIGHTS = ("weights.safetensors", "baseline.safetensors", "vocabulary.json")
 ASIDE = "trial.pt"  # the state of a trial that waits to go on
 LET_GO = (*WEIGHTS, ASIDE)  # what may be missing
 TOLERANCE = 1e-6
+TAG_LISTS = ("target", "prediction")  # of tagged words: the numbers of tags
 LABEL_LISTS = ("target", "prediction", "logits")  # of sets of labels: places of labels, and a number for each
 # What a study says of a run that another study may have made: no part of what was computed.
 SAID_BY_STUDY = ("learning_rate_source", "tuned", "goes_on_from")
@@ -189,8 +191,7 @@ def _other_figures(record: RunRecord, file: Path) -> str | None:
     recorded = {split: figures for split in SPLITS if (figures := record.metrics.of(split)) is not None}
     if not recorded:
         return None
-    several = any(isinstance(metrics, LabelSetMetrics) for metrics in recorded.values())
-    columns = read_columns(file, LABEL_LISTS if several else ())
+    columns = read_columns(file, _lists_of(list(recorded.values())))
     if "split" not in columns:
         return f"its {PREDICTIONS} has no column of splits"
     for split, metrics in recorded.items():
@@ -201,9 +202,18 @@ def _other_figures(record: RunRecord, file: Path) -> str | None:
             follow = _numbers_follow
         if isinstance(metrics, LabelSetMetrics):
             follow = _label_sets_follow
+        if isinstance(metrics, TagMetrics):
+            follow = _tags_follow
         if not follow(record, metrics, part):
             return f"its {split} figures do not follow from its {PREDICTIONS}"
     return None
+
+
+def _lists_of(recorded: Sequence[AnyMetrics]) -> tuple[str, ...]:
+    """The columns of lists that such figures follow from."""
+    if any(isinstance(metrics, LabelSetMetrics) for metrics in recorded):
+        return LABEL_LISTS
+    return TAG_LISTS if any(isinstance(metrics, TagMetrics) for metrics in recorded) else ()
 
 
 def read_columns(file: Path, lists: Sequence[str] = ()) -> dict[str, np.ndarray]:
@@ -293,6 +303,24 @@ def _label_sets_follow(record: RunRecord, metrics: AnyMetrics, part: Columns) ->
         if not _near(value, float(metric.of_labels(chosen, probabilities, targets).mean())):
             return False
     return metrics.loss is None or "loss" not in part or _near(metrics.loss, _mean(part["loss"]))
+
+
+def _tags_follow(record: RunRecord, metrics: AnyMetrics, part: Columns) -> bool:
+    from whichtune.metrics.entities import counted
+
+    if len(part["split"]) != metrics.n or not set(TAG_LISTS) <= set(part):
+        return False
+    try:
+        counts = counted(part["prediction"].tolist(), part["target"].tolist())
+    except (ValueError, TypeError, IndexError):  # lists of other lengths, gaps
+        return False
+    for metric in metrics_of("tags"):
+        value = metrics.value(metric.name)
+        if value is None or metric.of_tags is None or not _near(value, float(metric.of_tags(*counts).mean())):
+            return False
+    if metrics.loss is None or not {"loss", "words"} <= set(part):
+        return True
+    return _near(metrics.loss, _mean(part["loss"]) * len(part["loss"]) / max(1, int(part["words"].sum())))
 
 
 def _texts_follow(record: RunRecord, metrics: AnyMetrics, part: Columns) -> bool:

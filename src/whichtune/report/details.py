@@ -141,7 +141,7 @@ def data_facts(view: View) -> list[tuple[str, str]]:
         facts.append(("test examples that stand verbatim in train", f"{tests[0].duplicates_of_train:,}"))
         facts.append(("test texts cut to the context length", f"{max(test.truncated for test in tests):,}"))
     if view.class_names:
-        kind = "labels" if METRICS[view.metric].answers == "labels" else "classes"
+        kind = {"labels": "labels", "tags": "tags"}.get(METRICS[view.metric].answers, "classes")
         facts.append((kind, f"{len(view.class_names):,}: {few(view.class_names, 40)}"))
     return facts
 

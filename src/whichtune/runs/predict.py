@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from whichtune.data.chats import COLUMNS
-from whichtune.data.streamed import TextFile
-from whichtune.data.tables import Inside
 from whichtune.errors import DataError, StoreError
 from whichtune.evidence.stored import SUMMARY, read_summary, run_doubt
 from whichtune.records.record import RunRecord, RunStatus
@@ -26,6 +23,7 @@ from whichtune.wording import plural
 if TYPE_CHECKING:
     import pandas as pd
 
+    from whichtune.data.streamed import TextFile
     from whichtune.tasks.base import Answering
 
 RUN_ID = re.compile("[0-9a-f]{16}")
@@ -123,11 +121,7 @@ def texts_for(record: RunRecord, file: Path, text_column: str | None) -> TextFil
             f"'{record.label}' reads {plural(fields or 1, 'text column')} ({spec.data.text_column or 'text'}), and "
             f"--text-column names {len(named)}: name as many, in the same order."
         )
-    inside = Inside(spec.data.sheet, spec.data.records, must=False)
-    usual = task_of(spec).columns.texts
-    if record.room and record.room.get("chat"):
-        usual = tuple(sorted(usual, key=lambda name: name not in COLUMNS))
-    return TextFile(file, text_column or spec.data.text_column, usual, inside=inside)
+    return task_of(spec).text_file(spec, record, file, text_column)
 
 
 def predict_file(

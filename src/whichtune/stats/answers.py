@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from whichtune.errors import DataError
 from whichtune.metrics import METRICS, Split, possible_metrics
+from whichtune.metrics.entities import counted
 from whichtune.metrics.labels import as_indicators, probabilities_of
 from whichtune.metrics.terms import USUAL, Classified, Terms
 from whichtune.records.record import RunRecord, RunStatus
@@ -69,7 +70,7 @@ class TestSet:
 class Judged:
     """What metrics of a kind are computed from, in the order that they take it; examples along the first axis."""
 
-    kind: Literal["numbers", "labels"]
+    kind: Literal["numbers", "labels", "tags"]
     parts: tuple[NDArray[Any], ...]
 
     def of(self, keep: NDArray[np.bool_]) -> Judged:
@@ -83,10 +84,10 @@ class Answers:
 
     `predictions` are classes; none where texts were written, and `figures` hold each text's scores then. `losses`
     are an example's, summed over its `tokens` where it has several; NaN where there is no model. `judged` are answers
-    whose figures are computed anew for some examples: foretold and true numbers (E,), or chosen labels, probabilities
-    and true labels (E, L). `at` are the places in the test set of the examples that were answered; None: all of them.
-    `logits` (E, C) are read where a metric that is asked for needs them. `parts` (E, K) are what each written text adds
-    to the totals of a metric.
+    whose figures are computed anew for some examples: foretold and true numbers (E,), chosen labels, probabilities and
+    true labels (E, L), or counts of entities (E, K, 3) and of words (E, 2). `at` are the places in the test set of the
+    examples that were answered; None: all of them. `logits` (E, C) are read where a metric that is asked for needs
+    them. `parts` (E, K) are what each written text adds to the totals of a metric.
     """
 
     predictions: NDArray[np.int64]
@@ -102,7 +103,8 @@ class Answers:
         """The answers to some examples."""
         at = None if self.at is None else self.at[keep]
         if self.judged is not None:
-            return replace(figured(self.judged.of(keep), self.losses[keep]), at=at)
+            tokens = None if self.tokens is None else self.tokens[keep]
+            return replace(figured(self.judged.of(keep), self.losses[keep]), at=at, tokens=tokens)
         return Answers(
             self.predictions[keep] if len(self.predictions) else self.predictions,
             self.losses[keep],
@@ -149,11 +151,21 @@ def of_labels(
     return figured(Judged("labels", (chosen, probabilities_of(logits), targets)), losses)
 
 
+def of_tags(
+    predictions: Sequence[Sequence[int]],
+    targets: Sequence[Sequence[int]],
+    losses: NDArray[np.float64],
+    words: NDArray[np.int64],
+) -> Answers:
+    """Answers that are tags of each word, with the loss of a sentence and the number of words that it is of (E,)."""
+    return replace(figured(Judged("tags", counted(predictions, targets)), losses), tokens=words)
+
+
 def figured(judged: Judged, losses: NDArray[np.float64]) -> Answers:
     """Answers with every metric of their kind, example by example."""
     figures = {}
     for metric in possible_metrics(judged.kind):
-        compute = metric.of_numbers or metric.of_labels
+        compute = metric.of_numbers or metric.of_labels or metric.of_tags
         if compute is not None:
             figures[metric.name] = compute(*judged.parts)
     return Answers(np.zeros(0, dtype=np.int64), losses, None, figures, judged)
@@ -218,9 +230,9 @@ class Row:
             return split_scores(np.array(each), test.test_by_train)
         test = test.part(chosen[0]) if len(chosen) == 1 else test
         wanted = METRICS[metric]
-        if wanted.answers in ("texts", "numbers", "labels"):
+        if wanted.answers in ("texts", "numbers", "labels", "tags"):
             found = np.stack([answers.figures[metric] for answers in chosen])
-            return figure_scores(found, most_of_one(found) if wanted.answers == "labels" else None)
+            return figure_scores(found, most_of_one(found) if wanted.answers in ("labels", "tags") else None)
         if wanted.answers == "loss":
             losses = np.stack([answers.losses for answers in chosen])
             counts = [answers.tokens for answers in chosen if answers.tokens is not None]
@@ -352,6 +364,9 @@ def _aligned(frame: pd.DataFrame, test: TestSet, label: str, logits: bool) -> An
     losses = frame["loss"].to_numpy(dtype=np.float64) if "loss" in frame else np.full(test.n, np.nan)
     if "target" in frame and frame["prediction"].dtype.kind == "f":
         return of_numbers(frame[["prediction", "target"]].to_numpy(dtype=np.float64).T, losses)
+    if "target" in frame and "words" in frame:
+        counts = frame["words"].to_numpy(dtype=np.int64)
+        return of_tags(list(frame["prediction"]), list(frame["target"]), losses, counts)
     if "target" in frame and "logits" in frame:
         return _label_sets(frame, losses)
     if "label" not in frame:

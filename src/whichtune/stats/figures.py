@@ -64,7 +64,7 @@ def _one_model(row: Row, seed: int | None, test: TestSet, metric: Metric) -> Int
     if metric.resampling == "proportion":
         return wilson(int(values.sum()), test.n)
     found = _mean_interval(values)
-    if found is not None and metric.answers == "labels":
+    if found is not None and metric.answers in ("labels", "tags"):
         return max(found[0], 0.0), min(found[1], 1.0)  # influence reaches beyond what a share can be
     return found if found is None or metric.of_each is None else _inside(metric, found)
 

@@ -16,9 +16,10 @@ class DataSettings(Frozen):
 
     source: str = Field(
         "messages",
-        description="a file (CSV, TSV, JSONL, JSON, Parquet, Excel, also .gz), a folder of train/validation/test "
-        "files, one laid out as on the Hub (data/train-00000-of-00001.parquet) or one that "
-        "`datasets.save_to_disk` wrote, a named set, NAME=FILE (a named set from a local copy), or a dataset id of the "
+        description="a file (CSV, TSV, JSONL, JSON, Parquet, Excel, also .gz; for tagging one of a word a line, too), "
+        "a folder of train/validation/test files, one laid out as on the Hub "
+        "(data/train-00000-of-00001.parquet) or one that `datasets.save_to_disk` wrote, a named set, NAME=FILE (a "
+        "named set from a local copy), or a dataset id of the "
         "Hugging Face Hub (ID:CONFIGURATION where it has several)",
     )
     revision: str | None = Field(None, description="revision of a Hub dataset")

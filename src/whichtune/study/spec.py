@@ -215,8 +215,9 @@ class Study(Frozen):
     )
     task: str = Field(
         DEFAULT_TASK,
-        description="a label for each text, any number of labels for each (multilabel), a number for each text, a text "
-        "for each text, or a summary for each document: text_to_text with a template and baselines of its own",
+        description="a label for each text, any number of labels for each (multilabel), a number for each text, a tag "
+        "for each word (tagging), a text for each text, or a summary for each document: text_to_text with a template "
+        "and baselines of its own",
     )
     data: DataSettings = DataSettings()
     model: str = Field(EMBEDDED, description="`embedded`, a Hub id, or a folder that `save_pretrained` wrote")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
     from whichtune.data.sources import Usual
+    from whichtune.data.streamed import TextFile
     from whichtune.measure.cost import Timers
     from whichtune.metrics.table import Answers
     from whichtune.models.loading import ModelInfo
@@ -275,6 +276,18 @@ class Task(ABC, Generic[DatasetT, ModelT, EncodedT, ForwardT]):
         """Fit a baseline row on the training split."""
 
     # -- after a run -------------------------------------------------------------------------------
+
+    def text_file(self, spec: RunSpec, record: RunRecord, file: Path, text_column: str | None) -> TextFile:
+        """New texts of a file, in the column that is named, or as the run's data have it. Raises DataError."""
+        from whichtune.data.chats import COLUMNS
+        from whichtune.data.streamed import TextFile
+        from whichtune.data.tables import Inside
+
+        usual = self.columns.texts
+        if record.room and record.room.get("chat"):
+            usual = tuple(sorted(usual, key=lambda name: name not in COLUMNS))
+        inside = Inside(spec.data.sheet, spec.data.records, must=False)
+        return TextFile(file, text_column or spec.data.text_column, usual, inside=inside)
 
     @abstractmethod
     def predict(self, spec: RunSpec, record: RunRecord, folder: Path, texts: list[str]) -> pd.DataFrame:

@@ -36,6 +36,10 @@ def is_best_where_all_is_right(metric: Metric, folder: Path) -> None:
     elif metric.of_labels is not None:
         found, true = _label_sets()
         best, worse = (float(metric.of_labels(p >= 0.5, p, true).mean()) for p in (true.astype(np.float64), found))
+    elif metric.of_tags is not None:
+        counts, words = _tagged()
+        every = np.repeat(counts[..., 2:], 3, axis=-1), np.repeat(words[:, 1:], 2, axis=1)
+        best, worse = (float(metric.of_tags(*given).mean()) for given in (every, (counts, words)))
     else:
         return
     assert (best > worse) == metric.higher_is_better, f"{metric.name}: {best} with all right, {worse} with half wrong"
@@ -65,6 +69,11 @@ def does_not_depend_on_the_order(metric: Metric, folder: Path) -> None:
         still = metric.of_labels(found >= 0.5, found, true)[order]
         moved = metric.of_labels(found[order] >= 0.5, found[order], true[order])
         assert np.allclose(moved, still), f"{metric.name} depends on the order of the texts"
+    elif metric.of_tags is not None:
+        counts, words = _tagged()
+        order = np.random.default_rng(1).permutation(EXAMPLES)
+        moved, still = metric.of_tags(counts[order], words[order]), metric.of_tags(counts, words)[order]
+        assert np.allclose(moved, still), f"{metric.name} depends on the order of the sentences"
 
 
 def is_told_of_many_at_once(metric: Metric, folder: Path) -> None:
@@ -121,6 +130,14 @@ def _label_sets() -> tuple[np.ndarray, np.ndarray]:
     random = np.random.default_rng(5)
     true = random.random((EXAMPLES, CLASSES)) < (0.5, 0.3, 0.1)
     return np.clip(0.3 + 0.4 * true + random.normal(0, 0.25, true.shape), 0, 1), true
+
+
+def _tagged() -> tuple[np.ndarray, np.ndarray]:
+    """What sentences count of entities, rightly found, found and true, and of words, rightly tagged and all."""
+    random = np.random.default_rng(7)
+    true, wrong = random.poisson((1.0, 0.5, 0.2), (2, EXAMPLES, CLASSES))
+    right, words = random.binomial(true, 0.7), random.integers(4, 20, EXAMPLES)
+    return np.stack([right, right + wrong, true], axis=-1), np.stack([random.binomial(words, 0.8), words], axis=-1)
 
 
 def _answers(wrong: float) -> tuple[np.ndarray, np.ndarray]:

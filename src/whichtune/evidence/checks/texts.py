@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from whichtune.evidence.checks.base import Finding, Material, not_applicable, passed, register, warned
 from whichtune.evidence.warnings import repeats_warning
 from whichtune.metrics import METRICS, metric_title
-from whichtune.records.record import SPLITS, AnyMetrics, LabelSetMetrics, TextMetrics
+from whichtune.metrics.tag_names import types_of
+from whichtune.records.record import SPLITS, AnyMetrics, LabelSetMetrics, TagMetrics, TextMetrics
 from whichtune.stats.answers import Row, TestSet
 from whichtune.stats.results import in_text
 from whichtune.wording import listed, listing, number, plural
@@ -17,6 +18,7 @@ NOTHING_TESTED = "No run completed, so there is nothing to look at."
 LEAST_TEXTS = 5  # of a class in test
 LEAST_SUSPECTS = 3
 BY_SIZE = ("f1_micro", "f1_weighted", "mcc", "kappa")  # weigh classes by their texts
+EACH_TYPE = "entity_f1_macro"  # weighs every type of entities the same
 EACH_LABEL = ("labels_f1_macro", "mean_average_precision")  # weigh every label the same
 SURE = 0.001  # chance of so many texts that all get wrong, if rows erred independently
 DOUBTED = 0.1  # mean probability of the given label, below which rows are sure that it is wrong
@@ -29,8 +31,11 @@ def small_class(material: Material) -> Finding:
     test, metric = material.test, METRICS[material.metric]
     if test is None:
         return not_applicable(NOTHING_TESTED)
+    names, things = material.study.labels, "test texts"
     if metric.name in EACH_LABEL:
         counts, kind = _texts_of_labels(material), "label"
+    elif metric.name == EACH_TYPE:
+        counts, kind, names, things = _entities_of_types(material), "type", types_of(names), "true entities on test"
     elif metric.resampling != "confusion" or metric.name in BY_SIZE:
         return not_applicable(f"{metric.title[:1].upper()}{metric.title[1:]} does not weigh every class the same.")
     else:
@@ -38,15 +43,15 @@ def small_class(material: Material) -> Finding:
     occur = int((counts > 0).sum())
     small = [int(c) for c in np.flatnonzero((counts > 0) & (counts < LEAST_TEXTS))]
     if not small:
-        return passed(f"Every {kind} has {LEAST_TEXTS} test texts or more.")
-    names = [_class_name(material, c) for c in small]
+        return passed(f"Every {kind} has {LEAST_TEXTS} {things} or more.")
+    few = [names[c] if c < len(names) else f"class {c}" for c in small]
     least = int(counts[small].min())
     which = f"{plural(len(small), kind, kind + ('es' if kind == 'class' else 's'))} of {occur:,}"
-    text = f"{which} {'has' if len(small) == 1 else 'have'} fewer than {LEAST_TEXTS} test texts ({listed(names)})"
+    text = f"{which} {'has' if len(small) == 1 else 'have'} fewer than {LEAST_TEXTS} {things} ({listed(few)})"
     weight = (
         f"each weighs 1/{occur} of {metric.title}, so one answer can move it by about {number(100 / occur / least)}"
     )
-    return warned(f"{text}; {weight} points.", classes=names)
+    return warned(f"{text}; {weight} points.", classes=few)
 
 
 def _texts_of_labels(material: Material) -> NDArray[np.int64]:
@@ -59,9 +64,14 @@ def _texts_of_labels(material: Material) -> NDArray[np.int64]:
     return np.zeros(0, dtype=np.int64)
 
 
-def _class_name(material: Material, c: int) -> str:
-    names = material.study.labels
-    return names[c] if c < len(names) else f"class {c}"
+def _entities_of_types(material: Material) -> NDArray[np.int64]:
+    """How many true entities of each type test has `(K,)`, of tagged words."""
+    for row in material.rows.values():
+        for run in row.completed.values():
+            if isinstance(run.metrics.test, TagMetrics):
+                counts = np.array(run.metrics.test.type_counts, dtype=np.int64).reshape(-1, 3)
+                return np.asarray(counts[:, 0] + counts[:, 2])
+    return np.zeros(0, dtype=np.int64)
 
 
 @register("repeats", "Repeats between splits")
