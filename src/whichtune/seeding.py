@@ -20,6 +20,7 @@ DROPOUT = "dropout"
 WEIGHTS = "weights"
 GENERATION = "generation"
 BOOTSTRAP = "bootstrap"
+SHOTS = "shots"
 
 
 def stream_seed(seed: int, name: str) -> int:

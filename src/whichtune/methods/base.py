@@ -70,6 +70,7 @@ class Method(ABC, Generic[SettingsT]):
     grows: ClassVar[bool] = False  # what is stored of a run grows with the training texts
     reads_validation: ClassVar[bool] = False  # to choose something of its own as it fits
     weighs_texts: ClassVar[bool] = False  # its fit minds how much each training text counts
+    in_words: ClassVar[bool] = False  # the model's own output layer is asked for the words of labels: there is no head
     fits_first: ClassVar[bool] = False  # the head is fitted on frozen features (`fit`) before the first step
 
     @abstractmethod
@@ -150,6 +151,7 @@ METHODS: Registry[AnyMethod] = Registry(
             "parts",
             "in_turn",
             "probes",
+            "prompted",
         )
     ],
     group="whichtune.methods",

@@ -20,7 +20,7 @@ from whichtune.models.loading import load_config, load_tokenizer, locate, set_dr
 from whichtune.models.native import native_head
 from whichtune.models.partition import lower_sum, without_values
 from whichtune.models.sizes import feature_width
-from whichtune.shortcuts.boundary import frozen_below, make_plan, texts_of
+from whichtune.shortcuts.boundary import Decision, frozen_below, make_plan, texts_of
 from whichtune.shortcuts.planned import PlanFailedError, PlannedForward
 from whichtune.shortcuts.prepared import CacheSettings, lower_pass
 from whichtune.shortcuts.texts import Want
@@ -51,6 +51,10 @@ if TYPE_CHECKING:
 
 def estimate_run(spec: RunSpec, dataset: Dataset, speed: float) -> Estimate:
     """The estimate of one run alone at `speed` operations a second: its pass through frozen blocks, and its steps."""
+    if METHODS[spec.method].in_words:
+        from whichtune.tasks.classification.prompted import estimate_prompted
+
+        return estimate_prompted(spec, dataset, speed)
     path = locate(spec.model, spec.revision, spec.weights)
     config = load_config(path, spec.remote_code)
     encoded = encode_for(spec, dataset, load_tokenizer(path, spec.remote_code), config)
@@ -133,7 +137,10 @@ def meta_loss(classifier: Classifier, length: int, batch: int = 1) -> torch.Tens
 
 def preview_run(spec: RunSpec, dataset: Dataset) -> Preview:
     """The plan of one run with its predicted operations and cache size. Loads the model, as the run will."""
-    classifier, tokenizer = build_classifier(spec, dataset.outputs)
+    if METHODS[spec.method].in_words:
+        off = Decision("plan", "off", "the model is asked in words, and nothing is trained")
+        return Preview(spec.label, [off], 0, 0, 0, 0)
+    classifier, tokenizer = build_classifier(spec, dataset.outputs, dataset.labels)
     encoded = encode_for(spec, dataset, tokenizer, classifier.backbone.config)
     device = torch.device(spec.device)
     classifier.to(device)

@@ -90,12 +90,14 @@ class Classification(Task["Dataset", "Classifier", "Encoded", "Forward"]):
         from whichtune.data.field_encoding import check_fields
         from whichtune.tasks.classification.ignored import check_ignored
         from whichtune.tasks.classification.native import check_native_head
+        from whichtune.tasks.classification.prompted import check_prompted
         from whichtune.tasks.classification.weighting import check_weights, loss_settings
 
         check_fields(spec, where)
         check_ignored(spec, dataset, where)
         check_native_head(spec, where)
         check_weights(loss_settings(spec), dataset.labels, where)
+        check_prompted(spec, dataset.labels, where)
 
     def counted(self, spec: RunSpec, dataset: Dataset) -> Dataset:
         from whichtune.tasks.classification.ignored import counted
@@ -113,7 +115,7 @@ class Classification(Task["Dataset", "Classifier", "Encoded", "Forward"]):
         return preview_run(spec, dataset)
 
     def build(self, spec: RunSpec, dataset: Dataset) -> tuple[Classifier, PreTrainedTokenizerBase]:
-        return build_classifier(spec, len(dataset.labels))
+        return build_classifier(spec, len(dataset.labels), dataset.labels)
 
     def encode(
         self, spec: RunSpec, dataset: Dataset, tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig
@@ -149,6 +151,12 @@ class Classification(Task["Dataset", "Classifier", "Encoded", "Forward"]):
         return ReferenceCurves(model, forward, spec, streams) if isinstance(streams, ReferenceStreams) else None
 
     def solve(self, spec: RunSpec, model: Classifier, forward: Forward, timers: Timers) -> Training:
+        from whichtune.methods import METHODS
+
+        if METHODS[spec.method].in_words:
+            from whichtune.tasks.classification.prompted import solve_prompted
+
+            return solve_prompted(spec, model, forward, timers)
         from whichtune.tasks.classification.closed_form import solve
 
         return solve(spec, model, forward, timers)
@@ -186,12 +194,13 @@ class Classification(Task["Dataset", "Classifier", "Encoded", "Forward"]):
         return _latencies(spec, model, forward)
 
     def notes(self, encoded: Encoded) -> list[str]:
+        told = list(encoded.told)
         cut = {name: part.truncated for name, part in encoded.splits.items() if part.truncated}
         if not cut:
-            return []
+            return told
         counts = ", ".join(f"{count:,} of {len(encoded.splits[name]):,} in {name}" for name, count in cut.items())
         kept = KEPT_WORDS[encoded.long_texts_keep]
-        return [f"Texts cut to {encoded.context_length} tokens, {kept} kept: {counts}."]
+        return [*told, f"Texts cut to {encoded.context_length} tokens, {kept} kept: {counts}."]
 
     def fit_baseline(self, spec: RunSpec, dataset: Dataset) -> FittedBaseline:
         return FittedClassifierBaseline(spec, dataset)
