@@ -172,6 +172,8 @@ def train(cell: Cell, plan: str, cache: Path) -> tuple[Classifier, Outcome]:
             losses.append(float(event["train_loss"]))
 
         Trainer(classifier, forward, spec, timers, objective, note, course=course).train()
+    if method.in_pairs:
+        task.solve(spec, classifier, forward, timers)
     logits = {name: predict_split(classifier, forward, name) for name in encoded.splits}
     return classifier, Outcome(losses, logits, prepared, 0, timers)
 

@@ -21,6 +21,7 @@ WEIGHTS = "weights"
 GENERATION = "generation"
 BOOTSTRAP = "bootstrap"
 SHOTS = "shots"
+PAIRS = "pairs"
 
 
 def stream_seed(seed: int, name: str) -> int:

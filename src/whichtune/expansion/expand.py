@@ -302,7 +302,7 @@ def _resolve(
         learning_rate_source=_rate_source(method, rate),
         label=entry.label or entry.method,
         task=study.task,
-        task_settings=identity.task_settings(task.name, _validate(task.Settings, of_task, where)),
+        task_settings=identity.task_settings(task.name, task.settled(_validate(task.Settings, of_task, where), metric)),
         data=data.at_seed(seed),
         model=key.model,
         revision=key.revision,
@@ -335,9 +335,7 @@ def _validate(model: type[Model], values: dict[str, JsonValue], where: str) -> M
 
 
 def _rate_source(method: AnyMethod, rate: float | None) -> Literal["card", "set"] | None:
-    if rate is not None:
-        return "set"
-    return "card" if method.card.learning_rate is not None else None
+    return "set" if rate is not None else "card" if method.card.learning_rate is not None else None
 
 
 def _with_fingerprints(spec: RunSpec, dataset: AnyDataset, info: ModelInfo | None) -> RunSpec:
@@ -355,13 +353,14 @@ def _baseline(
     ignored: str | None,
     seed: int | None,
 ) -> RunSpec:
-    own = task_of(study).Settings
-    shared = {key: value for key, value in study.settings.items() if key in own.model_fields}
+    task = task_of(study)
+    shared = {key: value for key, value in study.settings.items() if key in task.Settings.model_fields}
+    chosen = task.settled(_validate(task.Settings, shared, f"Settings of '{name}'"), primary_metric(study, dataset))
     return RunSpec(
         label=sized_label(factor_label(name, factors), size),
         role=Role.BASELINE,
         task=study.task,
-        task_settings=identity.task_settings(study.task, _validate(own, shared, f"Settings of '{name}'")),
+        task_settings=identity.task_settings(study.task, chosen),
         data=with_size(data_of(study, dict(factors), f"Settings of '{name}'"), size).at_seed(seed),
         model="",
         method=name,

@@ -45,6 +45,8 @@ def ask_classes(
     import numpy as np
     from scipy.special import softmax
 
+    from whichtune.tasks.classification.deciding import decided, threshold_of
+
     again = logits_again(spec_of(record), record, place, texts.texts)
     told = _told(record, form, texts, context_length, kind)
     found = np.asarray(answers(folder, told, texts.texts))
@@ -65,7 +67,8 @@ def ask_classes(
             "tolerance": tolerance_of(expected),
             "logits": [] if of_words else again.tolist(),
             "probabilities": softmax(again, axis=1).tolist(),
-            "predictions": [record.labels[place] for place in again.argmax(axis=1)],
+            "predictions": [record.labels[place] for place in decided(again, threshold_of(record))],
+            "threshold": threshold_of(record),
         }
     )
     return Answered(told, difference)

@@ -91,6 +91,8 @@ def _title(card: Card) -> list[str]:
         lines += ["", _base_sentence(card.trained)]
     if told.labels:
         lines += ["", f"Classes, in the order of the logits: {', '.join(_code(name) for name in told.labels)}."]
+    if told.threshold is not None:
+        lines += [f"{_code(told.labels[1])} is the answer where its probability is {told.threshold:.6g} or more."]
     lines += [f"\n{escape(note)}" for note in card.notes]
     return lines
 

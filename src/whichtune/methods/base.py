@@ -71,6 +71,7 @@ class Method(ABC, Generic[SettingsT]):
     reads_validation: ClassVar[bool] = False  # to choose something of its own as it fits
     weighs_texts: ClassVar[bool] = False  # its fit minds how much each training text counts
     in_words: ClassVar[bool] = False  # the model's own output layer is asked for the words of labels: there is no head
+    in_pairs: ClassVar[bool] = False  # trained on pairs of texts, after which the head is fitted (`fit`)
     fits_first: ClassVar[bool] = False  # the head is fitted on frozen features (`fit`) before the first step
 
     @abstractmethod
@@ -152,6 +153,7 @@ METHODS: Registry[AnyMethod] = Registry(
             "in_turn",
             "probes",
             "prompted",
+            "contrastive",
         )
     ],
     group="whichtune.methods",

@@ -57,6 +57,9 @@ class Metrics(_SplitMetrics):
     accuracy_without_duplicates: float | None = None
     auroc: float | None = Field(None, description="area under the ROC curve, a mean over classes")
     average_precision: float | None = Field(None, description="mean over classes")
+    threshold: float | None = Field(
+        None, description="of two classes, the second's probability from which on it is the answer; null: the likelier"
+    )
     brier: float | None = Field(None, description="half the squared distance of the probabilities from the truth")
     ece: float | None = Field(None, description="expected calibration error, over ten bins of equal counts")
 

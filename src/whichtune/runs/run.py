@@ -257,6 +257,10 @@ def _run_method(
             trainer = Trainer(model, forward, spec, timers, objective, on_event, streams, watcher, course)
             trainer.result.flops, trainer.result.notes = fitted.flops, fitted.notes
             training, waiting = trainer.train(spec.part, before), trainer.aside
+            if METHODS[spec.method].in_pairs:
+                fitted = task.solve(spec, model, forward, timers)
+                training.flops, training.notes = training.flops + fitted.flops, training.notes + fitted.notes
+                training.final_train_rows = None  # its rows were pairs: the model is judged on all texts
         else:
             training = Training()  # the model as it is
         steps_joules = _sum(steps_energy.joules, before["joules"] if before else 0.0)

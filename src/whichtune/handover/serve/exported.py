@@ -39,7 +39,8 @@ def load_exported(folder: Path) -> Served:
 
         found = scores(texts)
         shares = found if told.kind == "texts" else softmax(found, axis=1)
-        table = pd.DataFrame({"text": texts, "prediction": [told.labels[place] for place in shares.argmax(axis=1)]})
+        places = shares.argmax(axis=1) if told.threshold is None else (shares[:, 1] >= told.threshold).astype("int64")
+        table = pd.DataFrame({"text": texts, "prediction": [told.labels[place] for place in places]})
         for place, label in enumerate(told.labels):
             table[f"probability of {label}"] = shares[:, place]
         return table

@@ -25,6 +25,7 @@ from whichtune.shortcuts.planned import PlanFailedError, PlannedForward
 from whichtune.shortcuts.prepared import CacheSettings, lower_pass
 from whichtune.shortcuts.texts import Want
 from whichtune.study.spec import RunSpec
+from whichtune.tasks.classification.contrastive import PairForward, pairs_of
 from whichtune.tasks.classification.model import build_classifier, encode_for
 from whichtune.tasks.estimates import (
     Estimate,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from whichtune.data.splits import Dataset
     from whichtune.shortcuts.boundary import Plan
     from whichtune.shortcuts.features import Route
+    from whichtune.training.forward import Forward
 
 
 def estimate_run(spec: RunSpec, dataset: Dataset, speed: float) -> Estimate:
@@ -69,7 +71,13 @@ def estimate_run(spec: RunSpec, dataset: Dataset, speed: float) -> Estimate:
     widths = [_width(encoded, lengths, rows) for rows in batches]
     evaluations = 1 + (spec.epochs * len(encoded.splits["validation"]) / examples_in(encoded))
     shared = 0.0
-    if METHODS[spec.method].closed_form:
+    if METHODS[spec.method].in_pairs:
+        pairs = pairs_of(spec, encoded)
+        steps = steps_in_total(len(pairs), spec)
+        epoch = sum(train(lengths[a]) + train(lengths[b]) for a, b, _ in pairs)
+        flops = epoch * steps * spec.accumulation_steps * spec.batch_size // len(pairs) + sum(map(infer, lengths))
+        batches, widths = [list(range(min(2 * spec.batch_size, len(lengths))))], [max(lengths)]
+    elif METHODS[spec.method].closed_form:
         flops, steps = sum(infer(length) for length in lengths), 0
         shared = flops + reading * evaluations
     else:
@@ -147,11 +155,19 @@ def preview_run(spec: RunSpec, dataset: Dataset) -> Preview:
     return describe_plan(spec, make_plan(spec, classifier, encoded), classifier, encoded, device)
 
 
+def stepping(spec: RunSpec, classifier: Classifier, forward: Forward) -> Forward | PairForward:
+    """The pass that the run's steps make: over texts, or over pairs of them."""
+    if not METHODS[spec.method].in_pairs:
+        return forward
+    return PairForward(classifier, forward, pairs_of(spec, forward.encoded))
+
+
 def describe_plan(spec: RunSpec, plan: Plan, classifier: Classifier, encoded: Encoded, device: torch.device) -> Preview:
     """Predicted operations and cache size of a plan; nothing of the data is computed but a few texts' check."""
     plain = PlainForward(classifier, encoded, device, spec.precision)
-    batches = training_batches(spec, [len(ids) for ids in encoded.splits["train"].tokens])
-    flops_plain = training_operations(spec, plain, batches)
+    over = stepping(spec, classifier, plain)
+    batches = training_batches(spec, [len(ids) for ids in over.encoded.splits["train"].tokens])
+    flops_plain = training_operations(spec, over, batches)
     partition = plan.partition
     if plan.is_off or partition is None:
         return Preview(spec.label, plan.decisions, 0, flops_plain, flops_plain, flops_plain)
@@ -168,7 +184,8 @@ def describe_plan(spec: RunSpec, plan: Plan, classifier: Classifier, encoded: En
     except PlanFailedError:
         return Preview(spec.label, plan.decisions, 0, flops_plain, flops_plain, flops_plain)
     route = replace(whole.route, boundary=plan.route.boundary)
-    shared = training_operations(spec, planned(route, plan.cached == "features"), batches)
+    over = stepping(spec, classifier, planned(route, plan.cached == "features"))
+    shared = training_operations(spec, over, batches)
     lower_flops = cache_bytes = 0
     if plan.cached != "nothing":
         want = Want(plan.boundary, plan.position if plan.cached == "features" else None)

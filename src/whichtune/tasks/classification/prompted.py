@@ -13,7 +13,7 @@ from whichtune.study.roles import Role
 from whichtune.wording import listing, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
@@ -179,14 +179,14 @@ def solve_prompted(spec: RunSpec, model: Classifier, forward: Forward, timers: T
     with timers.phase("train"), torch.no_grad():
         mean = scores()[:, known].softmax(1).mean(0)
         head.content_free[known] = mean.log()
-    shares = zip(_names_of(encoded, known), mean.tolist(), strict=True)
+    shares = zip(_names_of(encoded, known.tolist()), mean.tolist(), strict=True)
     said = listing([f"{name} {100 * share:.1f} %" for name, share in shares], most=12)
     notes.append(f"Calibrated by {len(CONTENT_FREE)} prompts without content, after which the model expects {said}.")
     seconds = [timers.seconds["train"]]
     return Training(flops=flops, real_tokens=tokens, epoch_seconds=seconds, notes=[*notes, *_why_whole(model)])
 
 
-def _names_of(encoded: Encoded, known: Sequence[bool]) -> list[str]:
+def _names_of(encoded: Encoded, known: Iterable[bool]) -> list[str]:
     return [name for name, is_it in zip(encoded.classes, known, strict=True) if is_it]
 
 
