@@ -24,6 +24,7 @@ from whichtune.expansion.axes import (
     with_size,
 )
 from whichtune.expansion.checks import (
+    check_base_precision,
     check_consistent,
     check_data,
     check_pairs,
@@ -286,6 +287,7 @@ def _resolve(
     conflict = method.conflict(chosen, settings, info)
     if conflict:
         raise SettingError(f"{where}: {conflict}{'' if conflict.endswith('?') else '.'}")
+    check_base_precision(method, chosen, settings, where, device)
     stop_on = metric if settings.early_stopping == "primary" else settings.early_stopping
     if stop_on not in ("none", *task.watched):
         choices = did_you_mean(stop_on, ("none", *task.watched))

@@ -64,8 +64,14 @@ def refuse_fields(spec: RunSpec, command: str) -> None:
         )
 
 
-def refuse_prompts(spec: RunSpec) -> None:
-    """Raise ExportError for a run that asks the language model in words: no form has the prompt and the words."""
+def refuse_formless(spec: RunSpec) -> None:
+    """Raise ExportError for a run that asks the language model in words, since no form has the prompt and the words,
+    and for one whose model is in fewer bits, which a form would have in float32."""
+    if spec.base_precision != "float32":
+        raise ExportError(
+            f"'{spec.label}' was trained on a model in {spec.base_precision} (base_precision), which no form keeps, "
+            "and in float32 its answers would be others: use whichtune predict or serve."
+        )
     if spec.role is not Role.BASELINE and METHODS[spec.method].in_words:
         raise ExportError(
             f"'{spec.label}' asks the language model in words and has no head of classes, so that there is no form for "

@@ -112,6 +112,10 @@ class Method(ABC, Generic[SettingsT]):
         words that end a sentence; None where it does. Asked before a study begins."""
         return None
 
+    def keeps_weights(self, settings: SettingsT) -> bool:
+        """Whether the matrices of the model's blocks stay as they are, so that they may be kept in fewer bits."""
+        return self.closed_form or self.head_alone
+
     def remarks(self, model: Adaptable) -> list[str]:
         """What a reader must know of what `attach` did to this model, as sentences; for most methods nothing."""
         return []

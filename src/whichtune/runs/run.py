@@ -6,6 +6,7 @@ import gc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TypedDict, Unpack
@@ -358,6 +359,11 @@ def _notes(spec: RunSpec, encoded: EncodedData, training: Training, shortcuts: M
     from whichtune.training.batching import bucketing_note
 
     notes = []
+    if spec.base_precision != "float32":
+        notes.append(
+            f"The matrices of the model's blocks are kept in {spec.base_precision} (bitsandbytes "
+            f"{version('bitsandbytes')}), all else in float32; adapters are not merged, which would round them."
+        )
     if training.warmup_steps > LONG_WARMUP * training.planned_steps:
         steps, total = min(training.warmup_steps, training.planned_steps), training.planned_steps
         notes.append(

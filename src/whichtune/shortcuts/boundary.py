@@ -135,6 +135,8 @@ def cut(backbone: PreTrainedModel, why_off: str | None) -> Partition | Decision:
 def _why_off(spec: RunSpec, classifier: Classifier) -> str | None:
     if spec.plan == "off":
         return "asked for"
+    if spec.base_precision != "float32":
+        return f"the model's matrices are in {spec.base_precision}"
     if type(classifier) is not Classifier:
         return "the method changes how the classifier computes"
     parts = (classifier.backbone, classifier.head, classifier.prompt)

@@ -17,6 +17,7 @@ from whichtune.measure.flops import flops_of_length
 from whichtune.methods import METHODS
 from whichtune.models.heads import Classifier
 from whichtune.models.loading import load_config, load_tokenizer, locate, set_dropout
+from whichtune.models.low_precision import bytes_saved
 from whichtune.models.native import native_head
 from whichtune.models.partition import lower_sum, without_values
 from whichtune.models.sizes import feature_width
@@ -32,6 +33,7 @@ from whichtune.tasks.estimates import (
     Preview,
     estimate_of,
     examples_in,
+    in_fewer_bits,
     saved_bytes,
     training_batches,
     training_operations,
@@ -92,7 +94,7 @@ def estimate_run(spec: RunSpec, dataset: Dataset, speed: float) -> Estimate:
             shared = sum(map(lower, padded)) + everything * evaluations
     heaviest, width = max(zip(batches, widths, strict=True), key=lambda pair: len(pair[0]) * pair[1])
     activations = saved_bytes(classifier, lambda: meta_loss(classifier, width, len(heaviest)))
-    return estimate_of(
+    found = estimate_of(
         flops,
         reading * evaluations,
         speed,
@@ -103,6 +105,7 @@ def estimate_run(spec: RunSpec, dataset: Dataset, speed: float) -> Estimate:
         by_steps=steps > 0,
         shared_flops=shared,
     )
+    return in_fewer_bits(found, bytes_saved(config, spec.base_precision, spec.remote_code))
 
 
 def _width(encoded: Encoded, lengths: list[int], rows: list[int]) -> int:

@@ -27,6 +27,7 @@ def build_classifier(
     from whichtune.methods import METHODS
     from whichtune.models.heads import Classifier
     from whichtune.models.loading import inspect_unchanged, load_backbone, load_tokenizer
+    from whichtune.models.low_precision import quantise
     from whichtune.models.segments import read_segments
     from whichtune.models.sizes import feature_width
     from whichtune.training.streams import streams_of
@@ -49,6 +50,8 @@ def build_classifier(
     if fields is not None and fields.rows is not None:
         read_segments(backbone, fields.rows)
     classifier = Classifier(backbone, head, spec.token_position, tokenizer)
+    if spec.base_precision != "float32":
+        quantise(backbone, spec.base_precision)
     method = METHODS[spec.method]
     method.attach(classifier, method.Settings(**spec.method_settings), spec.seed or 0)
     streams.draw_adapters(classifier)
