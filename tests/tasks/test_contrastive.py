@@ -51,7 +51,7 @@ def test_pairs_are_of_both_kinds_and_drawn_by_the_seed() -> None:
     assert ContrastiveSettings().of_each_kind(100_000) == 1
 
 
-@pytest.mark.parametrize("plan", ["auto", "off"])
+@pytest.mark.parametrize("plan", ["auto", pytest.param("off", marks=pytest.mark.slow)])
 def test_training_is_a_plain_loop(mail: Path, tiny_bert: Path, plan: str) -> None:
     spec = spec_of(mail, tiny_bert, plan)
     result = run_one(spec)
@@ -117,6 +117,7 @@ def test_a_texts_operations_are_counted_once_a_batch(mail: Path, tiny_bert: Path
     assert objective.steps_on.training_flops(rows) == alone.training_flops(texts)
 
 
+@pytest.mark.slow
 def test_what_is_saved_gives_the_same_answers(mail: Path, tiny_bert: Path, tmp_path: Path) -> None:
     result = run_one(spec_of(mail, tiny_bert, epochs=1))
     assert result.save is not None
@@ -128,4 +129,8 @@ def test_what_does_not_go_with_it_is_refused(mail: Path, tiny_bert: Path) -> Non
         spec_of(mail, tiny_bert, early_stopping="primary")
     with pytest.raises(SettingError, match="fits a linear head"):
         spec_of(mail, tiny_bert, head="native")
+
+
+@pytest.mark.slow
+def test_it_can_be_stopped_by_the_loss_of_pairs(mail: Path, tiny_bert: Path) -> None:
     assert run_one(spec_of(mail, tiny_bert, early_stopping="loss", patience=1)).record.stopping is not None

@@ -62,35 +62,31 @@ def test_a_class_by_its_name() -> None:
         assert decided(logits, threshold).tolist() == expected, text
 
 
-def test_a_run_is_judged_and_answers_by_it(mail: Path, tiny_gpt2: Path, tmp_path: Path) -> None:
-    plain = specs_of(mail, tiny_gpt2)
+@pytest.mark.parametrize("method", ["tfidf_word", pytest.param("linear_probe", marks=pytest.mark.slow)])
+def test_a_run_is_judged_and_answers_by_it(mail: Path, tiny_gpt2: Path, tmp_path: Path, method: str) -> None:
+    plain = {spec.method: spec for spec in specs_of(mail, tiny_gpt2)}
     specs = specs_of(mail, tiny_gpt2, settings={"decision_threshold": "validation"}, primary_metric="f1_macro")
     assert {spec.task_settings["decision_threshold"] for spec in specs} == {"f1_macro"}, "the baseline has one, too"
-    assert {spec.run_id for spec in specs}.isdisjoint(spec.run_id for spec in plain)
-    assert "decision_threshold" not in plain[0].task_settings
-    before = run_one(plain[0]).record
-    for spec in specs:
-        result = run_one(spec)
-        record, rows = result.record, result.predictions
-        threshold = record.metrics.validation.threshold
-        assert threshold is not None
-        logits = np.stack(list(rows["logits"]))
-        assert (rows["prediction"] == (probabilities_of(logits) >= threshold)).all()
-        (note,) = [note for note in record.notes if "is the answer from a probability" in note]
-        assert "has the best macro F1 on validation" in note
-        assert record.metrics.test.threshold == threshold
-        folder = tmp_path / record.label
-        folder.mkdir()
-        result.save(folder)
-        dataset = task_of(spec).load(spec.data)
-        test = dataset.splits["test"]
-        known = known_answers(rows, dict(zip(test.ids, test.texts, strict=True)))
-        answer = proven(spec, record, folder, known)
-        of_test = rows[rows["split"] == "test"]
-        assert [record.labels[place] for place in of_test["prediction"]] == list(answer(test.texts)["prediction"])
-    probe = run_one(next(spec for spec in specs if spec.method == "linear_probe")).record
-    assert probe.metrics.validation.f1_macro >= before.metrics.validation.f1_macro
-    assert probe.metrics.test.loss == before.metrics.test.loss, "probabilities stay"
+    spec = next(spec for spec in specs if spec.method == method)
+    assert spec.run_id != plain[method].run_id
+    assert "decision_threshold" not in plain[method].task_settings
+    before, result = run_one(plain[method]).record, run_one(spec)
+    record, rows = result.record, result.predictions
+    threshold = record.metrics.validation.threshold
+    assert threshold is not None
+    assert record.metrics.test.threshold == threshold
+    logits = np.stack(list(rows["logits"]))
+    assert (rows["prediction"] == (probabilities_of(logits) >= threshold)).all()
+    (note,) = [note for note in record.notes if "is the answer from a probability" in note]
+    assert "has the best macro F1 on validation" in note
+    result.save(tmp_path)
+    dataset = task_of(spec).load(spec.data)
+    test = dataset.splits["test"]
+    answer = proven(spec, record, tmp_path, known_answers(rows, dict(zip(test.ids, test.texts, strict=True))))
+    of_test = rows[rows["split"] == "test"]
+    assert [record.labels[place] for place in of_test["prediction"]] == list(answer(test.texts)["prediction"])
+    assert record.metrics.validation.f1_macro >= before.metrics.validation.f1_macro
+    assert record.metrics.test.loss == before.metrics.test.loss, "probabilities stay"
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def texts_of(spec: RunSpec, split: str) -> list[str]:
     return list(task_of(spec).load(spec.data).splits[split].texts)
 
 
-@pytest.mark.parametrize("words", [{}, WORDS])
+@pytest.mark.parametrize("words", [pytest.param({}, marks=pytest.mark.slow), WORDS])
 def test_zero_shot_is_a_plain_loop(mail: Path, tiny_gpt2: Path, words: dict[str, str]) -> None:
     spec = spec_of(mail, tiny_gpt2, "zero_shot", label_words=words)
     result = run_one(spec)
@@ -217,6 +217,7 @@ def test_encoders_are_refused_beforehand(mail: Path, tiny_bert: Path) -> None:
         spec_of(mail, tiny_bert, "few_shot")
 
 
+@pytest.mark.slow
 def test_an_ignored_label_is_never_the_answer(mail: Path, tiny_gpt2: Path, tmp_path: Path) -> None:
     frame = pd.read_csv(mail)
     frame.loc[frame.index % 4 == 0, "label"] = "unknown"

@@ -32,6 +32,8 @@ def check_consistent(settings: Settings, info: ModelInfo | None, where: str, dev
         )
     if settings.precision == "fp16" and device != "cuda":
         raise SettingError(f"{where}: precision fp16 needs CUDA: use bf16 or float32 on a CPU.")
+    if settings.retention_text is not None and info is not None and info.kind == "encoder":
+        raise SettingError(f"{where}: retention_text is for decoders, and '{info.name}' is an encoder: leave it out.")
     length = settings.context_length
     if isinstance(length, int) and info is not None and info.max_length and length + reserved > info.max_length:
         with_them = f" with {reserved} virtual tokens" if reserved else ""
@@ -57,6 +59,17 @@ def check_base_precision(method: AnyMethod, own: BaseModel, settings: Settings, 
         raise SettingError(f"{where}: {why}.")
     if device == "mps":
         raise SettingError(f"{where}: base_precision {wanted} needs a CPU or CUDA: set base_precision=float32.")
+
+
+def of_sample(file: str | None) -> dict[str, str]:
+    """The fingerprint of the text on which retention is told. Raises DataError where it cannot be read."""
+    if file is None:
+        return {}
+    import hashlib
+
+    from whichtune.models.retention import read_sample
+
+    return {"retention": hashlib.sha256(read_sample(file).encode()).hexdigest()}
 
 
 def check_splits(study: Study) -> None:

@@ -29,6 +29,7 @@ from whichtune.expansion.checks import (
     check_data,
     check_pairs,
     check_splits,
+    of_sample,
     one_ignored_label,
     refuse_twins,
 )
@@ -342,7 +343,7 @@ def _rate_source(method: AnyMethod, rate: float | None) -> Literal["card", "set"
 
 def _with_fingerprints(spec: RunSpec, dataset: AnyDataset, info: ModelInfo | None) -> RunSpec:
     known = info.fingerprints if info else {"weights": f"not to be had: {spec.model}"}
-    prints = {"data": dataset.fingerprint, **known}
+    prints = {"data": dataset.fingerprint, **known, **of_sample(spec.retention_text)}
     return spec.model_copy(update={"fingerprints": prints})
 
 

@@ -194,6 +194,10 @@ class Cost(_Record):
     inference_ms_batch_32_p95: float | None = Field(None, description="the same, 95th percentile")
     inference_ms_merged: float | None = Field(None, description="batch size 1, adapters merged into the weights")
     inference_ms_batch_32_merged: float | None = None
+    retention_loss: float | None = Field(
+        None, description="nats a token of the study's `retention_text` by the trained model; null where it names none"
+    )
+    retention_loss_before: float | None = Field(None, description="the same by the pretrained model")
     real_tokens_per_second: float | None = Field(None, description="non-padding training tokens a second")
     padding_tokens_per_second: float | None = None
     optimiser_steps: int | None = None

@@ -215,6 +215,7 @@ def _run_method(
     from whichtune.measure.environment import environment
     from whichtune.methods import METHODS
     from whichtune.models.adaptable import Adaptable
+    from whichtune.models.retention import retention
     from whichtune.models.saving import trained_state
     from whichtune.shortcuts.frozen_blocks import Conditions
     from whichtune.shortcuts.prepared import CacheSettings
@@ -280,6 +281,7 @@ def _run_method(
             "peak_memory_bytes": peak,
             "peak_memory_reserved_bytes": memory.peak_reserved,
             "adapter_bytes": sum(t.numel() * t.element_size() for t in state.values()),
+            **({} if spec.role is Role.DRAW else retention(spec, model)),
             **({} if spec.role is Role.DRAW else task.latencies(spec, model, forward)),  # timed on test texts
         }
     )
