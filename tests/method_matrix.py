@@ -59,6 +59,8 @@ TYPES: dict[str, dict[str, Any]] = {
     "VBLORA": {"num_vectors": 16, "vector_length": 16},
     "WAVEFT": {"n_frequency": 64},
 }
+# Methods whose models have a head on features; others are asked in tests/tasks/test_prompted.py.
+ON_FEATURES = [n for n, method in METHODS.items() if "classification" in method.tasks and not method.in_words]
 OF_PEFT = "peft: "  # before a type's name, in the table
 
 
@@ -170,6 +172,8 @@ def train(cell: Cell, plan: str, cache: Path) -> tuple[Classifier, Outcome]:
             losses.append(float(event["train_loss"]))
 
         Trainer(classifier, forward, spec, timers, objective, note, course=course).train()
+    if method.in_pairs:
+        task.solve(spec, classifier, forward, timers)
     logits = {name: predict_split(classifier, forward, name) for name in encoded.splits}
     return classifier, Outcome(losses, logits, prepared, 0, timers)
 

@@ -26,8 +26,13 @@ from whichtune.testing import (
 )
 
 WRITTEN = {"settings": {"max_new_tokens": 6, "max_target_tokens": 8, "context_length": 40}}
+# Three blocks and 64 positions are what the contract's model has.
+OF_THEIR_OWN: dict[str, dict[str, object]] = {
+    "last_blocks": {"blocks": 2},
+    "few_shot": {"shots": 1, "prompt": "{text} ->"},
+}
 METHOD_CASES = {
-    name: MethodCase(name, {"blocks": 2} if name == "last_blocks" else {})
+    name: MethodCase(name, OF_THEIR_OWN.get(name, {}))
     for name, method in METHODS.items()
     if "classification" in method.tasks
 }

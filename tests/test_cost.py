@@ -99,7 +99,7 @@ def test_every_cost_of_a_run_is_filled(tiny_gpt2: Path, mail: Path) -> None:
     without_plan, of_writing, of_cuda = (
         ["check_seconds"],
         ["save_seconds", "total_seconds"],
-        ["peak_memory_reserved_bytes"],
+        ["peak_memory_reserved_bytes", "retention_loss", "retention_loss_before"],
     )
     assert sorted([*empty, *counted]) == sorted([*without_plan, *of_writing, *of_cuda, "training_joules"])
     assert cost.optimiser_steps == 20

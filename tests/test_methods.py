@@ -88,7 +88,7 @@ def test_the_published_adapters_of_gpt_neo(method: str, settings: dict, trainabl
 
 
 def test_the_head_is_the_same_for_every_method(tiny_gpt2: Path, mail: Path) -> None:
-    heads = [classifier_of(tiny_gpt2, mail, method).head.weight for method in METHODS]
+    heads = [classifier_of(tiny_gpt2, mail, method).head.weight for method in METHODS if not METHODS[method].in_words]
     assert all(torch.equal(heads[0], head) for head in heads)
 
 

@@ -12,6 +12,7 @@ import torch
 
 from method_matrix import (
     LOSS,
+    ON_FEATURES,
     STEPS,
     TABLE_FAMILIES,
     Cell,
@@ -32,7 +33,7 @@ from whichtune.models.heads import Classifier
 from whichtune.study.load import parse_study
 from whichtune.testing import METHOD_CHECKS, MethodCase
 
-NAMES = [name for name, method in METHODS.items() if "classification" in method.tasks]
+NAMES = ON_FEATURES
 # One of each kind on every run of the suite; all of them, in all families, by `make test-slow`.
 EVERY_TIME = [("gpt2", "loha"), ("bert", "ia3"), ("gpt2", "knn"), ("bert", "gradual_unfreezing")]
 

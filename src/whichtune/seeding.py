@@ -20,6 +20,8 @@ DROPOUT = "dropout"
 WEIGHTS = "weights"
 GENERATION = "generation"
 BOOTSTRAP = "bootstrap"
+SHOTS = "shots"
+PAIRS = "pairs"
 
 
 def stream_seed(seed: int, name: str) -> int:

@@ -22,7 +22,7 @@ from whichtune.study.load import parse_study
 
 FAMILIES = ("gpt2", "bert", "llama")
 # Every method but the two that need a setting to be anything.
-METHODS = tuple(name for name in ALL_METHODS if name not in ("peft", "untuned"))
+METHODS = tuple(name for name, each in ALL_METHODS.items() if name not in ("peft", "untuned") and not each.in_words)
 # A linear head needs a rate that its features do; sizes suit a model of width 32.
 SETTINGS = {
     "epochs": 1,

@@ -268,6 +268,7 @@ def test_other_machines_are_refused() -> None:
 
 METHODS_IN_PARTS = (
     "head_only", "last_block", "lora", "dora", "lora_plus", "adalora", "soft_prompt", "gradual_unfreezing", "lp_ft",
+    "contrastive",
 )  # fmt: skip
 
 

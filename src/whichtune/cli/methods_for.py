@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 
 from whichtune.methods import METHODS
 from whichtune.methods.base import AnyMethod
-from whichtune.methods.peft_method import PeftMethod
 from whichtune.models.loading import ModelInfo, inspect_model, load_config
 from whichtune.runs.estimate import reason_of
 from whichtune.study.data_settings import DataSettings
@@ -59,12 +57,5 @@ def _fit(name: str, method: AnyMethod, info: ModelInfo) -> Fit:
     except Exception as error:  # whatever a model or a layer says that does not fit
         return Fit(name, reason_of(error))
     trains, total = count_parameters(classifier)
-    frozen = not any(p.requires_grad for p in classifier.backbone.parameters())
-    on_quantised = _has_quantised_layers(method) if classifier.adapter is not None or name == "lora" else frozen
+    on_quantised = method.keeps_weights(own)
     return Fit(name, None, trains, trains / total, method.can_merge(classifier), on_quantised, method.grows)
-
-
-def _has_quantised_layers(method: AnyMethod) -> bool:
-    """Whether PEFT has layers of this type for weights in four or eight bits."""
-    kind = method.type_of(method.Settings()) if isinstance(method, PeftMethod) else "LORA"
-    return find_spec(f"peft.tuners.{kind.lower()}.bnb") is not None

@@ -28,6 +28,7 @@ FAMILIES = (
     "the whole model",
     "adapters by PEFT",
     "virtual tokens",
+    "the model as it is, asked in words",
     "of your own",
 )
 

@@ -58,6 +58,8 @@ class Encoded:
     attend_to_padding: bool
     long_texts_keep: Kept = "head"
     classes: tuple[str, ...] = ()  # names of the labels, where they are known
+    before: tuple[int, ...] = ()  # tokens of a prompt that stand before every text, beside the context length
+    told: tuple[str, ...] = ()  # what a reader must know of them
 
     def batch(self, split: str, rows: Sequence[int], padding: Padding | None = None) -> Batch:
         """The given rows of a split as one right-padded batch."""

@@ -150,7 +150,9 @@ class Frame:
 
 
 class Templated(FieldEncoder):
-    """By a template: `{name}` stands for the field of that name."""
+    """By a template: `{name}` stands for the field of that name. `special`: with the tokenizer's special tokens."""
+
+    special = True
 
     def __init__(self, tokenizer: Tokenizer, template: str, names: Sequence[str]) -> None:
         if not tokenizer.is_fast:
@@ -159,14 +161,18 @@ class Templated(FieldEncoder):
                 "another model, or join the columns in the data."
             )
         self.tokenizer, self.names = tokenizer, list(names)
-        self.parts = _places(names).split(template)  # words and names in turn
+        self.parts = places_of(names).split(template)  # words and names in turn
 
     def owned(self, texts: Sequence[str]) -> list[Owned]:
         if not texts:
             return []
         filled = [self._filled(text) for text in texts]
         found = self.tokenizer(
-            [text for text, _ in filled], return_offsets_mapping=True, return_special_tokens_mask=True, verbose=False
+            [text for text, _ in filled],
+            add_special_tokens=self.special,
+            return_offsets_mapping=True,
+            return_special_tokens_mask=True,
+            verbose=False,
         )
         return [
             Owned(list(ids), [NO_FIELD if added else _owner(span, places) for span, added in zip(at, own, strict=True)])
@@ -195,7 +201,7 @@ def _owner(span: tuple[int, int], places: Sequence[tuple[int, int, int]]) -> int
     return next((field for start, end, field in places if start <= last < end), NO_FIELD)
 
 
-def _places(names: Sequence[str]) -> re.Pattern[str]:
+def places_of(names: Sequence[str]) -> re.Pattern[str]:
     """`{name}` for each of the names."""
     return re.compile(r"\{(" + "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True)) + r")\}")
 
@@ -212,7 +218,7 @@ def check_fields(spec: RunSpec, where: str) -> None:
         return
     if len(names) < 2:
         raise SettingError(f"{where}: fields_template joins several text columns, and there is one: leave it out.")
-    given = _places(names).findall(template)
+    given = places_of(names).findall(template)
     for name in names:
         if given.count(name) != 1:
             raise SettingError(

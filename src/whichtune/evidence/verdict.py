@@ -227,8 +227,11 @@ def _not_worse(choice: Choice, trials: Trials, metric: str, cost: str) -> dict[s
 
 
 def _fine_tuned(trials: Trials, figures: Sequence[CandidateFigures]) -> list[CandidateFigures]:
-    """Rows with a language model, that of the least expected regret first."""
+    """Rows with a language model, that of the least expected regret first; those that saw no example in training, as
+    a model that is asked as it is, where there are no others."""
     able = [figure for figure in figures if trials.rows[figure.label].role is not Role.BASELINE]
+    trained = [figure for figure in able if trials.rows[figure.label].median_count("examples_seen") != 0]
+    able = trained or able
     return sorted(able, key=lambda figure: (figure.expected_regret or 0.0, figure.label))
 
 

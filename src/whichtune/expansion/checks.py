@@ -9,6 +9,9 @@ from whichtune.registry import did_you_mean
 from whichtune.wording import plural
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from whichtune.methods.base import AnyMethod
     from whichtune.models.loading import ModelInfo
     from whichtune.study.spec import RunSpec, Settings, Study
     from whichtune.tasks.base import AnyDataset, AnyTask
@@ -29,6 +32,8 @@ def check_consistent(settings: Settings, info: ModelInfo | None, where: str, dev
         )
     if settings.precision == "fp16" and device != "cuda":
         raise SettingError(f"{where}: precision fp16 needs CUDA: use bf16 or float32 on a CPU.")
+    if settings.retention_text is not None and info is not None and info.kind == "encoder":
+        raise SettingError(f"{where}: retention_text is for decoders, and '{info.name}' is an encoder: leave it out.")
     length = settings.context_length
     if isinstance(length, int) and info is not None and info.max_length and length + reserved > info.max_length:
         with_them = f" with {reserved} virtual tokens" if reserved else ""
@@ -36,6 +41,35 @@ def check_consistent(settings: Settings, info: ModelInfo | None, where: str, dev
             f"{where}: context_length {length}{with_them} is more than the {info.max_length} tokens of "
             f"'{info.name}': set fewer."
         )
+
+
+def check_base_precision(method: AnyMethod, own: BaseModel, settings: Settings, where: str, device: str) -> None:
+    """Raise SettingError for weights in fewer bits that the method would change, or that nothing here can compute."""
+    wanted = settings.base_precision
+    if wanted == "float32":
+        return
+    from whichtune.models.low_precision import missing
+
+    if not method.keeps_weights(own):
+        raise SettingError(
+            f"{where}: {method.name} changes weights that base_precision {wanted} keeps in fewer bits, or has no "
+            f"layers for such: use lora or another adapter that has, or set {method.name}.base_precision=float32."
+        )
+    if (why := missing(wanted)) is not None:
+        raise SettingError(f"{where}: {why}.")
+    if device == "mps":
+        raise SettingError(f"{where}: base_precision {wanted} needs a CPU or CUDA: set base_precision=float32.")
+
+
+def of_sample(file: str | None) -> dict[str, str]:
+    """The fingerprint of the text on which retention is told. Raises DataError where it cannot be read."""
+    if file is None:
+        return {}
+    import hashlib
+
+    from whichtune.models.retention import read_sample
+
+    return {"retention": hashlib.sha256(read_sample(file).encode()).hexdigest()}
 
 
 def check_splits(study: Study) -> None:

@@ -24,10 +24,12 @@ from whichtune.expansion.axes import (
     with_size,
 )
 from whichtune.expansion.checks import (
+    check_base_precision,
     check_consistent,
     check_data,
     check_pairs,
     check_splits,
+    of_sample,
     one_ignored_label,
     refuse_twins,
 )
@@ -287,6 +289,7 @@ def _resolve(
     conflict = method.conflict(chosen, settings, info)
     if conflict:
         raise SettingError(f"{where}: {conflict}{'' if conflict.endswith('?') else '.'}")
+    check_base_precision(method, chosen, settings, where, device)
     stop_on = metric if settings.early_stopping == "primary" else settings.early_stopping
     if stop_on not in ("none", *task.watched):
         choices = did_you_mean(stop_on, ("none", *task.watched))
@@ -303,7 +306,7 @@ def _resolve(
         learning_rate_source=_rate_source(method, rate),
         label=entry.label or entry.method,
         task=study.task,
-        task_settings=identity.task_settings(task.name, _validate(task.Settings, of_task, where)),
+        task_settings=identity.task_settings(task.name, task.settled(_validate(task.Settings, of_task, where), metric)),
         data=data.at_seed(seed),
         model=key.model,
         revision=key.revision,
@@ -336,14 +339,12 @@ def _validate(model: type[Model], values: dict[str, JsonValue], where: str) -> M
 
 
 def _rate_source(method: AnyMethod, rate: float | None) -> Literal["card", "set"] | None:
-    if rate is not None:
-        return "set"
-    return "card" if method.card.learning_rate is not None else None
+    return "set" if rate is not None else "card" if method.card.learning_rate is not None else None
 
 
 def _with_fingerprints(spec: RunSpec, dataset: AnyDataset, info: ModelInfo | None) -> RunSpec:
     known = info.fingerprints if info else {"weights": f"not to be had: {spec.model}"}
-    prints = {"data": dataset.fingerprint, **known}
+    prints = {"data": dataset.fingerprint, **known, **of_sample(spec.retention_text)}
     return spec.model_copy(update={"fingerprints": prints})
 
 
@@ -356,13 +357,14 @@ def _baseline(
     ignored: str | None,
     seed: int | None,
 ) -> RunSpec:
-    own = task_of(study).Settings
-    shared = {key: value for key, value in study.settings.items() if key in own.model_fields}
+    task = task_of(study)
+    shared = {key: value for key, value in study.settings.items() if key in task.Settings.model_fields}
+    chosen = task.settled(_validate(task.Settings, shared, f"Settings of '{name}'"), primary_metric(study, dataset))
     return RunSpec(
         label=sized_label(factor_label(name, factors), size),
         role=Role.BASELINE,
         task=study.task,
-        task_settings=identity.task_settings(study.task, _validate(own, shared, f"Settings of '{name}'")),
+        task_settings=identity.task_settings(study.task, chosen),
         data=with_size(data_of(study, dict(factors), f"Settings of '{name}'"), size).at_seed(seed),
         model="",
         method=name,

@@ -47,9 +47,12 @@ def ask_classes(
     """
     import numpy as np
 
+    from whichtune.tasks.classification.deciding import threshold_of
+
     spec = spec_of(record)
     outputs, kind_of_answer = outputs_of(spec, record), answers_of(spec)
     again = logits_again(spec, record, place, texts.texts)
+    threshold = threshold_of(record)
     told = _told(record, form, texts, context_length, kind)
     found = np.asarray(answers(folder, told, texts.texts))
     # Of words log-probabilities, far below zero where a class is out of the question.
@@ -72,7 +75,10 @@ def ask_classes(
             "tolerance": tolerance_of(expected, least),
             "logits": again.tolist() if kind_of_answer == "numbers" or kind == "classes" else [],
             "probabilities": [] if kind_of_answer == "numbers" else shares.tolist(),
-            "predictions": said_of(kind_of_answer, outputs.ordered or outputs.names, outputs.thresholds, shares),
+            "predictions": said_of(
+                kind_of_answer, outputs.ordered or outputs.names, outputs.thresholds, shares, threshold
+            ),
+            "threshold": threshold,
         }
     )
     return Answered(told, difference)

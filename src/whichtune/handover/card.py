@@ -80,6 +80,8 @@ def _title(card: Card) -> list[str]:
     if card.trained is not None:
         lines += ["", _base_sentence(card.trained)]
     lines += _outputs_lines(told)
+    if told.threshold is not None:
+        lines += [f"{_code(told.labels[1])} is the answer where its probability is {told.threshold:.6g} or more."]
     lines += [f"\n{escape(note)}" for note in card.notes]
     return lines
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from whichtune.errors import ExportError
 from whichtune.evidence.stored import believed_summary
 from whichtune.evidence.summary import Summary
+from whichtune.methods import METHODS
 from whichtune.records.ranked import validation_rank
 from whichtune.records.record import RunRecord, RunStatus
 from whichtune.records.store import StudyFolder
 from whichtune.runs.predict import find_run, refuse_doubtful
+from whichtune.study.roles import Role
 from whichtune.study.spec import RunSpec
 from whichtune.tasks import task_of
 from whichtune.wording import listing
@@ -53,6 +55,21 @@ def refuse_answers(spec: RunSpec, command: str) -> None:
         raise ExportError(
             f"'{spec.label}' is of the task {spec.task}, whose answers ({answers}) {command} cannot hand on yet: use "
             "whichtune predict."
+        )
+
+
+def refuse_formless(spec: RunSpec) -> None:
+    """Raise ExportError for a run that asks the language model in words, since no form has the prompt and the words,
+    and for one whose model is in fewer bits, which a form would have in float32."""
+    if spec.base_precision != "float32":
+        raise ExportError(
+            f"'{spec.label}' was trained on a model in {spec.base_precision} (base_precision), which no form keeps, "
+            "and in float32 its answers would be others: use whichtune predict or serve."
+        )
+    if spec.role is not Role.BASELINE and METHODS[spec.method].in_words:
+        raise ExportError(
+            f"'{spec.label}' asks the language model in words and has no head of classes, so that there is no form for "
+            "it: use whichtune predict or serve."
         )
 
 

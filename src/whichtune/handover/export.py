@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from whichtune.errors import ExportError, StoreError
 from whichtune.handover.card import Card, write_card
-from whichtune.handover.choose import Chosen, choose_run, refuse_answers
+from whichtune.handover.choose import Chosen, choose_run, refuse_answers, refuse_formless
 from whichtune.handover.families import NotExactError
 from whichtune.handover.forms import FORMS, Form
 from whichtune.handover.remake import Tell, named, weights_of
@@ -85,6 +85,7 @@ def export_row(
                 "that code, let it run with --remote-code."
             )
         refuse_answers(spec, "export")
+        refuse_formless(spec)
         is_baseline = chosen.record.role is Role.BASELINE
         if is_baseline:
             _check_baseline(chosen.record, wanted)

@@ -43,16 +43,23 @@ def shares_of(answers: Answers, logits: np.ndarray) -> np.ndarray:
     return found
 
 
-def said_of(answers: Answers, names: Sequence[str], thresholds: Sequence[float], shares: np.ndarray) -> list[str]:
+def said_of(
+    answers: Answers,
+    names: Sequence[str],
+    thresholds: Sequence[float],
+    shares: np.ndarray,
+    threshold: float | None = None,
+) -> list[str]:
     """The answer to each text as one text, from probabilities or numbers (n, K). Of numbers `names` are one, or ordered
-    classes."""
+    classes; of two classes the second is the answer from `threshold` on."""
     if answers == "numbers" and len(names) > 1:
         return nearest_classes(names, shares[:, 0])
     if answers == "numbers":
         return [repr(float(number)) for number in shares[:, 0]]
     if answers == "labels":
         return [sign_between(names, None).join(given_labels(names, thresholds, row)) for row in shares]
-    return [names[place] for place in shares.argmax(axis=1)]
+    places = shares.argmax(axis=1) if threshold is None else (shares[:, 1] >= threshold).astype(int)
+    return [names[place] for place in places]
 
 
 def nearest_classes(ordered: Sequence[str], numbers: np.ndarray) -> list[str]:

@@ -63,6 +63,9 @@ class SelfTest(BaseModel):
     logits: list[list[float]] = Field([], description="of each text, in the order of the labels")
     probabilities: list[list[float]] = []
     predictions: list[str]
+    threshold: float | None = Field(
+        None, description="of two classes, the second's probability from which on it is the answer; null: the likelier"
+    )
 
     @property
     def asked(self) -> list[str]:

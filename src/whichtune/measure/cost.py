@@ -9,7 +9,7 @@ import platform
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -131,7 +131,13 @@ class MemoryMonitor:
 def count_parameters(module: nn.Module) -> tuple[int, int]:
     """Trainable and total parameters, a tied weight counted once."""
     parameters = list(module.parameters())  # torch gives a shared parameter once
-    return sum(p.numel() for p in parameters if p.requires_grad), sum(p.numel() for p in parameters)
+    return sum(p.numel() for p in parameters if p.requires_grad), sum(map(_weights_in, parameters))
+
+
+def _weights_in(parameter: nn.Parameter) -> int:
+    """How many weights a parameter holds: of one in four bits, two in each of its numbers."""
+    packed = getattr(parameter, "quant_state", None)
+    return parameter.numel() if packed is None else math.prod(packed.shape)
 
 
 def count_flops(loss: Callable[[], Tensor]) -> int:
@@ -142,7 +148,7 @@ def count_flops(loss: Callable[[], Tensor]) -> int:
     from torch.utils.flop_counter import FlopCounterMode
 
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
-    counter = FlopCounterMode(display=False, custom_mapping=_attention_kernels())
+    counter = FlopCounterMode(display=False, custom_mapping=_attention_kernels() | _low_precision_kernels())
     with torch.random.fork_rng(devices=devices), counter:
         value = loss()
         if value.requires_grad:
@@ -178,6 +184,28 @@ def _attention_kernels() -> dict[object, Callable[..., int]]:
             if kernel is not None:
                 counted[kernel] = count
     return counted
+
+
+def _low_precision_kernels() -> dict[object, Callable[..., int]]:
+    """How products with weights in fewer bits are counted, where there are such: as those in float32."""
+    found: dict[object, Callable[..., int]] = {}
+    for name, count in (("gemm_4bit", _packed_product_flops), ("int8_scaled_mm", _product_flops)):
+        kernel = getattr(torch.ops.bitsandbytes, name, None)
+        if kernel is not None:
+            found[kernel] = count
+    return found
+
+
+def _packed_product_flops(
+    values: torch.Size, packed: torch.Size, shape: Sequence[int], *_: object, **__: object
+) -> int:
+    """Of values (..., K) with a matrix of this shape (N, K)."""
+    return 2 * math.prod(values) * shape[0]
+
+
+def _product_flops(values: torch.Size, weights: torch.Size, *_: object, **__: object) -> int:
+    """Of values (..., K) with weights (N, K)."""
+    return 2 * math.prod(values) * weights[0]
 
 
 def _attention_flops(query: torch.Size, key: torch.Size, value: torch.Size, *_: object, **__: object) -> int:

@@ -77,6 +77,8 @@ class Method(ABC, Generic[SettingsT]):
     grows: ClassVar[bool] = False  # what is stored of a run grows with the training texts
     reads_validation: ClassVar[bool] = False  # to choose something of its own as it fits
     weighs_texts: ClassVar[bool] = False  # its fit minds how much each training text counts
+    in_words: ClassVar[bool] = False  # the model's own output layer is asked for the words of labels: there is no head
+    in_pairs: ClassVar[bool] = False  # trained on pairs of texts, after which the head is fitted (`fit`)
     fits_first: ClassVar[bool] = False  # the head is fitted on frozen features (`fit`) before the first step
 
     @abstractmethod
@@ -116,6 +118,10 @@ class Method(ABC, Generic[SettingsT]):
         """Why the method with its `own` settings does not go with a run's `shared` ones or with the model, in
         words that end a sentence; None where it does. Asked before a study begins."""
         return None
+
+    def keeps_weights(self, settings: SettingsT) -> bool:
+        """Whether the matrices of the model's blocks stay as they are, so that they may be kept in fewer bits."""
+        return self.closed_form or self.head_alone
 
     def remarks(self, model: Adaptable) -> list[str]:
         """What a reader must know of what `attach` did to this model, as sentences; for most methods nothing."""
@@ -157,6 +163,8 @@ METHODS: Registry[AnyMethod] = Registry(
             "parts",
             "in_turn",
             "probes",
+            "prompted",
+            "contrastive",
         )
     ],
     group="whichtune.methods",

@@ -62,6 +62,9 @@ class Lora(Method[LoraSettings]):
         reference="Hu et al. 2022, LoRA: Low-Rank Adaptation of Large Language Models",
     )
 
+    def keeps_weights(self, settings: LoraSettings) -> bool:
+        return True
+
     def attach(self, model: Adaptable, settings: LoraSettings, seed: int) -> None:
         from peft import LoraConfig, inject_adapter_in_model
         from torch import nn

@@ -151,6 +151,9 @@ class Pissa(LowRank):
         reference="Meng, Wang and Zhang 2024, PiSSA: Principal Singular Values and Singular Vectors Adaptation",
     )
 
+    def keeps_weights(self, settings: LowRankSettings) -> bool:
+        return False  # it takes a part of the matrices out of them
+
 
 @register
 class Olora(LowRank):
@@ -168,3 +171,6 @@ class Olora(LowRank):
         stored="The trained matrices; the frozen rest is found again from the pretrained weights.",
         reference="Büyükakyüz 2024, OLoRA: Orthonormal Low-Rank Adaptation of Large Language Models",
     )
+
+    def keeps_weights(self, settings: LowRankSettings) -> bool:
+        return False  # it takes a part of the matrices out of them

@@ -52,6 +52,9 @@ class PTuning(Method[PTuningSettings]):
     def reserved_tokens(self, settings: PTuningSettings) -> int:
         return settings.virtual_tokens
 
+    def keeps_weights(self, settings: PTuningSettings) -> bool:
+        return True
+
     def attach(self, model: Adaptable, settings: PTuningSettings, seed: int) -> None:
         from whichtune.models.prompts import new_network_prompt
         from whichtune.seeding import ADAPTER, seed_global

@@ -33,6 +33,9 @@ class BitFit(Method[NoSettings]):
         reference="Ben Zaken, Goldberg and Ravfogel 2022, BitFit: Simple Parameter-efficient Fine-tuning",
     )
 
+    def keeps_weights(self, settings: NoSettings) -> bool:
+        return True
+
     def attach(self, model: Adaptable, settings: NoSettings, seed: int) -> None:
         model.requires_grad_(False)
         biases = [p for name, p in model.backbone.named_parameters() if name.rsplit(".", 1)[-1] == "bias"]
@@ -80,6 +83,9 @@ class NormOnly(Method[NoSettings]):
         reference="Zhao et al. 2024, Tuning LayerNorm in Attention; Frankle, Schwab and Morcos 2021, Training "
         "BatchNorm and Only BatchNorm",
     )
+
+    def keeps_weights(self, settings: NoSettings) -> bool:
+        return True
 
     def attach(self, model: Adaptable, settings: NoSettings, seed: int) -> None:
         from whichtune.models.targets import norms_of

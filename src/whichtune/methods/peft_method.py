@@ -68,6 +68,10 @@ class PeftMethod(Method[SettingsT], Generic[SettingsT]):
         wanted = getattr(settings, "adapter_targets", "all_linear")
         return {"target_modules": chosen_layers(backbone, wanted, "adapter_targets")}
 
+    def keeps_weights(self, settings: SettingsT) -> bool:
+        """Where PEFT has layers of the type for weights in fewer bits."""
+        return has_low_precision_layers(self.type_of(settings))
+
     def stand_in(self, settings: SettingsT, fields: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         """A type and fields with the same numbers of trained parameters, for a model without storage, where PEFT cannot
         put the type itself."""
@@ -116,6 +120,13 @@ class PeftMethod(Method[SettingsT], Generic[SettingsT]):
 
         with merged_adapters(model.backbone) as merged:
             yield merged
+
+
+def has_low_precision_layers(peft_type: str) -> bool:
+    """Whether PEFT has layers of this type for weights in four or eight bits."""
+    from importlib.util import find_spec
+
+    return peft_type == "LN_TUNING" or find_spec(f"peft.tuners.{peft_type.lower()}.bnb") is not None
 
 
 def chosen_layers(backbone: PreTrainedModel, wanted: str | list[str], setting: str) -> list[str]:

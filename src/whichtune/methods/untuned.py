@@ -26,5 +26,8 @@ class Untuned(Method[NoSettings]):
         reference="Radford et al. 2019, GPT-2 (summaries from a prompt, without training)",
     )
 
+    def keeps_weights(self, settings: NoSettings) -> bool:
+        return True
+
     def attach(self, model: Adaptable, settings: NoSettings, seed: int) -> None:
         model.requires_grad_(False)

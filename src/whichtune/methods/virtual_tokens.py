@@ -56,6 +56,9 @@ class VirtualTokensMethod(Method[SettingsT], Generic[SettingsT]):
     def reserved_tokens(self, settings: SettingsT) -> int:
         return settings.virtual_tokens
 
+    def keeps_weights(self, settings: SettingsT) -> bool:
+        return True
+
     def attach(self, model: Adaptable, settings: SettingsT, seed: int) -> None:
         from whichtune.seeding import ADAPTER, seed_global
 

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from logging import ERROR, getLogger
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -169,6 +170,7 @@ def load_config(path: Path, remote_code: bool = False) -> PretrainedConfig:
 
     logging.set_verbosity_error()  # its remarks on configurations and loading are not for users of whichtune
     logging.disable_progress_bar()
+    getLogger("bitsandbytes.backends.cpu.ops").setLevel(ERROR)  # PEFT imports it where it is installed
     try:
         config = AutoConfig.from_pretrained(path, trust_remote_code=remote_code, local_files_only=True)
     except Exception as error:  # of what the file says, and of a model's own code

@@ -57,6 +57,9 @@ class Metrics(_SplitMetrics):
     accuracy_without_duplicates: float | None = None
     auroc: float | None = Field(None, description="area under the ROC curve, a mean over classes")
     average_precision: float | None = Field(None, description="mean over classes")
+    threshold: float | None = Field(
+        None, description="of two classes, the second's probability from which on it is the answer; null: the likelier"
+    )
     brier: float | None = Field(None, description="half the squared distance of the probabilities from the truth")
     ece: float | None = Field(None, description="expected calibration error, over ten bins of equal counts")
 
@@ -218,6 +221,10 @@ class Cost(_Record):
     inference_ms_batch_32_p95: float | None = Field(None, description="the same, 95th percentile")
     inference_ms_merged: float | None = Field(None, description="batch size 1, adapters merged into the weights")
     inference_ms_batch_32_merged: float | None = None
+    retention_loss: float | None = Field(
+        None, description="nats a token of the study's `retention_text` by the trained model; null where it names none"
+    )
+    retention_loss_before: float | None = Field(None, description="the same by the pretrained model")
     real_tokens_per_second: float | None = Field(None, description="non-padding training tokens a second")
     padding_tokens_per_second: float | None = None
     optimiser_steps: int | None = None

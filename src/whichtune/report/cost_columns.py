@@ -22,7 +22,19 @@ ESTIMATED = "≈ "
 
 def cost_columns(view: View, uses: Sequence[Column] = ()) -> list[Column]:
     """Every cost in the order of tables; `uses` are columns of the task before the latency."""
-    return [*COSTS, energy_column(view), STORED, *uses, LATENCY, BATCH_LATENCY, *money_columns(view)]
+    return [*COSTS, energy_column(view), STORED, *uses, LATENCY, BATCH_LATENCY, *lost(view), *money_columns(view)]
+
+
+def lost(view: View) -> list[Column]:
+    """What the rows' models have lost as language models, where the study names a text to tell it by."""
+
+    def more(row: TableRow) -> float | None:
+        after, before = row.cost("retention_loss"), row.cost("retention_loss_before")
+        return None if after is None or before is None else after - before
+
+    if all(row.cost("retention_loss") is None for row in view.rows):
+        return []
+    return [Column("language loss +nats", "retention_loss", words.loss, of=more)]
 
 
 # -- money -----------------------------------------------------------------------------------------

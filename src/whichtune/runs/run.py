@@ -6,6 +6,7 @@ import gc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TypedDict, Unpack
@@ -218,6 +219,7 @@ def _run_method(
     from whichtune.measure.environment import environment
     from whichtune.methods import METHODS
     from whichtune.models.adaptable import Adaptable
+    from whichtune.models.retention import retention
     from whichtune.models.saving import trained_state
     from whichtune.shortcuts.frozen_blocks import Conditions
     from whichtune.shortcuts.prepared import CacheSettings
@@ -261,6 +263,10 @@ def _run_method(
             trainer = Trainer(model, forward, spec, timers, objective, on_event, streams, watcher, course)
             trainer.result.flops, trainer.result.notes = fitted.flops, fitted.notes
             training, waiting = trainer.train(spec.part, before), trainer.aside
+            if METHODS[spec.method].in_pairs:
+                fitted = task.solve(spec, model, forward, timers)
+                training.flops, training.notes = training.flops + fitted.flops, training.notes + fitted.notes
+                training.final_train_rows = None  # its rows were pairs: the model is judged on all texts
         else:
             training = Training()  # the model as it is
         steps_joules = _sum(steps_energy.joules, before["joules"] if before else 0.0)
@@ -283,6 +289,7 @@ def _run_method(
             "peak_memory_bytes": peak,
             "peak_memory_reserved_bytes": memory.peak_reserved,
             "adapter_bytes": sum(t.numel() * t.element_size() for t in state.values()),
+            **({} if spec.role is Role.DRAW else retention(spec, model)),
             "latency_seconds": timers.seconds.get("latency"),
             **latencies,
         }
@@ -364,6 +371,11 @@ def _notes(spec: RunSpec, encoded: EncodedData, training: Training, shortcuts: M
     from whichtune.training.batching import bucketing_note
 
     notes = []
+    if spec.base_precision != "float32":
+        notes.append(
+            f"The matrices of the model's blocks are kept in {spec.base_precision} (bitsandbytes "
+            f"{version('bitsandbytes')}), all else in float32; adapters are not merged, which would round them."
+        )
     if training.warmup_steps > LONG_WARMUP * training.planned_steps:
         steps, total = min(training.warmup_steps, training.planned_steps), training.planned_steps
         notes.append(

@@ -135,6 +135,8 @@ def cut(backbone: PreTrainedModel, why_off: str | None) -> Partition | Decision:
 def _why_off(spec: RunSpec, classifier: Classifier) -> str | None:
     if spec.plan == "off":
         return "asked for"
+    if spec.base_precision != "float32":
+        return f"the model's matrices are in {spec.base_precision}"
     if type(classifier) is not Classifier:
         return "the method changes how the classifier computes"
     parts = (classifier.backbone, classifier.head, classifier.prompt)
@@ -208,7 +210,7 @@ def frozen_below(spec: RunSpec, classifier: Classifier) -> tuple[Partition, int]
 
 
 def boundary_of_method(name: str, settings: Mapping[str, object], config: PretrainedConfig) -> int:
-    """The boundary of a method on a model of this configuration, found without weights.
+    """The boundary of a method on a model of this configuration, found without weights; 0 where it reads no states.
 
     Raises whatever a model may raise that cannot be built or run without storage.
     """
@@ -219,6 +221,8 @@ def boundary_of_method(name: str, settings: Mapping[str, object], config: Pretra
 
     from whichtune.methods import METHODS
 
+    if METHODS[name].in_words:
+        return 0
     with torch.device("meta"):
         backbone = AutoModel.from_config(copy.deepcopy(config))
         if getattr(backbone, "pooler", None) is not None:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, JsonValue
 from whichtune.study.roles import SCHEMA_VERSION, Role
 
 # What changes where a run's input lies or how it is called, but not what is computed.
-NOT_HASHED = ("label", "role", "model", "revision", "learning_rate_source", "tuned", "goes_on_from")
+NOT_HASHED = ("label", "role", "model", "revision", "learning_rate_source", "tuned", "goes_on_from", "retention_text")
 _VIRTUAL_TOKENS = "virtual_tokens prompt_initialisation prompt_text"
 _WRITTEN_TEXTS = (
     "template loss_on max_source_tokens max_target_tokens lower_case remove_punctuation tied generation num_beams "

@@ -124,6 +124,14 @@ class Settings(Frozen):
         description="autocast of all passes, cached lower blocks included; the record says how many predictions it "
         "changes against float32; fp16 on CUDA only; not set: bf16 for classes on a GPU that computes in it",
     )
+    base_precision: Literal["float32", "nf4", "int8"] = Field(
+        "float32",
+        description="in which the matrices of the model's blocks are kept, where a method leaves them as they are: "
+        "`nf4` in four bits with double quantisation (QLoRA), `int8` in eight, by bitsandbytes; all else is in float32",
+    )
+    retention_text: str | None = Field(
+        None, description="a text file on which a decoder's loss as a language model is told before and after training"
+    )
     gradient_checkpointing: bool = Field(False, description="recompute activations in the backward pass")
     random_streams: Literal["named", "reference"] = Field(
         "named",

@@ -194,6 +194,11 @@ class Task(ABC, Generic[DatasetT, ModelT, EncodedT, ForwardT]):
     def check(self, spec: RunSpec, dataset: DatasetT, where: str) -> None:
         """Raise SettingError for a run that these data cannot make; `where` begins its sentence."""
 
+    def settled(self, settings: BaseModel, metric: str) -> BaseModel:
+        """The task's own settings, with the study's primary metric where they mean it. Raises SettingError where they
+        cannot."""
+        return settings
+
     def counted(self, spec: RunSpec, dataset: DatasetT) -> DatasetT:
         """The data without what the run's settings leave out."""
         return dataset

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from whichtune.study.spec import RunSpec
@@ -67,6 +67,11 @@ def estimate_of(
         flops=flops,
         trainable_parameters=trainable,
     )
+
+
+def in_fewer_bits(estimate: Estimate, saved: int) -> Estimate:
+    """The estimate with so many bytes of weights fewer."""
+    return replace(estimate, memory_bytes=estimate.memory_bytes - saved)
 
 
 @dataclass(frozen=True)

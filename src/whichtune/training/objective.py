@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -61,6 +61,15 @@ class Objective(Protocol):
 
     def point(self, rows: range) -> CurvePoint:
         """Figures of these validation rows under the names that the curves have; `validation_loss` among them."""
+
+
+@runtime_checkable
+class OwnRows(Protocol):
+    """An objective whose rows are not the training texts, such as pairs of them."""
+
+    @property
+    def steps_on(self) -> TrainingForward:
+        """The pass over its rows, with as many of them in `train`."""
 
 
 class CurveWatcher(Protocol):

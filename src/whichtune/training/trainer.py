@@ -17,7 +17,7 @@ from whichtune.records.record import CurvePoint
 from whichtune.study.spec import RunSpec
 from whichtune.training.aside import State, check_can_wait, state_of, take_up
 from whichtune.training.finite import STEPS_AT_A_TIME, LossWatch, check_weights, told_with_step
-from whichtune.training.objective import CurveWatcher, Objective, TrainingForward
+from whichtune.training.objective import CurveWatcher, Objective, OwnRows, TrainingForward
 from whichtune.training.stopping import EarlyStopping
 from whichtune.training.streams import Streams, streams_of
 
@@ -133,6 +133,7 @@ class Trainer:
         watcher: CurveWatcher | None = None,
         course: Course | None = None,
     ) -> None:
+        forward = objective.steps_on if isinstance(objective, OwnRows) else forward
         self.classifier, self.forward, self.spec = classifier, forward, spec
         self.timers, self.on_event = timers, on_event
         self.split = forward.encoded.splits["train"]

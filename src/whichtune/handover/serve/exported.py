@@ -46,7 +46,7 @@ def load_exported(folder: Path) -> Served:
                 return pd.DataFrame({"text": texts, "prediction": classes, "number": numbers})
             return pd.DataFrame({"text": texts, "prediction": found[:, 0]})
         shares = found if told.kind == "texts" else shares_of(told.answers, found)
-        said = said_of(told.answers, told.labels, told.thresholds, shares)
+        said = said_of(told.answers, told.labels, told.thresholds, shares, told.threshold)
         table = pd.DataFrame({"text": texts, "prediction": said})
         for place, label in enumerate(told.labels):
             table[f"probability of {label}"] = shares[:, place]

@@ -43,7 +43,7 @@ def solve(spec: RunSpec, classifier: Classifier, forward: Forward, timers: Timer
         data = Features(found, train.labels, seen, validation.labels[: len(seen)], _classes(head), counts)
         settings = method.Settings(**spec.method_settings)
         training.notes = method.fit(classifier, data, settings, spec.seed or 0)
-        if method.closed_form:
+        if method.closed_form or method.in_pairs:
             training.notes += notes_of_fit(spec, method.weighs_texts)
     training.epoch_seconds = [timers.seconds["train"]]
     return training

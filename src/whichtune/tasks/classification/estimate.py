@@ -17,20 +17,23 @@ from whichtune.measure.flops import flops_of_length
 from whichtune.methods import METHODS
 from whichtune.models.heads import Classifier
 from whichtune.models.loading import load_config, load_tokenizer, locate, set_dropout
+from whichtune.models.low_precision import bytes_saved
 from whichtune.models.native import native_head
 from whichtune.models.partition import lower_sum, without_values
 from whichtune.models.sizes import feature_width
-from whichtune.shortcuts.boundary import frozen_below, make_plan, texts_of
+from whichtune.shortcuts.boundary import Decision, frozen_below, make_plan, texts_of
 from whichtune.shortcuts.planned import PlanFailedError, PlannedForward
 from whichtune.shortcuts.prepared import CacheSettings, lower_pass
 from whichtune.shortcuts.texts import Want
 from whichtune.study.spec import RunSpec
+from whichtune.tasks.classification.contrastive import PairForward, pairs_of
 from whichtune.tasks.classification.model import build_classifier, encode_for
 from whichtune.tasks.estimates import (
     Estimate,
     Preview,
     estimate_of,
     examples_in,
+    in_fewer_bits,
     saved_bytes,
     training_batches,
     training_operations,
@@ -47,10 +50,15 @@ if TYPE_CHECKING:
     from whichtune.data.splits import Dataset
     from whichtune.shortcuts.boundary import Plan
     from whichtune.shortcuts.features import Route
+    from whichtune.training.forward import Forward
 
 
 def estimate_run(spec: RunSpec, dataset: Dataset, speed: float) -> Estimate:
     """The estimate of one run alone at `speed` operations a second: its pass through frozen blocks, and its steps."""
+    if METHODS[spec.method].in_words:
+        from whichtune.tasks.classification.prompted import estimate_prompted
+
+        return estimate_prompted(spec, dataset, speed)
     path = locate(spec.model, spec.revision, spec.weights)
     config = load_config(path, spec.remote_code)
     encoded = encode_for(spec, dataset, load_tokenizer(path, spec.remote_code), config)
@@ -65,7 +73,13 @@ def estimate_run(spec: RunSpec, dataset: Dataset, speed: float) -> Estimate:
     widths = [_width(encoded, lengths, rows) for rows in batches]
     evaluations = 1 + (spec.epochs * len(encoded.splits["validation"]) / examples_in(encoded))
     shared = 0.0
-    if METHODS[spec.method].closed_form:
+    if METHODS[spec.method].in_pairs:
+        pairs = pairs_of(spec, encoded)
+        steps = steps_in_total(len(pairs), spec)
+        epoch = sum(train(lengths[a]) + train(lengths[b]) for a, b, _ in pairs)
+        flops = epoch * steps * spec.accumulation_steps * spec.batch_size // len(pairs) + sum(map(infer, lengths))
+        batches, widths = [list(range(min(2 * spec.batch_size, len(lengths))))], [max(lengths)]
+    elif METHODS[spec.method].closed_form:
         flops, steps = sum(infer(length) for length in lengths), 0
         shared = flops + reading * evaluations
     else:
@@ -80,7 +94,7 @@ def estimate_run(spec: RunSpec, dataset: Dataset, speed: float) -> Estimate:
             shared = sum(map(lower, padded)) + everything * evaluations
     heaviest, width = max(zip(batches, widths, strict=True), key=lambda pair: len(pair[0]) * pair[1])
     activations = saved_bytes(classifier, lambda: meta_loss(classifier, width, len(heaviest)))
-    return estimate_of(
+    found = estimate_of(
         flops,
         reading * evaluations,
         speed,
@@ -91,6 +105,7 @@ def estimate_run(spec: RunSpec, dataset: Dataset, speed: float) -> Estimate:
         by_steps=steps > 0,
         shared_flops=shared,
     )
+    return in_fewer_bits(found, bytes_saved(config, spec.base_precision, spec.remote_code))
 
 
 def _width(encoded: Encoded, lengths: list[int], rows: list[int]) -> int:
@@ -133,18 +148,29 @@ def meta_loss(classifier: Classifier, length: int, batch: int = 1) -> torch.Tens
 
 def preview_run(spec: RunSpec, dataset: Dataset) -> Preview:
     """The plan of one run with its predicted operations and cache size. Loads the model, as the run will."""
-    classifier, tokenizer = build_classifier(spec, dataset.outputs)
+    if METHODS[spec.method].in_words:
+        off = Decision("plan", "off", "the model is asked in words, and nothing is trained")
+        return Preview(spec.label, [off], 0, 0, 0, 0)
+    classifier, tokenizer = build_classifier(spec, dataset.outputs, dataset.labels)
     encoded = encode_for(spec, dataset, tokenizer, classifier.backbone.config)
     device = torch.device(spec.device)
     classifier.to(device)
     return describe_plan(spec, make_plan(spec, classifier, encoded), classifier, encoded, device)
 
 
+def stepping(spec: RunSpec, classifier: Classifier, forward: Forward) -> Forward | PairForward:
+    """The pass that the run's steps make: over texts, or over pairs of them."""
+    if not METHODS[spec.method].in_pairs:
+        return forward
+    return PairForward(classifier, forward, pairs_of(spec, forward.encoded))
+
+
 def describe_plan(spec: RunSpec, plan: Plan, classifier: Classifier, encoded: Encoded, device: torch.device) -> Preview:
     """Predicted operations and cache size of a plan; nothing of the data is computed but a few texts' check."""
     plain = PlainForward(classifier, encoded, device, spec.precision)
-    batches = training_batches(spec, [len(ids) for ids in encoded.splits["train"].tokens])
-    flops_plain = training_operations(spec, plain, batches)
+    over = stepping(spec, classifier, plain)
+    batches = training_batches(spec, [len(ids) for ids in over.encoded.splits["train"].tokens])
+    flops_plain = training_operations(spec, over, batches)
     partition = plan.partition
     if plan.is_off or partition is None:
         return Preview(spec.label, plan.decisions, 0, flops_plain, flops_plain, flops_plain)
@@ -161,7 +187,8 @@ def describe_plan(spec: RunSpec, plan: Plan, classifier: Classifier, encoded: En
     except PlanFailedError:
         return Preview(spec.label, plan.decisions, 0, flops_plain, flops_plain, flops_plain)
     route = replace(whole.route, boundary=plan.route.boundary)
-    shared = training_operations(spec, planned(route, plan.cached == "features"), batches)
+    over = stepping(spec, classifier, planned(route, plan.cached == "features"))
+    shared = training_operations(spec, over, batches)
     lower_flops = cache_bytes = 0
     if plan.cached != "nothing":
         want = Want(plan.boundary, plan.position if plan.cached == "features" else None)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from whichtune.metrics import metrics_of, possible_metrics, recorded_on_request
-from whichtune.records.record import CurvePoint, Metrics
+from whichtune.records.record import CurvePoint, Metrics, MetricsBySplit
+from whichtune.tasks.base import Judged
+from whichtune.wording import plural
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from whichtune.data.encoding import EncodedSplit
     from whichtune.data.splits import Split
     from whichtune.models.heads import Classifier
+    from whichtune.tasks.classification.settings import ClassificationSettings
     from whichtune.training.forward import Forward
 
 EVALUATION_BATCH = 32
@@ -61,14 +64,18 @@ def measure(
     *,
     duplicate_of_train: np.ndarray | None = None,
     truncated: int = 0,
+    threshold: float | None = None,
 ) -> Metrics:
-    """Every metric of classes, the loss and the confusion matrix, from logits (n, C) and labels (n,)."""
+    """Every metric of classes, the loss and the confusion matrix, from logits (n, C) and labels (n,).
+
+    `threshold`: of two classes, the second's probability from which on it is the answer."""
     import numpy as np
 
     from whichtune.metrics.confusion import confusion
     from whichtune.metrics.terms import USUAL, Classified
+    from whichtune.tasks.classification.deciding import decided
 
-    predictions, classes = logits.argmax(axis=1), logits.shape[1]
+    predictions, classes = decided(logits, threshold), logits.shape[1]
     given = Classified(labels, predictions, logits, classes)
     repeated = np.zeros(len(labels), dtype=bool) if duplicate_of_train is None else duplicate_of_train
     fresh = ~repeated
@@ -77,6 +84,7 @@ def measure(
         **{each.name: float(each.of_each(given, USUAL).mean()) for each in recorded_on_request() if each.of_each},
         loss=float(cross_entropy(logits, labels).mean()),
         n=len(labels),
+        threshold=threshold,
         confusion_matrix=confusion(labels, predictions, classes).tolist(),
         truncated=truncated,
         duplicates_of_train=int(repeated.sum()),
@@ -91,18 +99,64 @@ def validation_point(metrics: Metrics) -> CurvePoint:
     return {"validation_loss": metrics.loss, **{f"validation_{name}": metrics.value(name) for name in known}}
 
 
-def prediction_table(split: str, part: Split | EncodedSplit, logits: np.ndarray) -> pd.DataFrame:
+def prediction_table(
+    split: str, part: Split | EncodedSplit, logits: np.ndarray, threshold: float | None = None
+) -> pd.DataFrame:
     """Rows of predictions.parquet for one split."""
     import pandas as pd
+
+    from whichtune.tasks.classification.deciding import decided
 
     return pd.DataFrame(
         {
             "split": split,
             "example_id": part.ids,
             "label": part.labels,
-            "prediction": logits.argmax(axis=1).astype("int64"),
+            "prediction": decided(logits, threshold),
             "loss": cross_entropy(logits, part.labels),
             "logits": [row.astype("float32") for row in logits],
             "duplicate_of_train": part.duplicate_of_train,
         }
     )
+
+
+def figures_of(
+    logits: Mapping[str, np.ndarray],
+    splits: Mapping[str, Split] | Mapping[str, EncodedSplit],
+    own: ClassificationSettings,
+    labels: Sequence[str],
+) -> Judged:
+    """Metrics and prediction rows of every split that logits (n, C) are given for, validation among them."""
+    import pandas as pd
+
+    from whichtune.tasks.classification.deciding import threshold_by, threshold_note
+
+    validation = splits["validation"]
+    threshold = threshold_by(own, labels, logits["validation"], validation.labels)
+    metrics: dict[str, Metrics] = {}
+    notes: list[str] = []
+    tables = []
+    for name, scores in logits.items():
+        part = splits[name]
+        metrics[name] = measure(
+            scores,
+            part.labels,
+            duplicate_of_train=part.duplicate_of_train,
+            truncated=getattr(part, "truncated", 0),
+            threshold=threshold,
+        )
+        tables.append(prediction_table(name, part, scores, threshold))
+        if name == "test":
+            notes.extend(_absent_note(part.labels, scores.shape[1]))
+    if threshold is not None:
+        even = measure(logits["validation"], validation.labels)
+        notes.extend(threshold_note(own, labels, threshold, even, metrics["validation"]))
+    return Judged(MetricsBySplit(**metrics), pd.concat(tables, ignore_index=True), notes)
+
+
+def _absent_note(labels: np.ndarray, classes: int) -> list[str]:
+    absent = classes - len(set(labels.tolist()))
+    if not absent:
+        return []
+    which = f"{absent:,} of {plural(classes, 'class', 'classes')} {'has' if absent == 1 else 'have'} no test text"
+    return [f"{which}: macro F1 is the mean over the classes that occur."]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from whichtune.study.spec import RunSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from torch import nn
@@ -19,17 +19,25 @@ if TYPE_CHECKING:
     from whichtune.models.heads import Classifier
 
 
-def build_classifier(spec: RunSpec, classes: int) -> tuple[Classifier, PreTrainedTokenizerBase]:
-    """The classifier with its method attached, in float32 on the CPU, and its tokenizer."""
+def build_classifier(
+    spec: RunSpec, classes: int, labels: Sequence[str] = ()
+) -> tuple[Classifier, PreTrainedTokenizerBase]:
+    """The classifier with its method attached, in float32 on the CPU, and its tokenizer. `labels` are the classes'
+    names, which a method that asks in words needs."""
     from whichtune.methods import METHODS
     from whichtune.models.heads import Classifier
     from whichtune.models.loading import inspect_unchanged, load_backbone, load_tokenizer
+    from whichtune.models.low_precision import quantise
     from whichtune.models.segments import read_segments
     from whichtune.models.sizes import feature_width
     from whichtune.training.streams import streams_of
 
     info = inspect_unchanged(spec)
     streams = streams_of(spec)
+    if METHODS[spec.method].in_words:
+        from whichtune.tasks.classification.prompted import build_prompted
+
+        return build_prompted(spec, info.path, streams.seed_weights, labels)
     head: nn.Module
     if spec.head == "native":
         backbone, head = _with_native_head(spec, info.path, streams.seed_weights, classes)
@@ -42,6 +50,8 @@ def build_classifier(spec: RunSpec, classes: int) -> tuple[Classifier, PreTraine
     if fields is not None and fields.rows is not None:
         read_segments(backbone, fields.rows)
     classifier = Classifier(backbone, head, spec.token_position, tokenizer)
+    if spec.base_precision != "float32":
+        quantise(backbone, spec.base_precision)
     method = METHODS[spec.method]
     method.attach(classifier, method.Settings(**spec.method_settings), spec.seed or 0)
     streams.draw_adapters(classifier)
@@ -78,6 +88,10 @@ def encode_for(
     from whichtune.tasks.classification.ignored import counted
 
     assert spec.padding is not None
+    if METHODS[spec.method].in_words:
+        from whichtune.tasks.classification.prompted import encode_prompted
+
+        return encode_prompted(spec, counted(spec, dataset), tokenizer, config)
     fields = field_encoder(spec, tokenizer, config)
     method = METHODS[spec.method]
     found = encode(
@@ -97,17 +111,24 @@ def encode_for(
     return found
 
 
-def field_encoder(spec: RunSpec, tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig) -> FieldEncoder | None:
-    """How the run reads texts of several fields; None where its texts have one.
+def field_encoder(
+    spec: RunSpec, tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig, labels: Sequence[str] = ()
+) -> FieldEncoder | None:
+    """How the run reads texts of several fields, or puts them into a prompt; None where it reads them as they are.
 
     By the template where one is set, else as an encoder's tokenizer pairs texts; where it puts nothing between two
     texts, and for decoders, which were not trained on pairs, by the template that names each column.
     """
     from whichtune.data.field_encoding import Frame, Paired, Templated, default_template
+    from whichtune.methods import METHODS
     from whichtune.models.loading import kind_of
     from whichtune.models.segments import tells_segments
     from whichtune.models.sizes import rows_of_embeddings
 
+    if METHODS[spec.method].in_words:
+        from whichtune.tasks.classification.prompted import prompts_of
+
+        return prompts_of(spec, tokenizer, labels)
     names = spec.data.text_columns
     if len(names) < 2:
         return None

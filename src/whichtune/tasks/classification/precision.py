@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 
 def changed_predictions(
-    classifier: Classifier, encoded: Encoded, device: torch.device, logits: Mapping[str, np.ndarray], precision: str
+    classifier: Classifier,
+    encoded: Encoded,
+    device: torch.device,
+    logits: Mapping[str, np.ndarray],
+    precision: str,
+    threshold: float | None = None,
 ) -> list[str]:
     """A sentence for the validation and test split each: how many predictions float32 would make otherwise.
 
@@ -23,6 +28,7 @@ def changed_predictions(
     """
     if precision == "float32":
         return []
+    from whichtune.tasks.classification.deciding import decided
     from whichtune.tasks.classification.evaluate import predict_split
     from whichtune.training.forward import PlainForward
 
@@ -32,7 +38,7 @@ def changed_predictions(
         if name not in logits:
             continue
         exact = predict_split(classifier, plain, name)
-        changed = int((exact.argmax(axis=1) != logits[name].argmax(axis=1)).sum())
+        changed = int((decided(exact, threshold) != decided(logits[name], threshold)).sum())
         sentences.append(
             f"{precision} changes {changed} of {len(exact)} {name} predictions against float32 with the same weights."
         )

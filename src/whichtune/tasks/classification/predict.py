@@ -72,14 +72,14 @@ def loaded_run(spec: RunSpec, record: RunRecord, folder: Path) -> Scorer:
 
 def loaded_model(spec: RunSpec, record: RunRecord, folder: Path, outputs: int) -> Scorer:
     """A trained run that gives so many numbers for each text, rebuilt."""
-    classifier, tokenizer = build_classifier(spec, outputs)
+    classifier, tokenizer = build_classifier(spec, outputs, record.labels)
     file = folder / "weights.safetensors"
     METHODS[spec.method].make_room(classifier, shapes_of(file))
     load_trained_state(classifier, file)
     classifier.to(spec.device).eval()
     limit = _limit(spec, record, classifier.backbone.config)
     rows = rows_of_embeddings(classifier.backbone.config)
-    fields = field_encoder(spec, tokenizer, classifier.backbone.config)
+    fields = field_encoder(spec, tokenizer, classifier.backbone.config, record.labels)
     if fields is not None and fields.rows is not None:
         rows = 2 * fields.rows
 

@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+EVEN, VALIDATION = 0.5, "validation"
+
 
 class ClassificationSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -23,6 +25,31 @@ class ClassificationSettings(BaseModel):
         description="focal loss: a training text counts (1 - p)^gamma, p being the probability of its label; 0: all "
         "alike",
     )
+
+    decision_threshold: float | str = Field(
+        EVEN,
+        description="of two classes, from which probability on one is the answer: 0.5, another for a class by its name "
+        "(`spam=0.3`), or the one that is best on the validation split, by the primary metric (`validation`) or by "
+        "another (`f1_macro`, `balanced_accuracy`, ...); probabilities stay as they are",
+    )
+
+    @field_validator("decision_threshold")
+    @classmethod
+    def _even_or_named(cls, value: float | str) -> float | str:
+        if not isinstance(value, str):
+            if value != EVEN:
+                raise ValueError("write whose probability is meant, such as spam=0.3")
+            return value
+        name, equals, number = value.strip().rpartition("=")
+        if not equals:
+            return EVEN if value.strip() == str(EVEN) else value.strip()
+        try:
+            least = float(number)
+        except ValueError:
+            least = -1.0
+        if not 0 < least < 1 or not name.strip():
+            raise ValueError("must be a class and a probability above 0 and below 1, such as spam=0.3")
+        return f"{name.strip()}={least:g}"
 
     @field_validator("class_weight")
     @classmethod

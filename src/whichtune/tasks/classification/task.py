@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import BaseModel
@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from whichtune.data.sources import LABELLED
 from whichtune.data.truncation import KEPT_WORDS
 from whichtune.errors import SettingError
-from whichtune.records.record import Metrics, MetricsBySplit
+from whichtune.records.record import Metrics
 from whichtune.study.data_settings import DataSettings
 from whichtune.study.roles import Role
 from whichtune.study.spec import RunSpec
@@ -19,28 +19,25 @@ from whichtune.tasks.base import Answering, FittedBaseline, Judged, Task, regist
 from whichtune.tasks.classification.model import build_classifier, encode_for
 from whichtune.tasks.classification.native import check_native_reading
 from whichtune.tasks.classification.settings import ClassificationSettings
-from whichtune.wording import plural
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import numpy as np
     import pandas as pd
     import torch
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-    from whichtune.data.encoding import Encoded, EncodedSplit, Padding
-    from whichtune.data.splits import Dataset, Split
+    from whichtune.data.encoding import Encoded, Padding
+    from whichtune.data.splits import Dataset
     from whichtune.measure.cost import Timers
     from whichtune.metrics.table import Answers
     from whichtune.models.heads import Classifier
     from whichtune.models.loading import ModelInfo
     from whichtune.records.record import RunRecord
     from whichtune.shortcuts.prepared import CacheSettings, Prepared
-    from whichtune.tasks.classification.objective import ClassificationObjective
     from whichtune.tasks.estimates import Estimate, Preview
     from whichtune.training.forward import Forward
-    from whichtune.training.objective import CurveWatcher
+    from whichtune.training.objective import CurveWatcher, Objective
     from whichtune.training.streams import Streams
     from whichtune.training.trainer import Training
 
@@ -88,14 +85,23 @@ class Classification(Task["Dataset", "Classifier", "Encoded", "Forward"]):
 
     def check(self, spec: RunSpec, dataset: Dataset, where: str) -> None:
         from whichtune.data.field_encoding import check_fields
+        from whichtune.tasks.classification.deciding import check_threshold
         from whichtune.tasks.classification.ignored import check_ignored
         from whichtune.tasks.classification.native import check_native_head
+        from whichtune.tasks.classification.prompted import check_prompted
         from whichtune.tasks.classification.weighting import check_weights, loss_settings
 
         check_fields(spec, where)
         check_ignored(spec, dataset, where)
         check_native_head(spec, where)
         check_weights(loss_settings(spec), dataset.labels, where)
+        check_threshold(loss_settings(spec), dataset.labels, where)
+        check_prompted(spec, dataset.labels, where)
+
+    def settled(self, settings: BaseModel, metric: str) -> BaseModel:
+        from whichtune.tasks.classification.deciding import settled
+
+        return settled(settings, metric) if isinstance(settings, ClassificationSettings) else settings
 
     def counted(self, spec: RunSpec, dataset: Dataset) -> Dataset:
         from whichtune.tasks.classification.ignored import counted
@@ -113,7 +119,7 @@ class Classification(Task["Dataset", "Classifier", "Encoded", "Forward"]):
         return preview_run(spec, dataset)
 
     def build(self, spec: RunSpec, dataset: Dataset) -> tuple[Classifier, PreTrainedTokenizerBase]:
-        return build_classifier(spec, len(dataset.labels))
+        return build_classifier(spec, len(dataset.labels), dataset.labels)
 
     def encode(
         self, spec: RunSpec, dataset: Dataset, tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig
@@ -133,7 +139,13 @@ class Classification(Task["Dataset", "Classifier", "Encoded", "Forward"]):
 
         return prepare_forward(spec, model, encoded, device, timers, cache)
 
-    def objective(self, spec: RunSpec, model: Classifier, forward: Forward) -> ClassificationObjective:
+    def objective(self, spec: RunSpec, model: Classifier, forward: Forward) -> Objective:
+        from whichtune.methods import METHODS
+
+        if METHODS[spec.method].in_pairs:
+            from whichtune.tasks.classification.contrastive import ContrastiveObjective
+
+            return ContrastiveObjective(spec, model, forward)
         from whichtune.tasks.classification.objective import ClassificationObjective
         from whichtune.tasks.classification.weighting import class_weights, loss_settings
 
@@ -149,6 +161,12 @@ class Classification(Task["Dataset", "Classifier", "Encoded", "Forward"]):
         return ReferenceCurves(model, forward, spec, streams) if isinstance(streams, ReferenceStreams) else None
 
     def solve(self, spec: RunSpec, model: Classifier, forward: Forward, timers: Timers) -> Training:
+        from whichtune.methods import METHODS
+
+        if METHODS[spec.method].in_words:
+            from whichtune.tasks.classification.prompted import solve_prompted
+
+            return solve_prompted(spec, model, forward, timers)
         from whichtune.tasks.classification.closed_form import solve
 
         return solve(spec, model, forward, timers)
@@ -162,10 +180,11 @@ class Classification(Task["Dataset", "Classifier", "Encoded", "Forward"]):
         tokenizer: PreTrainedTokenizerBase,
         timers: Timers,
     ) -> Judged:
-        from whichtune.tasks.classification.evaluate import predict_split
+        from whichtune.tasks.classification.evaluate import figures_of, predict_split
         from whichtune.tasks.classification.ignored import ignored_notes
         from whichtune.tasks.classification.objective import LAST_POINTS
         from whichtune.tasks.classification.precision import changed_predictions
+        from whichtune.tasks.classification.weighting import loss_settings
 
         encoded = forward.encoded
         known = LAST_POINTS.pop(forward, None)  # not where early stopping went back to other weights
@@ -177,21 +196,23 @@ class Classification(Task["Dataset", "Classifier", "Encoded", "Forward"]):
                 for name, rows in judged.items()
             }
         splits = {name: encoded.splits[name].take(rows) for name, rows in judged.items()}
-        found = figures_of(logits, splits)
+        found = figures_of(logits, splits, loss_settings(spec), encoded.classes)
         found.notes.extend(ignored_notes(spec))
-        found.notes.extend(changed_predictions(model, encoded, forward.device, logits, spec.precision))
+        threshold = found.metrics.validation.threshold if isinstance(found.metrics.validation, Metrics) else None
+        found.notes.extend(changed_predictions(model, encoded, forward.device, logits, spec.precision, threshold))
         return found
 
     def latencies(self, spec: RunSpec, model: Classifier, forward: Forward) -> dict[str, float]:
         return _latencies(spec, model, forward)
 
     def notes(self, encoded: Encoded) -> list[str]:
+        told = list(encoded.told)
         cut = {name: part.truncated for name, part in encoded.splits.items() if part.truncated}
         if not cut:
-            return []
+            return told
         counts = ", ".join(f"{count:,} of {len(encoded.splits[name]):,} in {name}" for name, count in cut.items())
         kept = KEPT_WORDS[encoded.long_texts_keep]
-        return [f"Texts cut to {encoded.context_length} tokens, {kept} kept: {counts}."]
+        return [*told, f"Texts cut to {encoded.context_length} tokens, {kept} kept: {counts}."]
 
     def fit_baseline(self, spec: RunSpec, dataset: Dataset) -> FittedBaseline:
         return FittedClassifierBaseline(spec, dataset)
@@ -205,15 +226,17 @@ class Classification(Task["Dataset", "Classifier", "Encoded", "Forward"]):
         from scipy.special import softmax
 
         from whichtune.study.fields import columns_of
+        from whichtune.tasks.classification.deciding import decided, threshold_of
         from whichtune.tasks.classification.predict import loaded_run
 
+        threshold = threshold_of(record)
         logits_of = loaded_run(spec, record, folder)
 
         def answer(texts: list[str], first: int = 0, /) -> pd.DataFrame:
             logits = logits_of(texts, first)
             shares = softmax(logits, axis=1)
             table = pd.DataFrame(columns_of(texts, spec.data.text_columns))
-            table["prediction"] = [record.labels[i] for i in logits.argmax(axis=1)]
+            table["prediction"] = [record.labels[i] for i in decided(logits, threshold)]
             for i, name in enumerate(record.labels):
                 table[f"probability of {name}"] = shares[:, i]
             return table
@@ -245,14 +268,16 @@ class FittedClassifierBaseline(FittedBaseline):
         self.parameters = self.fitted.parameters
 
     def evaluate(self) -> Judged:
+        from whichtune.tasks.classification.evaluate import figures_of
         from whichtune.tasks.classification.ignored import ignored_notes, logits_of_all
+        from whichtune.tasks.classification.weighting import loss_settings
 
         classes = len(self.dataset.labels)
         logits = {
             name: logits_of_all(self.fitted.logits(split.texts), self.classes, classes)
             for name, split in self.dataset.splits.items()
         }
-        judged = figures_of(logits, self.dataset.splits)
+        judged = figures_of(logits, self.dataset.splits, loss_settings(self.spec), self.dataset.labels)
         judged.notes.extend(ignored_notes(self.spec))
         return judged
 
@@ -311,37 +336,6 @@ def _judged(spec: RunSpec, encoded: Encoded, training: Training) -> dict[str, Se
     return rows
 
 
-def figures_of(logits: Mapping[str, np.ndarray], splits: Mapping[str, Split] | Mapping[str, EncodedSplit]) -> Judged:
-    """Metrics and prediction rows of every split that logits are given for."""
-    import pandas as pd
-
-    from whichtune.tasks.classification.evaluate import measure, prediction_table
-
-    metrics: dict[str, Metrics] = {}
-    notes: list[str] = []
-    tables = []
-    for name, scores in logits.items():
-        part = splits[name]
-        metrics[name] = measure(
-            scores,
-            part.labels,
-            duplicate_of_train=part.duplicate_of_train,
-            truncated=getattr(part, "truncated", 0),
-        )
-        tables.append(prediction_table(name, part, scores))
-        if name == "test":
-            notes.extend(_absent_note(part.labels, scores.shape[1]))
-    return Judged(MetricsBySplit(**metrics), pd.concat(tables, ignore_index=True), notes)
-
-
-def _absent_note(labels: np.ndarray, classes: int) -> list[str]:
-    absent = classes - len(set(labels.tolist()))
-    if not absent:
-        return []
-    which = f"{absent:,} of {plural(classes, 'class', 'classes')} {'has' if absent == 1 else 'have'} no test text"
-    return [f"{which}: macro F1 is the mean over the classes that occur."]
-
-
 def _latencies(spec: RunSpec, classifier: Classifier, forward: Forward) -> dict[str, float]:
     """Milliseconds an example at batch sizes 1 and 32, with and without merged adapters."""
     import torch
@@ -368,6 +362,8 @@ def _latencies(spec: RunSpec, classifier: Classifier, forward: Forward) -> dict[
     classifier.eval()
     one, batch = timed(LATENCY_BATCHES)
     figures = one.costs("inference_ms") | batch.costs("inference_ms_batch_32")
+    if spec.base_precision != "float32":
+        return figures  # merged, an adapter would be rounded with the weights
     with METHODS[spec.method].merged(classifier) as merged:
         if merged:
             one, batch = timed(3, warm=True)  # the same shapes as before

@@ -12,6 +12,7 @@ import torch
 from whichtune.measure.cost import count_parameters
 from whichtune.measure.flops import flops_of_length
 from whichtune.models.loading import load_config, load_tokenizer, locate
+from whichtune.models.low_precision import bytes_saved
 from whichtune.models.partition import lower_sum
 from whichtune.shortcuts.prepared import CacheSettings
 from whichtune.study.spec import RunSpec
@@ -20,6 +21,7 @@ from whichtune.tasks.estimates import (
     Preview,
     estimate_of,
     examples_in,
+    in_fewer_bits,
     saved_bytes,
     training_batches,
     training_operations,
@@ -61,7 +63,8 @@ def estimate_run(spec: RunSpec, dataset: PairDataset, speed: float) -> Estimate:
         saved_bytes(model, lambda: states_sum(model, len(heaviest), width, forward.device)) if trainable else 0
     )
     evaluation = 2 * total * _tokens_evaluated(spec, encoded)
-    return estimate_of(flops, evaluation, speed, trainable, total, activations, examples_in(encoded))
+    found = estimate_of(flops, evaluation, speed, trainable, total, activations, examples_in(encoded))
+    return in_fewer_bits(found, bytes_saved(config, spec.base_precision, spec.remote_code))
 
 
 def _tokens_evaluated(spec: RunSpec, encoded: EncodedPairs) -> int:

@@ -107,6 +107,8 @@ def _why_not(spec: RunSpec, model: LanguageModel) -> str | None:
 def _why_off(spec: RunSpec, model: LanguageModel) -> str | None:
     if spec.plan == "off":
         return "asked for"
+    if spec.base_precision != "float32":
+        return f"the model's matrices are in {spec.base_precision}"
     if not any(p.requires_grad for p in model.parameters()):
         return "nothing trains"
     if model.prompt is not None:
