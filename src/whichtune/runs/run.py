@@ -17,6 +17,7 @@ from whichtune.errors import DataError
 from whichtune.records.events import Listener
 from whichtune.records.record import Cost, CurvePoint, Environment, MetricsBySplit, RunRecord, RunStatus, Stopping
 from whichtune.records.verify import ASIDE
+from whichtune.runs.costs import training_cost
 from whichtune.study.roles import Role
 from whichtune.study.spec import RunSpec
 from whichtune.tasks import task_of
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
     from whichtune.models.course import Course
-    from whichtune.shortcuts.prepared import Prepared
     from whichtune.tasks.base import AnyDataset, DatasetT, EncodedT, FittedBaseline, ForwardT, ModelT, Task
     from whichtune.training.aside import State
     from whichtune.training.objective import EncodedData
@@ -281,7 +281,7 @@ def _run_method(
     if spec.role is not Role.DRAW:  # timed on test texts
         with timers.phase("latency"):
             latencies = task.latencies(spec, model, forward)
-    cost = _training_cost(training, timers.seconds, prepared).model_copy(
+    cost = training_cost(training, timers.seconds, prepared).model_copy(
         update={
             "trainable_parameters": trainable,
             "total_parameters": total,
@@ -341,29 +341,6 @@ def _course(spec: RunSpec, model: torch.nn.Module) -> Course | None:
 
     method = METHODS[spec.method]
     return method.course(model, method.Settings(**spec.method_settings)) if isinstance(model, Adaptable) else None
-
-
-def _training_cost(training: Training, seconds: Mapping[str, float], prepared: Prepared) -> Cost:
-    """Costs of training and evaluation. What training costs alone follows from its parts, see `Cost`."""
-    busy = seconds.get("train") or None
-    return Cost(
-        load_seconds=seconds.get("load"),
-        check_seconds=seconds.get("check"),
-        cache_seconds=seconds.get("cache", 0.0),
-        cache_seconds_alone=prepared.seconds_alone,
-        flops=training.flops + prepared.flops,
-        cache_flops=prepared.flops,
-        cache_flops_alone=prepared.flops_alone,
-        train_seconds=seconds.get("train", 0.0),
-        evaluate_seconds=seconds.get("evaluate"),
-        max_epoch_seconds=max(training.epoch_seconds, default=None),
-        curve_seconds=training.curve_seconds,
-        real_tokens_per_second=training.real_tokens / busy if busy else None,
-        padding_tokens_per_second=training.padding_tokens / busy if busy else None,
-        optimiser_steps=training.steps,
-        examples_seen=training.examples,
-        epochs=training.epochs,
-    )
 
 
 def _notes(spec: RunSpec, encoded: EncodedData, training: Training, shortcuts: Mapping[str, JsonValue]) -> list[str]:
