@@ -98,6 +98,17 @@ def test_what_has_changed_is_looked_at(place: Path, change: Callable[[Path], Non
     assert written(place) == after
 
 
+def test_a_file_that_a_setting_names_is_looked_at(tmp_path: Path) -> None:
+    sample = tmp_path / "sample.txt"
+    sample.write_text("Some text.")
+    value = {"data": "messages", "model": "embedded", "methods": ["full"], "settings": {"retention_text": str(sample)}}
+    study = parse_study(value, "a test")
+    before = stamp_of(study, tmp_path / "none", None)
+    assert before == stamp_of(study, tmp_path / "none", None)
+    sample.write_text("Some other text.")
+    assert before != stamp_of(study, tmp_path / "none", None)
+
+
 def test_other_data_are_refused_as_ever(place: Path) -> None:
     new_data(place)
     data = ["--data", str(place / "mail.csv"), "--model", str(place / "model"), "--methods", "head_only"]

@@ -111,6 +111,25 @@ def test_slower_and_worse_than_a_baseline(
         assert "model (10.0 points behind, 20 times the training time, 50 times" in found.sentence
 
 
+def test_of_many_rows_that_are_slower_and_worse_six_are_named_beside_the_best_baseline(tmp_path: Path) -> None:
+    study = study_on_disk(tmp_path)
+    for place in range(9):
+        cost = {"train_seconds": 10.0, "inference_ms": 5.0}
+        study.add(f"model {place}", [answers(300, list(range(40 + place)))] * 3, cost=cost)
+    for name, wrong in (("few", 20), ("many", 10)):
+        words = {"train_seconds": 0.5, "inference_ms": 0.1}
+        study.add(
+            name, [answers(300, list(range(wrong)))], seeds=[None], role=Role.BASELINE, method="tfidf", cost=words
+        )
+    found = checks_of(study)["worse_than_baseline"]
+    assert len(found.rows) == 9
+    assert found.sentence.startswith(
+        "many needs no language model and is better and faster than 'model 0' (10.0 points"
+    )
+    assert found.sentence.endswith("and 3 more.")
+    assert "model 6" not in found.sentence
+
+
 def test_without_a_baseline_there_is_nothing_to_be_worse_than(tmp_path: Path) -> None:
     study = study_on_disk(tmp_path)
     with_noise(study, "one", [14, 15, 16])

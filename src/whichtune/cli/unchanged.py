@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,23 +78,39 @@ def _has_plugins(study: Study) -> bool:
 
 
 def _inputs(study: Study) -> list[Path] | None:
-    """The files and folders that a study reads; None where some lie elsewhere."""
+    """The files and folders that a study names anywhere; None where data or a model lie elsewhere."""
     from whichtune.data.named import NAMED_SETS, Embedded
     from whichtune.expansion.expand import model_keys
     from whichtune.study.spec import EMBEDDED
 
-    found, source = [], study.data.source
-    if os.path.exists(os.path.expanduser(source)):
-        found.append(Path(source).expanduser())
-    elif source not in NAMED_SETS or not isinstance(NAMED_SETS[source], Embedded):
+    source = study.data.source
+    if not os.path.exists(os.path.expanduser(source)) and not (
+        source in NAMED_SETS and isinstance(NAMED_SETS[source], Embedded)
+    ):
         return None
-    for key in model_keys(study):
-        folder = Path(key.model).expanduser()
-        if key.model != EMBEDDED and not folder.is_dir():
-            return None
-        if key.model != EMBEDDED:
-            found.append(folder)
-    return found
+    if any(key.model != EMBEDDED and not Path(key.model).expanduser().is_dir() for key in model_keys(study)):
+        return None
+    return [Path(text).expanduser() for text in _texts_in(study.model_dump(mode="json")) if _is_there(text)]
+
+
+def _texts_in(value: object) -> Iterator[str]:
+    """Every text of nested mappings and lists."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from _texts_in(each)
+    elif isinstance(value, Sequence):
+        for each in value:
+            yield from _texts_in(each)
+
+
+def _is_there(text: str) -> bool:
+    """Whether a text names a file or a folder here; one that no file can be called does not."""
+    try:
+        return bool(text) and os.path.exists(os.path.expanduser(text))
+    except ValueError:
+        return False
 
 
 def _files(place: Path) -> Iterator[Path]:

@@ -17,6 +17,7 @@ from whichtune.study.recorded import Recorded
 from whichtune.wording import listing, number, plural
 
 Item = TypeVar("Item")
+NAMED = 8  # rows in a sentence: of more the rest is counted
 LAST_PART = 2 / 3  # where the last part of training begins, as a share of its steps
 STILL_FALLING = 0.5  # share of the mean pace at which the loss still falls in that part
 LEAST_FALL = 0.001  # nats: below, a loss is flat
@@ -238,4 +239,4 @@ def _most(items: Sequence[Item], holds: Callable[[Item], bool]) -> bool:
 
 
 def _names(labels: Sequence[str]) -> str:
-    return listing([in_text(label) for label in labels])
+    return listing([in_text(label) for label in labels], most=NAMED)

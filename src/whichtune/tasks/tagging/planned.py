@@ -235,7 +235,7 @@ def prepare_tag_forward(
         if not filled:
             plan = replace(plan, cached="nothing", boundary=0)
         forward = PlannedTagForward(model, encoded, device, spec.precision, plan, filled)
-        with timers.phase("load"):
+        with timers.phase("check"):
             why = forward.difference(plain)
     if why is not None:
         notes.append(note_of_failure("no shortcut is used", why))
