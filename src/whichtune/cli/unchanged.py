@@ -88,9 +88,11 @@ def _inputs(study: Study) -> list[Path] | None:
         source in NAMED_SETS and isinstance(NAMED_SETS[source], Embedded)
     ):
         return None
-    if any(key.model != EMBEDDED and not Path(key.model).expanduser().is_dir() for key in model_keys(study)):
+    models = [Path(key.model).expanduser() for key in model_keys(study) if key.model != EMBEDDED]
+    if not all(folder.is_dir() for folder in models):
         return None
-    return [Path(text).expanduser() for text in _texts_in(study.model_dump(mode="json")) if _is_there(text)]
+    named = [Path(text).expanduser() for text in _texts_in(study.model_dump(mode="json")) if _is_file(text)]
+    return [Path(source).expanduser(), *models, *named]
 
 
 def _texts_in(value: object) -> Iterator[str]:
@@ -105,10 +107,10 @@ def _texts_in(value: object) -> Iterator[str]:
             yield from _texts_in(each)
 
 
-def _is_there(text: str) -> bool:
-    """Whether a text names a file or a folder here; one that no file can be called does not."""
+def _is_file(text: str) -> bool:
+    """Whether a text names a file here; one that no file can be called does not."""
     try:
-        return bool(text) and os.path.exists(os.path.expanduser(text))
+        return os.path.isfile(os.path.expanduser(text))
     except ValueError:
         return False
 
