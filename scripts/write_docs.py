@@ -77,10 +77,12 @@ def summary_schema() -> str:
 
 
 def pages() -> dict[str, str]:
+    from families_page import families_page
     from whichtune.cli.reference import methods_page, settings_page
 
     return {
         "commands.md": commands_page(),
+        "families.md": families_page(),
         "methods.md": methods_page(),
         "settings.md": settings_page(),
         "summary.schema.json": summary_schema(),

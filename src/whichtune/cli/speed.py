@@ -32,6 +32,7 @@ def measured(model: str, device: str) -> tuple[float, list[Speed]]:
     from whichtune.compare import prepare
     from whichtune.measure.matmul import matmul_rate
     from whichtune.models.loading import load_config, locate
+    from whichtune.models.sizes import hidden_width
     from whichtune.runs.run import run_one
     from whichtune.study.load import parse_study
     from whichtune.training.forward import PRECISIONS
@@ -52,7 +53,7 @@ def measured(model: str, device: str) -> tuple[float, list[Speed]]:
             record = run_one(spec, cache={"folder": Path(place)}).record
             found.append(_speed_of(record))
     spec = expansion.specs[0]
-    width = int(load_config(locate(spec.model, spec.revision, spec.weights)).hidden_size)
+    width = hidden_width(load_config(locate(spec.model, spec.revision, spec.weights)))
     return matmul_rate(width, torch.device(spec.device), PRECISIONS.get(spec.precision, torch.float32)), found
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from whichtune.errors import SettingError
 from whichtune.registry import did_you_mean
+from whichtune.study.spec import EMBEDDED
 from whichtune.wording import plural
 
 if TYPE_CHECKING:
@@ -59,6 +60,19 @@ def check_base_precision(method: AnyMethod, own: BaseModel, settings: Settings, 
         raise SettingError(f"{where}: {why}.")
     if device == "mps":
         raise SettingError(f"{where}: base_precision {wanted} needs a CPU or CUDA: set base_precision=float32.")
+
+
+def unfit(method: AnyMethod, own: BaseModel, info: ModelInfo | None) -> str | None:
+    """Why the method cannot be put into the model, in words that end a sentence, told by a copy without weights; None
+    where it can, where a run alone can tell, and where the method has asked already."""
+    from whichtune.methods.peft_method import PeftMethod
+    from whichtune.methods.rehearsal import rehearsed
+
+    if info is None or info.name == EMBEDDED or method.in_words or isinstance(method, PeftMethod):
+        return None
+    if method.head_alone or method.closed_form:  # nothing of theirs is in the model
+        return rehearsed("head_only", "{}", str(info.path), own_words_alone=True)
+    return rehearsed(method.name, own.model_dump_json(), str(info.path), own_words_alone=True)
 
 
 def of_sample(file: str | None) -> dict[str, str]:

@@ -32,6 +32,7 @@ from whichtune.expansion.checks import (
     of_sample,
     one_ignored_label,
     refuse_twins,
+    unfit,
 )
 from whichtune.expansion.judging import check_metrics, terms_notes, with_terms
 from whichtune.expansion.merging import MODEL_KEYS, factors_of, merged_settings, setting_names
@@ -286,7 +287,7 @@ def _resolve(
     settings = _validate(Settings, merged, where)
     chosen = _validate(method.Settings, own, where)
     check_consistent(settings, info, where, device, method.reserved_tokens(chosen))
-    conflict = method.conflict(chosen, settings, info)
+    conflict = method.conflict(chosen, settings, info) or unfit(method, chosen, info)
     if conflict:
         raise SettingError(f"{where}: {conflict}{'' if conflict.endswith('?') else '.'}")
     check_base_precision(method, chosen, settings, where, device)

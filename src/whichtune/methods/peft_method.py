@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from whichtune.errors import ModelError, SettingError
-from whichtune.methods.base import METHODS, Method
+from whichtune.methods.base import Method
+from whichtune.methods.rehearsal import rehearsed
 from whichtune.models.course import Course
 
 if TYPE_CHECKING:
@@ -95,7 +93,7 @@ class PeftMethod(Method[SettingsT], Generic[SettingsT]):
         """PEFT is asked, and the adapter is put into a copy of the model without weights."""
         if (why := _too_old(self.name, self.since)) is not None:
             return why
-        return None if info is None else _rehearsed(self.name, own.model_dump_json(), str(info.path))
+        return None if info is None else rehearsed(self.name, own.model_dump_json(), str(info.path))
 
     def course(self, model: Adaptable, settings: SettingsT) -> Course:
         """PEFT's own steps between steps, where the adapter has some."""
@@ -146,48 +144,3 @@ def _too_old(method: str, since: str) -> str | None:
     installed = version("peft")
     parts = [[int(part) for part in text.split(".")[:2]] for text in (installed, since)]
     return f"{method} needs PEFT {since} or later, and {installed} is installed" if parts[0] < parts[1] else None
-
-
-@lru_cache(maxsize=256)
-def _rehearsed(name: str, settings: str, path: str) -> str | None:
-    """Why a method does not go into the model in `path`, found on a copy without weights and in one pass over two
-    tokens; None where it does, or where only a copy with weights could tell."""
-    from pathlib import Path
-
-    from whichtune.models.adapters import lacks_values
-    from whichtune.models.loading import load_config
-    from whichtune.models.weights import first_line
-
-    try:
-        config = load_config(Path(path))
-    except ModelError:
-        return None  # a model with code of its own, which a study allows or does not
-    try:
-        return _rehearse(name, json.loads(settings), config)
-    except SettingError as error:
-        return None if lacks_values(error) else str(error).rstrip(".")
-    except Exception as error:  # whatever a layer says that does not fit
-        return None if lacks_values(error) else f"{name} does not work in {config.model_type}: {first_line(error)}"
-
-
-def _rehearse(name: str, settings: Mapping[str, Any], config: Any) -> str | None:
-    import torch
-    from torch import nn
-    from transformers import AutoModel
-
-    from whichtune.models.heads import Classifier
-    from whichtune.models.partition import without_values
-    from whichtune.models.sizes import feature_width
-
-    with torch.device("meta"):
-        backbone = AutoModel.from_config(config)
-        head = nn.Linear(feature_width(config), 2)
-    model = Classifier(backbone, head, "last")
-    method = METHODS[name]
-    method.attach(model, method.Settings(**settings), 0)
-    if not any(p.requires_grad for p in backbone.parameters()):
-        return f"{name} would train nothing of {config.model_type} with these settings"
-    model.to("meta")
-    ids = torch.zeros(1, 2, dtype=torch.long, device="meta")
-    without_values(backbone, 1, 2, lambda mask: model.states_of(ids, mask))
-    return None

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from whichtune.errors import ModelError
-from whichtune.models.sizes import max_length_of
+from whichtune.models.sizes import max_length_of, rows_of_embeddings
 from whichtune.models.weights import check_files, check_model, first_line, load_whole
 from whichtune.study.spec import EMBEDDED, RunSpec, sha256_file
 
@@ -181,10 +181,18 @@ def load_config(path: Path, remote_code: bool = False) -> PretrainedConfig:
 
 def _forget_kernels(config: PretrainedConfig) -> None:
     """A model's file may name kernels of the Hub, which are code, to compute with: only transformers' own are used."""
-    for part in (config, *(getattr(config, name, None) for name in config.sub_configs)):
+    for part in parts_of(config):
         for key, known in OWN_IMPLEMENTATIONS.items():
-            if part is not None and getattr(part, key, None) not in known:
+            if getattr(part, key, None) not in known:
                 setattr(part, key, None)
+
+
+def parts_of(config: PretrainedConfig) -> list[PretrainedConfig]:
+    """A configuration and those of the model's parts (of text, of pictures)."""
+    from transformers import PretrainedConfig
+
+    parts = [getattr(config, name, None) for name in config.sub_configs]
+    return [config, *(part for part in parts if isinstance(part, PretrainedConfig))]
 
 
 def kind_of(config: PretrainedConfig, name: str) -> Kind:
@@ -217,7 +225,7 @@ def load_tokenizer(path: Path, remote_code: bool = False) -> PreTrainedTokenizer
         ) from error
     if tokenizer.pad_token_id is None and tokenizer.eos_token_id is not None:
         tokenizer.pad_token = tokenizer.eos_token
-    rows = getattr(load_config(path, remote_code), "vocab_size", None)
+    rows = rows_of_embeddings(load_config(path, remote_code))
     if rows and tokenizer.pad_token_id is not None and tokenizer.pad_token_id >= rows:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)  # masked, so any row serves
     tokenizer.padding_side = "right"
@@ -258,10 +266,11 @@ def load_backbone(
 
 
 def set_dropout(config: PretrainedConfig, probability: float) -> None:
-    """Set every dropout probability of a configuration, whatever the family calls it."""
-    for key, value in config.to_dict().items():
-        if "drop" in key and isinstance(value, (int, float)) and not isinstance(value, bool):
-            setattr(config, key, probability)
+    """Set every dropout probability of a configuration and of its parts, whatever the family calls it."""
+    for part in parts_of(config):
+        for key, value in part.to_dict().items():
+            if "drop" in key and isinstance(value, (int, float)) and not isinstance(value, bool):
+                setattr(part, key, probability)
 
 
 def _hash_files(folder: Path, names: tuple[str, ...]) -> str:

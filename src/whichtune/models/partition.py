@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from whichtune.errors import ModelError
+from whichtune.models.sizes import text_part
 from whichtune.models.temporary import evaluating, gradient_only, removed, replaced, without_kv_cache
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ def blocks_of(model: nn.Module) -> nn.ModuleList:
     """The transformer blocks of `model`, first to last.
 
     They are the longest `ModuleList` whose members are all transformers blocks
-    (`GradientCheckpointingLayer`), whatever wraps the model.
+    (`GradientCheckpointingLayer`), whatever wraps the model; in one that reads pictures or sound, too, they are those
+    of its text.
 
     Raises `ModelError` where there is no such list, or two of equal length (encoder and decoder).
     """
@@ -51,6 +53,8 @@ def blocks_of(model: nn.Module) -> nn.ModuleList:
     ]
     if not lists:
         raise ModelError(f"{type(model).__name__} has no list of transformer blocks that can be told apart.")
+    if len(lists) > 1:
+        lists = _of_text(model, lists)
     longest = max(len(blocks) for blocks in lists)
     found = [blocks for blocks in lists if len(blocks) == longest]
     if len(found) > 1:
@@ -59,6 +63,18 @@ def blocks_of(model: nn.Module) -> nn.ModuleList:
             "a model with one stack of blocks is needed."
         )
     return found[0]
+
+
+def _of_text(model: nn.Module, lists: Sequence[nn.ModuleList]) -> Sequence[nn.ModuleList]:
+    """Those of `lists` that belong to the model's part of text, where its configuration has one; else all."""
+    from transformers import PreTrainedModel
+
+    owners = [module for module in model.modules() if isinstance(module, PreTrainedModel)]  # outer ones first
+    text = text_part(owners[0].config) if owners else None
+    if text is None or text is owners[0].config:
+        return lists
+    inside = {id(module) for owner in owners if owner.config is text for module in owner.modules()}
+    return [blocks for blocks in lists if id(blocks) in inside] or lists
 
 
 def final_modules(model: nn.Module) -> list[nn.Module]:

@@ -14,23 +14,30 @@ from __future__ import annotations
 import inspect
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, TypedDict
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Literal, TypedDict, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from whichtune.errors import ModelError, SettingError
 from whichtune.models.autocast import autocast_type
+from whichtune.models.causality import is_causal
 from whichtune.models.layers import weight_of
 from whichtune.models.loading import kind_of
 from whichtune.models.segments import apart
+from whichtune.models.sizes import text_part
+from whichtune.models.temporary import evaluating
 from whichtune.models.tying import input_embeddings
+from whichtune.models.weights import first_line
 
 if TYPE_CHECKING:
     from peft import PrefixTuningConfig
     from transformers import Cache, PreTrainedModel
 
+Made = TypeVar("Made")
+TRIAL = (3, 4, 5)  # tokens of a text that a new prefix is tried on
+ROUNDING = 1e-4  # of the largest number of a state
 Initialisation = Literal["vocabulary", "random", "text"]
 
 
@@ -223,17 +230,17 @@ def new_prefix(
     """
     from peft import PrefixEncoder, PrefixTuningConfig
 
-    config = backbone.config
     _check_has_past(backbone)
-    blocks = int(config.num_hidden_layers)
-    heads = int(getattr(config, "num_key_value_heads", None) or config.num_attention_heads)
-    size = int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
     ids = None if projection else _first_tokens(input_embeddings(backbone), count, initialisation, draw, text)
-    first = None if ids is None else _computed_keys_and_values(backbone, ids)
-    if first is not None and first.shape != (2 * blocks, heads, count, size):
-        raise ModelError(
-            f"The keys of {type(backbone).__name__} differ in shape by block: prefix_tuning needs one shape."
-        )
+    first = None
+    if weight_of(input_embeddings(backbone)).is_meta:
+        blocks, heads, size = _told_shape(backbone)
+    else:
+        tokens = _any_tokens(backbone, count) if ids is None else ids
+        made = _computed_keys_and_values(backbone, tokens)
+        _refuse_unlike_tokens(backbone, tokens, made)
+        blocks, heads, size = made.shape[0] // 2, made.shape[1], made.shape[3]
+        first = None if ids is None else made
     peft: PrefixTuningConfig = PrefixTuningConfig(
         num_virtual_tokens=count,
         num_transformer_submodules=1,
@@ -278,13 +285,78 @@ def _first_tokens(
     return torch.randint(matrix.shape[0], (count,), generator=draw).to(matrix.device)
 
 
+def _told_shape(backbone: PreTrainedModel) -> tuple[int, int, int]:
+    """Blocks, heads that have keys, and their size, as the configuration tells them."""
+    config = text_part(backbone.config)
+    heads = int(getattr(config, "num_key_value_heads", None) or config.num_attention_heads)
+    size = int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
+    return int(config.num_hidden_layers), heads, size
+
+
+def _any_tokens(backbone: PreTrainedModel, count: int) -> Tensor:
+    """Ids (V,) of tokens that the model has, whichever."""
+    matrix = weight_of(input_embeddings(backbone))
+    return torch.arange(3, 3 + count, device=matrix.device) % matrix.shape[0]
+
+
 @torch.no_grad()
 def _computed_keys_and_values(backbone: PreTrainedModel, ids: Tensor) -> Tensor:
     """(2 L, H, V, d): what every block has of these tokens when they stand alone."""
     from transformers import DynamicCache
 
-    training, past = backbone.training, DynamicCache()  # a plain one: a model's own may forget beyond a window
-    backbone.eval()
-    backbone(input_ids=ids[None], past_key_values=past, use_cache=True)
-    backbone.train(training)
-    return torch.stack([part[0] for layer in past.layers for part in (layer.keys, layer.values)])
+    past = DynamicCache()  # a plain one: a model's own may forget beyond a window
+    with evaluating(backbone):
+        _asked(backbone, lambda: backbone(input_ids=ids[None], past_key_values=past, use_cache=True))
+    parts = [getattr(layer, name, None) for layer in past.layers for name in ("keys", "values")]
+    kept = [part[0] for part in parts if isinstance(part, Tensor) and part.numel()]
+    if not kept or len(kept) < len(parts):
+        raise ModelError(
+            f"Not every block of {type(backbone).__name__} keeps keys and values of past tokens, which prefix_tuning "
+            "needs: choose soft_prompt, or an adapter such as lora."
+        )
+    if len({part.shape for part in kept}) > 1:
+        raise ModelError(
+            f"The keys of {type(backbone).__name__} differ in shape by block, or from its values: prefix_tuning needs "
+            "one shape."
+        )
+    return torch.stack(kept)
+
+
+@torch.no_grad()
+def _refuse_unlike_tokens(backbone: PreTrainedModel, ids: Tensor, made: Tensor) -> None:
+    """Raise ModelError where a text behind the keys and values of tokens (V,) is not as behind the tokens themselves.
+
+    Not asked of weights in fewer bits, which are rounded by what stands beside a token, nor of a decoder without its
+    causal mask, whose tokens of a prefix would see the text.
+    """
+    if any(p.dtype != torch.float32 for p in backbone.parameters()) or not is_causal(backbone):
+        return
+    prefix = Prefix(nn.Identity(), len(ids), made.shape[1], made.shape[3])
+    prefix.fixed = made
+    text = ids.new_tensor([TRIAL])
+    whole = torch.cat([ids[None], text], dim=1)
+    with evaluating(backbone):
+        behind = _asked(
+            backbone, lambda: prompted_hidden_states(backbone, prefix, text, torch.ones_like(text), use_cache=False)
+        )
+        expected = backbone(input_ids=whole, attention_mask=torch.ones_like(whole), use_cache=False)
+    told = expected.last_hidden_state[:, len(ids) :]
+    away = float((behind - told).abs().max())
+    if not away <= ROUNDING * max(1.0, float(told.abs().max())):
+        raise ModelError(
+            f"{type(backbone).__name__} reads a text otherwise behind the keys and values of tokens than behind these "
+            "tokens, so that prefix_tuning would not be what it says: choose soft_prompt, or an adapter such as lora."
+        )
+
+
+def _asked(backbone: PreTrainedModel, run: Callable[[], Made]) -> Made:
+    """What `run()` gives. Raises ModelError where the model's own code fails with keys and values of past tokens."""
+    try:
+        return run()
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
+        raise ModelError(
+            f"{type(backbone).__name__} does not take keys and values of past tokens as prefix_tuning gives them "
+            f"({type(error).__name__}: {first_line(error)}): choose soft_prompt, or an adapter such as lora."
+        ) from error

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from whichtune.errors import ModelError
+
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
@@ -25,8 +27,15 @@ AFTER_PADDING = (
 LENGTHS = ("max_position_embeddings", "n_positions", "max_seq_len")
 
 
+def text_part(config: PretrainedConfig) -> PretrainedConfig:
+    """The part of a configuration that is of text, where a model reads pictures or sound too; else all of it."""
+    part: PretrainedConfig = config.get_text_config()
+    return part
+
+
 def max_length_of(config: PretrainedConfig) -> int | None:
     """The longest sequence that the model's positions allow, in tokens; None where there is no limit."""
+    config = text_part(config)
     named = (getattr(config, name, None) for name in LENGTHS)
     limit = next((int(value) for value in named if value), 0)
     if limit < 1:  # XLNet says -1
@@ -37,11 +46,24 @@ def max_length_of(config: PretrainedConfig) -> int | None:
 
 
 def feature_width(config: PretrainedConfig) -> int:
-    """Width of the last hidden states, which a head reads: OPT 350M's are projected to that of its embeddings."""
-    return int(getattr(config, "word_embed_proj_dim", None) or config.hidden_size)
+    """Width of the last hidden states, which a head reads: OPT 350M's are projected to that of its embeddings.
+
+    Raises ModelError for a family whose configuration does not tell it."""
+    return int(getattr(text_part(config), "word_embed_proj_dim", None) or hidden_width(config))
+
+
+def hidden_width(config: PretrainedConfig) -> int:
+    """Width of the states between blocks. Raises ModelError for a family whose configuration does not tell it."""
+    found = getattr(text_part(config), "hidden_size", None)
+    if not isinstance(found, int):
+        raise ModelError(
+            f"The configuration of {config.model_type} does not say how wide its hidden states are: choose a model "
+            "of another family."
+        )
+    return found
 
 
 def rows_of_embeddings(config: PretrainedConfig) -> int | None:
     """How many token ids the model has a vector for; None where its configuration does not say."""
-    found = getattr(config, "vocab_size", None)
+    found = getattr(text_part(config), "vocab_size", None)
     return found if isinstance(found, int) else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from whichtune.errors import SettingError
+from whichtune.models.sizes import hidden_width
 from whichtune.registry import did_you_mean
 from whichtune.wording import listing
 
@@ -79,7 +80,9 @@ def scaled_layers(backbone: PreTrainedModel) -> tuple[list[str], list[str]]:
     """
     linear = linear_layers(backbone)
     keys = [name for name in linear if name.rsplit(".", 1)[-1] in KEYS_AND_VALUES]
-    last = [name for name, layer in linear.items() if name not in keys and _narrows(layer, backbone.config.hidden_size)]
+    last = [
+        name for name, layer in linear.items() if name not in keys and _narrows(layer, hidden_width(backbone.config))
+    ]
     if not keys or not last:
         raise SettingError(
             "ia3 scales keys, values and the feed-forward part, and no such layers are found in "

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor, nn
 
+from whichtune.models.sizes import text_part
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
@@ -64,7 +66,7 @@ class UnfusedProjection(nn.Module):
 
 def unfuse(backbone: PreTrainedModel) -> int:
     """Replace every fused q-k-v layer of a model in place; gives how many were replaced."""
-    config = backbone.config
+    config = text_part(backbone.config)
     heads = getattr(config, "num_attention_heads", None) or getattr(config, "n_head", None)
     if not heads:
         return 0  # without attention, such as Mamba

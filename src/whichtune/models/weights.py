@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from whichtune.errors import ModelError
+from whichtune.models.sizes import text_part
 from whichtune.wording import listing, plural
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def check_model(
 
 
 def _check_depth(config: PretrainedConfig, name: str) -> None:
-    blocks = getattr(config, "num_hidden_layers", None)
+    blocks = getattr(text_part(config), "num_hidden_layers", None)
     if isinstance(blocks, int) and not 0 < blocks <= MOST_BLOCKS:
         raise ModelError(f"The config.json of '{name}' asks for {blocks:,} blocks: correct it (1 to {MOST_BLOCKS:,}).")
 

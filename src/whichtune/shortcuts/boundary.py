@@ -17,6 +17,7 @@ from whichtune.models.adaptable import Adaptable
 from whichtune.models.adapters import draws_in_training
 from whichtune.models.causality import is_causal
 from whichtune.models.heads import Classifier
+from whichtune.models.loading import parts_of
 from whichtune.models.partition import Partition
 from whichtune.models.sizes import feature_width
 from whichtune.shortcuts.adapter_kernels import has_adapter_kernels
@@ -156,7 +157,8 @@ def largest_dropout(model: Adaptable) -> float:
     layers = [float(module.p) for module in model.modules() if isinstance(module, nn.Dropout)]
     named = [
         float(value)
-        for key, value in model.backbone.config.to_dict().items()
+        for part in parts_of(model.backbone.config)
+        for key, value in part.to_dict().items()
         if "drop" in key and isinstance(value, (int, float)) and not any(word in key for word in _OF_OTHER_HEADS)
     ]
     return max([0.0, *layers, *named, *_of_adapter(model)])

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from whichtune.data.batch import Batch
 from whichtune.models.heads import Classifier, pool
 from whichtune.models.partition import Partition
+from whichtune.models.sizes import hidden_width, text_part
 from whichtune.models.temporary import without_kv_cache
 from whichtune.shortcuts.adapter_kernels import AdapterKernels
 from whichtune.shortcuts.last_block import LastBlock, Mode
@@ -81,10 +82,10 @@ class FeatureComputer:
         self.padding_matters = padding_matters
         self.model = classifier.backbone
         # Some models keep a mask of as many tokens as they have positions: no row may be wider.
-        config = partition.body.config
+        config = text_part(partition.body.config)
         positions = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
         self._widest = min(WIDTHS[-1], positions or WIDTHS[-1])
-        self._hidden = int(config.hidden_size)
+        self._hidden = hidden_width(config)
         self._last = LastBlock(partition, route.pruning) if route.pruning else None
         self._twins = Twins(self.model) if route.twins else None
         self._adapters = AdapterKernels(self.model) if route.adapters else None

@@ -18,7 +18,7 @@ from whichtune.data.batch import Batch
 from whichtune.measure.cost import count_flops
 from whichtune.measure.flops import FlopModel, padded_cells
 from whichtune.models.partition import Partition
-from whichtune.models.sizes import feature_width
+from whichtune.models.sizes import feature_width, hidden_width
 from whichtune.models.temporary import evaluating
 from whichtune.shortcuts.cache import ActivationCache, CacheUnavailable
 from whichtune.shortcuts.entry import Description, Layout, States, Writer, stored_bytes
@@ -147,7 +147,7 @@ class LowerPass:
 
     def _width(self, want: Want) -> int:
         config = self.partition.body.config
-        return feature_width(config) if want.position else int(config.hidden_size)
+        return feature_width(config) if want.position else hidden_width(config)
 
     def _lengths(self, want: Want, texts: Texts, index: TextIndex) -> Tensor:
         if want.position == READ and texts.read is not None:

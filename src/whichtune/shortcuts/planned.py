@@ -18,7 +18,7 @@ from whichtune.measure.cost import count_flops
 from whichtune.measure.flops import Cells, FlopModel, rows_cells
 from whichtune.models.heads import Classifier
 from whichtune.models.partition import Partition
-from whichtune.models.sizes import feature_width
+from whichtune.models.sizes import feature_width, hidden_width
 from whichtune.shortcuts.boundary import Decision
 from whichtune.shortcuts.features import FeatureComputer, Route
 from whichtune.shortcuts.frozen_blocks import Filled
@@ -131,7 +131,7 @@ class PlannedForward:
 
         def made_up(packing: Packing | None) -> Tensor:
             shape = batch.input_ids.shape if packing is None else (packing.rows, packing.width)
-            return torch.randn(*shape, int(config.hidden_size))
+            return torch.randn(*shape, hidden_width(config))
 
         with autocast(self.precision, self.device):
             if self.features_cached:

@@ -28,6 +28,7 @@ def build_classifier(
     from whichtune.models.heads import Classifier
     from whichtune.models.loading import inspect_unchanged, load_backbone, load_tokenizer
     from whichtune.models.low_precision import quantise
+    from whichtune.models.reading import refuse_unreadable
     from whichtune.models.segments import read_segments
     from whichtune.models.sizes import feature_width
     from whichtune.training.streams import streams_of
@@ -46,6 +47,7 @@ def build_classifier(
         head = streams.head(feature_width(backbone.config), classes)
     assert spec.token_position is not None  # resolved before a run starts
     tokenizer = load_tokenizer(info.path, spec.remote_code)
+    refuse_unreadable(backbone, spec.model, tokenizer.pad_token_id if spec.padding == "dynamic" else None)
     fields = field_encoder(spec, tokenizer, backbone.config)
     if fields is not None and fields.rows is not None:
         read_segments(backbone, fields.rows)

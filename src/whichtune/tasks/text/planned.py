@@ -25,6 +25,7 @@ from whichtune.models.adapters import draws_in_training
 from whichtune.models.causality import is_causal
 from whichtune.models.language import LanguageModel
 from whichtune.models.partition import Partition
+from whichtune.models.sizes import hidden_width
 from whichtune.models.temporary import without_kv_cache
 from whichtune.shortcuts.adapter_kernels import AdapterKernels, has_adapter_kernels
 from whichtune.shortcuts.boundary import BasicPlan, Decision, cut, find_boundary, largest_dropout
@@ -181,7 +182,7 @@ class PlannedTextForward:
 
     def _of_length(self, length: int) -> Tensor:
         ids = torch.full((1, length), self.encoded.pad_id, device=self.device)
-        width = int(self.model.backbone.config.hidden_size)
+        width = hidden_width(self.model.backbone.config)
         entering = torch.zeros(1, length, width, device=self.device) if self.plan.cached == "states" else None
         with autocast(self.precision, self.device), self._above(entering):
             return self.model.states_of(ids, None).float().sum()
