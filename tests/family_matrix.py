@@ -255,7 +255,7 @@ class Own:
         if spec.method == "lora":
             with METHODS["lora"].merged(classifier):
                 state = plain_state(classifier.backbone, self.body)
-            missing = self.body.load_state_dict(state, strict=False).missing_keys
+                missing = self.body.load_state_dict(state, strict=False).missing_keys
             assert all("pooler" in name for name in missing), f"a merged model lacks {missing[:3]}"
 
     def logits(self, ids: list[int]) -> torch.Tensor:

@@ -16,68 +16,104 @@ PADDING = 0  # of the embedded tokenizer
 OTHER_LAYERS = 3
 OTHER_MEDIA = ("vision", "audio", "speech", "image", "encoder_config", "vq", "vae")
 
-SIZES: dict[int, tuple[str, ...]] = {
-    WORDS: ("vocab_size", "vocab_size_per_layer_input"),
-    WIDTH: (
-        *("hidden_size", "d_model", "n_embd", "dim", "emb_dim", "embedding_size", "input_embedding_size"),
-        *("output_embedding_size", "embedding_dim", "word_embed_proj_dim", "lru_width", "attention_hidden_size"),
-        *("hidden_size_global", "sequence_dim", "vision_output_dim", "out_hidden_size", "input_size"),
-        *("projector_input_dim", "projector_output_dim", "output_proj_dims", "entity_emb_size", "d_latents"),
-        *("projection_dim", "image_size", "crop_size"),
-    ),
-    LAYERS: (
-        *("num_hidden_layers", "n_layer", "n_layers", "num_layers", "depth", "num_self_attends_per_block"),
-        *("encoder_layers", "decoder_layers", "max_window_layers", "num_global_layers", "num_blocks"),
-    ),
-    HEADS: (
-        *("num_attention_heads", "n_head", "n_heads", "num_heads", "attention_heads", "n_mamba_heads"),
-        *("encoder_attention_heads", "decoder_attention_heads", "linear_num_heads", "linear_num_value_heads"),
-        *("num_self_attention_heads", "num_cross_attention_heads", "conf_num_attention_heads", "index_n_heads"),
-        *("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts", "num_landmarks"),
-    ),
-    2: (
-        *("num_key_value_heads", "num_kv_heads", "kv_n_heads", "linear_num_key_heads", "num_experts_per_tok"),
-        *("moe_topk", "moe_k", "top_k_experts", "moe_top_k", "attn_layer_period", "expert_layer_period"),
-        *(
-            "global_attn_every_n_layers",
-            "no_rope_layer_interval",
-            "sliding_window_pattern",
-            "num_global_key_value_heads",
+SIZES: list[tuple[int, tuple[str, ...]]] = [
+    (WORDS, ("vocab_size", "vocab_size_per_layer_input")),
+    (
+        WIDTH,
+        (
+            *("hidden_size", "d_model", "n_embd", "dim", "emb_dim", "embedding_size", "input_embedding_size"),
+            *("output_embedding_size", "embedding_dim", "word_embed_proj_dim", "lru_width", "attention_hidden_size"),
+            *("hidden_size_global", "sequence_dim", "vision_output_dim", "out_hidden_size", "input_size"),
+            *("projector_input_dim", "projector_output_dim", "output_proj_dims", "entity_emb_size", "d_latents"),
+            *("projection_dim", "image_size", "crop_size"),
         ),
-        *("spatial_merge_size", "temporal_patch_size", "num_codebooks", "o_groups", "zero_expert_num"),
     ),
-    1: (
-        *("n_group", "topk_group", "n_shared_experts", "num_shared_experts", "attn_layer_offset"),
-        *("expert_layer_offset", "first_k_dense_replace", "moe_num_shared_experts", "num_dense_layers"),
-        *("num_kv_shared_layers", "mamba_n_groups", "mamba_ngroups", "n_groups", "moe_layer_start_index"),
-        *("num_nextn_predict_layers", "num_mtp_layers"),
+    (
+        LAYERS,
+        (
+            *("num_hidden_layers", "n_layer", "n_layers", "num_layers", "depth", "num_self_attends_per_block"),
+            *("encoder_layers", "decoder_layers", "max_window_layers", "num_global_layers", "num_blocks"),
+        ),
     ),
-    HEAD: (
-        *("head_dim", "attention_head_size", "d_head", "dim_head", "kv_channels", "global_head_dim"),
-        *("qk_nope_head_dim", "v_head_dim", "qk_rope_head_dim", "linear_key_head_dim", "linear_value_head_dim"),
-        *("linear_head_dim", "state_size", "mamba_d_state", "ssm_state_size", "attention_head_dim"),
-        *("sliding_window", "window_size", "attention_window_size", "local_attention", "patch_size"),
-        *("chunk_size", "mamba_chunk_size", "rotary_dim", "hidden_size_per_layer_input", "laurel_rank"),
-        *("num_latents", "adapter_rank", "router_hidden_size", "ipa_dim", "index_topk", "block_size"),
+    (
+        HEADS,
+        (
+            *("num_attention_heads", "n_head", "n_heads", "num_heads", "attention_heads", "n_mamba_heads"),
+            *("encoder_attention_heads", "decoder_attention_heads", "linear_num_heads", "linear_num_value_heads"),
+            *("num_self_attention_heads", "num_cross_attention_heads", "conf_num_attention_heads", "index_n_heads"),
+            *("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts", "num_landmarks"),
+        ),
     ),
-    16: (
-        *("q_lora_rank", "kv_lora_rank", "index_head_dim", "qk_head_dim", "mamba_dt_rank", "time_step_rank"),
-        *("o_lora_rank", "attention_chunk_size", "intra_bottleneck_size"),
+    (
+        2,
+        (
+            *("num_key_value_heads", "num_kv_heads", "kv_n_heads", "linear_num_key_heads", "num_experts_per_tok"),
+            *("moe_topk", "moe_k", "top_k_experts", "moe_top_k", "attn_layer_period", "expert_layer_period"),
+            *(
+                "global_attn_every_n_layers",
+                "no_rope_layer_interval",
+                "sliding_window_pattern",
+                "num_global_key_value_heads",
+            ),
+            *("spatial_merge_size", "temporal_patch_size", "num_codebooks", "o_groups", "zero_expert_num"),
+        ),
     ),
-    64: (
-        *("intermediate_size", "ffn_dim", "n_inner", "dff", "dim_ff", "d_inner", "hidden_dim", "moe_intermediate_size"),
-        *("intermediate_size_mlp", "shared_expert_intermediate_size", "moe_shared_expert_intermediate_size"),
-        *("ffn_hidden_size", "expert_ffn_hidden_size", "feed_forward_size", "shared_intermediate_size"),
-        *("encoder_ffn_dim", "decoder_ffn_dim", "mlp_dim", "prefix_dense_intermediate_size"),
-        *("mamba_d_ssm",),
+    (
+        1,
+        (
+            *("n_group", "topk_group", "n_shared_experts", "num_shared_experts", "attn_layer_offset"),
+            *("expert_layer_offset", "first_k_dense_replace", "moe_num_shared_experts", "num_dense_layers"),
+            *("num_kv_shared_layers", "mamba_n_groups", "mamba_ngroups", "n_groups", "moe_layer_start_index"),
+            *("num_nextn_predict_layers", "num_mtp_layers"),
+        ),
     ),
-    PLACES: (
-        *("max_position_embeddings", "n_positions", "max_seq_len", "max_target_positions", "context_length"),
-        *("segment_means_seq_len", "max_2d_position_embeddings", "original_max_position_embeddings"),
-        *("entity_vocab_size", "position_embedding_size", "num_position_embeddings", "audio_vocab_size"),
+    (
+        HEAD,
+        (
+            *("head_dim", "attention_head_size", "d_head", "dim_head", "kv_channels", "global_head_dim"),
+            *("qk_nope_head_dim", "v_head_dim", "qk_rope_head_dim", "linear_key_head_dim", "linear_value_head_dim"),
+            *("linear_head_dim", "state_size", "mamba_d_state", "ssm_state_size", "attention_head_dim"),
+            *("sliding_window", "window_size", "attention_window_size", "local_attention", "patch_size"),
+            *("chunk_size", "mamba_chunk_size", "rotary_dim", "hidden_size_per_layer_input", "laurel_rank"),
+            *("num_latents", "adapter_rank", "router_hidden_size", "ipa_dim", "index_topk", "block_size"),
+        ),
     ),
-}
-SIZE_OF = {name: size for size, names in SIZES.items() for name in names}
+    (
+        16,
+        (
+            *("q_lora_rank", "kv_lora_rank", "index_head_dim", "qk_head_dim", "mamba_dt_rank", "time_step_rank"),
+            *("o_lora_rank", "attention_chunk_size", "intra_bottleneck_size"),
+        ),
+    ),
+    (
+        64,
+        (
+            *(
+                "intermediate_size",
+                "ffn_dim",
+                "n_inner",
+                "dff",
+                "dim_ff",
+                "d_inner",
+                "hidden_dim",
+                "moe_intermediate_size",
+            ),
+            *("intermediate_size_mlp", "shared_expert_intermediate_size", "moe_shared_expert_intermediate_size"),
+            *("ffn_hidden_size", "expert_ffn_hidden_size", "feed_forward_size", "shared_intermediate_size"),
+            *("encoder_ffn_dim", "decoder_ffn_dim", "mlp_dim", "prefix_dense_intermediate_size"),
+            *("mamba_d_ssm",),
+        ),
+    ),
+    (
+        PLACES,
+        (
+            *("max_position_embeddings", "n_positions", "max_seq_len", "max_target_positions", "context_length"),
+            *("segment_means_seq_len", "max_2d_position_embeddings", "original_max_position_embeddings"),
+            *("entity_vocab_size", "position_embedding_size", "num_position_embeddings", "audio_vocab_size"),
+        ),
+    ),
+]
+SIZE_OF = {name: size for size, names in SIZES for name in names}
 
 # What a family asks for beside that.
 _MAMBA2: dict[str, Any] = {"num_heads": 8, "head_dim": 8, "n_groups": 2, "state_size": 8, "chunk_size": 8}
