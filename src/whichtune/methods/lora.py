@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from whichtune.methods.base import Card, Method, register
-from whichtune.models.targets import find_targets, unreached
+from whichtune.models.targets import callable_layers, find_targets, unreached
 from whichtune.study.spaces import Spaces, choice
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ class Lora(Method[LoraSettings]):
         from peft import LoraConfig, inject_adapter_in_model
         from torch import nn
 
+        from whichtune.models.adapters import of_no_family
         from whichtune.models.unfuse import FUSED, unfuse
         from whichtune.seeding import ADAPTER, seed_global
 
@@ -76,7 +77,7 @@ class Lora(Method[LoraSettings]):
         named = settings.lora_targets if isinstance(settings.lora_targets, list) else []
         if not set(named) & set(FUSED):
             unfuse(backbone)
-        targets = find_targets(backbone, settings.lora_targets)
+        targets = callable_layers(backbone, find_targets(backbone, settings.lora_targets), "lora_targets")
         over_rank = settings.lora_scaling == "alpha_over_rank"
 
         def config(layers: list[str]) -> LoraConfig:
@@ -91,7 +92,7 @@ class Lora(Method[LoraSettings]):
         model.requires_grad_(False)
         with warnings.catch_warnings():  # PEFT tells that it adapts Conv1D by itself, for every layer
             warnings.filterwarnings("ignore", message="fan_in_fan_out is set to")
-            inject_adapter_in_model(config(targets), backbone)
+            inject_adapter_in_model(config(targets), of_no_family(backbone))
         if settings.lora_head:
             holder = nn.Module()  # PEFT adapts a module's children, never the module itself
             holder.head = model.head

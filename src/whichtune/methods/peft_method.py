@@ -103,9 +103,9 @@ class PeftMethod(Method[SettingsT], Generic[SettingsT]):
         return Allocation(model.adapter) if hasattr(model.adapter.tuner, "update_and_allocate") else Course()
 
     def remarks(self, model: Adaptable) -> list[str]:
-        from whichtune.models.targets import READ_AS_WEIGHTS, unreached
+        from whichtune.models.targets import unreached
 
-        return unreached(model.backbone, self.name, READ_AS_WEIGHTS)
+        return unreached(model.backbone, self.name)
 
     def can_merge(self, model: Adaptable) -> bool:
         from whichtune.models.adapters import can_merge

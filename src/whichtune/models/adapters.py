@@ -170,7 +170,8 @@ def insert(backbone: PreTrainedModel, peft_type: str, fields: Mapping[str, Any])
     try:
         with _quiet():
             config = config_class(peft_type)(**fields)
-            tuner = PEFT_TYPE_TO_TUNER_MAPPING[PeftType(peft_type)](backbone, config, ADAPTER)
+            place = of_no_family(backbone) if peft_type == "LORA" else backbone
+            tuner = PEFT_TYPE_TO_TUNER_MAPPING[PeftType(peft_type)](place, config, ADAPTER)
     except (ValueError, TypeError, AssertionError, RuntimeError, ImportError, KeyError) as error:
         if lacks_values(error):
             raise NeedsWeightsError(f"PEFT puts {peft_type} into a model with weights only") from error
@@ -180,6 +181,30 @@ def insert(backbone: PreTrainedModel, peft_type: str, fields: Mapping[str, Any])
             f"PEFT's {peft_type} cannot be put into {type(backbone).__name__}: {first_line(error)}"
         ) from error
     return Inserted(tuner, config)
+
+
+def of_no_family(backbone: PreTrainedModel) -> nn.Module:
+    """The model's blocks under their own names, in a module that does not tell which family they are of.
+
+    Where PEFT sees a family whose experts were layers of their own once, LoRA's layers of the same last names (dense
+    ones, shared experts) are left out, and all experts adapted instead: here what is named is adapted, and no more.
+    """
+    from torch import nn
+
+    from whichtune.models.partition import blocks_of
+
+    blocks = blocks_of(backbone)
+    path = next(name for name, module in backbone.named_modules() if module is blocks).split(".")
+    whole = inner = nn.Module()
+    for name in path[:-1]:
+        further = nn.Module()
+        inner.add_module(name, further)
+        inner = further
+    inner.add_module(path[-1], blocks)
+    for name in ("is_loaded_in_4bit", "is_loaded_in_8bit"):
+        if hasattr(backbone, name):
+            setattr(whole, name, getattr(backbone, name))
+    return whole
 
 
 @contextmanager

@@ -269,7 +269,8 @@ def set_dropout(config: PretrainedConfig, probability: float) -> None:
     """Set every dropout probability of a configuration and of its parts, whatever the family calls it."""
     for part in parts_of(config):
         for key, value in part.to_dict().items():
-            if "drop" in key and isinstance(value, (int, float)) and not isinstance(value, bool):
+            named = "drop" in key and isinstance(value, (int, float)) and not isinstance(value, bool)
+            if named and value != probability:  # some take whole numbers alone, where they have none
                 setattr(part, key, probability)
 
 

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 
 from whichtune.models.layers import weight_of
-from whichtune.models.targets import PAST_ADAPTERS, READ_AS_WEIGHTS, linear_layers
+from whichtune.models.targets import PAST_ADAPTERS, linear_layers, read_as_weights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -56,7 +56,8 @@ def is_quantised(backbone: nn.Module) -> bool:
 
 def kept_in_bits(backbone: PreTrainedModel) -> dict[str, nn.Module]:
     """The layers whose weights are kept in fewer bits, by their full names."""
-    past = (PAST_ADAPTERS, *READ_AS_WEIGHTS) if not getattr(backbone.config, "num_attention_heads", None) else ()
+    without_attention = not getattr(backbone.config, "num_attention_heads", None)
+    past = (*read_as_weights(backbone), *([PAST_ADAPTERS] if without_attention else []))
     return {name: layer for name, layer in linear_layers(backbone).items() if name.rsplit(".", 1)[-1] not in past}
 
 

@@ -22,7 +22,6 @@ from torch import Tensor, nn
 
 from whichtune.errors import ModelError, SettingError
 from whichtune.models.autocast import autocast_type
-from whichtune.models.causality import is_causal
 from whichtune.models.layers import weight_of
 from whichtune.models.loading import kind_of
 from whichtune.models.segments import apart
@@ -286,11 +285,18 @@ def _first_tokens(
 
 
 def _told_shape(backbone: PreTrainedModel) -> tuple[int, int, int]:
-    """Blocks, heads that have keys, and their size, as the configuration tells them."""
+    """Blocks, heads that have keys, and their size, as the configuration tells them. Raises ModelError where it tells
+    several, or none."""
     config = text_part(backbone.config)
-    heads = int(getattr(config, "num_key_value_heads", None) or config.num_attention_heads)
-    size = int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
-    return int(config.num_hidden_layers), heads, size
+    try:
+        heads = int(getattr(config, "num_key_value_heads", None) or config.num_attention_heads)
+        size = int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
+        return int(config.num_hidden_layers), heads, size
+    except (RuntimeError, AttributeError, TypeError) as error:
+        raise ModelError(
+            f"{type(backbone).__name__} tells no one shape of its blocks' keys ({first_line(error)}): choose soft_prompt, "
+            "or an adapter such as lora."
+        ) from error
 
 
 def _any_tokens(backbone: PreTrainedModel, count: int) -> Tensor:
@@ -329,7 +335,8 @@ def _refuse_unlike_tokens(backbone: PreTrainedModel, ids: Tensor, made: Tensor) 
     Not asked of weights in fewer bits, which are rounded by what stands beside a token, nor of a decoder without its
     causal mask, whose tokens of a prefix would see the text.
     """
-    if any(p.dtype != torch.float32 for p in backbone.parameters()) or not is_causal(backbone):
+    bidirectional = getattr(backbone.config, "is_causal", True) is False  # as `remove_causal_mask` leaves it
+    if bidirectional or any(p.dtype != torch.float32 for p in backbone.parameters()):
         return
     prefix = Prefix(nn.Identity(), len(ids), made.shape[1], made.shape[3])
     prefix.fixed = made

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from whichtune.errors import SettingError
-from whichtune.models.sizes import hidden_width
+from whichtune.models.sizes import hidden_width, text_part
 from whichtune.registry import did_you_mean
 from whichtune.wording import listing
 
@@ -19,27 +19,39 @@ ATTENTION_WORDS = ("attn", "attention")
 # Families whose fused kernels read this layer's weight past an adapter; PEFT refuses to adapt it.
 STATE_SPACE_TYPES = ("falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h")
 PAST_ADAPTERS = "out_proj"
-# Layers of these families that transformers' own code, too, reads past an adapter: it takes the weight, not the layer.
-READ_AS_WEIGHTS = ("dt_proj",)
+# Layers that transformers' own code, too, reads past an adapter: it takes the weight, not the layer.
+READ_AS_WEIGHTS = {
+    "falcon_mamba": ("dt_proj",),
+    "jamba": ("dt_proj",),
+    "longcat_flash": ("classifier",),
+    "mamba": ("dt_proj",),
+}
+MOST_NAMED = 4  # in a sentence
 # Last names of the layers that make keys and values, as families call them.
 KEYS_AND_VALUES = ("k_proj", "v_proj", "key", "value", "k_lin", "v_lin", "k", "v", "key_proj", "value_proj")
 
 
 def linear_layers(backbone: PreTrainedModel) -> dict[str, nn.Module]:
     """The linear layers of the blocks that can be adapted, by their full names."""
-    from torch import nn
-
     from whichtune.models.partition import blocks_of
 
     prefix = next(name for name, module in backbone.named_modules() if module is blocks_of(backbone))
     linear = {
-        name: module
-        for name, module in backbone.named_modules()
-        if name.startswith(prefix + ".") and (isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D")
+        name: module for name, module in backbone.named_modules() if name.startswith(prefix + ".") and _is_plain(module)
     }
     if backbone.config.model_type in STATE_SPACE_TYPES:
         linear = {name: module for name, module in linear.items() if name.rsplit(".", 1)[-1] != PAST_ADAPTERS}
     return linear
+
+
+def _is_plain(module: nn.Module) -> bool:
+    """Whether a layer multiplies by its matrix and does no more: a family's own kind may group its rows, or give more
+    than one tensor, and adapters beside it would not fit."""
+    from torch import nn
+
+    kind = type(module)
+    own = kind.__module__.startswith("transformers.models.") and kind.forward is not nn.Linear.forward
+    return (isinstance(module, nn.Linear) and not own) or kind.__name__ == "Conv1D"
 
 
 def find_targets(backbone: PreTrainedModel, wanted: str | list[str], setting: str = "lora_targets") -> list[str]:
@@ -117,30 +129,60 @@ def fused_experts(backbone: PreTrainedModel) -> dict[str, Tensor]:
 
 def callable_layers(backbone: PreTrainedModel, names: Sequence[str], setting: str) -> list[str]:
     """Those of the layers that the model calls, as an adapter must be. Raises SettingError where none is left."""
-    past = READ_AS_WEIGHTS if backbone.config.model_type in STATE_SPACE_TYPES else ()
+    past = read_as_weights(backbone)
     left = [name for name in names if name.rsplit(".", 1)[-1] not in past]
     if not left:
         raise SettingError(f"{setting}: {listing(past)} is read past an adapter in this model: name other layers.")
     return left
 
 
-def unreached(backbone: PreTrainedModel, what: str, more: Sequence[str] = ()) -> list[str]:
-    """Sentences that name what no adapter (`what` of them) reaches: a layer that is read past it, and `more` of such,
-    and experts whose weights are one tensor."""
+def read_as_weights(backbone: PreTrainedModel) -> tuple[str, ...]:
+    """Last names of the layers that this family reads past an adapter."""
+    return READ_AS_WEIGHTS.get(text_part(backbone.config).model_type, ())
+
+
+def unreached(backbone: PreTrainedModel, what: str) -> list[str]:
+    """Sentences that name what no adapter (`what` of them) reaches: layers that are read past it, matrices that are no
+    linear layer's, and experts whose weights are one tensor."""
     from whichtune.models.partition import blocks_of
 
     said = []
-    if backbone.config.model_type in STATE_SPACE_TYPES:
-        past = listing([PAST_ADAPTERS, *more])
-        said.append(f"{what} does not adapt {past}, which this model's fused kernels read past an adapter.")
-    fused = fused_experts(backbone)
-    if not fused:
-        return said
+    past = [PAST_ADAPTERS] if backbone.config.model_type in STATE_SPACE_TYPES else []
+    if past := [*past, *read_as_weights(backbone)]:
+        said.append(f"{what} does not adapt {listing(past)}, which this model's code reads past an adapter.")
     frozen = sum(p.numel() for p in blocks_of(backbone).parameters() if not p.requires_grad)
-    share = 100 * sum(p.numel() for p in fused.values()) / frozen
-    names = sorted({name.rsplit(".", 1)[-1] for name in fused})
-    return [
-        *said,
-        f"{what} adapts linear layers: the weights of experts that are one tensor for all ({listing(names)}, "
-        f"{share:.0f} % of the blocks' frozen parameters) stay as they were.",
-    ]
+    fused = fused_experts(backbone)
+    if fused:
+        share = 100 * sum(p.numel() for p in fused.values()) / frozen
+        names = sorted({name.rsplit(".", 1)[-1] for name in fused})
+        said.append(
+            f"{what} adapts linear layers: the weights of experts that are one tensor for all ({listing(names)}, "
+            f"{share:.0f} % of the blocks' frozen parameters) stay as they were."
+        )
+    others = other_matrices(backbone)
+    share = 100 * sum(p.numel() for p in others.values()) / max(1, frozen)
+    if share >= 1:
+        names = sorted({".".join(name.rsplit(".", 2)[-2:]) for name in others})
+        said.append(
+            f"{what} adapts linear layers: {listing(names, most=MOST_NAMED)}, which the model holds or uses in another "
+            f"way, {share:.0f} % of the blocks' frozen parameters, stay as they were."
+        )
+    return said
+
+
+def other_matrices(backbone: PreTrainedModel) -> dict[str, Tensor]:
+    """Frozen matrices of the blocks that are no plain linear layer's and no experts' one tensor, by their names."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    from whichtune.models.partition import blocks_of
+
+    blocks: nn.ModuleList = blocks_of(backbone)
+    known = {id(p) for p in fused_experts(backbone).values()}
+    for module in blocks.modules():
+        if isinstance(module, BaseTunerLayer) or _is_plain(module):
+            known |= {id(p) for p in module.parameters()}
+    return {
+        name: p
+        for name, p in blocks.named_parameters()
+        if p.ndim > 1 and min(p.shape[:2]) > 1 and not p.requires_grad and id(p) not in known
+    }

@@ -70,13 +70,13 @@ def unfuse(backbone: PreTrainedModel) -> int:
     heads = getattr(config, "num_attention_heads", None) or getattr(config, "n_head", None)
     if not heads:
         return 0  # without attention, such as Mamba
-    head_dim = getattr(config, "head_dim", None) or config.hidden_size // heads
     replaced = 0
     for parent in list(backbone.modules()):
         for name, child in list(parent.named_children()):
             layout = FUSED.get(name)
             if layout is None or getattr(child, "weight", None) is None:
                 continue
+            head_dim = getattr(config, "head_dim", None) or config.hidden_size // heads
             weight = child.weight if isinstance(child, nn.Linear) else child.weight.t()  # Conv1D holds (in, out)
             if weight.shape[0] != 3 * heads * head_dim:
                 continue  # grouped keys, or cross-attention: not three equal parts
