@@ -294,8 +294,8 @@ def _told_shape(backbone: PreTrainedModel) -> tuple[int, int, int]:
         return int(config.num_hidden_layers), heads, size
     except (RuntimeError, AttributeError, TypeError) as error:
         raise ModelError(
-            f"{type(backbone).__name__} tells no one shape of its blocks' keys ({first_line(error)}): choose soft_prompt, "
-            "or an adapter such as lora."
+            f"{type(backbone).__name__} tells no one shape of its blocks' keys ({first_line(error)}): "
+            "choose soft_prompt, or an adapter such as lora."
         ) from error
 
 
