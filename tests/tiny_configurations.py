@@ -41,7 +41,7 @@ SIZES: list[tuple[int, tuple[str, ...]]] = [
             *("num_attention_heads", "n_head", "n_heads", "num_heads", "attention_heads", "n_mamba_heads"),
             *("encoder_attention_heads", "decoder_attention_heads", "linear_num_heads", "linear_num_value_heads"),
             *("num_self_attention_heads", "num_cross_attention_heads", "conf_num_attention_heads", "index_n_heads"),
-            *("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts", "num_landmarks"),
+            *("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"),
         ),
     ),
     (
@@ -147,6 +147,7 @@ OWN: dict[str, dict[str, Any]] = {
     "lfm2_moe": {"layer_types": ["conv", "full_attention"]},
     "gemma4_text": _GEMMA4,
     "gemma4_unified_text": _GEMMA4,
+    "nystromformer": {"num_landmarks": 64, "segment_means_seq_len": 64},
     "dots3_note": {"adapter_input_size": WIDTH},
 }
 # Which kind each layer is: one of every kind that the family's own configuration has.
@@ -187,7 +188,10 @@ def _shrunk(config: PretrainedConfig, other: bool, own: dict[str, Any]) -> dict[
         if name in ("pad_token_id", "pad_index"):
             given[name] = PADDING
     several = {name: [each[i % len(each)] for i in range(layers)] for name, each in kinds.items() if len(each) > 1}
-    return {**given, **several, **own}
+    if "kv_lora_rank" in given:  # one key for every query, made of that many numbers
+        given["num_key_value_heads"] = HEADS
+    quiet = {name: 0.0 for name in takes if "jitter" in name and _value(config, name)}  # draws in training
+    return {**given, **several, **quiet, **own}
 
 
 def _value(config: PretrainedConfig, name: str) -> Any:

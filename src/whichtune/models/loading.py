@@ -248,8 +248,9 @@ def load_backbone(
     config = load_config(path, spec.remote_code)
     if spec.dropout != "model":
         set_dropout(config, float(spec.dropout))
-    if hasattr(config, "use_cache"):
-        config.use_cache = False
+    for part in parts_of(config):
+        if hasattr(part, "use_cache"):
+            part.use_cache = False
     if spec.weights == "random":
         seed_weights()
         backbone = AutoModel.from_config(config, trust_remote_code=spec.remote_code, dtype=torch.float32)

@@ -66,15 +66,16 @@ def blocks_of(model: nn.Module) -> nn.ModuleList:
 
 
 def _of_text(model: nn.Module, lists: Sequence[nn.ModuleList]) -> Sequence[nn.ModuleList]:
-    """Those of `lists` that belong to the model's part of text, where its configuration has one; else all."""
+    """Those of `lists` that stand in the model's part of text, and not in one of pictures or sound; all where that
+    cannot be told."""
     from transformers import PreTrainedModel
 
     owners = [module for module in model.modules() if isinstance(module, PreTrainedModel)]  # outer ones first
-    text = text_part(owners[0].config) if owners else None
-    if text is None or text is owners[0].config:
+    if not owners:
         return lists
-    inside = {id(module) for owner in owners if owner.config is text for module in owner.modules()}
-    return [blocks for blocks in lists if id(blocks) in inside] or lists
+    innermost = {id(inner): owner for owner in owners for inner in owner.modules()}
+    text = text_part(owners[0].config)
+    return [blocks for blocks in lists if id(blocks) in innermost and innermost[id(blocks)].config is text] or lists
 
 
 def final_modules(model: nn.Module) -> list[nn.Module]:

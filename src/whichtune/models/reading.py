@@ -41,7 +41,7 @@ def refuse_unreadable(backbone: PreTrainedModel, name: str, pad_id: int | None) 
     if not away <= ROUNDING * max(1.0, float(alone.abs().max())):
         raise ModelError(
             f"'{name}' ({kind}) answers a text otherwise when padding stands behind it, though it is masked, or texts "
-            "beside it: use padding=none, which computes each text alone, or choose another model."
+            "beside it: use padding=right, one width for all, or none, which computes each text alone."
         )
 
 
@@ -60,7 +60,7 @@ def refuse_shape(states: Tensor, backbone: PreTrainedModel, tokens: int) -> None
 def _states(backbone: PreTrainedModel, name: str, ids: Tensor, mask: Tensor) -> Tensor:
     """Last hidden states (B, T, D)."""
     try:
-        found = backbone(input_ids=ids, attention_mask=mask).last_hidden_state
+        found = getattr(backbone(input_ids=ids, attention_mask=mask), "last_hidden_state", None)
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # of a family's own code
@@ -69,5 +69,6 @@ def _states(backbone: PreTrainedModel, name: str, ids: Tensor, mask: Tensor) -> 
             f"({type(error).__name__}: {first_line(error)}): choose another model."
         ) from error
     if not isinstance(found, Tensor):
-        raise ModelError(f"{type(backbone).__name__} gives no hidden states of its tokens: choose another model.")
+        kind = backbone.config.model_type
+        raise ModelError(f"{type(backbone).__name__} ({kind}) gives no hidden states of its tokens: choose another.")
     return found
