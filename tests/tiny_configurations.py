@@ -75,7 +75,7 @@ SIZES: list[tuple[int, tuple[str, ...]]] = [
             *("linear_head_dim", "state_size", "mamba_d_state", "ssm_state_size", "attention_head_dim"),
             *("sliding_window", "window_size", "attention_window_size", "local_attention", "patch_size"),
             *("chunk_size", "mamba_chunk_size", "rotary_dim", "hidden_size_per_layer_input", "laurel_rank"),
-            *("num_latents", "adapter_rank", "router_hidden_size", "ipa_dim", "index_topk", "block_size"),
+            *("num_latents", "adapter_rank", "router_hidden_size", "ipa_dim", "block_size"),
         ),
     ),
     (
@@ -108,7 +108,7 @@ SIZES: list[tuple[int, tuple[str, ...]]] = [
         PLACES,
         (
             *("max_position_embeddings", "n_positions", "max_seq_len", "max_target_positions", "context_length"),
-            *("segment_means_seq_len", "max_2d_position_embeddings", "original_max_position_embeddings"),
+            *("index_topk", "segment_means_seq_len", "max_2d_position_embeddings", "original_max_position_embeddings"),
             *("entity_vocab_size", "position_embedding_size", "num_position_embeddings", "audio_vocab_size"),
         ),
     ),
@@ -172,7 +172,8 @@ def _shrunk(config: PretrainedConfig, other: bool, own: dict[str, Any]) -> dict[
     """Arguments for a configuration's class: every size that it has, small; nothing of what it works out itself."""
     takes = set(inspect.signature(type(config).__init__).parameters) | set(vars(config))
     given: dict[str, Any] = {}
-    kinds = {name: _distinct(value) for name in KINDS if isinstance(value := _value(config, name), list | tuple)}
+    free = [name for name in KINDS if not isinstance(getattr(type(config), name, None), property)]
+    kinds = {name: _distinct(value) for name in free if isinstance(value := _value(config, name), list | tuple)}
     layers = max([LAYERS, *map(len, kinds.values())])
     for name in sorted(takes - {"self", "kwargs"}):
         value = _value(config, name)

@@ -33,6 +33,18 @@ def text_part(config: PretrainedConfig) -> PretrainedConfig:
     return part
 
 
+def told(config: PretrainedConfig, *names: str) -> int | None:
+    """The first of these sizes that a configuration tells; None where it tells none, or one for each layer."""
+    for name in names:
+        try:
+            found = getattr(config, name, None)
+        except RuntimeError:  # transformers' own of a size that differs by layer
+            continue
+        if found:
+            return int(found)
+    return None
+
+
 def max_length_of(config: PretrainedConfig) -> int | None:
     """The longest sequence that the model's positions allow, in tokens; None where there is no limit."""
     config = text_part(config)

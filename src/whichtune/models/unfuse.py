@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor, nn
 
-from whichtune.models.sizes import text_part
+from whichtune.models.sizes import hidden_width, text_part, told
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -67,16 +67,16 @@ class UnfusedProjection(nn.Module):
 def unfuse(backbone: PreTrainedModel) -> int:
     """Replace every fused q-k-v layer of a model in place; gives how many were replaced."""
     config = text_part(backbone.config)
-    heads = getattr(config, "num_attention_heads", None) or getattr(config, "n_head", None)
+    heads = told(config, "num_attention_heads", "n_head")
     if not heads:
-        return 0  # without attention, such as Mamba
+        return 0  # without attention, such as Mamba, or not of one kind
     replaced = 0
     for parent in list(backbone.modules()):
         for name, child in list(parent.named_children()):
             layout = FUSED.get(name)
             if layout is None or getattr(child, "weight", None) is None:
                 continue
-            head_dim = getattr(config, "head_dim", None) or config.hidden_size // heads
+            head_dim = told(config, "head_dim") or hidden_width(config) // heads
             weight = child.weight if isinstance(child, nn.Linear) else child.weight.t()  # Conv1D holds (in, out)
             if weight.shape[0] != 3 * heads * head_dim:
                 continue  # grouped keys, or cross-attention: not three equal parts
