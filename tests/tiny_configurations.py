@@ -137,7 +137,7 @@ OWN: dict[str, dict[str, Any]] = {
         "hash_seed": 0,
     },
     "longformer": {"attention_window": 8},
-    "funnel": {"block_sizes": (1, 1, 1), "block_repeats": (1, 1, 1), "num_decoder_layers": 1},
+    "funnel": {"block_sizes": [1, 1, 1], "block_repeats": [1, 1, 1], "num_decoder_layers": 1},
     "ministral": {"head_dim": 8, "rope_parameters": _ROPE},
     "hunyuan_v1_dense": {"head_dim": 8, "rope_parameters": _ROPE},
     "hunyuan_v1_moe": {"head_dim": 8, "rope_parameters": _ROPE},
@@ -182,6 +182,8 @@ def _shrunk(config: PretrainedConfig, other: bool, own: dict[str, Any]) -> dict[
             given[name] = type(value)(**inner) if name in config.sub_configs else value
         elif name in SIZE_OF and isinstance(value, int) and not isinstance(value, bool):
             given[name] = min(SIZE_OF[name], value) if value > 0 else value
+            if name == "vocab_size" and not other:
+                given[name] = WORDS
             if name in DEPTHS:
                 given[name] = min(OTHER_LAYERS if other else layers, value)
         elif name.endswith(("_token_id", "_token_index", "_index")) and isinstance(value, int) and value >= WORDS:

@@ -25,7 +25,7 @@ from whichtune.models.autocast import autocast_type
 from whichtune.models.layers import weight_of
 from whichtune.models.loading import kind_of
 from whichtune.models.segments import apart
-from whichtune.models.sizes import hidden_width, text_part, told
+from whichtune.models.sizes import differs_by_layer, hidden_width, text_part, told
 from whichtune.models.temporary import evaluating
 from whichtune.models.tying import input_embeddings
 from whichtune.models.weights import first_line
@@ -288,17 +288,15 @@ def _told_shape(backbone: PreTrainedModel) -> tuple[int, int, int]:
     """Blocks, heads that have keys, and their size, as the configuration tells them. Raises ModelError where it tells
     several, or none."""
     config = text_part(backbone.config)
+    several = any(differs_by_layer(config, name) for name in ("num_key_value_heads", "num_attention_heads", "head_dim"))
     blocks, queries = told(config, "num_hidden_layers"), told(config, "num_attention_heads")
-    if blocks is None or queries is None:
+    if several or blocks is None or queries is None:
         raise ModelError(
-            f"{type(backbone).__name__} tells no one number of blocks, or of heads, which prefix_tuning needs: choose "
-            "soft_prompt, or an adapter such as lora."
+            f"The configuration of {type(backbone).__name__} tells no one shape of its blocks' keys, which prefix_tuning "
+            "needs: choose soft_prompt, or an adapter such as lora."
         )
-    return (
-        blocks,
-        told(config, "num_key_value_heads") or queries,
-        told(config, "head_dim") or hidden_width(config) // queries,
-    )
+    size = told(config, "head_dim") or hidden_width(config) // queries
+    return blocks, told(config, "num_key_value_heads") or queries, size
 
 
 def _any_tokens(backbone: PreTrainedModel, count: int) -> Tensor:

@@ -36,13 +36,18 @@ def text_part(config: PretrainedConfig) -> PretrainedConfig:
 def told(config: PretrainedConfig, *names: str) -> int | None:
     """The first of these sizes that a configuration tells; None where it tells none, or one for each layer."""
     for name in names:
-        try:
-            found = getattr(config, name, None)
-        except RuntimeError:  # transformers' own of a size that differs by layer
-            continue
-        if found:
+        if not differs_by_layer(config, name) and (found := getattr(config, name, None)):
             return int(found)
     return None
+
+
+def differs_by_layer(config: PretrainedConfig, name: str) -> bool:
+    """Whether a configuration has this size for each layer."""
+    try:
+        getattr(config, name, None)
+    except RuntimeError:  # transformers' own of such a size
+        return True
+    return False
 
 
 def max_length_of(config: PretrainedConfig) -> int | None:
