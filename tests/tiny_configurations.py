@@ -148,6 +148,8 @@ OWN: dict[str, dict[str, Any]] = {
     "gemma4_text": _GEMMA4,
     "gemma4_unified_text": _GEMMA4,
     "nystromformer": {"num_landmarks": 64, "segment_means_seq_len": 64},
+    "deepseek_v2": {"num_experts_per_tok": 2, "n_routed_experts": 4},
+    "nemotron": {"num_key_value_heads": 2, "head_dim": 8},
     "dots3_note": {"adapter_input_size": WIDTH},
 }
 # Which kind each layer is: one of every kind that the family's own configuration has.

@@ -292,8 +292,8 @@ def _told_shape(backbone: PreTrainedModel) -> tuple[int, int, int]:
     blocks, queries = told(config, "num_hidden_layers"), told(config, "num_attention_heads")
     if several or blocks is None or queries is None:
         raise ModelError(
-            f"The configuration of {type(backbone).__name__} tells no one shape of its blocks' keys, which prefix_tuning "
-            "needs: choose soft_prompt, or an adapter such as lora."
+            f"The configuration of {type(backbone).__name__} tells no one shape of its blocks' keys, which "
+            "prefix_tuning needs: choose soft_prompt, or an adapter such as lora."
         )
     size = told(config, "head_dim") or hidden_width(config) // queries
     return blocks, told(config, "num_key_value_heads") or queries, size
