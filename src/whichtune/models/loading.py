@@ -243,6 +243,7 @@ def load_backbone(
     from transformers import AutoModel
 
     from whichtune.models.causality import remove_causal_mask
+    from whichtune.models.pooler import drop_pooler
     from whichtune.models.reference_weights import draw_pytorch_defaults
 
     config = load_config(path, spec.remote_code)
@@ -259,8 +260,8 @@ def load_backbone(
             draw_pytorch_defaults(backbone)
     else:
         backbone = load_whole(path, spec.model, config, spec.remote_code, with_head=False).model
-    if getattr(backbone, "pooler", None) is not None and not keep_pooler:
-        backbone.pooler = None  # never read here, so neither counted nor trained
+    if not keep_pooler:
+        drop_pooler(backbone)
     if not spec.causal_mask and kind_of(config, spec.model) != "encoder":  # which has none to remove
         remove_causal_mask(backbone, spec.model)
     return backbone

@@ -19,6 +19,7 @@ from whichtune.models.causality import is_causal
 from whichtune.models.heads import Classifier
 from whichtune.models.loading import parts_of
 from whichtune.models.partition import Partition
+from whichtune.models.pooler import drop_pooler
 from whichtune.models.sizes import feature_width
 from whichtune.shortcuts.adapter_kernels import has_adapter_kernels
 from whichtune.shortcuts.features import Route, has_twins
@@ -227,8 +228,7 @@ def boundary_of_method(name: str, settings: Mapping[str, object], config: Pretra
         return 0
     with torch.device("meta"):
         backbone = AutoModel.from_config(copy.deepcopy(config))
-        if getattr(backbone, "pooler", None) is not None:
-            backbone.pooler = None
+        drop_pooler(backbone)
         classifier = Classifier(backbone, nn.Linear(feature_width(config), 2), "last")
         method = METHODS[name]
         method.attach(classifier, method.Settings(**settings), 0)

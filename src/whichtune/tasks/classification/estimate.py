@@ -20,6 +20,7 @@ from whichtune.models.loading import load_config, load_tokenizer, locate, set_dr
 from whichtune.models.low_precision import bytes_saved
 from whichtune.models.native import native_head
 from whichtune.models.partition import lower_sum, without_values
+from whichtune.models.pooler import drop_pooler
 from whichtune.models.sizes import feature_width
 from whichtune.shortcuts.boundary import Decision, frozen_below, make_plan, texts_of
 from whichtune.shortcuts.planned import PlanFailedError, PlannedForward
@@ -121,7 +122,8 @@ def meta_classifier(spec: RunSpec, config: PretrainedConfig, classes: int) -> Cl
     config.use_cache = False
     with torch.device("meta"):
         backbone = AutoModel.from_config(config, trust_remote_code=spec.remote_code, dtype=torch.float32)
-        pooler, backbone.pooler = getattr(backbone, "pooler", None), None
+        pooler = getattr(backbone, "pooler", None)
+        drop_pooler(backbone)
         head: torch.nn.Module = torch.nn.Linear(feature_width(config), classes)
         if spec.head == "native":
             head = native_head(config, classes, pooler)

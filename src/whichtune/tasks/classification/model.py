@@ -69,13 +69,13 @@ def _with_native_head(
     stream of heads, the same for every method."""
     from whichtune.models.loading import load_backbone
     from whichtune.models.native import native_head
+    from whichtune.models.pooler import drop_pooler
     from whichtune.seeding import HEAD, seed_global
 
     seed_global(spec.seed or 0, HEAD)  # a pooler that the files lack is drawn while they are loaded
     backbone = load_backbone(spec, path, seed_weights, keep_pooler=True)
     pooler = getattr(backbone, "pooler", None)
-    if pooler is not None:
-        backbone.pooler = None  # the head's now
+    drop_pooler(backbone)  # the head's now
     seed_global(spec.seed or 0, HEAD)
     return backbone, native_head(backbone.config, classes, pooler)
 
