@@ -65,7 +65,7 @@ def blocks_of(model: nn.Module) -> nn.ModuleList:
     return found[0]
 
 
-def _of_text(model: nn.Module, lists: Sequence[nn.ModuleList]) -> Sequence[nn.ModuleList]:
+def _of_text(model: nn.Module, lists: list[nn.ModuleList]) -> list[nn.ModuleList]:
     """Those of `lists` that stand in the model's part of text, and not in one of pictures or sound; all where that
     cannot be told."""
     from transformers import PreTrainedModel
