@@ -22,8 +22,8 @@ tokens); two training steps by the plan equal two of the plain way, in every los
 `full` the losses equal those of a loop written apart. Every matrix of the blocks has its adapter, or the record names
 those that have none.
 
-Texts have 30 tokens or so: fewer than sparse attention chooses (DeepSeek's indexer, 2,048), so that choosing is no part of
-it.
+Texts have 30 tokens or so, fewer than sparse attention chooses (DeepSeek's indexer: 2,048), so that choosing is no part
+of it. `zamba2` is refused for the sizes of its tiny configuration, which do not go together.
 
 **A number**: refused in one sentence before the first step, for the reason below.
 """
