@@ -27,6 +27,8 @@ READ_AS_WEIGHTS = {
     "mamba": ("dt_proj",),
 }
 MOST_NAMED = 4  # in a sentence
+# Linear layers by their class that group their rows or give more than one tensor: adapters beside them do not fit.
+NOT_PLAIN = ("DeepseekV4GroupedLinear", "Llama4Router", "PhimoeTopKRouter")
 # Last names of the layers that make keys and values, as families call them.
 KEYS_AND_VALUES = ("k_proj", "v_proj", "key", "value", "k_lin", "v_lin", "k", "v", "key_proj", "value_proj")
 
@@ -45,13 +47,11 @@ def linear_layers(backbone: PreTrainedModel) -> dict[str, nn.Module]:
 
 
 def _is_plain(module: nn.Module) -> bool:
-    """Whether a layer multiplies by its matrix and does no more: a family's own kind may group its rows, or give more
-    than one tensor, and adapters beside it would not fit."""
+    """Whether a layer multiplies by its matrix and does no more."""
     from torch import nn
 
     kind = type(module)
-    own = kind.__module__.startswith("transformers.models.") and kind.forward is not nn.Linear.forward
-    return (isinstance(module, nn.Linear) and not own) or kind.__name__ == "Conv1D"
+    return (isinstance(module, nn.Linear) and kind.__name__ not in NOT_PLAIN) or kind.__name__ == "Conv1D"
 
 
 def find_targets(backbone: PreTrainedModel, wanted: str | list[str], setting: str = "lora_targets") -> list[str]:
