@@ -95,6 +95,7 @@ def test_show_tells_where_the_rows_time_went(folder: StudyFolder) -> None:
     assert {"full", "majority"} <= {line.split()[0] for line in result.stdout.splitlines() if line.strip()}
 
 
+@pytest.mark.slow
 def test_doctor_sets_the_steps_beside_products_of_matrices(tiny_gpt2: Path) -> None:
     result = CliRunner().invoke(app, ["doctor", "--speed", "--model", str(tiny_gpt2), "--device", "cpu"])
     assert result.exit_code == 0, result.output

@@ -53,6 +53,7 @@ def test_methods_with_other_boundaries_take_one_pass(
         assert list(result.predictions["prediction"]) == list(plain.predictions["prediction"])
 
 
+@pytest.mark.slow
 def test_alone_a_run_makes_what_it_needs(tiny_gpt2: Path, notes: Path, tmp_path: Path) -> None:
     """Without siblings a pass for one boundary is of no use to the other."""
     head, block = (spec_of(tiny_gpt2, notes, method, tied="untie") for method in ("head_only", "last_block"))
