@@ -12,7 +12,7 @@ import pytest
 from handover.conftest import load_plainly
 from made_tags import tags_file
 from whichtune.compare import compare
-from whichtune.data.tag_encoding import NOWHERE, placed
+from whichtune.data.tag_encoding import placed
 from whichtune.errors import ExportError
 from whichtune.handover.export import FormName, export_row
 from whichtune.handover.selftest import run_selftest
