@@ -371,7 +371,7 @@ def test_changed_tags_and_figures_are_noticed(made: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"methods": ["linear_probe"]}, "'linear_probe' is for classification, not for tagging"),
+        ({"methods": ["linear_probe"]}, "'linear_probe' is for classification and regression, not for tagging"),
         ({"methods": ["knn"]}, "'knn' is for classification, not for tagging"),
         ({"baselines": ["majority"]}, "'majority' is for classification, not for tagging"),
         ({"primary_metric": "accuracy"}, "tagging has no accuracy"),
