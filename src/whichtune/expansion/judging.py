@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pydantic import JsonValue
-
 from whichtune.errors import SettingError
 from whichtune.metrics import METRICS, metrics_of
 from whichtune.metrics.terms import cost_table
@@ -83,7 +81,7 @@ def with_stopping_terms(spec: RunSpec, study: Study, labels: Sequence[str]) -> R
         )
     terms = Asked.of(study, labels).terms
     if watched == COST:
-        costs: list[JsonValue] = [list(row) for row in terms.costs or ()]
+        costs = [list(row) for row in terms.costs or ()]
         return spec.model_copy(update={"stopping_terms": {"costs": costs}})
     return spec.model_copy(update={"stopping_terms": {"recall": terms.recall, "positive": terms.positive}})
 
