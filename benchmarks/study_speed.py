@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -32,7 +31,7 @@ PHASES = (
     *("load_seconds", "check_seconds", "cache_seconds", "train_seconds", "curve_seconds", "evaluate_seconds"),
     *("latency_seconds", "save_seconds", "total_seconds"),
 )
-BATCH, RATE_RUNS = 16, 20
+BATCH = 16
 
 
 def main() -> None:
@@ -70,7 +69,7 @@ def side_by_side(arguments: argparse.Namespace, place: Path) -> dict[str, Any]:
     work, operations = prepared(study, place)
     (place / "work.json").write_text(json.dumps(work))
     first, second = sorted(os.sched_getaffinity(0))[:2]
-    rate = matmul_rate(work["width"], first)
+    rate = rate_of(work["width"], first)
     peer = pinned([sys.executable, __file__, "--as-script", str(place / "work.json")], first, place)
     mine, records = by_whichtune(arguments.seeds, place, second)
     peer.wait()
@@ -101,22 +100,25 @@ def prepared(study: dict[str, Any], place: Path) -> tuple[dict[str, Any], dict[s
     from transformers import AutoConfig
 
     from whichtune.compare import prepare
+    from whichtune.data.splits import load_dataset
     from whichtune.methods import METHODS as KNOWN
     from whichtune.runs.preview import preview_run
     from whichtune.study.load import parse_study
 
-    expansion, dataset = prepare(parse_study(study, "the study"))
+    expansion, _ = prepare(parse_study(study, "the study"))
+    dataset = load_dataset(expansion.specs[0].data)
     work: dict[str, Any] = {"model": study["model"], "out": str(place / "script.json"), "rows": []}
     operations = {}
     for spec in expansion.specs:
         found = preview_run(spec, dataset)
         operations[spec.method] = (found.flops_plain, found.flops_alone)
-        kept = ("method", "learning_rate", "weight_decay", "warmup_ratio", "gradient_clip", "epochs", "context_length")
+        kept = ("method", "learning_rate", "weight_decay", "warmup_ratio", "gradient_clip", "epochs")
         own = {name: getattr(spec, name) for name in kept}
         lora = KNOWN[spec.method].Settings(**spec.method_settings).model_dump() if spec.method == "lora" else None
         work["rows"].append({**own, "lora": lora})
     work["classes"] = len(dataset.labels)
-    work["width"] = AutoConfig.from_pretrained(study["model"]).hidden_size
+    config = AutoConfig.from_pretrained(study["model"])
+    work["width"], work["limit"] = config.hidden_size, config.max_position_embeddings
     work["texts"] = {
         name: {"texts": list(split.texts), "labels": [int(label) for label in split.labels]}
         for name, split in dataset.splits.items()
@@ -158,22 +160,18 @@ def by_whichtune(seeds: int, place: Path, core: int) -> tuple[dict[int, float], 
     return taken, [record for record in records if record["seed"] == 0]
 
 
-def matmul_rate(width: int, core: int) -> float:
-    """Operations a second of one core in the products of a block: 512 tokens, `width` to four times `width`."""
+def rate_of(width: int, core: int) -> float:
+    """Operations a second of one core in the products of a block of this width."""
     import torch
+
+    from whichtune.measure.matmul import matmul_rate
 
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})
     torch.set_num_threads(1)
-    tokens, weight = torch.randn(512, width), torch.randn(width, 4 * width)
-    times = []
-    for _ in range(RATE_RUNS):
-        begin = time.perf_counter()
-        for _ in range(4):
-            tokens @ weight
-        times.append((time.perf_counter() - begin) / 4)
+    found = matmul_rate(width, torch.device("cpu"))
     os.sched_setaffinity(0, cores)
-    return 2 * 512 * width * 4 * width / statistics.median(times)
+    return found
 
 
 def summed(
@@ -234,8 +232,7 @@ def trained(row: dict[str, Any], work: dict[str, Any]) -> dict[str, float]:
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     model = model_of(row, work, tokenizer.pad_token_id)
-    limit = row["context_length"] or 512
-    sets = {name: tokens_of(part, tokenizer, limit) for name, part in work["texts"].items()}
+    sets = {name: tokens_of(part, tokenizer, work["limit"]) for name, part in work["texts"].items()}
     with tempfile.TemporaryDirectory() as folder:
         settings = TrainingArguments(
             folder,

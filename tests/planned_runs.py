@@ -58,8 +58,9 @@ class Cell:
 
     @property
     def is_valid(self) -> bool:
-        """Reading or attending to padding needs a fixed width, as the settings demand; a prefix needs a decoder."""
-        if self.method == "prefix_tuning" and self.family in ENCODERS:
+        """Reading or attending to padding needs a fixed width, as the settings demand; a prefix needs a decoder that
+        keeps keys and values."""
+        if self.method == "prefix_tuning" and self.family in (*ENCODERS, "mamba"):
             return False
         reads = self.position in ("last", "mean") or self.attend
         return not (self.padding == "dynamic" and reads)

@@ -217,7 +217,7 @@ def test_a_run_that_reads_states_has_the_energy_of_their_pass(
     (entry,) = [e for e in ActivationCache(tmp_path / "states").entries() if e.description.texts.startswith("train")]
     assert entry.description.joules > 1
     assert second.cache_flops == 0
-    assert min(first.training_joules, second.training_joules) > entry.description.joules
+    assert min(first.training_joules, second.training_joules) >= entry.description.joules
 
 
 def test_energy_that_was_measured_is_shown_and_any_other_is_called_estimated(tmp_path: Path) -> None:

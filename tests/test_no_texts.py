@@ -232,6 +232,7 @@ def test_texts_of_the_data_come_back_and_written_ones_are_refused(request, with_
             assert "examples.parquet" in found_in(folder.path, data[kind])
 
 
+@pytest.mark.slow
 def test_the_option_says_the_same_as_the_key(mail, tiny_gpt2, data, tmp_path):
     words = ["compare", "--data", str(mail), "--model", str(tiny_gpt2), "--methods", "head_only", "--seeds", "0"]
     words += ["--set", "max_steps=1", "--threads", "1", "--no-figures", "--out", str(tmp_path / "s")]

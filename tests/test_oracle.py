@@ -69,7 +69,7 @@ def spec_of(model: Path, data: Path, plan: str, **changes: object) -> RunSpec:
     return RunSpec(**settings)
 
 
-@pytest.mark.parametrize("plan", ["off", "auto"])
+@pytest.mark.parametrize("plan", [pytest.param("off", marks=pytest.mark.slow), "auto"])
 @pytest.mark.parametrize("factor", FACTORS)
 def test_equals_the_plain_loop(
     factor: str, plan: str, tiny_gpt2: Path, mail: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

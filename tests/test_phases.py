@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -92,3 +93,17 @@ def test_show_tells_where_the_rows_time_went(folder: StudyFolder) -> None:
     assert result.exit_code == 0
     assert "3 runs took" in result.stdout
     assert {"full", "majority"} <= {line.split()[0] for line in result.stdout.splitlines() if line.strip()}
+
+
+@pytest.mark.slow
+def test_doctor_sets_the_steps_beside_products_of_matrices(tiny_gpt2: Path) -> None:
+    result = CliRunner().invoke(app, ["doctor", "--speed", "--model", str(tiny_gpt2), "--device", "cpu"])
+    assert result.exit_code == 0, result.output
+    peak, *rows = result.stdout.strip().splitlines()
+    assert peak.startswith("products of matrices")
+    assert [row.split("  ")[0] for row in rows] == [
+        "full, steps",
+        "lora, steps",
+        "frozen blocks, the pass through them",
+    ]
+    assert all(re.search(r"[0-9.,]+ GFLOP/s, +[0-9]+ %$", row) for row in rows)

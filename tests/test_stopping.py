@@ -149,6 +149,7 @@ def _trained_for(model: Path, data: Path, plan: str, epochs: int) -> dict[str, t
     return trained_state(classifier)
 
 
+@pytest.mark.slow
 def test_a_run_that_keeps_improving_is_not_stopped(tiny_gpt2: Path, mail: Path, tmp_path: Path) -> None:
     """The last point is the best: every step is made, and the weights are those without early stopping."""
     settings = {"epochs": 3, "learning_rate": 1e-4, "method": "head_only"}
@@ -208,6 +209,7 @@ def test_points_every_few_steps_and_at_the_end_of_every_epoch(tiny_gpt2: Path, n
     assert all(0 < point["train_loss"] < 10 for point in result.curves)
 
 
+@pytest.mark.slow
 def test_watching_a_score(tiny_gpt2: Path, mail: Path) -> None:
     result = run(tiny_gpt2, mail, early_stopping="f1_macro", epochs=6, learning_rate=1e-3)
     found = result.record.stopping

@@ -13,7 +13,10 @@ from whichtune.executors.local import siblings
 from whichtune.models.loading import load_config
 from whichtune.runs.run import RunResult, run_one
 from whichtune.study.spec import RunSpec
-from whichtune.tasks.text.planned import boundary_of_text_method
+from whichtune.tasks.tagging.model import meta_tagger
+from whichtune.tasks.tagging.planned import frozen_tag_blocks
+from whichtune.tasks.text.model import meta_language_model
+from whichtune.tasks.text.planned import boundary_of_text_method, frozen_text_blocks
 from written_texts import spec_of, study_of
 
 BLOCKS = 3  # of the tiny model
@@ -53,6 +56,7 @@ def test_methods_with_other_boundaries_take_one_pass(
         assert list(result.predictions["prediction"]) == list(plain.predictions["prediction"])
 
 
+@pytest.mark.slow
 def test_alone_a_run_makes_what_it_needs(tiny_gpt2: Path, notes: Path, tmp_path: Path) -> None:
     """Without siblings a pass for one boundary is of no use to the other."""
     head, block = (spec_of(tiny_gpt2, notes, method, tied="untie") for method in ("head_only", "last_block"))
@@ -88,3 +92,16 @@ def test_runs_with_other_texts_are_no_siblings(tiny_gpt2: Path, notes: Path) -> 
     expansion, _ = prepare(study_of(tiny_gpt2, notes, [], runs=runs))
     found = {spec.label: [method for method, _ in siblings(expansion.specs)[spec.run_id]] for spec in expansion.specs}
     assert found == {"a": ["head_only", "last_block"], "b": ["head_only", "last_block"], "c": ["last_block"]}
+
+
+def test_a_model_in_fewer_bits_has_no_plan(tiny_gpt2: Path, notes: Path) -> None:
+    """What is cached is of float32, for tasks of texts and of tags alike."""
+    spec = spec_of(tiny_gpt2, notes, "last_block")
+    config = load_config(tiny_gpt2)
+    in_bits = spec.model_copy(update={"base_precision": "nf4"})
+    assert frozen_text_blocks(spec, meta_language_model(spec, config)) is not None
+    assert frozen_text_blocks(in_bits, meta_language_model(spec, config)) is None
+    tagged = spec.model_copy(update={"task": "tagging", "task_settings": {}})
+    assert frozen_tag_blocks(tagged, meta_tagger(tagged, config, 3)) is not None
+    in_bits = tagged.model_copy(update={"base_precision": "nf4"})
+    assert frozen_tag_blocks(in_bits, meta_tagger(tagged, config, 3)) is None

@@ -161,7 +161,7 @@ TRAINS = {
 }
 
 
-@pytest.mark.parametrize("plan", ["off", "auto"])
+@pytest.mark.parametrize("plan", [pytest.param("off", marks=pytest.mark.slow), "auto"])
 @pytest.mark.parametrize("case", TRAINS)
 def test_training_equals_a_plain_loop(case: str, plan: str, tiny_gpt2: Path, notes: Path, tmp_path: Path) -> None:
     method, settings, trains = TRAINS[case]

@@ -85,7 +85,10 @@ def another_stamp(place: Path) -> None:
     (place / "study" / STAMP).write_text("0" * 64)
 
 
-@pytest.mark.parametrize("change", [other_weights, no_page, damaged_run, another_stamp])
+@pytest.mark.parametrize(
+    "change",
+    [other_weights, *(pytest.param(each, marks=pytest.mark.slow) for each in (no_page, damaged_run, another_stamp))],
+)
 def test_what_has_changed_is_looked_at(place: Path, change: Callable[[Path], None]) -> None:
     """The whole command is gone through: it mends what is amiss, and writes the page anew."""
     change(place)
@@ -117,6 +120,7 @@ def test_other_data_are_refused_as_ever(place: Path) -> None:
     assert isinstance(result.exception, WhichtuneError)  # exit code 2 of the command
 
 
+@pytest.mark.slow
 def test_another_seed_is_made(place: Path) -> None:
     assert "1 run made" in given(place, "--seeds", "0,1").stdout
 

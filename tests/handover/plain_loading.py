@@ -25,6 +25,7 @@ for folder, texts in json.load(sys.stdin).items():
     config = getattr(names.get("model"), "config", None)
     found[folder] = {
         **{name: names[name].tolist() for name in ("logits", "probabilities", "numbers", "given") if name in names},
+        **{name: names[name] for name in ("tags", "tokens") if isinstance(names.get(name), list)},
         "names": list(getattr(config, "id2label", {}).values()),
     }
 assert not [name for name in sys.modules if name.startswith("whichtune.")]

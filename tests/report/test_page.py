@@ -244,7 +244,7 @@ def test_a_study_of_an_unknown_task_gets_a_plain_page(made):
     """Its scores and costs, and nothing that another task declares."""
     folder = made("ordinary")
     known = load_view(folder)
-    study = known.study.model_copy(update={"task": "tagging"})
+    study = known.study.model_copy(update={"task": "a plugin's"})
     view = View(known.summary.model_copy(update={"study": study}), known.curves)
     assert page_of(view).sections(view, folder, []) == []
     shown = render_page(view, folder)

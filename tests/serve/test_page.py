@@ -6,14 +6,18 @@ Needs what tests/report/test_browser.py needs, and skips with the reason where i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from made_tags import tags_file
 from report.test_browser import WIDTHS, axe, browser
 from serve.running import Running, running
+from whichtune.compare import compare
 from whichtune.handover.serve.rows import Served, load, pick
 from whichtune.records.store import StudyFolder
+from whichtune.study.load import parse_study
 
 pytestmark = pytest.mark.browser
 __all__ = ["axe", "browser"]  # fixtures
@@ -166,3 +170,25 @@ def test_focus_is_visible_and_reaches_every_control(opened) -> None:
         seen.add(state[1] or state[0])
         one.page.keyboard.press("Tab")
     assert {"text", "send", "clear", "BUTTON", "SUMMARY", "A"} <= seen
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_entities_are_marked_in_the_text(opened, axe: str, tmp_path: Path, scheme: str) -> None:
+    value = {"task": "tagging", "data": str(tags_file(tmp_path)), "methods": [], "baselines": ["word_tag"]}
+    made = compare(parse_study(value, "people"), tmp_path / "s", save="all", threads=1, figures=False)
+    served = load(pick(StudyFolder(made.folder), "word_tag", None, None), remote_code=False)
+    with running(served) as server:
+        one = opened(390, to=server, color_scheme=scheme, bypass_csp=True, reduced_motion="reduce")
+        one.answer("\U0001f642  <img src=x> Anna Lee lives in New York .")
+        assert (
+            one.page.locator(".tagged").text_content() == "\U0001f642  <img src=x> Anna LeePER lives in New YorkLOC ."
+        )
+        assert one.page.locator("mark").all_text_contents() == ["Anna LeePER", "New YorkLOC"]
+        assert one.page.locator("#answers th").all_inner_texts() == ["Anna Lee (PER)", "New York (LOC)"]
+        assert one.page.locator("img").count() == 0
+        assert one.page.evaluate("document.documentElement.scrollWidth") <= 390
+        one.page.evaluate(axe)
+        assert not one.page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+        one.answer("nothing here")
+        assert one.page.get_by_text("No entity was found.").count() == 1
+        assert one.complaints == []

@@ -27,11 +27,12 @@ from whichtune.records.store import StudyFolder
 from whichtune.records.verify import same_run
 from whichtune.report.so_far import summary_of
 from whichtune.result import Result
+from whichtune.runs.run import run_one
 from whichtune.stats.asked import Asked
 from whichtune.stats.calibration import confidences, reliability
 from whichtune.stats.pairs import compare_scores
 from whichtune.stats.scores import figure_scores
-from whichtune.study.spec import Study
+from whichtune.study.spec import RunSpec, Study
 
 PINS = Path(__file__).parent.parent / "pins"
 COSTS = {"ham": {"spam": 5.0}, "spam": {"ham": 1.0}}
@@ -332,12 +333,47 @@ def test_the_command_reads_a_file_of_costs(text: str | None, words: str | None, 
         assemble_study(*said, judged={"cost_matrix": file})
 
 
-def test_training_cannot_be_stopped_by_what_a_study_alone_knows(tiny_gpt2: Path, source: Path) -> None:
-    keys = {"methods": ["head_only"], "model": str(tiny_gpt2), "cost_matrix": COSTS}
-    with pytest.raises(SettingError, match="early_stopping cannot watch mean_cost"):
-        prepare(study_of(source, **keys, settings={"early_stopping": "primary"}, primary_metric="mean_cost"))
-    watched, _ = prepare(study_of(source, **keys, settings={"early_stopping": "log_loss"}))
-    assert watched.specs[0].early_stopping == "loss"
+def test_a_run_that_the_studys_terms_may_stop_is_another_run_with_other_terms(tiny_gpt2: Path, source: Path) -> None:
+    keys = {"methods": ["head_only"], "model": str(tiny_gpt2), "seeds": [0]}
+
+    def first(settings: dict[str, Any], **more: Any) -> RunSpec:
+        expansion, _ = prepare(study_of(source, **keys, settings=settings, **more))
+        return expansion.specs[0]
+
+    watched = first({"early_stopping": "log_loss"})
+    assert (watched.early_stopping, watched.stopping_terms) == ("loss", None)
+    other_costs = {"ham": {"spam": 2.0}, "spam": {"ham": 1.0}}
+    assert first({"early_stopping": "loss"}, cost_matrix=COSTS).run_id == watched.run_id
+    costly = first({"early_stopping": "primary"}, cost_matrix=COSTS, primary_metric="mean_cost")
+    assert costly.stopping_terms == {"costs": [[0.0, 5.0], [1.0, 0.0]]}
+    again = first({"early_stopping": "mean_cost"}, cost_matrix=COSTS, metrics=["brier"], precision_at_recall=0.5)
+    assert again.run_id == costly.run_id
+    assert first({"early_stopping": "mean_cost"}, cost_matrix=other_costs).run_id != costly.run_id
+    precise = first({"early_stopping": "precision_at_recall"}, metrics=["precision_at_recall"])
+    assert precise.stopping_terms == {"recall": 0.9, "positive": 1}
+    for name in ("mean_cost", "precision_at_recall"):
+        with pytest.raises(SettingError, match=f"early_stopping watches {name}, which the study does not tell"):
+            first({"early_stopping": name})
+
+
+@pytest.mark.parametrize("name", ["mean_cost", pytest.param("precision_at_recall", marks=pytest.mark.slow)])
+def test_training_stops_by_the_studys_terms(name: str, tiny_gpt2: Path, source: Path) -> None:
+    """The best point of the curve is what follows from the predictions that the run has recorded."""
+    settings = {"epochs": 4, "early_stopping": name, "patience": 2, "learning_rate": 3e-3}
+    keys = {"methods": ["head_only"], "model": str(tiny_gpt2), "seeds": [0], "baselines": []}
+    study = study_of(
+        source, **{**keys, "metrics": [name], "precision_at_recall": 0.6, "cost_matrix": COSTS, "settings": settings}
+    )
+    expansion, _ = prepare(study)
+    result = run_one(expansion.specs[0])
+    stopping = result.record.stopping
+    assert stopping is not None
+    points = [point[f"validation_{name}"] for point in result.curves if f"validation_{name}" in point]
+    assert len(points) >= 3
+    assert stopping.best == (min if name == "mean_cost" else max)(points)
+    told = Asked.of(expansion.study, expansion.labels).told(result.record, lambda run_id: result.predictions)
+    assert told.metrics.validation is not None
+    assert told.metrics.validation.value(name) == pytest.approx(stopping.best)
 
 
 @pytest.mark.slow

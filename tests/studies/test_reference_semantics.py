@@ -82,7 +82,7 @@ def test_a_row_is_the_reference_step_by_step(row: int, mini: Path, collection: P
     assert_same(*run(spec_of(row, mini, collection)), wanted)
 
 
-@pytest.mark.parametrize("row", [1, 2, 15, 16, 19])
+@pytest.mark.parametrize("row", [1, 2, *(pytest.param(row, marks=pytest.mark.slow) for row in (15, 16, 19))])
 def test_computing_less_changes_nothing_but_rounding(row: int, mini: Path, collection: Path) -> None:
     """With the plan on, as it is by default: lower blocks are kept, positions that nothing reads are left out."""
     wanted = plainly(ROWS[row], mini, collection)

@@ -399,7 +399,7 @@ def test_one_threshold_for_all_labels() -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"methods": ["linear_probe"]}, "'linear_probe' is for classification, not for multilabel"),
+        ({"methods": ["linear_probe"]}, "'linear_probe' is for classification and regression, not for multilabel"),
         ({"methods": ["lp_ft"]}, "'lp_ft' is for classification, not for multilabel"),
         ({"baselines": ["majority"]}, "'majority' is for classification, not for multilabel"),
         ({"primary_metric": "accuracy"}, "multilabel has no accuracy"),

@@ -11,11 +11,15 @@ import pytest
 import torch
 from scipy import stats
 from sklearn import metrics as sklearn_metrics
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch.nn import functional
+from transformers import AutoTokenizer, GPT2Model
 
 from command import inside
 from made_numbers import BEST, made_numbers, numbers_file
-from plain_loop import plain_losses, plain_spec
+from plain_loop import WIDTH, plain_losses, plain_spec
 from whichtune.compare import compare, prepare
 from whichtune.data.numbers import load_numbers
 from whichtune.errors import DataError, SettingError
@@ -73,6 +77,36 @@ def _equals_a_plain_loop(model_path: Path, data: Path, loss: str, method: str, p
     targets = torch.tensor((train.labels - train.labels.mean()) / train.labels.std(), dtype=torch.float32)
     expected = plain_losses(spec, train.texts, 1, lambda found, rows: LOSSES[loss](found[:, 0], targets[rows]))
     np.testing.assert_allclose([point["train_loss"] for point in result.curves], expected, atol=1e-5)
+
+
+def test_the_linear_probe_is_ridge_regression(tiny_gpt2: Path, tmp_path: Path) -> None:
+    """On the states of a plain model by scikit-learn, its penalty chosen by the validation loss."""
+    spec = plain_spec(
+        "regression", {"regression_loss": "mae"}, numbers_file(tmp_path, 60), tiny_gpt2, "linear_probe", "auto"
+    )
+    result = run_one(spec)
+    splits = load_numbers(spec.data).splits
+    tokenizer, model = AutoTokenizer.from_pretrained(tiny_gpt2), GPT2Model.from_pretrained(tiny_gpt2).eval()
+    with torch.no_grad():
+        features = {
+            name: torch.stack(
+                [model(torch.tensor([ids])).last_hidden_state[0, -1] for ids in tokenizer(part.texts)["input_ids"]]
+            )
+            for name, part in splits.items()
+        }
+    errors, told = {}, {}
+    for penalty in (10.0**power for power in range(-4, 5)):
+        ridge = make_pipeline(StandardScaler(), Ridge(alpha=penalty * len(splits["train"])))
+        ridge.fit(features["train"].double().numpy(), splits["train"].labels)
+        errors[penalty] = float(((ridge.predict(features["validation"]) - splits["validation"].labels) ** 2).mean())
+        told[penalty] = ridge.predict(features["test"])
+    best = min(errors, key=lambda penalty: errors[penalty])
+    notes = " ".join(result.record.notes)
+    assert f"{best:g} had the lowest validation loss" in notes
+    assert "regression_loss mae has no effect on linear_probe" in notes
+    found = result.predictions[result.predictions["split"] == "test"]["prediction"]
+    np.testing.assert_allclose(found, told[best], rtol=1e-4)
+    assert (result.record.cost.optimiser_steps, result.record.cost.trainable_parameters) == (0, WIDTH + 1)
 
 
 # -- figures ---------------------------------------------------------------------------------------
@@ -237,7 +271,7 @@ def test_an_error_decides_and_the_lower_is_better(tiny_gpt2: Path, scores: Path,
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"methods": ["linear_probe"]}, "'linear_probe' is for classification, not for regression"),
+        ({"methods": ["logistic_probe"]}, "'logistic_probe' is for classification, not for regression"),
         ({"baselines": ["tfidf_word"]}, "'tfidf_word' is for classification, not for regression"),
         ({"primary_metric": "accuracy"}, "regression has no accuracy"),
         ({"settings": {"class_weight": "balanced"}}, "'class_weight' is for classification"),

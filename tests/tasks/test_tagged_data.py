@@ -11,7 +11,7 @@ from command import inside
 from made_tags import as_conll, as_jsonl, made_tags, tags_file
 from whichtune.data.iob import as_iob2, entities_of, parsed
 from whichtune.data.tagged import load_tagged
-from whichtune.data.tagged_texts import sentences_of
+from whichtune.data.tagged_texts import SentenceFile, sentences_of
 from whichtune.metrics.tag_names import tag_names
 from whichtune.study.data_settings import DataSettings
 
@@ -143,6 +143,8 @@ def test_new_sentences_are_read_in_every_form(tmp_path: Path) -> None:
     for name, content in forms.items():
         (tmp_path / name).write_text(content, encoding="utf-8")
         assert sentences_of(tmp_path / name, None) == ["Anna Lee", "Ben"], name
+        pieces = list(SentenceFile(tmp_path / name, None, whole=1).pieces(1))  # of a long one
+        assert pieces == [["Anna Lee"], ["Ben"]], name
 
 
 def test_blanks_within_words_are_filled_and_told(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import shutil
 from pathlib import Path
 
@@ -16,14 +17,20 @@ from transformers import AutoTokenizer, BertModel, GPT2Model
 from command import inside
 from made_tags import as_conll, made_tags, tags_file
 from method_matrix import SMALL
+from serve.running import running
 from whichtune.compare import compare, prepare
 from whichtune.data.tag_encoding import placed
 from whichtune.data.tagged import TaggedSplit, load_tagged
 from whichtune.errors import ExportError, ModelError, SettingError
+from whichtune.handover.export import export_row
+from whichtune.handover.selftest import run_selftest
+from whichtune.handover.serve.exported import load_exported
+from whichtune.handover.serve.rows import load, pick
 from whichtune.methods import METHODS
 from whichtune.metrics import METRICS, metrics_of
 from whichtune.metrics.entities import counted
 from whichtune.metrics.tag_names import tag_names
+from whichtune.records.store import StudyFolder
 from whichtune.report.view import View
 from whichtune.result import open_study
 from whichtune.runs.run import run_one
@@ -318,12 +325,31 @@ def test_predictions_are_those_that_were_recorded(made: Path, people: Path, tmp_
     assert found["entities"].tolist() == ["Anna Lee (PER); New York (LOC)", ""]
 
 
-def test_what_cannot_be_handed_on_is_refused(made: Path, tmp_path: Path) -> None:
-    from whichtune import export_row
-
-    with pytest.raises(ExportError, match="cannot hand on yet"):
-        export_row(made, "head_only", tmp_path / "out")
-    assert "cannot hand on yet" in inside("serve", str(made), "head_only", code=2).stderr
+def test_rows_are_handed_on(made: Path, tmp_path: Path) -> None:
+    """Exported, and served from the study and from the export: the same tags, and entities by where they stand."""
+    done = export_row(made, "head_only", tmp_path / "out")
+    assert (done.form, done.difference < 1e-5, run_selftest(tmp_path / "out").equal) == ("transformers", True, True)
+    with pytest.raises(ExportError, match="a table of words and their tags"):
+        export_row(made, "word_tag", tmp_path / "refused")
+    text = "\U0001f642  Anna Lee\tlives in New York ."
+    with running(load(pick(StudyFolder(made), "head_only", None, "word_tag"), remote_code=False)) as server:
+        answer = server.predict([text, ["Anna", "Lee"]]).json
+        sent = server.ask("POST", "/batch", f'tokens\n"{text}"\n'.encode(), {"Content-Type": "text/csv"}).body.decode()
+        refused = [server.predict([given]).status for given in (["Anna", 3], [], {"text": "a"})]
+        about = server.ask("GET", "/metadata").json
+    found = answer["compared"]["predictions"][0]
+    assert found["words"] == text.split()
+    assert found["tags"] == ["O", "B-PER", "I-PER", "O", "O", "B-LOC", "I-LOC", "O"]
+    spans = [(one["type"], one["text"], text[one["start"] : one["end"]]) for one in found["entities"]]
+    assert spans == [("PER", "Anna Lee", "Anna Lee"), ("LOC", "New York", "New York")]
+    assert found["entities"][0]["probability"] == min(found["probabilities"][1:3])
+    table = pd.read_csv(io.StringIO(sent), keep_default_na=False)
+    assert table["entities by word_tag"].tolist() == ["Anna Lee (PER); New York (LOC)"]
+    assert (refused, about["answers"], about["classes"][:2]) == ([422] * 3, "tags", ["O", "B-LOC"])
+    with running(load_exported(tmp_path / "out")) as server:
+        again = server.predict([text]).json["predictions"][0]
+    assert again["tags"] == answer["predictions"][0]["tags"]
+    np.testing.assert_allclose(again["probabilities"], answer["predictions"][0]["probabilities"], atol=1e-3)
 
 
 def test_changed_tags_and_figures_are_noticed(made: Path, tmp_path: Path) -> None:
@@ -345,7 +371,7 @@ def test_changed_tags_and_figures_are_noticed(made: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"methods": ["linear_probe"]}, "'linear_probe' is for classification, not for tagging"),
+        ({"methods": ["linear_probe"]}, "'linear_probe' is for classification and regression, not for tagging"),
         ({"methods": ["knn"]}, "'knn' is for classification, not for tagging"),
         ({"baselines": ["majority"]}, "'majority' is for classification, not for tagging"),
         ({"primary_metric": "accuracy"}, "tagging has no accuracy"),

@@ -42,6 +42,8 @@ def compare_and_tell(study: Study, out: Path | None, how: How, after: str | None
     plain = not (how.replace or how.loggers or how.executor)
     how_it_ends = (how.save, how.figures)
     if plain and (summary := as_it_was(study, place, how_it_ends)) is not None:
+        kept = len(summary.runs)
+        console(stderr=how.as_json).print(f"{kept} runs; {kept} complete, kept; 0 to make.", highlight=False)
         _tell(summary, place, 0, how, after)
         return
     result = _made(study, out, how)

@@ -69,6 +69,6 @@ def _speed_of(record: RunRecord) -> Speed:
 def sentences(model: str, device: str) -> list[str]:
     """What `measured` finds, a line each."""
     peak, speeds = measured(model, device)
-    lines = [f"{'products of matrices':34} {peak / 1e9:8,.1f} GFLOP/s"]
-    lines += [f"{each.what:34} {each.rate / 1e9:8,.1f} GFLOP/s, {100 * each.rate / peak:.0f} %" for each in speeds]
-    return lines
+    rows = [("products of matrices", f"{peak / 1e9:8,.1f} GFLOP/s")]
+    rows += [(each.what, f"{each.rate / 1e9:8,.1f} GFLOP/s, {100 * each.rate / peak:.0f} %") for each in speeds]
+    return [f"{what:36} {rate}" for what, rate in rows]

@@ -41,12 +41,16 @@ def as_iob2(tags: Sequence[tuple[str, str]]) -> list[str]:
 
 def entities_of(words: Sequence[str], tags: Sequence[str]) -> list[tuple[str, str]]:
     """The entities that tags mark: their words, with blanks between, and their types."""
-    found: list[tuple[list[str], str]] = []
-    known = [parsed(tag) or (OUTSIDE, "") for tag in tags]
-    for word, tag in zip(words, as_iob2(known), strict=True):
+    return [(" ".join(words[first:last]), kind) for first, last, kind in spans_of(tags)]
+
+
+def spans_of(tags: Sequence[str]) -> list[tuple[int, int, str]]:
+    """The entities that tags mark: the place of their first word, that behind their last, and their types."""
+    found: list[tuple[int, int, str]] = []
+    for place, tag in enumerate(as_iob2([parsed(tag) or (OUTSIDE, "") for tag in tags])):
         prefix, _, kind = tag.partition("-")
         if prefix == "B":
-            found.append(([word], kind or UNNAMED))
+            found.append((place, place + 1, kind or UNNAMED))
         elif prefix == "I":
-            found[-1][0].append(word)
-    return [(" ".join(parts), kind) for parts, kind in found]
+            found[-1] = (found[-1][0], place + 1, found[-1][2])
+    return found

@@ -78,12 +78,15 @@ class TextFile:
             if is_chat_column(names, self.usual):
                 yield prompts_of(columns[names[0]], names[0], where)
             elif len(names) == 1:
-                yield cells_as_text(columns[names[0]], "text", names[0], where)
+                yield self._texts_of(columns[names[0]], names[0], where)
             else:
                 yield joined(columns, where)
             done += len(rows)
         if not done:
             raise DataError(f"{place} has no rows.")
+
+    def _texts_of(self, cells: _Row, column: str, where: Callable[[int], str]) -> list[str]:
+        return cells_as_text(cells, "text", column, where)
 
     def _cells(self, place: str, size: int) -> Iterator[_Rows]:
         if self.kind == ".parquet":

@@ -34,7 +34,7 @@ from whichtune.expansion.checks import (
     refuse_twins,
     unfit,
 )
-from whichtune.expansion.judging import check_metrics, terms_notes, with_terms
+from whichtune.expansion.judging import check_metrics, terms_notes, with_stopping_terms, with_terms
 from whichtune.expansion.merging import MODEL_KEYS, factors_of, merged_settings, setting_names
 from whichtune.expansion.rates import default_precision, default_rate
 from whichtune.methods import METHODS
@@ -210,6 +210,7 @@ def expand(
         info = None if isinstance(found, str) else found
         for seed in _seeds(study, entry, merged):
             spec = _with_fingerprints(_resolve(study, entry, merged, seed, key, info, device, metric), dataset, info)
+            spec = with_stopping_terms(spec, study, dataset.labels)
             check_data(spec, task, dataset_of(spec.data, dataset), f"Settings of '{entry.label}'")
             specs.append(spec)
             if isinstance(found, str):

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from whichtune.errors import SettingError
-from whichtune.metrics import metrics_of
+from whichtune.metrics import METRICS, metrics_of
 from whichtune.metrics.terms import cost_table
 from whichtune.registry import did_you_mean
-from whichtune.study.spec import Study
+from whichtune.stats.asked import Asked
+from whichtune.study.spec import RunSpec, Study
 
 if TYPE_CHECKING:
     from whichtune.tasks.base import AnyDataset, AnyTask
@@ -65,6 +66,24 @@ def with_terms(study: Study, dataset: AnyDataset) -> Study:
         return study
     given = [int(label) for label in getattr(dataset.splits["train"], "labels", ())]
     return study.model_copy(update={"positive_class": labels[int(2 * sum(given) <= len(given))]})
+
+
+def with_stopping_terms(spec: RunSpec, study: Study, labels: Sequence[str]) -> RunSpec:
+    """The run with the study's terms, where the metric that may stop it follows from them: then they are part of what
+    the run is. Raises SettingError for a metric that the study does not tell."""
+    watched = spec.early_stopping
+    if watched not in METRICS or not METRICS[watched].by_terms:
+        return spec
+    if watched not in study.asked:
+        need = "a study's cost_matrix" if watched == COST else f"metrics=[{watched}]"
+        raise SettingError(
+            f"Settings of '{spec.label}': early_stopping watches {watched}, which the study does not tell: give {need}."
+        )
+    terms = Asked.of(study, labels).terms
+    if watched == COST:
+        costs = [list(row) for row in terms.costs or ()]
+        return spec.model_copy(update={"stopping_terms": {"costs": costs}})
+    return spec.model_copy(update={"stopping_terms": {"recall": terms.recall, "positive": terms.positive}})
 
 
 def terms_notes(study: Study) -> list[str]:

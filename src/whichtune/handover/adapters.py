@@ -68,9 +68,11 @@ def write_adapter(trained: Trained, folder: Path, sequences_only: bool = False) 
     found = updates(trained.model.backbone)
     if not found and trained.model.prompt is None:
         raise NotExactError(f"{method} has no adapter: its trained weights are the model's own", None)
-    if not trained.is_classifier:
+    if trained.writes:
         return _write(trained, folder, CAUSAL, found, [], None)
     refuse_own_mask(trained)
+    if trained.tag_token is not None:
+        return _write_for_tokens(trained, folder, found)
     try:
         return _write_for_sequences(trained, folder, found)
     except NotExactError:

@@ -14,7 +14,7 @@ from whichtune.errors import ExportError
 from whichtune.handover.forms import Form
 from whichtune.handover.loaded import answers
 from whichtune.handover.outcomes import answers_of, outputs_of, said_of, shares_of
-from whichtune.handover.texts import Texts, logits_again, recorded_logits, written_again
+from whichtune.handover.texts import Texts, logits_again, recorded_logits, word_logits_again, written_again
 from whichtune.handover.told import SelfTest
 from whichtune.handover.trained import Trained
 from whichtune.records.record import RunRecord
@@ -31,8 +31,8 @@ MOST_TIPPED = 0.2  # share of written texts that rounding may tip
 
 @dataclass(frozen=True)
 class Answered:
-    """What the folder says of itself, and the largest difference of its logits to the recorded ones; None where none
-    were recorded, or texts are written."""
+    """What the folder says of itself, and the largest difference of its logits (of a tagger how sure its tags are) to
+    the recorded ones; None where none were recorded, or texts are written."""
 
     told: SelfTest
     difference: float | None
@@ -82,6 +82,30 @@ def ask_classes(
         }
     )
     return Answered(told, difference)
+
+
+def ask_tags(trained: Trained, place: Path, folder: Path, form: Form, texts: Texts) -> Answered:
+    """The same of a tagger, word by word; of the record there are the tags, and how sure they were.
+
+    Raises ExportError where the folder computes something else.
+    """
+    import numpy as np
+
+    from whichtune.tasks.tagging.evaluate import probabilities_of, tags_of
+
+    record = trained.record
+    again = word_logits_again(trained.spec, record, place, texts.texts)
+    expected = np.concatenate(again).astype(np.float64)
+    told = _told(record, form, texts, trained.context_length, "classes").model_copy(
+        update={"version": 3, "tag_token": trained.tag_token, "tolerance": tolerance_of(expected)}
+    )
+    _refuse_other(record, form, np.asarray(answers(folder, told, texts.texts)), expected, told.tolerance)
+    difference = None
+    if texts.recorded is not None:
+        sure = np.concatenate([np.asarray(known, dtype=np.float64) for known in texts.recorded["probability"]])
+        difference = float(np.abs(probabilities_of(expected) - sure).max())
+    said = [" ".join(record.labels[tag] for tag in tags_of(own)) for own in again]
+    return Answered(told.model_copy(update={"logits": expected.tolist(), "predictions": said}), difference)
 
 
 def _as_they_are(logits: np.ndarray) -> np.ndarray:

@@ -32,6 +32,7 @@ DOES = {
     "classes": "puts a text into one of its classes",
     "numbers": "gives a number for a text",
     "labels": "gives a text any number of its labels",
+    "tags": "gives each word of a text a tag",
 }
 
 
@@ -44,7 +45,8 @@ def _front(card: Card) -> list[str]:
     """What the Hub reads: YAML, each value as JSON, which YAML is too."""
     told, trained = card.told, card.trained
     library = {"transformers": "transformers", "peft": "peft", "onnx": "onnx"}[told.form]
-    task = "text-generation" if told.kind == "words" else "text-classification"
+    task = "token-classification" if told.answers == "tags" else "text-classification"
+    task = "text-generation" if told.kind == "words" else task
     lines = ["---", f"library_name: {library}", f"pipeline_tag: {task}", "tags: [whichtune]"]
     if trained is not None and not trained.base_is_local:
         lines.append(f"base_model: {json.dumps(trained.base_name)}")
@@ -99,6 +101,8 @@ def _outputs_lines(told: SelfTest) -> list[str]:
         pairs = zip(told.labels, told.thresholds, strict=True)
         each = ", ".join(f"{_code(name)} {least:.4g}" for name, least in pairs)
         lines = ["", f"Labels, in the order of the logits, each given from this probability on: {each}."]
+    elif told.answers == "tags":
+        lines = ["", f"Tags, in the order of the logits: {names}. An entity begins at `B` and goes on at `I` (IOB2)."]
     elif told.labels:
         lines = ["", f"Classes, in the order of the logits: {names}."]
     if told.fields:
@@ -139,6 +143,11 @@ def _loading(card: Card) -> list[str]:
             f"The tokenizer cuts texts to {plural(told.context_length, 'token')}, at their {end}, and pads as the "
             "study did."
         )
+        if told.tag_token is not None:
+            lines.append(
+                f"Words have one blank between and are read at their {told.tag_token} token; punctuation is a word of "
+                "its own where it was in the training data. A word that is cut off is O."
+            )
     if told.form == "peft" and card.trained is not None and card.trained.base_is_local:
         lines.append(
             "The pretrained model is looked for where it lay: elsewhere, load it yourself and give it to "
@@ -149,7 +158,13 @@ def _loading(card: Card) -> list[str]:
         f"Tested versions are in `requirements.txt`. `whichtune selftest FOLDER` asks {_selftest_words(told)}.",
     ]
     if card.difference is not None:
-        what = "number" if told.answers == "numbers" else "probability" if told.kind == "texts" else "logit"
+        what = (
+            "number"
+            if told.answers == "numbers"
+            else "probability"
+            if told.kind == "texts" or told.answers == "tags"
+            else "logit"
+        )
         lines.append(f"At export the largest difference of a {what} to the recorded ones was {card.difference:.1e}.")
     if told.opset is not None:
         lines.append(f"The graph has opset {told.opset}; both of its axes, batch and length, are open.")

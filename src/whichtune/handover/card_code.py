@@ -30,6 +30,8 @@ class Card:
 def loading_lines(card: Card) -> list[str]:
     """Python that loads the folder and answers a text, run from within the folder."""
     told = card.told
+    if told.answers == "tags":
+        return _tagging_lines(card)
     if told.form == "onnx":
         return _graph_lines(told)
     if told.kind == "words":
@@ -54,6 +56,46 @@ def loading_lines(card: Card) -> list[str]:
         *_reading_lines(told),
         *read,
         *_class_lines(told, "numbers"),
+    ]
+
+
+def _tagging_lines(card: Card) -> list[str]:
+    """A tagger in any form: `tokens` are those of each word of each text, and `tags` the words' tags."""
+    told = card.told
+    given = 'truncation=True, padding=True, return_offsets_mapping=True, return_tensors="pt"'
+    lines = ["import json, onnxruntime, re" if told.form == "onnx" else "import json, re"]
+    if told.form == "onnx":
+        given = given.replace("pt", "np")
+        session = 'onnxruntime.InferenceSession("model.onnx")'
+        lines += [
+            "from transformers import AutoTokenizer",
+            f'tokenizer, session = AutoTokenizer.from_pretrained("."), {session}',
+        ]
+        names = 'json.loads(session.get_modelmeta().custom_metadata_map["labels"])'
+        asked = f'{{name: batch[name].astype("int64") for name in {json.dumps(told.inputs)}}}'
+        logits = f'(logits,) = session.run(["logits"], {asked})'
+    else:
+        source, auto, more = _auto_class(card)
+        lines += [
+            f"from {source} import {auto}",
+            "from transformers import AutoTokenizer",
+            f'tokenizer, model = AutoTokenizer.from_pretrained("."), {auto}.from_pretrained("."{more}).eval()',
+        ]
+        names = 'list(json.load(open("config.json"))["id2label"].values())'
+        asked = ", ".join(f'{name}=batch["{name}"]' for name in told.inputs)
+        logits = f"logits = model({asked}).logits{f'[:, {told.virtual_tokens}:]' if told.virtual_tokens else ''}"
+    at = 0 if told.tag_token == "first" else -1
+    return [
+        *lines,
+        f'texts, names = ["A text."], {names}',
+        f"batch = tokenizer(texts, {given})",
+        logits,
+        "tokens = [",
+        "    [[i for i, (a, b) in enumerate(spans) if a < word.end() and word.start() < b] for word in"
+        ' re.finditer(r"\\S+", text)]',
+        '    for text, spans in zip(texts, batch["offset_mapping"].tolist())',
+        "]",
+        f'tags = [[names[int(row[i[{at}]].argmax())] if i else "O" for i in of] for row, of in zip(logits, tokens)]',
     ]
 
 
@@ -110,9 +152,10 @@ def _auto_class(card: Card) -> tuple[str, str, str]:
     """Where a class comes from, its name, and what it is told beside the folder."""
     told = card.told
     if told.form == "transformers":
+        kind = "TokenClassification" if told.answers == "tags" else "SequenceClassification"
         return (
             "transformers",
-            "AutoModelForCausalLM" if told.kind == "words" else "AutoModelForSequenceClassification",
+            "AutoModelForCausalLM" if told.kind == "words" else f"AutoModelFor{kind}",
             "",
         )
     assert told.base_class is not None
@@ -120,7 +163,7 @@ def _auto_class(card: Card) -> tuple[str, str, str]:
     if told.kind == "words":
         return "peft", auto, ""
     padding = None if card.trained is None else card.trained.tokenizer.pad_token_id
-    pads = "" if padding is None or told.reading is not None else f", pad_token_id={padding}"
+    pads = "" if padding is None or told.reading is not None or told.answers == "tags" else f", pad_token_id={padding}"
     return "peft", auto, f", num_labels={len(told.labels)}{pads}"
 
 

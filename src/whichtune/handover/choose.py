@@ -17,7 +17,7 @@ from whichtune.study.spec import RunSpec
 from whichtune.tasks import task_of
 from whichtune.wording import listing
 
-HANDED_ON = ("classes", "numbers", "labels", "texts")
+HANDED_ON = ("classes", "numbers", "labels", "tags", "texts")
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from whichtune.records.record import RunRecord
 from whichtune.records.store import StudyFolder
 from whichtune.records.verify import spec_of
 from whichtune.study.roles import Role
+from whichtune.tasks import task_of
 from whichtune.wording import listing, path_problem, shown_path
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ NEEDS = {
 @dataclass(frozen=True)
 class Exported:
     """What was written: the folder, its form and why that, the run, and the largest difference of a logit (a
-    probability of TF-IDF) to the recorded ones; None where none were recorded."""
+    probability of TF-IDF and of tags) to the recorded ones; None where none were recorded."""
 
     folder: Path
     form: str
@@ -138,7 +139,7 @@ def _beside(out: Path) -> Iterator[Path]:
 
 
 def _export_model(chosen: Chosen, weights: Path, place: Path, wanted: tuple[str, ...], known: Texts) -> Exported:
-    from whichtune.handover.answered import ask_classes, ask_words
+    from whichtune.handover.answered import ask_classes, ask_tags, ask_words
     from whichtune.handover.graphs import inputs_of
     from whichtune.handover.inputs import numbered_template
     from whichtune.handover.tokens import cut_sentence, save_tokenizer
@@ -149,11 +150,13 @@ def _export_model(chosen: Chosen, weights: Path, place: Path, wanted: tuple[str,
     form, reasons = _write_first_exact(trained, place, wanted)
     form = replace(form, template=numbered_template(trained.fields), inputs=tuple(inputs_of(trained)))
     save_tokenizer(trained, place)
-    if trained.is_classifier:
-        answered = ask_classes(chosen.record, weights, place, form, known, trained.context_length)
-    else:
+    if trained.writes:
         _save_writing(trained, place)
         answered = ask_words(trained, weights, place, form, known)
+    elif trained.tag_token is not None:
+        answered = ask_tags(trained, weights, place, form, known)
+    else:
+        answered = ask_classes(chosen.record, weights, place, form, known, trained.context_length)
     if (sentence := cut_sentence(trained, known.texts)) is not None:
         notes = [sentence, *notes]
     return _finish(chosen, place, trained, form, answered, reasons, notes)
@@ -196,14 +199,14 @@ def _writer(name: str, sequences_only: bool) -> Callable[[Trained, Path], Form]:
 
 
 def _short_texts(trained: Trained, known: Texts) -> tuple[Texts, list[str]]:
-    """The texts that the tokenizer reads as the study did: without those that lose their middle."""
+    """The texts that the tokenizer reads as the study did: without those that lose their middle, or words that are
+    tagged."""
     from whichtune.handover.texts import invented
-    from whichtune.handover.tokens import cuts_otherwise, lengths_of
+    from whichtune.handover.tokens import cuts_otherwise, whole_rows
 
-    if not cuts_otherwise(trained):
+    if not cuts_otherwise(trained) and trained.tag_token is None:
         return known, []
-    lengths = lengths_of(trained, known.texts)
-    rows = [row for row, length in enumerate(lengths) if length <= trained.context_length]
+    rows = whole_rows(trained, known.texts)
     if not rows:
         return _short_texts(trained, invented(trained.spec)) if not known.are_invented else (known, [])
     recorded = None if known.recorded is None else known.recorded.iloc[rows].reset_index(drop=True)
@@ -214,7 +217,7 @@ def _refusal(record: RunRecord, name: str, error: NotExactError, tried_all: bool
     if tried_all:
         return f"{named(record)} cannot be exported in any form: {error.reason}."
     instead = f"use --format {error.instead}" if error.instead else "leave --format out"
-    if error.of_head:
+    if error.of_head and "head" not in task_of(spec_of(record)).unused:
         instead += ", or train it with --set head=native"
     return f"{named(record)} cannot be exported as {name}: {error.reason}; {instead}."
 

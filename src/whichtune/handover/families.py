@@ -40,12 +40,12 @@ class NotExactError(ExportError):
 
 
 def config_with_classes(trained: Trained) -> PretrainedConfig:
-    """The pretrained model's configuration with the names of the row's classes or labels, or of its number, the labels'
-    thresholds and the padding token."""
+    """The pretrained model's configuration with the names of the row's classes, labels or tags, or of its number, the
+    labels' thresholds and the padding token."""
     config = load_config(trained.base, trained.spec.remote_code)
     config.id2label = dict(enumerate(trained.labels))
     config.label2id = {name: place for place, name in enumerate(trained.labels)}
-    config.problem_type = PROBLEMS[trained.answers]
+    config.problem_type = PROBLEMS.get(trained.answers)  # a tagger has none
     if trained.thresholds:
         config.label_thresholds = list(trained.thresholds)
     config.pad_token_id = trained.tokenizer.pad_token_id

@@ -1,4 +1,5 @@
-"""Form `onnx`: token ids in, logits and probabilities out, of any classifier; numbers of a row that foretells them.
+"""Form `onnx`: token ids in, logits and probabilities out, of any classifier, and of each token of a tagger; numbers
+of a row that foretells them.
 
 The graph is traced by torch's TorchScript exporter: on the 17 families of `tests/models/tiny_families.py` it gives what
 the newer one (dynamo) gives, in a second instead of twenty.
@@ -22,6 +23,7 @@ from whichtune.handover.forms import Form
 from whichtune.handover.told import INPUTS
 from whichtune.methods import METHODS
 from whichtune.models.heads import Classifier, pool
+from whichtune.models.tagger import Tagger
 
 if TYPE_CHECKING:
     from whichtune.handover.trained import Trained
@@ -70,16 +72,29 @@ class _Graph(nn.Module):
         return logits, torch.sigmoid(logits) if self.answers == "labels" else torch.softmax(logits, dim=-1)
 
 
+class _TagGraph(nn.Module):
+    """Ids (B, T) and mask (B, T) to logits (B, T, C) and probabilities (B, T, C)."""
+
+    def __init__(self, tagger: Tagger, pad_id: int) -> None:
+        super().__init__()
+        self.tagger, self.pad_id = tagger, pad_id
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+        logits = self.tagger.head(self.tagger.states_of(input_ids, attention_mask))
+        return logits, torch.softmax(logits, dim=-1)
+
+
 def write_graph(trained: Trained, folder: Path) -> Form:
     """Write `model.onnx` with the names of the classes in it. Raises NotExactError for a model that writes texts,
     ExportError where onnx is not installed, or where the model cannot be traced."""
     onnx = need_onnx()
-    if not isinstance(trained.model, Classifier):
-        instead = "transformers" if trained.model.prompt is None else "peft"
+    model = trained.model
+    if not isinstance(model, (Classifier, Tagger)):
+        instead = "transformers" if model.prompt is None else "peft"
         raise NotExactError("it writes a text token by token, and a graph gives one answer", instead)
     pad_id = trained.tokenizer.pad_token_id or 0
-    with METHODS[trained.spec.method].merged(trained.model):
-        graph = _Graph(trained, trained.model, pad_id).eval()
+    with METHODS[trained.spec.method].merged(model):
+        graph = (_TagGraph(model, pad_id) if isinstance(model, Tagger) else _Graph(trained, model, pad_id)).eval()
         _trace(graph, folder / GRAPH, trained)
     name_classes(onnx, folder / GRAPH, trained.labels, trained.thresholds)
     return Form("onnx", "onnxruntime.InferenceSession", opset=OPSET)
@@ -97,7 +112,7 @@ def need_onnx() -> ModuleType:
     return onnx
 
 
-def _trace(graph: _Graph, file: Path, trained: Trained) -> None:
+def _trace(graph: _Graph | _TagGraph, file: Path, trained: Trained) -> None:
     """Two texts of unlike lengths are traced; both axes stay open."""
     longest = max(2, min(12, trained.context_length))
     ids = torch.full((2, longest), 1)
@@ -107,6 +122,7 @@ def _trace(graph: _Graph, file: Path, trained: Trained) -> None:
     given = [ids, mask] if trained.segment_rows is None else [ids, mask, torch.zeros_like(ids)]
     inputs, outputs = inputs_of(trained), NUMBERS if trained.answers == "numbers" else OUTPUTS
     open_axes = {0: "batch", 1: "length"}
+    open_outputs = {0: "batch"} if trained.tag_token is None else open_axes
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # of tracing, and that there is a newer exporter: the graph is checked
@@ -118,7 +134,7 @@ def _trace(graph: _Graph, file: Path, trained: Trained) -> None:
                 opset_version=OPSET,
                 input_names=inputs,
                 output_names=outputs,
-                dynamic_axes=dict.fromkeys(inputs, open_axes) | {name: {0: "batch"} for name in outputs},
+                dynamic_axes=dict.fromkeys(inputs, open_axes) | dict.fromkeys(outputs, open_outputs),
             )
     except Exception as error:  # of whatever an operator or a model's code says
         reason = " ".join(str(error).split())[:200]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from whichtune.errors import ExportError
 from whichtune.handover.graphs import GRAPH, NUMBERS, need_onnx
 from whichtune.handover.inputs import batch_of
+from whichtune.handover.tagged import batch_of_words, one_blank_between, words_of_tokens
 from whichtune.handover.told import SelfTest
 
 if TYPE_CHECKING:
@@ -23,12 +24,13 @@ UNTRUSTED = {"trust_remote_code": False}  # a folder's own Python code is never 
 SAFELY = {"use_safetensors": True, **UNTRUSTED}
 
 
+# Texts to logits (n, C) float64; of a tagger to those of all their words (sum of W, C).
 Scores = Callable[[Sequence[str]], "np.ndarray"]
 
 
 def answers(folder: Path, told: SelfTest, texts: Sequence[str]) -> np.ndarray | list[str]:
-    """What the folder makes of texts: logits (n, C) float64, probabilities of a graph that reads texts, numbers (n, 1),
-    or texts.
+    """What the folder makes of texts: logits (n, C) float64 (of a tagger those of all words), probabilities of a graph
+    that reads texts, numbers (n, 1), or texts.
 
     Raises ExportError where the folder cannot be loaded.
     """
@@ -40,6 +42,8 @@ def loaded(folder: Path, told: SelfTest) -> Scores:
     """The folder, loaded once for however many texts: gives their logits, or the probabilities of a graph that reads
     texts. Raises ExportError where it cannot be loaded."""
     with _told(folder):
+        if told.answers == "tags":
+            return _word_logits(folder, told)
         return _graph_answers(folder, told) if told.form == "onnx" else _logits(folder, told)
 
 
@@ -76,7 +80,8 @@ def _model(folder: Path, told: SelfTest) -> Any:
 
     _quiet()
     if told.form == "transformers":
-        auto = "AutoModelForCausalLM" if told.kind == "words" else "AutoModelForSequenceClassification"
+        kind = "TokenClassification" if told.answers == "tags" else "SequenceClassification"
+        auto = f"AutoModelFor{'CausalLM' if told.kind == 'words' else kind}"
         return getattr(transformers, auto).from_pretrained(folder, dtype=torch.float32, **SAFELY).eval()
     from peft import PeftConfig, PeftModel
 
@@ -107,6 +112,32 @@ def _logits(folder: Path, told: SelfTest) -> Scores:
                 logits = model(**batch).logits
             found.append(read_of_tokens(logits, batch["attention_mask"], told))
         return np.concatenate([part.double().numpy() for part in found])
+
+    return score
+
+
+def _word_logits(folder: Path, told: SelfTest) -> Scores:
+    """Of a tagger, whatever its form."""
+    import numpy as np
+    import torch
+
+    tokenizer, graph = _tokenizer(folder), told.form == "onnx"
+    model: Any = _session(folder) if graph else _model(folder, told)
+
+    def of_tokens(batch: dict[str, Any]) -> np.ndarray:
+        if graph:
+            found: np.ndarray = model.run(["logits"], {name: part.astype(np.int64) for name, part in batch.items()})[0]
+            return found
+        with torch.no_grad():
+            return np.asarray(model(**batch).logits)
+
+    def score(texts: Sequence[str]) -> np.ndarray:
+        found = []
+        for begin in range(0, len(texts), BATCH):
+            piece = one_blank_between(texts[begin : begin + BATCH])
+            batch, words = batch_of_words(tokenizer, told, piece, "np" if graph else "pt")
+            found.append(words_of_tokens(of_tokens(batch), words, told))
+        return np.concatenate(found).astype(np.float64)
 
     return score
 
@@ -145,15 +176,19 @@ def _writing(folder: Path, told: SelfTest) -> Any:
     return GenerationConfig.from_pretrained(folder)
 
 
-def _graph_answers(folder: Path, told: SelfTest) -> Scores:
-    import numpy as np
-
+def _session(folder: Path) -> Any:
     need_onnx()
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(folder / GRAPH), options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(str(folder / GRAPH), options, providers=["CPUExecutionProvider"])
+
+
+def _graph_answers(folder: Path, told: SelfTest) -> Scores:
+    import numpy as np
+
+    session = _session(folder)
 
     def of_texts(texts: Sequence[str]) -> np.ndarray:
         name = session.get_inputs()[0].name

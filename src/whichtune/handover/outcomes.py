@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from whichtune.study.spec import RunSpec
     from whichtune.tasks.base import Outputs
 
-Answers = Literal["classes", "numbers", "labels"]
-AnswerKind = Literal["classes", "numbers", "labels", "texts"]
+Answers = Literal["classes", "numbers", "labels", "tags"]
+AnswerKind = Literal["classes", "numbers", "labels", "tags", "texts"]
 
 
 def answers_of(spec: RunSpec) -> Answers:
     """What a run answers with that does not write texts; tasks of one's own answer with classes."""
     found = task_of(spec).answers
-    return found if found == "numbers" or found == "labels" else "classes"
+    return found if found == "numbers" or found == "labels" or found == "tags" else "classes"
 
 
 def outputs_of(spec: RunSpec, record: RunRecord) -> Outputs:
@@ -34,7 +34,8 @@ def outputs_of(spec: RunSpec, record: RunRecord) -> Outputs:
 
 
 def shares_of(answers: Answers, logits: np.ndarray) -> np.ndarray:
-    """Probabilities (n, K) of logits; of numbers the numbers themselves."""
+    """Probabilities (n, K) of logits (n of the texts, or of tags those of all their words); of numbers the numbers
+    themselves."""
     from scipy.special import expit, softmax
 
     if answers == "numbers":

@@ -9,6 +9,7 @@ import torch
 
 from whichtune.handover.families import (
     SEQUENCE,
+    TOKEN,
     NotExactError,
     backbone_state,
     config_with_classes,
@@ -49,9 +50,25 @@ def write_plain(trained: Trained, folder: Path) -> Form:
     with METHODS[trained.spec.method].merged(trained.model) as merged:
         if not merged and adapter_layers(trained.model):
             raise NotExactError("its adapter does not merge into the weights that it adapts", "onnx")
-        model = _with_words(trained) if not trained.is_classifier else _with_classes(trained)
+        model = _made(trained)
     model.save_pretrained(folder)
     return Form("transformers", type(model).__name__)
+
+
+def _made(trained: Trained) -> PreTrainedModel:
+    if trained.writes:
+        return _with_words(trained)
+    return _with_classes(trained) if trained.tag_token is None else _with_tags(trained)
+
+
+def _with_tags(trained: Trained) -> PreTrainedModel:
+    refuse_own_mask(trained)
+    config = config_with_classes(trained)
+    empty = empty_model(TOKEN, config)
+    state = backbone_state(trained, empty)
+    own = {f"{empty.base_model_prefix}.{name}": value for name, value in state.items()}
+    own |= sequence_head(trained, empty, lone_head(empty, set(state)), names_of_final_modules(trained))
+    return _filled(type(empty)(config), own)
 
 
 def _with_classes(trained: Trained) -> PreTrainedModel:

@@ -95,6 +95,13 @@ def logits_again(spec: RunSpec, record: RunRecord, place: Path, texts: Sequence[
     return found
 
 
+def word_logits_again(spec: RunSpec, record: RunRecord, place: Path, texts: Sequence[str]) -> list[np.ndarray]:
+    """Logits (W, C) float32 of each text's words, computed anew by whichtune from a saved tagger."""
+    from whichtune.tasks.tagging.predict import loaded_run
+
+    return loaded_run(in_float32(spec), record, place)(list(texts))
+
+
 def recorded_logits(texts: Texts) -> np.ndarray | None:
     """The logits (n, C) float64, or numbers (n, 1), that were recorded; None where there are none."""
     import numpy as np

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from whichtune.data.tag_encoding import NOWHERE, placed
 from whichtune.handover.families import NotExactError
 from whichtune.handover.inputs import numbered_template
 from whichtune.models.loading import load_tokenizer
@@ -19,8 +20,8 @@ def save_tokenizer(trained: Trained, folder: Path) -> None:
     tokenizer: Any = load_tokenizer(trained.base, trained.spec.remote_code)
     tokenizer.model_max_length = trained.context_length
     tokenizer.truncation_side = "left" if trained.spec.long_texts_keep == "tail" else "right"
-    tokenizer.padding_side = "right" if trained.is_classifier else "left"  # what is written comes after the text
-    if getattr(tokenizer, "is_fast", False) and trained.is_classifier:
+    tokenizer.padding_side = "left" if trained.writes else "right"  # what is written comes after the text
+    if getattr(tokenizer, "is_fast", False) and not trained.writes:
         own = tokenizer.backend_tokenizer
         own.enable_truncation(trained.context_length, direction=tokenizer.truncation_side)
         if tokenizer.pad_token is not None:
@@ -50,6 +51,15 @@ def lengths_of(trained: Trained, texts: list[str]) -> list[int]:
     tokenizer: Any = trained.tokenizer
     ids = tokenizer(texts, verbose=False)["input_ids"] if trained.fields is None else trained.fields.whole(texts)
     return [len(each) for each in ids]
+
+
+def whole_rows(trained: Trained, texts: list[str]) -> list[int]:
+    """Those of the texts that are not cut and, where words are tagged, have a token for each word."""
+    rows = [row for row, length in enumerate(lengths_of(trained, texts)) if length <= trained.context_length]
+    if trained.tag_token is None:
+        return rows
+    words = placed([texts[row] for row in rows], trained.tokenizer, trained.tag_token)
+    return [row for row, sentence in zip(rows, words, strict=True) if NOWHERE not in sentence.places]
 
 
 def cut_sentence(trained: Trained, texts: list[str]) -> str | None:

@@ -16,7 +16,7 @@ from whichtune.study.fields import FIELD_END
 from whichtune.wording import listing
 
 FILE = "selftest.json"
-VERSIONS = (1, 2)
+VERSIONS = (1, 2, 3)
 INPUTS = ["input_ids", "attention_mask"]
 
 
@@ -24,7 +24,9 @@ class SelfTest(BaseModel):
     """What an exported folder is, and what it must answer to a few texts."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
-    version: int = Field(1, description="2 where texts have several fields, or answers are no classes")
+    version: int = Field(
+        1, description="2 where texts have several fields, or answers are no classes, 3 where words are tagged"
+    )
     whichtune: str = Field(description="the version that wrote the folder")
     row: str
     seed: int | None
@@ -33,9 +35,11 @@ class SelfTest(BaseModel):
     kind: Literal["classes", "words", "texts"] = Field(
         description="`classes`: tokens to logits; `words`: tokens to a written text; `texts`: texts to probabilities"
     )
-    answers: Literal["classes", "numbers", "labels"] = Field(
-        "classes", description="what a logit stands for: a class of which one is given, a number, or a label of many"
+    answers: Literal["classes", "numbers", "labels", "tags"] = Field(
+        "classes",
+        description="what a logit stands for: a class of which one is given, a number, a label of many, a tag",
     )
+    tag_token: Literal["first", "last"] | None = Field(None, description="the token at which a word is tagged")
     loader: str = Field(description="the class that loads the folder")
     base_class: (
         Literal["AutoModelForSequenceClassification", "AutoModelForTokenClassification", "AutoModelForCausalLM"] | None
@@ -60,9 +64,11 @@ class SelfTest(BaseModel):
     tolerance: float = Field(description="how much a logit, or a probability, may differ")
     texts: list[str | list[str]] = Field(description="a text, or its fields in their order")
     input_ids: list[list[int]] = Field([], description="the tokens of each text as the study read them")
-    logits: list[list[float]] = Field([], description="of each text, in the order of the labels")
+    logits: list[list[float]] = Field(
+        [], description="of each text, or of each word of the texts, in the order of the labels"
+    )
     probabilities: list[list[float]] = []
-    predictions: list[str]
+    predictions: list[str] = Field(description="of each text; tags have blanks between")
     threshold: float | None = Field(
         None, description="of two classes, the second's probability from which on it is the answer; null: the likelier"
     )

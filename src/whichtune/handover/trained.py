@@ -18,17 +18,20 @@ from whichtune.models.language import LanguageModel
 from whichtune.models.loading import locate
 from whichtune.models.saving import load_trained_state, shapes_of
 from whichtune.models.sizes import max_length_of
+from whichtune.models.tagger import Tagger
 from whichtune.records.record import RunRecord
 from whichtune.records.verify import spec_of
 from whichtune.study.spec import EMBEDDED, RunSpec
 from whichtune.tasks import task_of
 from whichtune.tasks.base import AnySplit
 from whichtune.tasks.classification.model import field_encoder
+from whichtune.tasks.tagging.settings import TaggingSettings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from whichtune.data.field_encoding import FieldEncoder
+    from whichtune.data.tag_encoding import Token
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,15 @@ class Trained:
         return None if self.fields is None else self.fields.rows
 
     @property
-    def is_classifier(self) -> bool:
-        return isinstance(self.model, Classifier)
+    def writes(self) -> bool:
+        return isinstance(self.model, LanguageModel)
+
+    @property
+    def tag_token(self) -> Token | None:
+        """The token at which a word is tagged; None for a row that tags none."""
+        if not isinstance(self.model, Tagger):
+            return None
+        return TaggingSettings(**self.spec.task_settings).tag_token
 
     @property
     def base_is_local(self) -> bool:
@@ -102,10 +112,10 @@ def load_trained(record: RunRecord, folder: Path | None) -> Trained:
     task = task_of(spec)
     outputs = task.outputs(spec, record)
     model, tokenizer = task.build(spec, _NoTexts(list(record.labels), len(outputs.names)))
-    if not isinstance(model, (Classifier, LanguageModel)):
+    if not isinstance(model, (Classifier, LanguageModel, Tagger)):
         raise ExportError(
-            f"'{record.label}' is of the task {spec.task}, whose models have a form of their own: classifiers and "
-            "models that write texts can be exported."
+            f"'{record.label}' is of the task {spec.task}, whose models have a form of their own: classifiers, "
+            "taggers and models that write texts can be exported."
         )
     if folder is not None:
         file = folder / "weights.safetensors"

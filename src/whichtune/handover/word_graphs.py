@@ -56,6 +56,8 @@ def why_no_graph(spec: RunSpec) -> str | None:
         return None
     if method in OF_CHARACTERS:
         return "it counts character n-grams within words (char_wb), for which ONNX has no operator"
+    if method == "word_tag":
+        return "it is a table of words and their tags, which none of the forms holds: use whichtune predict or serve"
     return f"{method} has no trained weights that another program could load"
 
 

@@ -1,4 +1,4 @@
-"""Heads that are fitted on frozen features: discriminant analysis, logistic regression, neighbours."""
+"""Heads that are fitted on frozen features: discriminant analysis, logistic and ridge regression, neighbours."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 ABSENT_LOGIT = -1e4  # of a class that no training text has, where a model is fitted and not trained
 STRENGTHS = tuple(10.0**power for power in range(-4, 5))  # scikit-learn's C, on standardised features
+# of ridge regression on standardised features: lambda, which times the training texts is scikit-learn's alpha
+PENALTIES = tuple(10.0**power for power in range(4, -5, -1))
 CANDIDATES = (1, 3, 5, 9, 15, 25, 51, 101)
 MOST_ITERATIONS = 2000
 # Spread of a feature, as a share of its size or of the others' spread, that is noise of float32. MiniLM has features of
@@ -26,7 +28,8 @@ DEAD = 1e-6
 @dataclass(frozen=True)
 class Features:
     """What a head is fitted on: features (n, D) and labels (n,) of training and validation texts, of `classes` in
-    all. `weights`: how much each training text counts, (n,) or None."""
+    all; where these are `numbers`, they are in standard deviations from their mean. `weights`: how much each training
+    text counts, (n,) or None."""
 
     train: np.ndarray
     labels: np.ndarray
@@ -34,6 +37,7 @@ class Features:
     validation_labels: np.ndarray
     classes: int
     weights: np.ndarray | None = None
+    numbers: bool = False
 
 
 def discriminant(model: Adaptable, data: Features) -> list[str]:
@@ -54,9 +58,7 @@ def logistic(model: Adaptable, data: Features) -> list[str]:
     tried the one with the lowest validation loss is taken, of equal ones the strongest penalty."""
     from sklearn.linear_model import LogisticRegression
 
-    centre, spread = data.train.mean(0, dtype=np.float64), data.train.std(0, dtype=np.float64)
-    dead = spread <= DEAD * np.maximum(np.abs(centre), np.sqrt((spread**2).mean()))
-    spread = np.where(dead, 1.0, spread)
+    centre, spread = _centre_and_spread(data.train)
     train = (data.train - centre) / spread
     best: tuple[float, float, np.ndarray, np.ndarray] | None = None
     for strength in STRENGTHS:
@@ -75,6 +77,41 @@ def logistic(model: Adaptable, data: Features) -> list[str]:
     return [
         f"Of strengths C from {STRENGTHS[0]:g} to {STRENGTHS[-1]:g}, {strength:g} had the lowest validation loss.{edge}"
     ]
+
+
+def ridge(model: Adaptable, data: Features) -> list[str]:
+    """Ridge regression of numbers on standardised features, written into the linear head. Of the penalties tried the
+    one with the lowest squared error on validation is taken, of equal ones the strongest.
+
+    Source: Hoerl and Kennard 1970, Ridge regression: biased estimation for nonorthogonal problems.
+    """
+    from sklearn.linear_model import Ridge
+
+    centre, spread = _centre_and_spread(data.train)
+    train = (data.train - centre) / spread
+    best: tuple[float, float, np.ndarray, float] | None = None
+    for penalty in PENALTIES:
+        fitted = Ridge(alpha=penalty * len(train)).fit(train, data.labels)
+        weight = fitted.coef_ / spread
+        bias = float(fitted.intercept_ - weight @ centre)
+        loss = float(((data.validation @ weight + bias - data.validation_labels) ** 2).mean())
+        if best is None or loss < best[0]:
+            best = (loss, penalty, weight, bias)
+    assert best is not None
+    _, penalty, weight, bias = best
+    _write(model, (weight[None], np.array([bias])))
+    edge = " It is an end of that range." if penalty in (PENALTIES[0], PENALTIES[-1]) else ""
+    return [
+        f"Of ridge penalties from {PENALTIES[-1]:g} to {PENALTIES[0]:g} a training text, {penalty:g} had the lowest "
+        f"validation loss.{edge}"
+    ]
+
+
+def _centre_and_spread(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """By which features (n, D) are standardised, float64 (D,) each; the spread of those that never vary is 1."""
+    centre, spread = features.mean(0, dtype=np.float64), features.std(0, dtype=np.float64)
+    dead = spread <= DEAD * np.maximum(np.abs(centre), np.sqrt((spread**2).mean()))
+    return centre, np.where(dead, 1.0, spread)
 
 
 def neighbours(model: Adaptable, data: Features, k: int | None) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,6 +28,14 @@ class Terms:
 
 
 USUAL = Terms()
+
+
+def terms_of(kept: Mapping[str, object]) -> Terms:
+    """Terms as a run keeps them, in plain values."""
+    given = dict(kept)
+    if isinstance(costs := given.get("costs"), (list, tuple)):
+        given["costs"] = tuple(tuple(float(cost) for cost in row) for row in costs)
+    return replace(USUAL, **given)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

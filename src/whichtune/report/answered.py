@@ -56,12 +56,14 @@ class RowAnswers:
 
 @dataclass(frozen=True)
 class Answered:
-    """The test texts by id with their true classes `(E,)`, and every row's answers in the same order."""
+    """The test texts by id with their true classes `(E,)`, and every row's answers in the same order. `elsewhere`:
+    completed runs that were tested on other texts, and are not among the answers."""
 
     ids: list[str]
     truth: IntArray
     rows: list[RowAnswers]
     names: list[str]
+    elsewhere: int = 0
 
     @property
     def n(self) -> int:
@@ -94,6 +96,7 @@ def read_answers(view: View, folder: StudyFolder) -> Answered | None:
     truth = np.zeros(0, dtype=np.int64)
     rows: dict[str, list[RunAnswers]] = {}
     records: dict[str, list[RunRecord]] = {}
+    elsewhere = 0
     for run in view.done:
         read = _read(folder.run_folder(run.run_id) / "predictions.parquet", run.seed)
         if read is None or not read[0]:
@@ -104,6 +107,7 @@ def read_answers(view: View, folder: StudyFolder) -> Answered | None:
         answers = read[2]
         if read[0] != ids:
             if set(read[0]) != set(ids) or len(read[0]) != len(ids):
+                elsewhere += 1
                 continue  # tested on other examples: nothing to set side by side
             order = np.argsort([place[example] for example in read[0]])
             answers = RunAnswers(run.seed, answers.classes[order], answers.confidence[order], answers.of_truth[order])
@@ -116,7 +120,8 @@ def read_answers(view: View, folder: StudyFolder) -> Answered | None:
         out = set()
     found = [RowAnswers(label, runs, label in out) for label, runs in rows.items()]
     most = 1 + max(int(truth.max()), *(int(row.classes.max()) for row in found))
-    return Answered(ids, truth, found, [*view.class_names, *(f"class {i}" for i in range(len(view.class_names), most))])
+    names = [*view.class_names, *(f"class {i}" for i in range(len(view.class_names), most))]
+    return Answered(ids, truth, found, names, elsewhere)
 
 
 def _says_nothing(records: list[RunRecord], runs: list[RunAnswers]) -> bool:

@@ -201,9 +201,11 @@ def _margin(verdict: Verdict) -> str:
 
 
 def _saves(verdict: Verdict, rows: dict[str, CandidateFigures]) -> str:
-    """What the row saves against the row that scores highest or, where it is that, against the best fine-tuned one."""
+    """What the row saves against the row that scores highest or, where it is that or `_why` has said so, against the
+    best fine-tuned one."""
     chosen = rows.get(verdict.recommended or "")
-    others = [label for label in (verdict.leader, verdict.best_fine_tuned) if label and label != verdict.recommended]
+    told = {verdict.recommended, verdict.leader} if verdict.margin_reached else {verdict.recommended}
+    others = [label for label in (verdict.leader, verdict.best_fine_tuned) if label and label not in told]
     other = rows.get(others[0]) if others else None
     times = "" if chosen is None or other is None else _times(other.cost, chosen.cost)
     if chosen is None or other is None or not times:

@@ -14,6 +14,7 @@ from whichtune.report.packed import Packed, drawn, fitted, in_percent, pack, ste
 from whichtune.report.templates import Section, render
 from whichtune.report.view import View
 from whichtune.report.words import few
+from whichtune.wording import listing, plural
 
 MOST_NAMES = 6
 NO_TEXTS = "This study keeps no texts (texts: false), so examples stand here by their id."
@@ -61,6 +62,8 @@ def _lead(examples: Disagreements) -> str:
 def _notes(answered: Answered, texts: Mapping[str, str], packed: Packed, keeps: bool) -> list[str]:
     """What a reader must know of what is shown: who is left out, which texts they are, how they are cut."""
     found = []
+    if answered.elsewhere:
+        found.append(_of_one_test_split(answered))
     if out := [row.label for row in answered.rows if row.left_out]:
         found.append(
             f"Left out at first, and of what is said of all rows: {few(out, MOST_NAMES)} (rows with random weights, "
@@ -75,6 +78,17 @@ def _notes(answered: Answered, texts: Mapping[str, str], packed: Packed, keeps: 
     elif cut_note := told_cut([texts.get(answered.ids[e], "") for e in packed.places], packed.longest):
         found.append(cut_note)
     return found
+
+
+def _of_one_test_split(answered: Answered) -> str:
+    """Which runs are shown where not all were tested on the same texts, as with folds."""
+    seeds = [run.seed for row in answered.rows for run in row.runs]
+    known = sorted({seed for seed in seeds if seed is not None})
+    which = f" (seed {listing([str(seed) for seed in known])})" if known else ""
+    return (
+        f"Not all runs were tested on the same texts: here are {plural(len(seeds), 'run')}{which} on one test split, "
+        f"and {plural(answered.elsewhere, 'run')} on other texts left out, of this section alone."
+    )
 
 
 def told_cut(texts: list[str], longest: int) -> str | None:

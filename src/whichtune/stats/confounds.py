@@ -57,7 +57,7 @@ NAMES = {
 FOLLOWS = {
     "epochs": {"optimiser_steps", "examples_seen"},
     "max_steps": {"optimiser_steps", "examples_seen"},
-    "early_stopping": {"optimiser_steps", "examples_seen", "patience", "min_delta"},
+    "early_stopping": {"optimiser_steps", "examples_seen", "patience", "min_delta", "stopping_terms"},
     "patience": {"optimiser_steps", "examples_seen"},
     "min_delta": {"optimiser_steps", "examples_seen"},
     "batch_size": {"effective_batch", "optimiser_steps", "accumulation_steps"},

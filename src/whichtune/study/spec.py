@@ -54,6 +54,7 @@ class RunSpec(Settings):
     fingerprints: dict[str, str] = {}
     part: float | None = None  # share of its steps after which a trial of a search is judged and put aside
     goes_on_from: str | None = None  # id of the run that put the trial aside
+    stopping_terms: dict[str, Plain] | None = None  # the study's, of a metric by which training is stopped
 
     @property
     def ignored_label(self) -> str | None:

@@ -24,6 +24,7 @@ from whichtune.handover.serve.guard import Guard
 from whichtune.handover.serve.limits import Limits, RequestError, check_texts
 from whichtune.handover.serve.rows import Answer, Served
 from whichtune.handover.serve.schema import openapi
+from whichtune.handover.serve.tags import joined_words
 from whichtune.handover.serve.uploads import Uploads
 
 PAGE = Path(__file__).with_name("page.html")
@@ -55,13 +56,21 @@ class Service:
         return JSONResponse(openapi(self.secured))
 
     async def predict(self, request: Request) -> Response:
-        texts = check_texts(await self._texts(request), self.limits, self.served.fields)
+        texts = check_texts(await self._given(request), self.limits, self.served.fields)
         answers = await self.batcher.ask(texts)
+        pairs = list(zip(texts, answers, strict=True))
         rows = [
-            {"row": name, "predictions": [self.served.prediction(each[place]) for each in answers]}
+            {"row": name, "predictions": [self.served.prediction(text, each[place]) for text, each in pairs]}
             for place, name in enumerate(self.served.names)
         ]
         return JSONResponse({**rows[0], "compared": rows[1]} if len(rows) > 1 else rows[0])
+
+    async def _given(self, request: Request) -> object:
+        """The request's texts; where words are tagged, those that are given as lists of words are joined."""
+        given = await self._texts(request)
+        if self.served.kind != "tags" or not isinstance(given, list):
+            return given
+        return [joined_words(text, f"Text {number}") for number, text in enumerate(given, start=1)]
 
     async def batch(self, request: Request) -> Response:
         return await self.uploads.answer(request)

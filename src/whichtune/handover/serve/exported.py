@@ -10,6 +10,7 @@ from whichtune.handover.loaded import loaded
 from whichtune.handover.outcomes import nearest_classes, said_of, shares_of
 from whichtune.handover.serve.rows import Served
 from whichtune.handover.serve.schema import Metadata, RowInfo
+from whichtune.handover.tagged import by_text
 from whichtune.handover.told import FILE, SelfTest, read_told
 from whichtune.measure.environment import package_versions
 from whichtune.version import VERSION
@@ -39,6 +40,10 @@ def load_exported(folder: Path) -> Served:
         import pandas as pd
 
         found = scores(texts)
+        if told.answers == "tags":
+            from whichtune.tasks.tagging.predict import told as table_of
+
+            return table_of(texts, by_text(found, texts), told.labels)
         if told.answers == "numbers":
             if told.ordered:
                 numbers = np.clip(found[:, 0], 0, len(told.ordered) - 1)
@@ -90,7 +95,9 @@ def _about(told: SelfTest, folder: Path, limits: Limits) -> Metadata:
     )
     return Metadata(
         study=folder.resolve().name,
-        task={"classes": "classification", "numbers": "regression", "labels": "multilabel"}[told.answers],
+        task={"classes": "classification", "numbers": "regression", "labels": "multilabel", "tags": "tagging"}[
+            told.answers
+        ],
         metric=None,
         answers=told.answers,
         fields=told.fields,

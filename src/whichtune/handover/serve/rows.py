@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING
 
 from whichtune.data.label_cells import sign_between
 from whichtune.data.sources import TEXT_NAMES
+from whichtune.data.streamed import TextFile
+from whichtune.data.tagged_texts import SentenceFile
 from whichtune.errors import SettingError
 from whichtune.evidence.stored import believed_summary
 from whichtune.handover.choose import Chosen, choose_run, refuse_answers
 from whichtune.handover.outcomes import AnswerKind, answers_of, given_labels, outputs_of
 from whichtune.handover.serve.choose import served_run
 from whichtune.handover.serve.schema import Evidence, Metadata, Prediction, RowInfo, SaidFigures
+from whichtune.handover.serve.tags import Tags, tag_columns, tags_as_sent, tags_in
+from whichtune.handover.tagged import one_blank_between
 from whichtune.measure.environment import package_versions
 from whichtune.records.record import AnyMetrics, LabelSetMetrics, Metrics
 from whichtune.records.verify import spec_of
@@ -25,6 +29,8 @@ from whichtune.tasks import task_of
 from whichtune.version import VERSION
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
 
     from whichtune.evidence.summary import Summary
@@ -35,7 +41,8 @@ if TYPE_CHECKING:
 
 MOST_TEXTS = 64  # of one forward pass, unless a request has more
 Said = str | float | tuple[str, ...]
-# One text's answer by one row: the class, written text, number or labels, and the probabilities in the classes' order.
+# One text's answer by one row: the class, written text, number, labels or tags, and the probabilities in the classes'
+# order, or of each tag.
 Answer = tuple[Said, tuple[float, ...]]
 
 
@@ -78,6 +85,8 @@ class Served:
 
     def answers(self, texts: list[str]) -> list[tuple[Answer, ...]]:
         """For each text what each row answers."""
+        if self.kind == "tags":
+            texts = one_blank_between(texts)
         rows = [self._of_row(place, row(texts)) for place, row in enumerate(self.answering)]
         return list(zip(*rows, strict=True))
 
@@ -87,6 +96,8 @@ class Served:
                 numbers = table["number"].tolist()
                 return [(str(name), (number,)) for name, number in zip(table["prediction"], numbers, strict=True)]
             return [(float(value), ()) for value in table["prediction"]]
+        if self.kind == "tags":
+            return [*tags_in(table)]
         said: list[Said] = [str(value) for value in table["prediction"]]
         if not self.labels:
             return [(text, ()) for text in said]
@@ -95,13 +106,19 @@ class Served:
             said = [tuple(given_labels(self.labels, self.thresholds[place], row)) for row in shares]
         return list(zip(said, shares, strict=True))
 
+    def texts_in(self, file: Path, column: str | None) -> TextFile:
+        """A file's texts, in a column that is named or as usual. Raises DataError."""
+        return SentenceFile(file, column) if self.kind == "tags" else TextFile(file, column, self.usual_columns)
+
     @property
     def most_texts(self) -> int:
         """Of one forward pass."""
         return 1 if self.alone else MOST_TEXTS
 
-    def prediction(self, answer: Answer) -> Prediction:
+    def prediction(self, text: str, answer: Answer) -> Prediction:
         """As it is sent."""
+        if isinstance(answer, Tags):
+            return tags_as_sent(text, answer)
         said, shares = answer
         if isinstance(said, float):
             return {"number": said}
@@ -118,10 +135,16 @@ class Served:
         """Texts and answers as a table: the columns of `predict`, by row where there are two."""
         import pandas as pd
 
+        if self.kind == "tags":
+            texts = one_blank_between(texts)
         columns: dict[str, list[str] | list[float] | list[str | float]] = {**columns_of(texts, self.fields)}
         between = sign_between(self.labels, None)
         for place, name in enumerate(self.names):
             by = f" by {name}" if len(self.names) > 1 else ""
+            tags = [one for each in answers if isinstance(one := each[place], Tags)]
+            if self.kind == "tags":
+                columns |= tag_columns(texts, tags, by)
+                continue
             said = [each[place][0] for each in answers]
             columns[f"prediction{by}"] = [between.join(one) if isinstance(one, tuple) else one for one in said]
             if self.kind == "numbers" and isinstance(said[0], str):

@@ -15,21 +15,35 @@ class _Wire(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class SentEntity(TypedDict):
+    """Words in a row that are one thing."""
+
+    type: str
+    text: str
+    start: int
+    end: int
+    probability: float
+
+
 class Prediction(TypedDict, total=False):
-    """A class with the probabilities of all, labels with theirs, a number, or a written text."""
+    """A class with the probabilities of all, labels with theirs, a number, words with their tags, or a written text."""
 
     label: str
     labels: list[str]
     number: float
-    probabilities: dict[str, float]
+    probabilities: dict[str, float] | list[float | None]
+    words: list[str]
+    tags: list[str]
+    entities: list[SentEntity]
     text: str
 
 
 class PredictRequest(_Wire):
     """Texts to be answered."""
 
-    texts: list[str] | list[dict[str, str]] = Field(
-        description="one or more; objects with the fields by name where texts have several (see /metadata)",
+    texts: list[str] | list[dict[str, str]] | list[list[str]] = Field(
+        description="one or more; objects with the fields by name where texts have several (see /metadata); where "
+        "words are tagged, texts or lists of words",
         min_length=1,
     )
 
@@ -55,6 +69,25 @@ class NumberPrediction(_Wire):
     label: str | None = None
 
 
+class Entity(_Wire):
+    """Words in a row that are one thing."""
+
+    type: str
+    text: str
+    start: int = Field(description="of its first sign in the text; words that came in a list have one blank between")
+    end: int = Field(description="behind its last sign")
+    probability: float = Field(description="of the tag of its least sure word")
+
+
+class TagsPrediction(_Wire):
+    """A tag for each word, and the entities that these mark."""
+
+    words: list[str]
+    tags: list[str]
+    probabilities: list[float | None] = Field(description="of the tags; null for a word that the context does not hold")
+    entities: list[Entity]
+
+
 class WrittenText(_Wire):
     """What was written for a text."""
 
@@ -65,7 +98,13 @@ class RowPredictions(_Wire):
     """What one row answers, a prediction for each text in the request's order."""
 
     row: str = Field(description="the row's name")
-    predictions: list[ClassPrediction] | list[LabelsPrediction] | list[NumberPrediction] | list[WrittenText]
+    predictions: (
+        list[ClassPrediction]
+        | list[LabelsPrediction]
+        | list[NumberPrediction]
+        | list[TagsPrediction]
+        | list[WrittenText]
+    )
 
 
 class PredictResponse(RowPredictions):
@@ -130,9 +169,9 @@ class Metadata(_Wire):
     study: str
     task: str
     metric: str | None = Field(description="null for an exported row, whose folder does not tell it")
-    answers: Literal["classes", "numbers", "labels", "texts"]
+    answers: Literal["classes", "numbers", "labels", "tags", "texts"]
     fields: list[str] = Field(description="the names of a text's fields; none where a text has one")
-    classes: list[str] = Field(description="classes or labels; none of numbers, and where texts are written")
+    classes: list[str] = Field(description="classes, labels or tags; none of numbers, and where texts are written")
     rows: list[RowInfo]
     evidence: Evidence | None
     limits: Limits

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from whichtune.data.streamed import TextFile
 from whichtune.errors import DataError, WhichtuneError
 from whichtune.handover.serve.bodies import refuse_announced, too_large
 from whichtune.handover.serve.limits import Limits, RequestError, check_length
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
+    from whichtune.data.streamed import TextFile
     from whichtune.handover.serve.batching import Batcher
     from whichtune.handover.serve.rows import Answer, Served
 
@@ -68,13 +68,13 @@ class Uploads:
         """The upload's texts, once each of them is known to be one. Raises RequestError where one is none."""
         await _keep(request, file, self.limits.upload_bytes)
         column = request.query_params.get("text_column") or self.served.text_column
-        usual, fields = self.served.usual_columns, max(1, len(self.served.fields))
+        fields = max(1, len(self.served.fields))
         if (named := len(column_names(column)) or 1) != fields:
             sentence = f"text_column names {named} columns, and a text has {plural(fields, 'field')}: name as many."
             raise RequestError(422, "unusable_file", sentence)
 
         def check() -> TextFile:
-            texts = TextFile(file, column, usual)
+            texts = self.served.texts_in(file, column)
             row = 0
             for piece in texts.pieces():
                 for text in piece:

@@ -18,13 +18,21 @@ from whichtune.training.finite import finite_rows
 from whichtune.training.trainer import Training
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from whichtune.models.heads import Classifier
     from whichtune.training.forward import Forward
 
 
-def solve(spec: RunSpec, classifier: Classifier, forward: Forward, timers: Timers) -> Training:
+def solve(
+    spec: RunSpec,
+    classifier: Classifier,
+    forward: Forward,
+    timers: Timers,
+    learned: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> Training:
     """Features of the training and validation splits, then the head by the method's own fit. Time and operations count
-    as training."""
+    as training. `learned`: what the head learns of numbers (n,); None where texts have classes."""
     splits = forward.encoded.splits
     train, validation = splits["train"], splits["validation"]
     tokens = [len(ids) for ids in train.tokens]
@@ -36,14 +44,19 @@ def solve(spec: RunSpec, classifier: Classifier, forward: Forward, timers: Timer
         for rows in by_length(tokens, EVALUATION_BATCH):
             training.flops += forward.training_flops(rows)
         found = _features(forward, "train")
-        seen = _features(forward, "validation") if method.reads_validation else found[:0]
+        reads_validation = method.reads_validation or learned is not None
+        seen = _features(forward, "validation") if reads_validation else found[:0]
         classifier.head = head
-        weights = class_weights(loss_settings(spec), train.labels, forward.encoded.classes)
-        counts = None if weights is None else weights[train.labels]
-        data = Features(found, train.labels, seen, validation.labels[: len(seen)], _classes(head), counts)
+        labels, seen_labels = train.labels, validation.labels[: len(seen)]
+        if learned is None:
+            weights = class_weights(loss_settings(spec), labels, forward.encoded.classes)
+            counts = None if weights is None else weights[labels]
+            data = Features(found, labels, seen, seen_labels, _classes(head), counts)
+        else:
+            data = Features(found, learned(labels), seen, learned(seen_labels), _classes(head), numbers=True)
         settings = method.Settings(**spec.method_settings)
         training.notes = method.fit(classifier, data, settings, spec.seed or 0)
-        if method.closed_form or method.in_pairs:
+        if (method.closed_form or method.in_pairs) and learned is None:
             training.notes += notes_of_fit(spec, method.weighs_texts)
     training.epoch_seconds = [timers.seconds["train"]]
     return training

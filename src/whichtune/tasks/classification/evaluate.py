@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from whichtune.metrics import metrics_of, possible_metrics, recorded_on_request
+from whichtune.metrics import METRICS, metrics_of, possible_metrics, recorded_on_request
+from whichtune.metrics.terms import USUAL, Classified, terms_of
 from whichtune.records.record import CurvePoint, Metrics, MetricsBySplit
 from whichtune.tasks.base import Judged
 from whichtune.wording import plural
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from whichtune.data.encoding import EncodedSplit
     from whichtune.data.splits import Split
     from whichtune.models.heads import Classifier
+    from whichtune.study.spec import RunSpec
     from whichtune.tasks.classification.settings import ClassificationSettings
     from whichtune.training.forward import Forward
 
@@ -72,7 +74,6 @@ def measure(
     import numpy as np
 
     from whichtune.metrics.confusion import confusion
-    from whichtune.metrics.terms import USUAL, Classified
     from whichtune.tasks.classification.deciding import decided
 
     predictions, classes = decided(logits, threshold), logits.shape[1]
@@ -97,6 +98,18 @@ def validation_point(metrics: Metrics) -> CurvePoint:
     of the study."""
     known = [metric.name for metric in possible_metrics("classes") if not metric.by_terms]
     return {"validation_loss": metrics.loss, **{f"validation_{name}": metrics.value(name) for name in known}}
+
+
+def watched_by_terms(spec: RunSpec, logits: np.ndarray, labels: np.ndarray) -> CurvePoint:
+    """What a point says of validation besides: the metric that may stop the run, where it follows from the study's
+    terms, from logits (n, C) and labels (n,)."""
+    if spec.stopping_terms is None:
+        return {}
+    metric = METRICS[spec.early_stopping]
+    assert metric.of_each is not None
+    given = Classified(labels, logits.argmax(axis=1), logits, logits.shape[1])
+    value = float(metric.of_each(given, terms_of(spec.stopping_terms)).mean())
+    return {f"validation_{metric.name}": value}
 
 
 def prediction_table(

@@ -10,13 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from whichtune.records.record import CurvePoint
-from whichtune.tasks.classification.evaluate import measure, predict_split, validation_point
+from whichtune.tasks.classification.evaluate import measure, predict_split, validation_point, watched_by_terms
 from whichtune.tasks.classification.settings import ClassificationSettings
 
 if TYPE_CHECKING:
     import numpy as np
 
     from whichtune.models.heads import Classifier
+    from whichtune.study.spec import RunSpec
     from whichtune.training.forward import Forward
 
 
@@ -44,7 +45,7 @@ LAST_POINTS: WeakKeyDictionary[Forward, np.ndarray] = WeakKeyDictionary()
 class ClassificationObjective:
     """Cross-entropy of the label, an example each, as the run's settings of it say; points of the curves have it plain.
 
-    `weights` (C,): what each class counts, or None.
+    `weights` (C,): what each class counts, or None. `spec` says what else is watched.
     """
 
     def __init__(
@@ -53,8 +54,9 @@ class ClassificationObjective:
         forward: Forward,
         own: ClassificationSettings | None = None,
         weights: np.ndarray | None = None,
+        spec: RunSpec | None = None,
     ) -> None:
-        self.classifier, self.forward = classifier, forward
+        self.classifier, self.forward, self.spec = classifier, forward, spec
         self.own = own or ClassificationSettings()
         self.labels = torch.tensor(forward.encoded.splits["train"].labels, device=forward.device)
         self.weights = None if weights is None else torch.tensor(weights, dtype=torch.float32, device=forward.device)
@@ -75,4 +77,6 @@ class ClassificationObjective:
         logits = predict_split(self.classifier, self.forward, "validation", rows)
         if len(rows) == len(self.forward.encoded.splits["validation"]):
             LAST_POINTS[self.forward] = logits
-        return validation_point(measure(logits, self.forward.encoded.splits["validation"].labels[: len(rows)]))
+        labels = self.forward.encoded.splits["validation"].labels[: len(rows)]
+        more = {} if self.spec is None else watched_by_terms(self.spec, logits, labels)
+        return validation_point(measure(logits, labels)) | more

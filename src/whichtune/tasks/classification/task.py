@@ -57,9 +57,7 @@ class Classification(Task["Dataset", "Classifier", "Encoded", "Forward"]):
 
     @property
     def watched(self) -> tuple[str, ...]:
-        from whichtune.metrics import METRICS
-
-        return ("loss", *(name for name in self.metrics if not METRICS[name].by_terms))
+        return ("loss", *self.metrics)
 
     @property
     def primary_metrics(self) -> tuple[str, ...]:
@@ -151,7 +149,7 @@ class Classification(Task["Dataset", "Classifier", "Encoded", "Forward"]):
 
         own, encoded = loss_settings(spec), forward.encoded
         weights = class_weights(own, encoded.splits["train"].labels, encoded.classes)
-        return ClassificationObjective(model, forward, own, weights)
+        return ClassificationObjective(model, forward, own, weights, spec)
 
     def watcher(self, spec: RunSpec, model: Classifier, forward: Forward, streams: Streams) -> CurveWatcher | None:
         """The published script's evaluations, where its random streams are asked for."""

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+    from whichtune.measure.cost import Timers
     from whichtune.models.heads import Classifier
     from whichtune.records.record import RunRecord
     from whichtune.tasks.classification.targets import Splits
     from whichtune.tasks.regression.evaluate import Scale
     from whichtune.training.forward import Forward
+    from whichtune.training.trainer import Training
 
 # How much a foretold number may differ when a text is computed again in another batch, in standard deviations.
 TOLERANCE = {"float32": 0.005, "bf16": 0.2, "fp16": 0.2}
@@ -36,6 +38,7 @@ class Regression(TargetTask):
     Settings = RegressionSettings
     columns = NUMBERED
     answers = "numbers"
+    solves = True
     default_baselines = ("mean", "ridge_char", "ridge_word")
 
     def load(self, data: DataSettings) -> Any:
@@ -58,6 +61,15 @@ class Regression(TargetTask):
         from whichtune.tasks.regression.objective import RegressionObjective
 
         return RegressionObjective(model, forward, RegressionSettings(**spec.task_settings), spec.data.ordinal)
+
+    def solve(self, spec: RunSpec, model: Classifier, forward: Forward, timers: Timers) -> Training:
+        from whichtune.tasks.classification.closed_form import solve
+
+        training = solve(spec, model, forward, timers, _scale_of_splits(forward.encoded.splits).standardised)
+        loss = RegressionSettings(**spec.task_settings).regression_loss
+        if loss != "mse":
+            training.notes.append(f"regression_loss {loss} has no effect on {spec.method}, which fits squared errors.")
+        return training
 
     def restored(self, splits: Splits) -> Restore:
         return _in_unit(_scale_of_splits(splits))

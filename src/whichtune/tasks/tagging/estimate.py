@@ -11,6 +11,7 @@ from whichtune.measure.flops import flops_of_length
 from whichtune.models.loading import load_config, load_tokenizer, locate
 from whichtune.models.partition import lower_sum
 from whichtune.shortcuts.prepared import CacheSettings
+from whichtune.shortcuts.token_plan import token_lower_pass
 from whichtune.study.spec import RunSpec
 from whichtune.tasks.estimates import (
     Estimate,
@@ -28,9 +29,7 @@ from whichtune.tasks.tagging.planned import (
     PlannedTagForward,
     frozen_tag_blocks,
     make_tag_plan,
-    tag_lower_pass,
     texts_of_tags,
-    want_of,
 )
 
 if TYPE_CHECKING:
@@ -88,8 +87,8 @@ def preview_run(spec: RunSpec, dataset: TaggedDataset) -> Preview:
     shared = training_operations(spec, forward, batches)
     if plan.cached == "nothing":
         return Preview(spec.label, plan.decisions, 0, plain, shared, shared)
-    lower = tag_lower_pass(spec, plan, model, device, CacheSettings())
-    texts, want = {name: texts_of_tags(plan, encoded, name) for name in encoded.splits}, want_of(plan)
+    lower = token_lower_pass(spec, plan, model, device, CacheSettings())
+    texts, want = {name: texts_of_tags(plan, encoded, name) for name in encoded.splits}, plan.want
     size = sum(lower.stored_bytes(want, part) for part in texts.values())
     made = lower.operations([want], texts["train"])
     return Preview(spec.label, plan.decisions, size, plain, shared + made, shared)

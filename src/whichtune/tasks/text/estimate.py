@@ -15,6 +15,7 @@ from whichtune.models.loading import load_config, load_tokenizer, locate
 from whichtune.models.low_precision import bytes_saved
 from whichtune.models.partition import lower_sum
 from whichtune.shortcuts.prepared import CacheSettings
+from whichtune.shortcuts.token_plan import token_lower_pass
 from whichtune.study.spec import RunSpec
 from whichtune.tasks.estimates import (
     Estimate,
@@ -33,9 +34,7 @@ from whichtune.tasks.text.planned import (
     PlannedTextForward,
     frozen_text_blocks,
     make_text_plan,
-    text_lower_pass,
     texts_of_pairs,
-    want_of,
 )
 
 if TYPE_CHECKING:
@@ -95,8 +94,8 @@ def preview_run(spec: RunSpec, dataset: PairDataset) -> Preview:
     shared = training_operations(spec, forward, batches)
     if plan.cached == "nothing":
         return Preview(spec.label, plan.decisions, 0, plain, shared, shared)
-    lower = text_lower_pass(spec, plan, model, device, CacheSettings())
-    texts, want = {name: texts_of_pairs(encoded, name) for name in encoded.splits}, want_of(plan)
+    lower = token_lower_pass(spec, plan, model, device, CacheSettings())
+    texts, want = {name: texts_of_pairs(encoded, name) for name in encoded.splits}, plan.want
     size = sum(lower.stored_bytes(want, part) for part in texts.values())
     made = lower.operations([want], texts["train"])
     return Preview(spec.label, plan.decisions, size, plain, shared + made, shared)
