@@ -131,6 +131,10 @@ class _Laid:
     def shape(self) -> tuple[int, int]:
         return len(self.used), max(self.used)
 
+    def cost(self, hidden: int) -> int:
+        rows, width = self.shape
+        return _cost(rows, width, hidden)
+
     def packing(self, counts: Tensor) -> Packing:
         rows, width = self.shape
         return Packing(torch.tensor(self.row), torch.tensor(self.start), counts, rows, width)
@@ -173,8 +177,8 @@ def _cheapest(lengths: tuple[int, ...], hidden: int, limit: int) -> Packing | No
         return pack(lengths, UNEVEN_WIDTH)
     longest = max(lengths)
     widths = sorted({longest, *(width for width in WIDTHS if longest < width <= limit)})
-    best = min((_laid(lengths, width) for width in widths), key=lambda laid: _cost(*laid.shape, hidden))
-    worth = _cost(*best.shape, hidden) <= (1 - LEAST_SAVING) * _cost(len(lengths), longest, hidden)
+    best = min((_laid(lengths, width) for width in widths), key=lambda laid: laid.cost(hidden))
+    worth = best.cost(hidden) <= (1 - LEAST_SAVING) * _cost(len(lengths), longest, hidden)
     return best.packing(torch.tensor(lengths)) if worth else None
 
 
