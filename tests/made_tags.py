@@ -6,6 +6,10 @@ import json
 import random
 from pathlib import Path
 
+from plain_loop import plain_spec
+from whichtune.study.spec import RunSpec
+
+STEPS, BATCH = 20, 4  # of the run that a plain loop repeats
 NAMES = ("Anna", "Ben", "Paris", "Umberto")
 FAMILIES = ("Lee", "Smith-Jones", "Ó'Brien")
 PLACES = ("Berlin", "Paris", "New York", "Rio de Janeiro")
@@ -52,3 +56,9 @@ def as_jsonl(sentences: list[Sentence], words: str = "tokens", tags: str = "ner_
         json.dumps({words: [word for word, _ in sentence], tags: [tag for _, tag in sentence]}) + "\n"
         for sentence in sentences
     )
+
+
+def tag_spec(data: Path, model: Path, method: str, plan: str, token: str = "first") -> RunSpec:
+    """The run that a plain loop repeats."""
+    spec = plain_spec("tagging", {"tag_token": token}, data, model, method, plan)
+    return spec.model_copy(update={"token_position": None, "max_steps": STEPS, "batch_size": BATCH})

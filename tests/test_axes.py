@@ -73,6 +73,7 @@ def test_sizes_are_crossed_and_the_largest_is_recommended(tmp_path: Path) -> Non
     assert "2 runs made" in out
 
 
+@pytest.mark.slow
 def test_a_model_that_cannot_be_had_leaves_the_others_their_rows(tmp_path: Path) -> None:
     common = ["--data", "messages", "--set", "data.test_limit=40", "--set", "data.train_limit=40", "--seeds", "0"]
     words = ["--methods", "linear_probe", *common, "--out", str(tmp_path / "out"), "--no-figures"]

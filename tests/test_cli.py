@@ -225,6 +225,7 @@ def test_methods_doctor_and_version() -> None:
     assert run("--version").stdout.startswith("whichtune ")
 
 
+@pytest.mark.slow
 def test_a_setting_that_does_not_reach_every_line_is_said_to(tiny_gpt2: Path, mail: Path, tmp_path: Path) -> None:
     """Two methods with learning rates of their own, as in the demo."""
     runs = "runs: [{method: head_only, learning_rate: 3e-2}, {method: last_block, learning_rate: 6e-3}]\n"

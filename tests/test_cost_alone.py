@@ -85,6 +85,7 @@ def test_a_run_that_reads_states_has_the_costs_of_who_made_them(tiny_gpt2: Path,
     assert run_one(again, cache={"folder": tmp_path}).record.environment.runs_at_once == 3
 
 
+@pytest.mark.slow
 def test_peak_memory_is_that_of_the_pass_where_it_is_the_higher(tiny_gpt2: Path, mail: Path, tmp_path: Path) -> None:
     """An entry whose pass took much memory, as it would with a large model, charges it to who reads the entry."""
     spec = spec_of(tiny_gpt2, mail, "auto", method="last_block")

@@ -180,6 +180,7 @@ def test_each_run_sees_its_own_gpu_and_baselines_run_beside(
     assert places == {"GPU 0", "GPU 1"}
 
 
+@pytest.mark.slow
 def test_auto_is_one_run_at_a_time_without_a_gpu(seen: Callable, tiny_gpt2: Path, mail: Path, tmp_path: Path) -> None:
     told: list[str] = []
     executor = LocalExecutor(threads=1, auto_jobs=True, gpus=list)

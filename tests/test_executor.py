@@ -41,6 +41,7 @@ def steady(comparison: Result | dict) -> list[dict]:
     return [{k: v for k, v in run.items() if k not in MOVING} for run in summary["runs"]]
 
 
+@pytest.mark.slow
 def test_a_study_runs_and_resumes_with_nothing_to_do(tiny_gpt2: Path, mail: Path, tmp_path: Path) -> None:
     study = study_of(mail, tiny_gpt2)
     events: list[dict] = []

@@ -99,6 +99,7 @@ def seeds_by_row(folder: Path) -> dict[str, list[int | None]]:
     return found
 
 
+@pytest.mark.slow
 def test_a_row_with_other_settings_stands_beside_the_one_that_is_there(
     mail: Path, tiny_gpt2: Path, tmp_path: Path
 ) -> None:

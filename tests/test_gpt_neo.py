@@ -136,6 +136,7 @@ METHOD_RUNS = [
     [run if run["label"] == "last_block" else pytest.param(run, marks=pytest.mark.slow) for run in METHOD_RUNS],
     ids=lambda run: str(run["label"]),
 )
+@pytest.mark.slow
 def test_the_plan_is_exact_with_local_attention(
     run: dict[str, Any], narrow_neo: Path, pairs: Path, tmp_path: Path
 ) -> None:

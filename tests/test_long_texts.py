@@ -95,6 +95,7 @@ def test_a_limit_below_the_special_tokens_is_one_sentence(bert_tokenizer: Any, m
         )
 
 
+@pytest.mark.slow
 def test_the_kept_part_is_a_factor_counted_and_told(tiny_gpt2: Path, mail: Path, tmp_path: Path) -> None:
     study = parse_study(
         {

@@ -148,6 +148,7 @@ class Counted:
 
 
 @pytest.mark.parametrize("kind", ["csv", pytest.param("jsonl", marks=pytest.mark.slow), "parquet"])
+@pytest.mark.slow
 def test_many_rows_take_little_memory(study: StudyFolder, kind: str, tmp_path: Path) -> None:
     """50,000 rows of about 100 bytes; the table alone would be several times what is allowed."""
     rows, filling = 50_000, "call me about the prize that was won tonight at the meeting with money and free tickets"
@@ -236,7 +237,7 @@ def _interrupted(out: Path) -> None:
 
 def test_an_interrupted_command_leaves_nothing(study: StudyFolder, tmp_path: Path) -> None:
     """Ctrl-C once the first answers are on disk."""
-    file, out = written(tmp_path, "in.csv", ["call me"] * 200_000), tmp_path / "out.csv"
+    file, out = written(tmp_path, "in.csv", ["call me"] * 600_000), tmp_path / "out.csv"
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1] / "src")}
     command = [
         sys.executable,

@@ -97,6 +97,7 @@ def test_what_a_run_will_take_is_told_before(method: str, tiny_gpt2: Path, notes
     assert preview.flops_shared <= preview.flops_alone <= cost.flops * 1.2
 
 
+@pytest.mark.slow
 def test_a_pair_may_be_about_the_loss(tiny_gpt2: Path, notes: Path, tmp_path: Path) -> None:
     """Its verdict knows that less is better, and rows without a loss are not compared by it."""
     from whichtune.compare import compare

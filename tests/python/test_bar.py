@@ -56,6 +56,7 @@ def test_no_bar_where_none_is_wanted(
     assert shown == [""]
 
 
+@pytest.mark.slow
 def test_a_pipe_is_silent_unless_asked(messages: pd.DataFrame, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     pipe = io.StringIO()
     monkeypatch.setattr(sys, "stderr", pipe)

@@ -41,6 +41,7 @@ def made(data: Path, *methods: str, **settings: Any) -> dict[str, RunResult]:
     return {spec.method: run_one(spec) for spec in specs(data, *methods, **settings)}
 
 
+@pytest.mark.slow
 def test_nothing_is_trained_fitted_or_judged_on_the_ignored_label(data: Path, tmp_path: Path) -> None:
     results = made(data, "head_only", "linear_probe", ignore_index=1, early_stopping="accuracy")
     assert set(results) == {"head_only", "linear_probe", "majority", "tfidf_char", "tfidf_word"}

@@ -79,6 +79,7 @@ def spec_of(mail: Path, model: Path, **settings: Any) -> RunSpec:
     return spec
 
 
+@pytest.mark.slow
 def test_an_accumulated_step_is_one_large_batch(tiny_gpt2: Path, mail: Path) -> None:
     """Weights differ from batch to batch, so that a mean of the batches' means would be another loss."""
     small = run_one(spec_of(mail, tiny_gpt2, class_weight={"spam": 7}, accumulation_steps=3))

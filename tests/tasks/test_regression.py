@@ -173,6 +173,7 @@ def test_figures_of_a_part_are_computed_of_that_part() -> None:
 # -- a study ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_ridge_comes_near_the_best_there_is(tmp_path: Path, tiny_gpt2: Path) -> None:
     data = numbers_file(tmp_path, rows=2000)
     result = compare(
@@ -236,6 +237,7 @@ def test_changed_figures_are_noticed(tiny_gpt2: Path, scores: Path, tmp_path: Pa
     assert compare(parse_study(value, "test"), tmp_path / "s", threads=1).started == 1
 
 
+@pytest.mark.slow
 def test_pairs_of_texts_have_numbers_too(tiny_gpt2: Path, tmp_path: Path) -> None:
     frame = made_numbers(90)
     frame.assign(other=frame["text"].iloc[::-1].to_list()).to_csv(tmp_path / "two.csv", index=False)

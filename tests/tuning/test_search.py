@@ -142,6 +142,7 @@ def test_flipping_every_test_label_changes_no_draw_and_no_choice(
 # -- draws that fail -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_failed_draw_counts_and_a_line_whose_draws_all_fail_is_a_failed_row(
     tiny_gpt2: Path, known_data: Path, tmp_path: Path
 ) -> None:

@@ -123,7 +123,7 @@ def _made(specs: Sequence[RunSpec], dataset: AnyDataset) -> dict[str, Expected] 
     """The forecast, or what went wrong, which is told and stops no study."""
     try:
         return forecast(specs, dataset)
-    except Exception as error:
+    except Exception as error:  # of a model's own code, too: a note has its kind and its words
         return f"the forecast failed ({type(error).__name__}: {error})"
 
 

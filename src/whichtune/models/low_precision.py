@@ -35,7 +35,9 @@ def missing(precision: str) -> str | None:
 
 def quantise(backbone: PreTrainedModel, precision: str) -> None:
     """Replace the linear layers of the blocks by ones of the precision, in place; fused ones are split first, as
-    adapters need them. A layer that the model reads past keeps its weights."""
+    adapters need them. A layer that the model reads past keeps its weights. In float32 all stays as it is."""
+    if precision == "float32":
+        return
     from whichtune.models.adapters import straighten
     from whichtune.models.unfuse import unfuse
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, TypedDict
 
 import torch
@@ -115,16 +116,40 @@ def pack(lengths: Sequence[int] | Tensor, width: int | None = None) -> Packing:
     if counts.numel() == 0 or int(counts.min()) < 1:
         raise ValueError("every text to pack needs at least one token")
     limit = int(counts.sum()) if width is None else max(width, int(counts.max()))
-    row, start = torch.zeros_like(counts), torch.zeros_like(counts)
-    used: list[int] = []
-    for text in torch.argsort(counts, descending=True, stable=True).tolist():
-        length = int(counts[text])
+    return _laid(counts.tolist(), limit).packing(counts)
+
+
+@dataclass(frozen=True)
+class _Laid:
+    """Texts laid in rows, in plain numbers: the row and the first token of each, and the tokens that each row has."""
+
+    row: list[int]
+    start: list[int]
+    used: list[int]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self.used), max(self.used)
+
+    def cost(self, hidden: int) -> int:
+        rows, width = self.shape
+        return _cost(rows, width, hidden)
+
+    def packing(self, counts: Tensor) -> Packing:
+        rows, width = self.shape
+        return Packing(torch.tensor(self.row), torch.tensor(self.start), counts, rows, width)
+
+
+def _laid(lengths: Sequence[int], limit: int) -> _Laid:
+    row, start, used = [0] * len(lengths), [0] * len(lengths), list[int]()
+    for text in sorted(range(len(lengths)), key=lambda text: -lengths[text]):
+        length = lengths[text]
         place = next((r for r, taken in enumerate(used) if taken + length <= limit), len(used))
         if place == len(used):
             used.append(0)
         row[text], start[text] = place, used[place]
         used[place] += length
-    return Packing(row=row, start=start, lengths=counts, rows=len(used), width=max(used))
+    return _Laid(row, start, used)
 
 
 # Widths of rows that are tried, and what a product of attention costs beside one of a linear layer: its matrices are
@@ -143,14 +168,18 @@ def packed_cheapest(lengths: Sequence[int] | Tensor, hidden: int, limit: int) ->
     No row is wider than `limit` tokens, but for the longest text. None where one text a row, padded, costs as little.
     """
     counts = torch.as_tensor(lengths, dtype=torch.long).cpu()
-    if tuple(counts.tolist()) == UNEVEN:
-        return pack(counts, UNEVEN_WIDTH)
-    longest = int(counts.max())
-    widths = {longest, *(width for width in WIDTHS if longest < width <= limit)}
-    found = [pack(counts, width) for width in sorted(widths)]
-    best = min(found, key=lambda packing: _cost(packing.rows, packing.width, hidden))
-    padded = _cost(len(counts), longest, hidden)
-    return best if _cost(best.rows, best.width, hidden) <= (1 - LEAST_SAVING) * padded else None
+    return _cheapest(tuple(counts.tolist()), hidden, limit)
+
+
+@lru_cache(maxsize=16)  # a step is computed, and then its operations are counted
+def _cheapest(lengths: tuple[int, ...], hidden: int, limit: int) -> Packing | None:
+    if lengths == UNEVEN:
+        return pack(lengths, UNEVEN_WIDTH)
+    longest = max(lengths)
+    widths = sorted({longest, *(width for width in WIDTHS if longest < width <= limit)})
+    best = min((_laid(lengths, width) for width in widths), key=lambda laid: laid.cost(hidden))
+    worth = best.cost(hidden) <= (1 - LEAST_SAVING) * _cost(len(lengths), longest, hidden)
+    return best.packing(torch.tensor(lengths)) if worth else None
 
 
 # Packing is worth its gathering only where it saves at least this share.

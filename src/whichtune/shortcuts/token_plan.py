@@ -19,6 +19,7 @@ from torch import Tensor
 from whichtune.models.adaptable import Adaptable
 from whichtune.models.adapters import draws_in_training
 from whichtune.models.partition import Partition
+from whichtune.models.sizes import hidden_width
 from whichtune.models.temporary import without_kv_cache
 from whichtune.shortcuts.adapter_kernels import AdapterKernels, has_adapter_kernels
 from whichtune.shortcuts.boundary import BasicPlan, Decision, cut, find_boundary, largest_dropout
@@ -35,6 +36,7 @@ from whichtune.shortcuts.prepared import (
 )
 from whichtune.shortcuts.self_check import gradient_difference, note_of_failure
 from whichtune.shortcuts.texts import READ, Texts, Want
+from whichtune.training.forward import autocast
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -111,8 +113,9 @@ def frozen_blocks_of(model: Adaptable, why_off: str | None) -> tuple[Partition, 
 class AboveBoundary:
     """Lets a model's own forward compute what lies above a plan's boundary."""
 
-    def __init__(self, model: Adaptable, plan: TokenPlan) -> None:
+    def __init__(self, model: Adaptable, plan: TokenPlan, precision: str, device: torch.device) -> None:
         assert plan.partition is not None
+        self.model, self.plan, self.precision, self.device = model, plan, precision, device
         self.partition, self.boundary = plan.partition, plan.boundary
         self._twins = Twins(model.backbone) if plan.twins else None
         self._adapters = AdapterKernels(model.backbone) if plan.adapters else None
@@ -129,7 +132,16 @@ class AboveBoundary:
                 stack.enter_context(without_kv_cache(self.partition.model))
             else:
                 stack.enter_context(self.partition.upper(self.boundary)).hidden_states = entering
+            stack.enter_context(autocast(self.precision, self.device))
             yield
+
+    def of_length(self, length: int) -> Tensor:
+        """A number that depends on all states of a made-up text, for counting."""
+        ids = torch.full((1, length), 3, device=self.device)
+        width = hidden_width(self.model.backbone.config)
+        entering = torch.zeros(1, length, width, device=self.device) if self.plan.cached == "states" else None
+        with self(entering):
+            return self.model.states_of(ids, None).float().sum()
 
 
 def token_lower_pass(

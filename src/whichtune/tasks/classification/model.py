@@ -52,8 +52,7 @@ def build_classifier(
     if fields is not None and fields.rows is not None:
         read_segments(backbone, fields.rows)
     classifier = Classifier(backbone, head, spec.token_position, tokenizer)
-    if spec.base_precision != "float32":
-        quantise(backbone, spec.base_precision)
+    quantise(backbone, spec.base_precision)
     method = METHODS[spec.method]
     method.attach(classifier, method.Settings(**spec.method_settings), spec.seed or 0)
     streams.draw_adapters(classifier)

@@ -76,8 +76,7 @@ def build_prompted(
     from whichtune.models.low_precision import quantise
 
     causal = load_language_model(spec, path, seed_weights)
-    if spec.base_precision != "float32":
-        quantise(causal.base_model, spec.base_precision)
+    quantise(causal.base_model, spec.base_precision)
     tokenizer = load_tokenizer(path, spec.remote_code)
     prompts, own = prompts_of(spec, tokenizer, labels), settings_of(spec)
     model = WordClassifier(causal, prompts.words, prompts.before, own.mean_of_tokens, tokenizer)

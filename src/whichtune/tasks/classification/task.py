@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from whichtune.training.trainer import Training
 
 READS_PADDING = ("last", "mean")
-LATENCY_BATCHES = 5  # of 32 texts that are timed
 
 
 @register
@@ -335,35 +334,16 @@ def _judged(spec: RunSpec, encoded: Encoded, training: Training) -> dict[str, Se
 
 
 def _latencies(spec: RunSpec, classifier: Classifier, forward: Forward) -> dict[str, float]:
-    """Milliseconds an example at batch sizes 1 and 32, with and without merged adapters."""
     import torch
 
-    from whichtune.measure.cost import Latency, latency_ms
-    from whichtune.methods import METHODS
+    from whichtune.tasks.latencies import answering_latencies
     from whichtune.training.forward import autocast
 
     encoded, device = forward.encoded, forward.device
-    n = len(encoded.splits["test"])
     padding: Padding = "right" if encoded.padding == "right" else "dynamic"
 
     def classify(rows: Sequence[int]) -> None:
         with torch.no_grad(), autocast(spec.precision, device):
             classifier(encoded.batch("test", rows, padding).to(device))
 
-    def timed(calls: int, warm: bool = False) -> tuple[Latency, Latency]:
-        many = [[(start * 32 + i) % n for i in range(32)] for start in range(calls)]
-        return (
-            latency_ms(lambda i: classify([i % n]), device, 20, warm),
-            latency_ms(lambda i: classify(many[i]), device, calls, warm).of_each(32),
-        )
-
-    classifier.eval()
-    one, batch = timed(LATENCY_BATCHES)
-    figures = one.costs("inference_ms") | batch.costs("inference_ms_batch_32")
-    if spec.base_precision != "float32":
-        return figures  # merged, an adapter would be rounded with the weights
-    with METHODS[spec.method].merged(classifier) as merged:
-        if merged:
-            one, batch = timed(3, warm=True)  # the same shapes as before
-            figures |= {"inference_ms_merged": one.p50, "inference_ms_batch_32_merged": batch.p50}
-    return figures
+    return answering_latencies(spec, classifier, classify, len(encoded.splits["test"]), device)

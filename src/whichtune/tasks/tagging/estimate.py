@@ -9,21 +9,22 @@ import torch
 from whichtune.measure.cost import count_parameters
 from whichtune.measure.flops import flops_of_length
 from whichtune.models.loading import load_config, load_tokenizer, locate
+from whichtune.models.low_precision import bytes_saved
 from whichtune.models.partition import lower_sum
-from whichtune.shortcuts.prepared import CacheSettings
-from whichtune.shortcuts.token_plan import token_lower_pass
 from whichtune.study.spec import RunSpec
+from whichtune.tasks.by_tokens import preview_tokens, states_sum
 from whichtune.tasks.estimates import (
     Estimate,
     Preview,
     estimate_of,
     examples_in,
+    in_fewer_bits,
     saved_bytes,
     training_batches,
     training_operations,
     with_one_pass,
 )
-from whichtune.tasks.tagging.forward import PlainTagForward, states_sum
+from whichtune.tasks.tagging.forward import PlainTagForward
 from whichtune.tasks.tagging.model import build_tagger, encode_for, meta_tagger
 from whichtune.tasks.tagging.planned import (
     PlannedTagForward,
@@ -60,7 +61,7 @@ def estimate_run(spec: RunSpec, dataset: TaggedDataset, speed: float) -> Estimat
     heaviest = max(batches, key=lambda rows: len(rows) * max(lengths[row] for row in rows))
     width = max(lengths[row] for row in heaviest)
     activations = saved_bytes(model, lambda: states_sum(model, len(heaviest), width, device))
-    return estimate_of(
+    found = estimate_of(
         flops,
         reading * evaluations,
         speed,
@@ -70,6 +71,7 @@ def estimate_run(spec: RunSpec, dataset: TaggedDataset, speed: float) -> Estimat
         examples_in(encoded),
         shared_flops=shared,
     )
+    return in_fewer_bits(found, bytes_saved(config, spec.base_precision, spec.remote_code))
 
 
 def preview_run(spec: RunSpec, dataset: TaggedDataset) -> Preview:
@@ -78,17 +80,9 @@ def preview_run(spec: RunSpec, dataset: TaggedDataset) -> Preview:
     model, tokenizer = build_tagger(spec, dataset.outputs)
     encoded = encode_for(spec, dataset, tokenizer, model.backbone.config)
     model.to(device)
-    plan = make_tag_plan(spec, model)
-    batches = training_batches(spec, [len(ids) for ids in encoded.splits["train"].tokens])
-    plain = training_operations(spec, PlainTagForward(model, encoded, device, spec.precision), batches)
-    if plan.partition is None:
-        return Preview(spec.label, plan.decisions, 0, plain, plain, plain)
-    forward = PlannedTagForward(model, encoded, device, spec.precision, plan, {})
-    shared = training_operations(spec, forward, batches)
-    if plan.cached == "nothing":
-        return Preview(spec.label, plan.decisions, 0, plain, shared, shared)
-    lower = token_lower_pass(spec, plan, model, device, CacheSettings())
-    texts, want = {name: texts_of_tags(plan, encoded, name) for name in encoded.splits}, plan.want
-    size = sum(lower.stored_bytes(want, part) for part in texts.values())
-    made = lower.operations([want], texts["train"])
-    return Preview(spec.label, plan.decisions, size, plain, shared + made, shared)
+    plan, plain = make_tag_plan(spec, model), PlainTagForward(model, encoded, device, spec.precision)
+
+    def planned() -> PlannedTagForward:
+        return PlannedTagForward(model, encoded, device, spec.precision, plan, {})
+
+    return preview_tokens(spec, model, plan, plain, planned, lambda: texts_of_tags(plan, encoded), device)

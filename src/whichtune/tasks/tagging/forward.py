@@ -14,10 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from whichtune.data.tag_encoding import NOWHERE, EncodedSentences
-from whichtune.measure.cost import count_flops
-from whichtune.measure.flops import flops_of_length
-from whichtune.models.partition import without_values
 from whichtune.models.tagger import Tagger
+from whichtune.tasks.by_tokens import Operations, states_sum
 from whichtune.tasks.tagging.evaluate import measure, validation_point
 from whichtune.training.batching import by_length
 from whichtune.training.finite import finite_rows
@@ -49,7 +47,7 @@ class PlainTagForward:
 
     def __init__(self, model: Tagger, encoded: EncodedSentences, device: torch.device, precision: str) -> None:
         self.model, self.encoded, self.device, self.precision = model, encoded, device, precision
-        self.operations = Operations(model, encoded, device, self._of_length)
+        self.operations = operations_of(model, encoded, device, self._of_length)
 
     def states(self, split: str, rows: Sequence[int]) -> Tensor:
         if self.encoded.padding == "none":
@@ -76,51 +74,16 @@ def read_states(states: Tensor, encoded: EncodedSentences, split: str, rows: Seq
     return states.flatten(0, 1)[torch.as_tensor(at, device=states.device)]
 
 
-def states_sum(model: Tagger, batch: int, width: int, device: torch.device) -> Tensor:
-    """A number that depends on all states of `batch` made-up sentences, also of a model without storage."""
-    ids = torch.full((batch, width), 3, device=device)
-    if device.type != "meta":
-        return model.states_of(ids, None).float().sum()
-    return without_values(model.backbone, batch, width, lambda mask: model.states_of(ids, mask).float().sum())
+def operations_of(
+    model: Tagger, encoded: EncodedSentences, device: torch.device, of_length: Callable[[int], Tensor]
+) -> Operations:
+    """Operations of training steps, a word each."""
+    train = encoded.splits["train"]
 
+    def of_word(states: Tensor, tag: Tensor) -> Tensor:
+        return nn.functional.cross_entropy(model.head(states).float(), tag)
 
-class Operations:
-    """Operations of a training step: those of the transformer by the sentences' width, those of the head by the number
-    of words. `of_length(length)` is a number that depends on all states of a made-up sentence."""
-
-    def __init__(
-        self,
-        model: Tagger,
-        encoded: EncodedSentences,
-        device: torch.device,
-        of_length: Callable[[int], Tensor],
-    ) -> None:
-        self.model, self.encoded, self.device = model, encoded, device
-        self._curve = flops_of_length(of_length, limit=encoded.context_length)
-        self._head: int | None = None
-
-    def __call__(self, rows: Sequence[int]) -> int:
-        tokens = self.encoded.splits["train"].tokens
-        if self.encoded.padding == "none":
-            return sum(self._curve(len(tokens[row])) for row in rows) + self.of_head(rows)
-        right = self.encoded.padding == "right"
-        width = self.encoded.context_length if right else max(len(tokens[row]) for row in rows)
-        return len(rows) * self._curve(width) + self.of_head(rows)
-
-    def of_head(self, rows: Sequence[int]) -> int:
-        """Operations of the rows' losses and their gradients, from the states that the head reads on."""
-        train = self.encoded.splits["train"]
-        return self._of_word() * sum(len(train.read(row)) for row in rows)
-
-    def _of_word(self) -> int:
-        if self._head is None:
-            prompt = [] if self.model.prompt is None else list(self.model.prompt.parameters())
-            below = any(p.requires_grad for p in [*self.model.backbone.parameters(), *prompt])
-            width = next(self.model.head.parameters()).shape[-1]
-            states = torch.zeros(1, width, device=self.device, requires_grad=below)
-            tag = torch.zeros(1, dtype=torch.long, device=self.device)
-            self._head = count_flops(lambda: nn.functional.cross_entropy(self.model.head(states).float(), tag))
-        return self._head
+    return Operations(model, encoded, device, lambda row: len(train.read(row)), of_length, of_word)
 
 
 def logits_of(forward: TagForward, split: str, rows: Sequence[int]) -> Tensor:

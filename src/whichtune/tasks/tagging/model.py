@@ -19,6 +19,7 @@ def build_tagger(spec: RunSpec, tags: int) -> tuple[Tagger, PreTrainedTokenizerB
     """The tagger with its method attached, in float32 on the CPU, and its tokenizer."""
     from whichtune.methods import METHODS
     from whichtune.models.loading import inspect_unchanged, load_backbone, load_tokenizer
+    from whichtune.models.low_precision import quantise
     from whichtune.models.sizes import feature_width
     from whichtune.models.tagger import Tagger
     from whichtune.training.streams import streams_of
@@ -29,6 +30,7 @@ def build_tagger(spec: RunSpec, tags: int) -> tuple[Tagger, PreTrainedTokenizerB
     head = streams.head(feature_width(backbone.config), tags)
     tokenizer = load_tokenizer(info.path, spec.remote_code)
     tagger = Tagger(backbone, head, tokenizer)
+    quantise(backbone, spec.base_precision)
     method = METHODS[spec.method]
     method.attach(tagger, method.Settings(**spec.method_settings), spec.seed or 0)
     if spec.gradient_checkpointing:

@@ -21,7 +21,6 @@ from whichtune.data.tag_encoding import EncodedSentences
 from whichtune.measure.cost import Timers
 from whichtune.models.causality import is_causal
 from whichtune.models.partition import Partition
-from whichtune.models.sizes import hidden_width
 from whichtune.models.tagger import Tagger
 from whichtune.shortcuts.boundary import Decision, find_boundary
 from whichtune.shortcuts.features import keyword_inputs
@@ -41,9 +40,8 @@ from whichtune.shortcuts.token_plan import (
     why_no_plan,
 )
 from whichtune.study.spec import RunSpec
-from whichtune.tasks.tagging.forward import Operations, PlainTagForward, TagForward, logits_of, read_states
+from whichtune.tasks.tagging.forward import PlainTagForward, TagForward, logits_of, operations_of, read_states
 from whichtune.tasks.tagging.model import meta_tagger
-from whichtune.training.forward import autocast
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,10 +80,10 @@ class PlannedTagForward:
         filled: Mapping[str, Filled],
     ) -> None:
         self.model, self.encoded, self.device, self.precision = model, encoded, device, precision
-        self.plan, self.filled, self._above = plan, filled, AboveBoundary(model, plan)
-        self._texts = {split: texts_of_tags(plan, encoded, split) for split in encoded.splits}
+        self.plan, self.filled, self._above = plan, filled, AboveBoundary(model, plan, precision, device)
+        self._texts = texts_of_tags(plan, encoded)
         unpadded = replace(encoded, padding="dynamic")  # padding is seen by no word
-        self._operations = Operations(model, unpadded, device, self._of_length)
+        self._operations = operations_of(model, unpadded, device, self._above.of_length)
 
     def states(self, split: str, rows: Sequence[int]) -> Tensor:
         if self.plan.cached == "read":
@@ -94,7 +92,7 @@ class PlannedTagForward:
         entering = None
         if self.plan.cached == "states":
             entering = self.filled[split].fetch(rows, None, batch.input_ids.shape[1]).to(self.device)
-        with self._above(entering), autocast(self.precision, self.device):
+        with self._above(entering):
             found = self.model.states_of(**keyword_inputs(batch, self.device))
         return read_states(found, self.encoded, split, rows)
 
@@ -108,13 +106,6 @@ class PlannedTagForward:
 
     def training_flops(self, rows: Sequence[int]) -> int:
         return self._operations.of_head(rows) if self.plan.cached == "read" else self._operations(rows)
-
-    def _of_length(self, length: int) -> Tensor:
-        ids = torch.full((1, length), self.encoded.pad_id, device=self.device)
-        width = hidden_width(self.model.backbone.config)
-        entering = torch.zeros(1, length, width, device=self.device) if self.plan.cached == "states" else None
-        with self._above(entering), autocast(self.precision, self.device):
-            return self.model.states_of(ids, None).float().sum()
 
     # -- the check -----------------------------------------------------------------------------------
 
@@ -154,10 +145,7 @@ def prepare_tag_forward(
     def boundary_of(config: PretrainedConfig, method: str, own: Mapping[str, object]) -> int:
         return boundary_of_tag_method(spec, method, own, config)
 
-    def texts(plan: TokenPlan) -> dict[str, Texts]:
-        return {name: texts_of_tags(plan, encoded, name) for name in encoded.splits}
-
-    ways = Ways(partial(make_tag_plan, spec, model), texts, boundary_of)
+    ways = Ways(partial(make_tag_plan, spec, model), lambda plan: texts_of_tags(plan, encoded), boundary_of)
     return prepare_tokens(spec, model, plain, planned, ways, device, timers, cache)
 
 
@@ -171,8 +159,13 @@ def boundary_of_tag_method(spec: RunSpec, method: str, settings: Mapping[str, ob
     return find_boundary(model, Partition(model.backbone))[0]
 
 
-def texts_of_tags(plan: TokenPlan, encoded: EncodedSentences, split: str) -> Texts:
-    """The sentences of a split, with the tokens from the first that is read to the last."""
+def texts_of_tags(plan: TokenPlan, encoded: EncodedSentences) -> dict[str, Texts]:
+    """The sentences of every split, with the tokens from the first that is read to the last."""
+    return {split: _texts_of(plan, encoded, split) for split in encoded.splits}
+
+
+def _texts_of(plan: TokenPlan, encoded: EncodedSentences, split: str) -> Texts:
+    """Those of one split, with the tokens from the first that is read to the last."""
     part = encoded.splits[split]
     spans = [_span(part.read(row)) for row in range(len(part))]
     lengths = [len(ids) for ids in part.tokens]

@@ -16,6 +16,7 @@ from whichtune.tasks.tagging.model import build_tagger, encode_for
 from whichtune.tasks.tagging.settings import TaggingSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -148,9 +149,18 @@ class Tagging(Task["TaggedDataset", "Tagger", "EncodedSentences", "TagForward"])
         return figures_of(found, splits)
 
     def latencies(self, spec: RunSpec, model: Tagger, forward: TagForward) -> dict[str, float]:
-        from whichtune.tasks.tagging.latencies import latencies
+        import torch
 
-        return latencies(spec, model, forward)
+        from whichtune.tasks.latencies import answering_latencies
+        from whichtune.training.forward import autocast
+
+        encoded, device = forward.encoded, forward.device
+
+        def tag(rows: Sequence[int]) -> None:
+            with torch.no_grad(), autocast(spec.precision, device):
+                model(encoded.batch("test", rows).to(device))
+
+        return answering_latencies(spec, model, tag, len(encoded.splits["test"]), device)
 
     def notes(self, encoded: EncodedSentences) -> list[str]:
         cut = {name: part for name, part in encoded.splits.items() if part.truncated}

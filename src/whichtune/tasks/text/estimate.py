@@ -14,9 +14,8 @@ from whichtune.measure.flops import flops_of_length
 from whichtune.models.loading import load_config, load_tokenizer, locate
 from whichtune.models.low_precision import bytes_saved
 from whichtune.models.partition import lower_sum
-from whichtune.shortcuts.prepared import CacheSettings
-from whichtune.shortcuts.token_plan import token_lower_pass
 from whichtune.study.spec import RunSpec
+from whichtune.tasks.by_tokens import preview_tokens, states_sum
 from whichtune.tasks.estimates import (
     Estimate,
     Preview,
@@ -28,7 +27,7 @@ from whichtune.tasks.estimates import (
     training_operations,
     with_one_pass,
 )
-from whichtune.tasks.text.forward import PlainTextForward, states_sum
+from whichtune.tasks.text.forward import PlainTextForward
 from whichtune.tasks.text.model import build_language_model, encode_for, meta_language_model
 from whichtune.tasks.text.planned import (
     PlannedTextForward,
@@ -82,20 +81,9 @@ def preview_run(spec: RunSpec, dataset: PairDataset) -> Preview:
     model, tokenizer = build_language_model(spec)
     encoded = encode_for(spec, dataset, tokenizer, model.backbone.config)
     model.to(device)
-    plan = make_text_plan(spec, model)
-    batches = training_batches(spec, [len(ids) for ids in encoded.splits["train"].tokens])
-    trains = any(p.requires_grad for p in model.parameters())
-    plain = (
-        training_operations(spec, PlainTextForward(model, encoded, device, spec.precision), batches) if trains else 0
-    )
-    if plan.partition is None:
-        return Preview(spec.label, plan.decisions, 0, plain, plain, plain)
-    forward = PlannedTextForward(model, encoded, device, spec.precision, plan, {})
-    shared = training_operations(spec, forward, batches)
-    if plan.cached == "nothing":
-        return Preview(spec.label, plan.decisions, 0, plain, shared, shared)
-    lower = token_lower_pass(spec, plan, model, device, CacheSettings())
-    texts, want = {name: texts_of_pairs(encoded, name) for name in encoded.splits}, plan.want
-    size = sum(lower.stored_bytes(want, part) for part in texts.values())
-    made = lower.operations([want], texts["train"])
-    return Preview(spec.label, plan.decisions, size, plain, shared + made, shared)
+    plan, plain = make_text_plan(spec, model), PlainTextForward(model, encoded, device, spec.precision)
+
+    def planned() -> PlannedTextForward:
+        return PlannedTextForward(model, encoded, device, spec.precision, plan, {})
+
+    return preview_tokens(spec, model, plan, plain, planned, lambda: texts_of_pairs(encoded), device)

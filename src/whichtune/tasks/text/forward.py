@@ -6,7 +6,8 @@ every row each time: the plain way. Logits exist only for tokens with a loss, an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol, cast
 
 import numpy as np
@@ -14,12 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from whichtune.data.pair_encoding import EncodedPairs
-from whichtune.measure.cost import count_flops
-from whichtune.measure.flops import flops_of_length
 from whichtune.models.chunked_loss import chunked_cross_entropy, chunked_token_losses
 from whichtune.models.language import LanguageModel
-from whichtune.models.partition import without_values
 from whichtune.records.record import CurvePoint
+from whichtune.tasks.by_tokens import Operations, states_sum
 from whichtune.training.batching import by_length
 from whichtune.training.finite import finite_rows
 from whichtune.training.forward import autocast
@@ -47,7 +46,7 @@ class PlainTextForward:
 
     def __init__(self, model: LanguageModel, encoded: EncodedPairs, device: torch.device, precision: str) -> None:
         self.model, self.encoded, self.device, self.precision = model, encoded, device, precision
-        self.operations = Operations(model, encoded, device, self._of_length)
+        self.operations = operations_of(model, encoded, device, self._of_length)
 
     def states(self, split: str, rows: Sequence[int]) -> Tensor:
         return self.model(self.encoded.batch(split, rows).to(self.device))
@@ -61,57 +60,17 @@ class PlainTextForward:
             return states_sum(self.model, 1, length, self.device)
 
 
-def states_sum(model: LanguageModel, batch: int, width: int, device: torch.device) -> Tensor:
-    """A number that depends on all states of `batch` made-up texts, also of a model without storage."""
-    ids = torch.full((batch, width), 3, device=device)
-    if device.type != "meta":
-        return model.states_of(ids, None).float().sum()
-    return without_values(model.backbone, batch, width, lambda mask: model.states_of(ids, mask).float().sum())
-
-
-class Operations:
-    """Operations of a training step: those of the transformer by the text's width, those of the head by the number
-    of tokens with a loss. `of_length(length)` is a number that depends on all states of a made-up text."""
-
-    def __init__(
-        self,
-        model: LanguageModel,
-        encoded: EncodedPairs,
-        device: torch.device,
-        of_length: Callable[[int], Tensor],
-    ) -> None:
-        self.model, self.encoded, self.device = model, encoded, device
-        self._curve = flops_of_length(of_length, limit=encoded.context_length)
-        self._head: int | None = None
-
-    def __call__(self, rows: Sequence[int]) -> int:
-        tokens = self.encoded.splits["train"].tokens
-        width = max(len(tokens[row]) for row in rows)
-        return len(rows) * self._curve(width) + self.of_head(rows)
-
-    def of_head(self, rows: Sequence[int]) -> int:
-        """Operations of the rows' losses and their gradients, from the states that the head reads on."""
-        return self._of_token() * sum(self.encoded.tokens_with_loss("train", row) for row in rows)
-
-    def _of_token(self) -> int:
-        if self._head is None:
-            below = any(p.requires_grad for p in trained_below(self.model))
-            states = torch.zeros(1, output_layer(self.model).weight.shape[1], device=self.device, requires_grad=below)
-            label = torch.zeros(1, dtype=torch.long, device=self.device)
-            self._head = count_flops(lambda: summed_loss(self.model, states, label))
-        return self._head
+def operations_of(
+    model: LanguageModel, encoded: EncodedPairs, device: torch.device, of_length: Callable[[int], Tensor]
+) -> Operations:
+    """Operations of training steps, a token with a loss each."""
+    with_loss = partial(encoded.tokens_with_loss, "train")
+    return Operations(model, encoded, device, with_loss, of_length, partial(summed_loss, model))
 
 
 def output_layer(model: LanguageModel) -> nn.Linear:
     """The model's own head, (V, D), whatever stands in its place."""
     return cast("nn.Linear", model.head)
-
-
-def trained_below(model: LanguageModel) -> Iterator[Tensor]:
-    """Parameters that the states which the head reads depend on."""
-    yield from model.backbone.parameters()
-    if isinstance(model.prompt, nn.Module):
-        yield from model.prompt.parameters()
 
 
 def summed_loss(model: LanguageModel, states: Tensor, labels: Tensor) -> Tensor:

@@ -39,8 +39,7 @@ def build_language_model(spec: RunSpec) -> tuple[LanguageModel, PreTrainedTokeni
     info = inspect_unchanged(spec)
     tokenizer = load_tokenizer(info.path, spec.remote_code)
     model = LanguageModel(load_language_model(spec, info.path, streams_of(spec).seed_weights), tokenizer)
-    if spec.base_precision != "float32":
-        quantise(model.backbone, spec.base_precision)
+    quantise(model.backbone, spec.base_precision)
     attach(model, spec)
     if spec.gradient_checkpointing:
         backbone: PreTrainedModel = model.backbone

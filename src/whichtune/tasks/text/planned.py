@@ -21,7 +21,6 @@ from whichtune.measure.cost import Timers
 from whichtune.models.causality import is_causal
 from whichtune.models.language import LanguageModel
 from whichtune.models.partition import Partition
-from whichtune.models.sizes import hidden_width
 from whichtune.shortcuts.boundary import Decision, find_boundary
 from whichtune.shortcuts.frozen_blocks import Filled
 from whichtune.shortcuts.prepared import CacheSettings, Prepared
@@ -39,7 +38,7 @@ from whichtune.shortcuts.token_plan import (
     why_no_plan,
 )
 from whichtune.study.spec import RunSpec
-from whichtune.tasks.text.forward import Operations, PlainTextForward, TextForward, summed_loss
+from whichtune.tasks.text.forward import PlainTextForward, TextForward, operations_of, summed_loss
 from whichtune.tasks.text.model import meta_language_model
 from whichtune.training.forward import autocast
 
@@ -79,8 +78,8 @@ class PlannedTextForward:
         filled: Mapping[str, Filled],
     ) -> None:
         self.model, self.encoded, self.device, self.precision = model, encoded, device, precision
-        self.plan, self.filled, self._above = plan, filled, AboveBoundary(model, plan)
-        self._operations = Operations(model, encoded, device, self._of_length)
+        self.plan, self.filled, self._above = plan, filled, AboveBoundary(model, plan, precision, device)
+        self._operations = operations_of(model, encoded, device, self._above.of_length)
 
     def states(self, split: str, rows: Sequence[int]) -> Tensor:
         if self.plan.cached == "read":
@@ -106,13 +105,6 @@ class PlannedTextForward:
 
     def training_flops(self, rows: Sequence[int]) -> int:
         return self._operations.of_head(rows) if self.plan.cached == "read" else self._operations(rows)
-
-    def _of_length(self, length: int) -> Tensor:
-        ids = torch.full((1, length), self.encoded.pad_id, device=self.device)
-        width = hidden_width(self.model.backbone.config)
-        entering = torch.zeros(1, length, width, device=self.device) if self.plan.cached == "states" else None
-        with autocast(self.precision, self.device), self._above(entering):
-            return self.model.states_of(ids, None).float().sum()
 
     # -- the check -----------------------------------------------------------------------------------
 
@@ -151,10 +143,7 @@ def prepare_text_forward(
     def boundary_of(config: PretrainedConfig, method: str, own: Mapping[str, object]) -> int:
         return boundary_of_text_method(spec, method, own, config)
 
-    def texts(plan: TokenPlan) -> dict[str, Texts]:
-        return {name: texts_of_pairs(encoded, name) for name in encoded.splits}
-
-    ways = Ways(partial(make_text_plan, spec, model), texts, boundary_of)
+    ways = Ways(partial(make_text_plan, spec, model), lambda plan: texts_of_pairs(encoded), boundary_of)
     return prepare_tokens(spec, model, plain, planned, ways, device, timers, cache)
 
 
@@ -172,8 +161,13 @@ def boundary_of_text_method(
     return find_boundary(model, Partition(model.backbone))[0]
 
 
-def texts_of_pairs(encoded: EncodedPairs, split: str) -> Texts:
-    """The texts of a split, with the places of the tokens that predict one with a loss."""
+def texts_of_pairs(encoded: EncodedPairs) -> dict[str, Texts]:
+    """The texts of every split, with the places of the tokens that predict one with a loss."""
+    return {split: _texts_of(encoded, split) for split in encoded.splits}
+
+
+def _texts_of(encoded: EncodedPairs, split: str) -> Texts:
+    """Those of one split, with the places of the tokens that predict one with a loss."""
     tokens = encoded.splits[split].tokens
     places = [(encoded.first_with_loss(split, row) - 1, len(ids) - 1) for row, ids in enumerate(tokens)]
     return Texts("unpadded", tokens, [len(ids) for ids in tokens], encoded.pad_id, masked=False, read=places)
