@@ -26,7 +26,7 @@ from whichtune.study.spec import RunSpec
 from whichtune.tasks.classification.evaluate import predict_split
 from whichtune.tasks.classification.objective import ClassificationObjective
 from whichtune.training.forward import PlainForward
-from whichtune.training.trainer import Trainer
+from whichtune.training.trainer import Trainer, Training
 
 STEPS = 10
 CONTEXT = 24
@@ -86,6 +86,7 @@ class Outcome:
     flops: int
     timers: Timers
     parameters: dict[str, torch.Tensor] = field(default_factory=dict)
+    training: Training | None = None
 
     def difference(self, other: Outcome) -> float:
         """Largest difference of any step's loss or any text's logit."""
@@ -192,7 +193,7 @@ def run(
     training = Trainer(classifier, forward, spec, timers, ClassificationObjective(classifier, forward)).train()
     logits = {name: predict_split(classifier, forward, name) for name in encoded.splits}
     losses = [point["train_loss"] for point in training.curves]
-    return Outcome(losses, logits, prepared, training.flops, timers)
+    return Outcome(losses, logits, prepared, training.flops, timers, training=training)
 
 
 def is_encoder(family: str) -> bool:

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from planned_runs import Cell, run
+from planned_runs import Cell, make_classifier, run
 from whichtune.compare import compare
 from whichtune.records.record import RunRecord, RunStatus
 from whichtune.study.load import parse_study
+from whichtune.training import captured
 
 pytestmark = [
     pytest.mark.gpu,
@@ -32,6 +33,44 @@ def test_plan_and_device_change_no_loss(cell: Cell, tmp_path: Path) -> None:
     planned, plain = (run(cell, plan, tmp_path / "cache", device="cuda") for plan in ("auto", "off"))
     assert planned.difference(plain) < 1e-4
     assert plain.difference(run(cell, "off", tmp_path / "cache")) < 1e-4
+
+
+DRAWING = {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1, "resid_pdrop": 0.1, "attn_pdrop": 0.1}
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+@pytest.mark.parametrize("method", ["last_block", "full", "lora"])
+@pytest.mark.parametrize("family", ["gpt2", "bert", "llama"])
+def test_recorded_steps_are_the_steps(
+    family: str, method: str, dropout: float, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Most steps are played, and have the losses and draws of dropout of steps that are launched one kernel a time."""
+    cell = Cell(family, method, "last_nonpad", "dynamic", False)
+    found = []
+    for most in (captured.MOST_RECORDINGS, 0):
+        monkeypatch.setattr(captured, "MOST_RECORDINGS", most)
+        config = dict.fromkeys(DRAWING, dropout) if dropout else {}
+        classifier = make_classifier(cell, **config)
+        settings = {"precision": precision, "max_steps": 30, "epochs": 6}
+        found.append(run(cell, "auto", tmp_path / "cache", classifier, device="cuda", **settings))
+    played, launched = found
+    assert played.training is not None
+    assert played.training.why_not_recorded is None
+    assert played.training.recorded_steps >= 15
+    assert launched.training is not None
+    assert launched.training.recorded_steps == 0
+    assert played.difference(launched) < (1e-4 if precision == "float32" else 2e-2)
+
+
+def test_texts_of_their_own_lengths_have_few_shapes(tmp_path: Path) -> None:
+    """A head on a mean over each text: padded rows are not packed otherwise than the plain way reads them."""
+    cell = Cell("bert", "full", "mean_nonpad", "dynamic", False)
+    played = run(cell, "auto", tmp_path / "cache", device="cuda", max_steps=30, epochs=6)
+    plain = run(cell, "off", tmp_path / "cache", device="cuda", max_steps=30, epochs=6)
+    assert played.training is not None
+    assert played.training.recorded_steps >= 15
+    assert played.difference(plain) < 1e-4
 
 
 def study(model: Path, data: Path, **fields: object) -> object:

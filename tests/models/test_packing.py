@@ -90,7 +90,7 @@ def test_last_block_for_several_positions_of_a_packed_row(family: str, mode: str
         inputs = packed_inputs(model, packing, batch.input_ids, _kind(family))
         columns, flat = packing.read_positions(batch.position("last_real"))
         with torch.no_grad(), without_kv_cache(model):
-            rows = last.rows(columns, lambda inputs=inputs: model(**inputs)).flatten(0, 1)[flat]
+            rows = last.rows(columns, lambda inputs=inputs: model(**inputs), at_end=False).flatten(0, 1)[flat]
             expected = model(**batch.inputs).last_hidden_state
         expected = expected[torch.arange(len(flat)), batch.position("last_real")]
         torch.testing.assert_close(rows, expected, rtol=0, atol=1e-5)

@@ -25,7 +25,8 @@ KV = tuple(name for name in FAMILIES if name not in NEVER)
 
 
 def _pruned_rows(last: LastBlock, model: nn.Module, batch: Ragged, position: Tensor) -> Tensor:
-    return last.rows(position[:, None], lambda: model(**batch.inputs))[:, 0]
+    at_end = bool((position == batch.input_ids.shape[1] - 1).all())
+    return last.rows(position[:, None], lambda: model(**batch.inputs), at_end)[:, 0]
 
 
 def _differences(

@@ -263,6 +263,7 @@ def _run_method(
             trainer = Trainer(model, forward, spec, timers, objective, on_event, streams, watcher, course)
             trainer.result.flops, trainer.result.notes = fitted.flops, fitted.notes
             training, waiting = trainer.train(spec.part, before), trainer.aside
+            _say_recorded(training, prepared.shortcuts)
             if METHODS[spec.method].in_pairs:
                 fitted = task.solve(spec, model, forward, timers)
                 training.flops, training.notes = training.flops + fitted.flops, training.notes + fitted.notes
@@ -321,6 +322,16 @@ def _run_method(
             write_state({**waiting, "joules": steps_joules, "peak_memory": peak}, folder / ASIDE)
 
     return RunResult(record, training.curves, judged.predictions, save)
+
+
+def _say_recorded(training: Training, shortcuts: dict[str, JsonValue]) -> None:
+    """How many steps a GPU has played from recordings, and why no more were recorded, where it has any."""
+    used = shortcuts.get("used")
+    if not isinstance(used, dict) or not (training.recorded_steps or training.why_not_recorded):
+        return
+    used["recorded_steps"] = training.recorded_steps
+    if training.why_not_recorded:
+        used["not_recorded"] = training.why_not_recorded
 
 
 def _sum(*parts: float | None) -> float | None:

@@ -90,8 +90,8 @@ class States:
         self.description = Description(**entry["description"])
         self.lengths = torch.from_numpy(np.load(folder / _LENGTHS))
         self.marks: np.ndarray = np.load(folder / _MARKS)  # (N, MARK_BYTES); (0, MARK_BYTES) where texts have none
-        self._offsets = np.concatenate([[0], np.cumsum(self.lengths.numpy())])
-        shape = (int(self._offsets[-1]), self.width)
+        self.offsets = np.concatenate([[0], np.cumsum(self.lengths.numpy())])  # of each text's first row, and the end
+        shape = (int(self.offsets[-1]), self.width)
         self._flat = np.memmap(folder / _STATES, dtype=_NUMPY[self.dtype], mode="r", shape=shape)
 
     def __len__(self) -> int:
@@ -104,9 +104,18 @@ class States:
         out = self._empty(len(numbers), longest if tokens is None else tokens)
         raw = self._raw(out)
         for row, number in enumerate(numbers):
-            begin, end = self._offsets[number], self._offsets[number + 1]
+            begin, end = self.offsets[number], self.offsets[number + 1]
             raw[row, : end - begin] = self._flat[begin:end]
         return out
+
+    @property
+    def bytes(self) -> int:
+        """What the states take."""
+        return self._flat.nbytes
+
+    def all(self) -> Tensor:
+        """The states (L, D) of all texts, one after another."""
+        return self._tensor(np.array(self._flat))
 
     def of(self, text: int) -> Tensor:
         """States (length, D) of one text."""
@@ -117,15 +126,18 @@ class States:
         out = self._empty(*shape)
         raw = self._raw(out)
         for text, r, s in zip(texts, row.tolist(), start.tolist(), strict=True):
-            begin, end = self._offsets[int(text)], self._offsets[int(text) + 1]
+            begin, end = self.offsets[int(text)], self.offsets[int(text) + 1]
             raw[r, s : s + end - begin] = self._flat[begin:end]
         return out
 
     def single(self, texts: Sequence[int] | Tensor) -> Tensor:
         """The first row (B, D) of each of `texts`: all there is where an entry holds one row a text."""
-        begin = self._offsets[np.asarray(texts)]
-        raw = torch.from_numpy(self._flat[begin])
-        return raw.view(torch.bfloat16) if self.dtype == torch.bfloat16 else raw
+        begin = self.offsets[np.asarray(texts)]
+        return self._tensor(self._flat[begin])
+
+    def _tensor(self, raw: np.ndarray) -> Tensor:
+        found = torch.from_numpy(raw)
+        return found.view(torch.bfloat16) if self.dtype == torch.bfloat16 else found
 
     def _empty(self, *shape: int) -> Tensor:
         return torch.zeros(*shape, self.width, dtype=self.dtype)

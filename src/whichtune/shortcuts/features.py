@@ -8,10 +8,10 @@ Shapes: B texts, T tokens of the longest, R rows of W tokens (packed), P read po
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypedDict
+from typing import TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -23,11 +23,18 @@ from whichtune.models.sizes import hidden_width, text_part
 from whichtune.models.temporary import without_kv_cache
 from whichtune.shortcuts.adapter_kernels import AdapterKernels
 from whichtune.shortcuts.last_block import LastBlock, Mode
-from whichtune.shortcuts.packing import WIDTHS, MaskKind, Packing, packed_cheapest, packed_inputs
+from whichtune.shortcuts.packing import (
+    ROUND_TOKENS,
+    WIDTHS,
+    MaskKind,
+    PackedInputs,
+    Packing,
+    packed_cheapest,
+    packed_inputs,
+    packed_round,
+)
 from whichtune.study.spec import TokenPosition
-
-if TYPE_CHECKING:
-    from transformers.modeling_outputs import BaseModelOutput
+from whichtune.training.stage import Stage
 
 Fetch = Callable[["Packing | None"], Tensor]
 
@@ -67,6 +74,7 @@ class FeatureComputer:
 
     `position` is where the head reads in the batches given here, whose padding may be less than the
     study's. `padding_matters`: batches come padded as the study says and must be computed so.
+    `in_few_shapes`: packed rows have round sizes, so that batches of different texts have the same shape.
     """
 
     def __init__(
@@ -76,7 +84,9 @@ class FeatureComputer:
         route: Route,
         position: TokenPosition,
         padding_matters: bool,
+        in_few_shapes: bool = False,
     ) -> None:
+        self.in_few_shapes = in_few_shapes
         self.classifier, self.partition, self.route = classifier, partition, route
         self.position: TokenPosition = position
         self.padding_matters = padding_matters
@@ -96,52 +106,80 @@ class FeatureComputer:
         `fetch` gives the states that enter at the boundary, padded (B, T, D) or in the given packing's
         rows (R, W, D); it is needed when the route has a boundary.
         """
-        device = next(self.classifier.head.parameters(), next(self.model.parameters())).device
-        packing = self.arrange(batch.lengths)
-        with self._prepared(fetch, packing, device):
-            return self._read(batch, packing, device)
+        return self.compute(self.staged(batch, fetch).on(self.device))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.classifier.head.parameters(), next(self.model.parameters())).device
 
     def arrange(self, lengths: Tensor) -> Packing | None:
         """How texts of these lengths lie in rows; None: one a row, padded."""
         if self.route.masks is None or self.padding_matters or len(lengths) < 2:
             return None
+        if self.in_few_shapes:
+            return packed_round(lengths, self._widest)
         return packed_cheapest(lengths, self._hidden, self._widest)
 
-    @contextmanager
-    def _prepared(self, fetch: Fetch | None, packing: Packing | None, device: torch.device) -> Iterator[None]:
+    def staged(self, batch: Batch, fetch: Fetch | None = None) -> Stage:
+        """All that `compute` takes, still on the CPU but for what `fetch` gives."""
+        packing = self.arrange(batch.lengths)
+        at = self._reading(batch, packing)
+        if packing is None:
+            given = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+            tensors = {name: tensor for name, tensor in given.items() if tensor is not None}
+        else:
+            assert self.route.masks is not None
+            tensors = named_tensors(packed_inputs(self.model, packing, batch.input_ids, self.route.masks))
+        if self.route.boundary:
+            assert fetch is not None
+            tensors["states"] = fetch(packing)
+        width = batch.input_ids.shape[1] if packing is None else packing.width
+        at_end = "columns" in at and bool((at["columns"] == width - 1).all())
+        return Stage({**tensors, **at}, ("packed" if packing else "padded", at_end))
+
+    def compute(self, stage: Stage) -> Tensor:
+        """Features (B, D) of a batch whose tensors lie on the device. Waits for none of its numbers."""
         with ExitStack() as stack:
             if self._twins is not None:
                 stack.enter_context(self._twins.in_place())
             if self._adapters is not None:
                 stack.enter_context(self._adapters.in_place())
             if self.route.boundary:
-                assert fetch is not None
                 feed = stack.enter_context(self.partition.upper(self.route.boundary))
-                feed.hidden_states = fetch(packing).to(device, non_blocking=True)
+                feed.hidden_states = stage.tensors["states"]
             else:
                 stack.enter_context(without_kv_cache(self.model))
-            yield
+            return self._read(stage)
 
-    def _read(self, batch: Batch, packing: Packing | None, device: torch.device) -> Tensor:
+    def _read(self, stage: Stage) -> Tensor:
+        given, (how, at_end) = stage.tensors, stage.facts
+        inputs = inputs_of(given)
+        if self._last is not None and "columns" in given:
+            rows = self._last.rows(given["columns"], lambda: self.model(**inputs), bool(at_end)).flatten(0, 1)
+            return rows[given["flat"]] if "flat" in given else rows
+        if how == "packed":
+            states = self.model(**inputs).last_hidden_state.flatten(0, 1)[given["places"]]
+        elif self.route.boundary:
+            states = self.model(**inputs).last_hidden_state
+        else:
+            states = self.classifier.states_of(given["input_ids"], given.get("attention_mask"))
+        return pool(states, given["lengths"], self.position)
+
+    def _reading(self, batch: Batch, packing: Packing | None) -> dict[str, Tensor]:
+        """Where the head reads, as tensors: `columns` (R, P) of the last block and, in packed rows, which of them each
+        text has (`flat`); or the texts' `lengths` and, in packed rows, the `places` of their tokens."""
         place = self._place(batch)
         if self._last is not None and place is not None:
-            columns, flat = packing.read_positions(place) if packing else (place[:, None], None)
-            rows = self._last.rows(columns, lambda: self._run(batch, packing, device)).flatten(0, 1)
-            return rows if flat is None else rows[flat.to(device)]
-        if packing is None and not self.route.boundary:
-            states = self.classifier.states_of(**keyword_inputs(batch, device))
-        else:
-            states = self._run(batch, packing, device).last_hidden_state
-        if packing is not None:
-            states = packing.unpack(states, batch.input_ids.shape[1])
-        return pool(states, batch.lengths.to(device), self.position)
-
-    def _run(self, batch: Batch, packing: Packing | None, device: torch.device) -> BaseModelOutput:
-        """The backbone's own output for the batch, in packed rows or padded."""
+            if packing is None:
+                return {"columns": place[:, None]}
+            columns, flat = packing.read_positions(place, len(place) if self.in_few_shapes else None)
+            return {"columns": columns, "flat": flat}
+        lengths = {"lengths": batch.lengths}
         if packing is None:
-            return self.model(**keyword_inputs(batch, device))
-        assert self.route.masks is not None
-        return self.model(**packed_inputs(self.model, packing, batch.input_ids.to(device), self.route.masks))
+            return lengths
+        width = batch.input_ids.shape[1]
+        return {**lengths, "places": packing.places(_rounded(width) if self.in_few_shapes else width)}
 
     def _place(self, batch: Batch) -> Tensor | None:
         """The token (B,) that is read of each text; None for a mean over several."""
@@ -152,6 +190,31 @@ class FeatureComputer:
         if self.position == "last":
             return torch.full_like(batch.lengths, batch.input_ids.shape[1] - 1)
         return None
+
+
+def _rounded(tokens: int) -> int:
+    return -(-tokens // ROUND_TOKENS) * ROUND_TOKENS
+
+
+MASK = "attention_mask"
+
+
+def named_tensors(inputs: PackedInputs) -> dict[str, Tensor]:
+    """What a model is called with as tensors by name: masks of several kinds of layer are named after them, too."""
+    found = {"input_ids": inputs["input_ids"], "position_ids": inputs["position_ids"]}
+    masks = inputs["attention_mask"]
+    if isinstance(masks, dict):
+        return {**found, **{f"{MASK}.{kind}": mask for kind, mask in masks.items()}}
+    return found if masks is None else {**found, MASK: masks}
+
+
+def inputs_of(tensors: Mapping[str, Tensor]) -> dict[str, Tensor | dict[str, Tensor] | None]:
+    """What the model is called with, from tensors by name."""
+    given: dict[str, Tensor | dict[str, Tensor] | None] = {
+        name: tensors[name] for name in ("input_ids", "position_ids") if name in tensors
+    }
+    kinds = {name.split(".", 1)[1]: mask for name, mask in tensors.items() if name.startswith(f"{MASK}.")}
+    return {**given, MASK: kinds or tensors.get(MASK)}
 
 
 class Twins:

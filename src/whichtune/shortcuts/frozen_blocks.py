@@ -26,6 +26,7 @@ from whichtune.shortcuts.entry_names import WeightDigests, entry_key
 from whichtune.shortcuts.features import Twins, keyword_inputs
 from whichtune.shortcuts.loans import Loan, loans_of, marks_of, not_lent, shares_of
 from whichtune.shortcuts.packing import Packing, within_tokens
+from whichtune.shortcuts.resident import Resident, fits
 from whichtune.shortcuts.texts import READ, TextIndex, Texts, Want
 
 # Tokens in one batch of a lower pass: few enough that its memory stays below that of a training step.
@@ -50,6 +51,7 @@ class Filled:
     number: list[int]
     flops: int = 0
     made: bool = False
+    resident: Resident | None = None  # the same states on the run's device
 
     @property
     def alone(self) -> Description:
@@ -60,11 +62,23 @@ class Filled:
         """States (B, T, D) of split rows, or (R, W, D) in packed rows."""
         numbers = [self.number[row] for row in rows]
         if packing is None:
-            return self.states.padded(numbers, tokens)
-        return self.states.packed(numbers, packing.row, packing.start, (packing.rows, packing.width))
+            return self._held.padded(numbers, tokens)
+        return self._held.packed(numbers, packing.row, packing.start, (packing.rows, packing.width))
 
     def features(self, rows: Sequence[int]) -> Tensor:
-        return self.states.single([self.number[row] for row in rows])
+        return self._held.single([self.number[row] for row in rows])
+
+    @property
+    def _held(self) -> States | Resident:
+        return self.states if self.resident is None else self.resident
+
+
+def keep_on(device: torch.device, filled: Iterable[Filled]) -> None:
+    """Hold the states of all splits on `device`, where it is a GPU with room for them."""
+    each = list(filled)
+    if fits([one.states for one in each], device):
+        for one in each:
+            one.resident = Resident(one.states, device)
 
 
 @dataclass

@@ -94,13 +94,13 @@ class LastBlock:
         self._attention_input: Tensor | None = None
         self._result: Tensor | None = None
 
-    def rows(self, positions: Tensor, run_model: Callable[[], object]) -> Tensor:
+    def rows(self, positions: Tensor, run_model: Callable[[], object], at_end: bool) -> Tensor:
         """Last hidden states (R, P, D) at `positions` (R, P), while `run_model` calls the model.
 
-        `positions` lies on the CPU. `run_model` is stopped when it reaches the end of the last block.
-        Raises `CannotPrune`.
+        `at_end`: all of them are the last token of their row. `run_model` is stopped when it reaches the end of the
+        last block. Raises `CannotPrune`.
         """
-        self._positions = positions
+        self._positions, self._at_end = positions, at_end
         self._result = None
         self._check_dropout()
         try:
@@ -130,7 +130,6 @@ class LastBlock:
         own_forward = type(self.block).forward.__get__(self.block)
         hidden_states = entering((), given)
         tokens = hidden_states.shape[1]
-        self._at_end = bool((self._positions == tokens - 1).all())
         positions = self._positions.to(hidden_states.device)
         rows = {name: self._take(name, value, positions, tokens) for name, value in given.items()}
         if self.mode == "kv" or self._attention is None:

@@ -88,14 +88,20 @@ class Packing:
         owner[place] = text + 1
         return owner.view(self.rows, self.width)
 
-    def read_positions(self, position: Tensor) -> tuple[Tensor, Tensor]:
+    def places(self, tokens: int) -> Tensor:
+        """Flat indices (B, `tokens`) into (R, W) of each text's tokens; beyond its end that of its first one."""
+        begin = self.row * self.width + self.start
+        token = torch.arange(tokens)
+        return begin[:, None] + torch.where(token < self.lengths[:, None], token, 0)
+
+    def read_positions(self, position: Tensor, most: int | None = None) -> tuple[Tensor, Tensor]:
         """Places of one token a text, for computing only those.
 
-        `position` (B,) counts from each text's start. Gives columns (R, P), where P is the most texts in a
-        row and unused places repeat column 0, and for each text its flat index into (R, P).
+        `position` (B,) counts from each text's start. Gives columns (R, P), where P is `most` or the most texts in
+        a row and unused places repeat column 0, and for each text its flat index into (R, P).
         """
-        count = torch.bincount(self.row, minlength=self.rows)
-        most = int(count.max())
+        if most is None:
+            most = int(torch.bincount(self.row, minlength=self.rows).max())
         columns = torch.zeros(self.rows, most, dtype=torch.long)
         flat = torch.zeros(len(self.lengths), dtype=torch.long)
         used = [0] * self.rows
@@ -180,6 +186,21 @@ def _cheapest(lengths: tuple[int, ...], hidden: int, limit: int) -> Packing | No
     best = min((_laid(lengths, width) for width in widths), key=lambda laid: laid.cost(hidden))
     worth = best.cost(hidden) <= (1 - LEAST_SAVING) * _cost(len(lengths), longest, hidden)
     return best.packing(torch.tensor(lengths)) if worth else None
+
+
+ROUND_TOKENS = 64  # on a GPU, rows of packed texts are as wide as a multiple of this
+
+
+def packed_round(lengths: Sequence[int] | Tensor, limit: int) -> Packing:
+    """The texts in one row of a round width, or in as few as may be no wider than `limit` tokens: few shapes in all.
+
+    For devices that compute rows as fast as they come, where what takes time is to tell them what to do.
+    """
+    counts = torch.as_tensor(lengths, dtype=torch.long).cpu()
+    round_up = -(-int(counts.sum()) // ROUND_TOKENS) * ROUND_TOKENS
+    width = max(min(round_up, limit), int(counts.max()))
+    laid = pack(counts, width)
+    return Packing(laid.row, laid.start, laid.lengths, laid.rows, width)
 
 
 # Packing is worth its gathering only where it saves at least this share.

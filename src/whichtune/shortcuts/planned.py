@@ -35,9 +35,14 @@ from whichtune.shortcuts.self_check import (
 from whichtune.shortcuts.texts import Texts
 from whichtune.study.spec import TokenPosition
 from whichtune.training.forward import Forward, PlainForward, autocast
+from whichtune.training.stage import Stage
 
 if TYPE_CHECKING:
     from whichtune.data.encoding import Encoded
+
+
+# Kinds of device on which packed rows have round sizes, so that a step's kernels can be launched from a recording.
+FEW_SHAPES = ("cuda",)
 
 
 class PlannedForward:
@@ -73,7 +78,12 @@ class PlannedForward:
     def _take(self, route: Route) -> None:
         self.route = route
         self._computer = FeatureComputer(
-            self.classifier, self.partition, route, self.position, padding_matters=self._texts_are_plain
+            self.classifier,
+            self.partition,
+            route,
+            self.position,
+            padding_matters=self._texts_are_plain,
+            in_few_shapes=self.device.type in FEW_SHAPES,
         )
 
     @property
@@ -81,18 +91,30 @@ class PlannedForward:
         return next(iter(self.texts.values())).rule == "padded"
 
     def logits(self, split: str, rows: Sequence[int]) -> Tensor:
+        return self.logits_of(self.staged(split, rows).on(self.device))
+
+    def staged(self, split: str, rows: Sequence[int]) -> Stage:
+        states = self.states.get(split)
+        if self.features_cached:
+            assert states is not None
+            return Stage({"features": states.features(rows)})
+        batch = self.texts[split].batch(rows)
+        if not self.route.boundary:
+            return self._computer.staged(batch)
+        assert states is not None
+        width = batch.input_ids.shape[1]
+        return self._computer.staged(batch, lambda packing: states.fetch(rows, packing, width))
+
+    def logits_of(self, stage: Stage) -> Tensor:
         with autocast(self.precision, self.device):
-            return self.classifier.head(self.features(split, rows)).float()
+            return self.classifier.head(self._features_of(stage)).float()
 
     def features(self, split: str, rows: Sequence[int]) -> Tensor:
         """What the head reads (B, D)."""
-        if self.features_cached:
-            return self.states[split].features(rows).to(self.device)
-        batch = self.texts[split].batch(rows)
-        if not self.route.boundary:
-            return self._computer(batch)
-        width = batch.input_ids.shape[1]
-        return self._computer(batch, lambda packing: self.states[split].fetch(rows, packing, width))
+        return self._features_of(self.staged(split, rows).on(self.device))
+
+    def _features_of(self, stage: Stage) -> Tensor:
+        return stage.tensors["features"] if self.features_cached else self._computer.compute(stage)
 
     def as_decisions(self) -> list[Decision]:
         """What the check has decided beyond the plan."""

@@ -18,7 +18,7 @@ from whichtune.models.heads import Classifier
 from whichtune.shortcuts.boundary import BasicPlan, Plan, boundary_of_method, make_plan, texts_of
 from whichtune.shortcuts.cache import ActivationCache, CacheUnavailable
 from whichtune.shortcuts.features import FeatureComputer, Route
-from whichtune.shortcuts.frozen_blocks import Conditions, Filled, LowerPass
+from whichtune.shortcuts.frozen_blocks import Conditions, Filled, LowerPass, keep_on
 from whichtune.shortcuts.kept import default_root
 from whichtune.shortcuts.planned import PlanFailedError, PlannedForward
 from whichtune.shortcuts.self_check import note_or_error
@@ -94,6 +94,8 @@ def prepare_forward(
                 timers,
                 notes,
             )
+            with timers.phase("cache"):
+                keep_on(device, states.values())
         forward = _planned(spec, plan, classifier, encoded, device, states)
         with timers.phase("check"):
             try:

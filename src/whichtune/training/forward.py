@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from whichtune.models.heads import Classifier
 
 if TYPE_CHECKING:
     from whichtune.data.encoding import Encoded
+    from whichtune.training.stage import Stage
 
 PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -34,6 +35,17 @@ class Forward(Protocol):
 
     def training_flops(self, rows: Sequence[int]) -> int:
         """Operations of the forward and backward pass over these training rows."""
+
+
+@runtime_checkable
+class StagedForward(Protocol):
+    """A forward pass in two parts: `logits(split, rows)` is `logits_of(staged(split, rows))`, on the device."""
+
+    def staged(self, split: str, rows: Sequence[int]) -> Stage:
+        """The batch of these rows, its tensors on the processor or, where they are kept there, on the device."""
+
+    def logits_of(self, stage: Stage) -> Tensor:
+        """Logits (B, C) in float32 of a batch on the device."""
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:

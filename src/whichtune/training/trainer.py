@@ -16,6 +16,7 @@ from whichtune.records.events import Event, Listener
 from whichtune.records.record import CurvePoint
 from whichtune.study.spec import RunSpec
 from whichtune.training.aside import State, check_can_wait, state_of, take_up
+from whichtune.training.captured import recorded_steps
 from whichtune.training.finite import STEPS_AT_A_TIME, LossWatch, check_weights, told_with_step
 from whichtune.training.objective import CurveWatcher, Objective, OwnRows, TrainingForward
 from whichtune.training.stopping import EarlyStopping
@@ -42,6 +43,8 @@ class Training:
     planned_steps: int = 0
     warmup_steps: int = 0
     stopping: Stopping | None = None
+    recorded_steps: int = 0  # played from a recording, on a GPU
+    why_not_recorded: str | None = None
     notes: list[str] = field(default_factory=list)  # what was chosen where the head was fitted in one go
 
 
@@ -146,6 +149,7 @@ class Trainer:
         self.course.begin(self.total)
         self.optimiser = make_optimiser(classifier, spec, self.course)
         self.trained = [p for p in classifier.parameters() if p.requires_grad]  # a walk over all modules costs 1 ms
+        self.recorded = recorded_steps(spec, objective, self.trained, forward.device, self.course)
         self.scaler = torch.amp.GradScaler(forward.device.type, enabled=spec.precision == "fp16")
         self.streams = streams or streams_of(spec)
         self.watcher = watcher
@@ -183,6 +187,9 @@ class Trainer:
         while self.epoch < spec.epochs and not self._is_over and not self._pauses:
             self._rest_of_epoch()
         self.losses.check()
+        if self.recorded is not None:
+            result.recorded_steps, result.why_not_recorded = self.recorded.played, self.recorded.why_not
+            self.recorded = None  # the device has its memory again
         if part is not None:
             self.aside = state_of(self)
         if self.stopping is not None:
@@ -243,15 +250,24 @@ class Trainer:
         for index, (rows, divisor) in enumerate(zip(group, self._divisors(group), strict=True)):
             if index > 0 and self.watcher is not None:
                 self._watched_point(self.watcher.after_batch)
-            summed, correct = self.objective.loss(rows)
-            loss = summed / divisor
-            self.scaler.scale(loss).backward()
-            losses.append(loss.detach())
+            loss, correct = self._passes(rows, divisor, alone=len(group) == 1)
+            losses.append(loss)
             if correct is not None:
                 self.window.correct.append(correct)
         if (penalty := self.course.penalty()) is not None:
             self.scaler.scale(penalty).backward()
         return losses
+
+    def _passes(self, rows: list[int], divisor: float, alone: bool) -> tuple[Tensor, Tensor | None]:
+        """A batch's share of the loss, and how many of it are right; its gradients are added to the parameters'."""
+        if self.recorded is not None and alone:
+            found = self.recorded.loss_and_gradients(rows, divisor)
+            if found is not None:
+                return found
+        summed, correct = self.objective.loss(rows)
+        loss = summed / divisor
+        self.scaler.scale(loss).backward()
+        return loss.detach(), correct
 
     def _update(self) -> None:
         if self.spec.gradient_clip is not None:

@@ -41,14 +41,12 @@ def predict_split(
     rows = range(len(tokens)) if rows is None else rows
     training = classifier.training
     classifier.eval()
-    parts: dict[int, np.ndarray] = {}
-    with torch.no_grad():
-        for bucket in by_length([len(tokens[row]) for row in rows], EVALUATION_BATCH):
-            chosen = [rows[i] for i in bucket]
-            for row, logits in zip(bucket, forward.logits(split, chosen).cpu().numpy(), strict=True):
-                parts[row] = logits
+    buckets = by_length([len(tokens[row]) for row in rows], EVALUATION_BATCH)
+    with torch.no_grad():  # a GPU is waited for once, at the end
+        parts = [forward.logits(split, [rows[i] for i in bucket]) for bucket in buckets]
     classifier.train(training)
-    return finite_rows(np.stack([parts[i] for i in range(len(rows))]), split)
+    found = torch.cat(parts).cpu().numpy()
+    return finite_rows(found[np.argsort(np.concatenate(buckets))], split)
 
 
 def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:

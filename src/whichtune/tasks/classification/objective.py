@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from whichtune.records.record import CurvePoint
 from whichtune.tasks.classification.evaluate import measure, predict_split, validation_point, watched_by_terms
 from whichtune.tasks.classification.settings import ClassificationSettings
+from whichtune.training.forward import StagedForward
+from whichtune.training.stage import Stage, moved
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,7 +60,7 @@ class ClassificationObjective:
     ) -> None:
         self.classifier, self.forward, self.spec = classifier, forward, spec
         self.own = own or ClassificationSettings()
-        self.labels = torch.tensor(forward.encoded.splits["train"].labels, device=forward.device)
+        self.labels = torch.tensor(forward.encoded.splits["train"].labels)
         self.weights = None if weights is None else torch.tensor(weights, dtype=torch.float32, device=forward.device)
         self._counts = None if weights is None else weights[forward.encoded.splits["train"].labels]
         LAST_POINTS.pop(forward, None)
@@ -66,10 +68,22 @@ class ClassificationObjective:
     def weight(self, rows: Sequence[int]) -> float:
         return len(rows) if self._counts is None else float(self._counts[list(rows)].sum())
 
-    def loss(self, rows: Sequence[int]) -> tuple[Tensor, Tensor | None]:
+    def loss(self, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
         LAST_POINTS.pop(self.forward, None)  # weights move after it
-        labels = self.labels[list(rows)]
-        logits = self.forward.logits("train", rows)
+        labels = moved(self.labels[list(rows)], self.forward.device)
+        return self._judged(self.forward.logits("train", rows), labels)
+
+    def staged(self, rows: list[int]) -> Stage | None:
+        LAST_POINTS.pop(self.forward, None)
+        if not isinstance(self.forward, StagedForward):
+            return None
+        return self.forward.staged("train", rows).beside(labels=self.labels[rows])
+
+    def loss_of(self, stage: Stage) -> tuple[Tensor, Tensor]:
+        assert isinstance(self.forward, StagedForward)
+        return self._judged(self.forward.logits_of(stage), stage.tensors["labels"])
+
+    def _judged(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         summed = summed_loss(logits, labels, self.own, self.weights)
         return summed, (logits.detach().argmax(1) == labels).sum()
 

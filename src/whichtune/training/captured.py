@@ -1,0 +1,158 @@
+"""Training steps that a GPU plays from a recording (CUDA graph), one for each shape of batch.
+
+Launching the hundreds of small kernels of a step takes the processor longer than the GPU takes to compute them. A
+recording launches them all at once. Each is played once beside the step that was computed as ever, on the same numbers
+and the same draws of dropout, before it is trusted; where they differ by more than rounding, or a step cannot be
+recorded, steps go on as ever.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from whichtune.training.stage import Stage, Staged
+
+if TYPE_CHECKING:
+    from whichtune.models.course import Course
+    from whichtune.study.spec import RunSpec
+    from whichtune.training.objective import Objective
+
+# A shape is recorded when it is seen for the second time; so many are kept.
+MOST_RECORDINGS = 48
+# What a recording may differ by from the step that it records, relative to the largest: rounding.
+TOLERANCE = {"float32": 1e-4, "bf16": 1e-1, "fp16": 2e-2}
+
+Step = Callable[[Stage], tuple[Tensor, "Tensor | None"]]
+
+
+class RecordedSteps:
+    """The passes of a run's steps, played where their shape has been recorded.
+
+    `why_not` tells why steps are no longer recorded, None while they are; `played` counts steps.
+    """
+
+    def __init__(self, objective: Staged, parameters: Sequence[nn.Parameter], device: torch.device, spec: RunSpec):
+        self.objective, self.parameters, self.device = objective, list(parameters), device
+        self.tolerance = TOLERANCE[spec.precision]
+        self.played = 0
+        self.why_not: str | None = None
+        self._recordings: dict[Hashable, Recording] = {}
+        self._seen: Counter[Hashable] = Counter()
+        self._memory = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
+
+    def loss_and_gradients(self, rows: list[int], divisor: float) -> tuple[Tensor, Tensor | None] | None:
+        """The rows' loss divided by `divisor`, and how many are right; the gradients are put into the parameters.
+
+        None where the batch cannot be staged: nothing has been computed."""
+        if (stage := self.objective.staged(rows)) is None:
+            return None
+        stage = stage.beside(divisor=torch.tensor(float(divisor)))
+        key = stage.key
+        if (recording := self._recordings.get(key)) is not None:
+            self.played += 1
+            return recording.play(stage, self.parameters)
+        self._seen[key] += 1
+        if self._seen[key] < 2 or self.why_not is not None or len(self._recordings) >= MOST_RECORDINGS:
+            return self._plain(stage)
+        return self._recorded(stage)
+
+    def _step(self, stage: Stage) -> tuple[Tensor, Tensor | None]:
+        summed, correct = self.objective.loss_of(stage)
+        return summed / stage.tensors["divisor"], correct
+
+    def _plain(self, stage: Stage) -> tuple[Tensor, Tensor | None]:
+        loss, correct = self._step(stage.on(self.device))
+        loss.backward()
+        return loss.detach(), correct
+
+    def _recorded(self, stage: Stage) -> tuple[Tensor, Tensor | None]:
+        """This step as ever, and a recording of it for those to come."""
+        begin = torch.cuda.get_rng_state(self.device)
+        found = self._plain(stage)
+        gradients = [p.grad for p in self.parameters]
+        after = torch.cuda.get_rng_state(self.device)
+        try:
+            recording = Recording(self._step, stage, self.parameters, self.device, self._memory)
+            torch.cuda.set_rng_state(begin, self.device)
+            played = recording.play(stage, self.parameters)
+            self.why_not = self._difference(played[0], found[0], gradients)
+        except RuntimeError as error:  # what a step does that cannot be recorded, such as looking at a number
+            if isinstance(error, torch.OutOfMemoryError):
+                raise
+            self.why_not = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+        finally:
+            torch.cuda.set_rng_state(after, self.device)
+        if self.why_not is None:
+            self._recordings[stage.key] = recording
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            parameter.grad = gradient
+        return found
+
+    def _difference(self, loss: Tensor, expected: Tensor, gradients: Sequence[Tensor | None]) -> str | None:
+        """How what was played differs from the step as ever; None where it does not."""
+        if not abs(float(loss) - float(expected)) <= self.tolerance * max(1.0, abs(float(expected))):
+            return f"a recorded step's loss is {float(loss):.6g}, and {float(expected):.6g} as ever"
+        pairs = list(zip((p.grad for p in self.parameters), gradients, strict=True))
+        if any((a is None) != (b is None) for a, b in pairs):
+            return "a recorded step has gradients of other parameters"
+        both = [(a, b) for a, b in pairs if a is not None and b is not None]
+        if not both:
+            return None
+        largest = float(torch.stack([b.abs().max() for _, b in both]).max())
+        away = float(torch.stack([(a - b).abs().max() for a, b in both]).max())
+        if not away <= self.tolerance * max(largest, 1e-6):
+            return f"a recorded step's gradients differ by {away:.1e}, the largest is {largest:.1e}"
+        return None
+
+
+class Recording:
+    """One step's passes as a CUDA graph. Raises RuntimeError where they cannot be recorded."""
+
+    def __init__(
+        self,
+        step: Step,
+        stage: Stage,
+        parameters: Sequence[nn.Parameter],
+        device: torch.device,
+        memory: Any,
+    ) -> None:
+        self.stage = stage.held(device)
+        self._graph = torch.cuda.CUDAGraph()
+        aside = torch.cuda.Stream(device)
+        aside.wait_stream(torch.cuda.current_stream(device))
+        with torch.cuda.stream(aside):
+            self._graph.capture_begin(pool=memory)
+            try:
+                loss, self._correct = step(self.stage)
+                # Not `backward`: its last nodes belong to the stream on which the parameters were first used.
+                self._gradients = torch.autograd.grad(loss, list(parameters), allow_unused=True)
+            finally:
+                self._graph.capture_end()
+        torch.cuda.current_stream(device).wait_stream(aside)
+        self._loss = loss.detach()
+
+    def play(self, stage: Stage, parameters: Sequence[nn.Parameter]) -> tuple[Tensor, Tensor | None]:
+        """The loss of another batch of the same key, and how many are right; gradients stand in the parameters until
+        this or another recording is played."""
+        self.stage.take(stage)
+        self._graph.replay()
+        for parameter, gradient in zip(parameters, self._gradients, strict=True):
+            parameter.grad = gradient
+        return self._loss.clone(), None if self._correct is None else self._correct.clone()
+
+
+def recorded_steps(
+    spec: RunSpec, objective: Objective, parameters: Sequence[nn.Parameter], device: torch.device, course: Course
+) -> RecordedSteps | None:
+    """Steps that may be recorded; None where all are as ever: off a GPU, by the plain way, and where steps differ."""
+    from whichtune.models.course import Course as Plain
+
+    differ = type(course).step is not Plain.step or type(course).penalty is not Plain.penalty
+    if device.type != "cuda" or spec.plan == "off" or spec.precision == "fp16" or differ or not parameters:
+        return None
+    return RecordedSteps(objective, parameters, device, spec) if isinstance(objective, Staged) else None
