@@ -72,10 +72,10 @@ def test_a_study_file(tiny_gpt2: Path, mail: Path, tmp_path: Path) -> None:
     assert summary["runs"][0]["cost"]["optimiser_steps"] == 2
 
 
-def test_a_failed_run_gives_exit_code_1(tiny_gpt2: Path, mail: Path, tmp_path: Path) -> None:
-    words = ["compare", "--data", str(mail), "--model", str(tiny_gpt2), "--methods", "last_blocks,majority"]
+def test_a_failed_run_gives_exit_code_1(mail: Path, tmp_path: Path) -> None:
+    words = ["compare", "--data", str(mail), "--model", "embedded", "--methods", "last_blocks,majority"]
     result = inside(*words, "--seeds", "0", "--set", "blocks=7", "--out", "out", "--threads", "1", cwd=tmp_path, code=1)
-    assert "has 3 blocks" in result.stdout
+    assert "cannot train; set fewer" in result.stdout
 
 
 BAD = {
@@ -83,6 +83,7 @@ BAD = {
     "unknown setting": (["--set", "epoch=2"], "did you mean 'epochs'"),
     "wrong value": (["--set", "epochs=many"], "'epochs'"),
     "no assignment": (["--set", "epochs"], "--set key=value"),
+    "more blocks than the model has": (["--methods", "last_blocks", "--set", "blocks=7"], "The model has 3 blocks"),
     "wrong seeds": (["--seeds", "a"], "whole numbers"),
     "missing column": (["--text-column", "txt"], "did you mean 'text'"),
     "no such data": (["--data", "nothing.csv"], "There is no data file"),

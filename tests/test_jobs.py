@@ -55,9 +55,9 @@ def test_long_runs_come_early_where_jobs_run_side_by_side(tiny_gpt2: Path, mail:
     assert [spec.label for spec in well_ordered(specs, 2)] == side_by_side
 
 
-def test_a_failed_run_is_not_tried_again_by_the_other_job(tiny_gpt2: Path, mail: Path, tmp_path: Path) -> None:
+def test_a_failed_run_is_not_tried_again_by_the_other_job(mail: Path, tmp_path: Path) -> None:
     runs = [{"method": "last_blocks", "label": "too deep", "blocks": 9}, {"method": "head_only", "label": "fine"}]
-    result = compare(study_of(mail, tiny_gpt2, methods=[], runs=runs), tmp_path / "s", threads=1, jobs=3)
+    result = compare(study_of(mail, Path("embedded"), methods=[], runs=runs), tmp_path / "s", threads=1, jobs=3)
     assert result.started == 5
     assert [r.status for r in result.records].count(RunStatus.FAILED) == 2
 
