@@ -10,6 +10,7 @@ taken in turn, each with a cache of its own, so that each pays for its pass thro
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import statistics
 import tempfile
@@ -18,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from transformers import BertConfig, BertModel, GPT2Config, GPT2Model, GPT2Tokenizer
+from transformers import AutoTokenizer, BertConfig, BertModel, GPT2Config, GPT2Model, GPT2Tokenizer
 from transformers.utils import logging
 
 from whichtune.compare import prepare
@@ -27,6 +28,7 @@ from whichtune.published.reproduce import reproduction_study
 from whichtune.records.record import RunRecord
 from whichtune.runs.run import run_one
 from whichtune.study.load import parse_study
+from whichtune.study.roles import Role
 from whichtune.study.spec import RunSpec, Study
 from whichtune.training import captured
 
@@ -43,8 +45,6 @@ def gpt2_in(folder: Path, data: Path) -> Path:
 
 def minilm_in(folder: Path) -> Path:
     """A folder with a model of MiniLM's shape and the embedded model's tokenizer; random weights."""
-    from transformers import AutoTokenizer
-
     torch.manual_seed(0)
     tokenizer = AutoTokenizer.from_pretrained(model_path())
     sizes = {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536}
@@ -95,6 +95,8 @@ def taken(way: str) -> Iterator[None]:
 def run(spec: RunSpec, way: str) -> RunRecord:
     """One run of the row by one way, with a cache of its own."""
     chosen = spec.model_copy(update={"plan": "off" if way == "plain" else "auto"})
+    gc.collect()
+    torch.cuda.empty_cache()
     with tempfile.TemporaryDirectory() as cache, taken(way):
         return run_one(chosen, cache={"folder": Path(cache)}).record
 
@@ -120,7 +122,7 @@ def measured(study: Study, name: str, times: int) -> list[dict[str, object]]:
     """A line for each row and way: medians of `times` runs, the ways in turn."""
     expansion, _ = prepare(study)
     lines: list[dict[str, object]] = []
-    for spec in expansion.specs:
+    for spec in (each for each in expansion.specs if each.role is Role.RUN):
         found: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
         run(spec, "plain") if not lines else None  # kernels are loaded, and operations counted
         for _ in range(times):

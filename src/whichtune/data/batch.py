@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,10 +26,10 @@ class Batch:
 def right_padded(tokens: Sequence[Sequence[int]], pad_id: int, width: int | None = None) -> tuple[Tensor, Tensor]:
     """Token ids (B, `width`, or the longest's length) and how many of each row are not padding (B,)."""
     lengths = torch.tensor([len(ids) for ids in tokens])
-    input_ids = torch.full((len(tokens), width or int(lengths.max())), pad_id, dtype=torch.long)
+    input_ids = np.full((len(tokens), width or int(lengths.max())), pad_id, dtype=np.int64)
     for row, ids in enumerate(tokens):
-        input_ids[row, : len(ids)] = torch.tensor(ids)
-    return input_ids, lengths
+        input_ids[row, : len(ids)] = ids
+    return torch.from_numpy(input_ids), lengths
 
 
 def padding_mask(lengths: Tensor, width: int) -> Tensor | None:

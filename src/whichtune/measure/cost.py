@@ -99,10 +99,10 @@ class MemoryMonitor:
         self._done = threading.Event()
 
     def __enter__(self) -> MemoryMonitor:
+        trim_memory()
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         else:
-            trim_memory()
             self._thread = threading.Thread(target=self._sample, daemon=True)
             self._thread.start()
         return self

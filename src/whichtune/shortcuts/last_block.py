@@ -229,7 +229,7 @@ class LastBlock:
                 width = flat.shape[-1]
                 for start in range(0, made.shape[-1] - width + 1, width):
                     part = made[..., start : start + width]
-                    if part.shape == flat.shape and torch.allclose(part, flat, rtol=1e-5, atol=1e-6):
+                    if part.shape == flat.shape and torch.allclose(part.float(), flat.float(), rtol=1e-5, atol=1e-6):
                         found[name].append(_Projection(layer, start, start + width))
         if len(found["key"]) != 1 or len(found["value"]) != 1:
             raise CannotPrune("keys and values are not plain linear maps of the attention's input")

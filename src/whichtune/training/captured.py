@@ -71,43 +71,59 @@ class RecordedSteps:
         return loss.detach(), correct
 
     def _recorded(self, stage: Stage) -> tuple[Tensor, Tensor | None]:
-        """This step as ever, and a recording of it for those to come."""
+        """This step as ever and a recording of it, whose gradients are taken where they are the same.
+
+        The memory of a step's gradients is needed once: what they are compared by is a few numbers of each.
+        """
         begin = torch.cuda.get_rng_state(self.device)
         found = self._plain(stage)
-        gradients = [p.grad for p in self.parameters]
+        expected = _marks(self.parameters)
         after = torch.cuda.get_rng_state(self.device)
+        self._forget()
         try:
             recording = Recording(self._step, stage, self.parameters, self.device, self._memory)
             torch.cuda.set_rng_state(begin, self.device)
             played = recording.play(stage, self.parameters)
-            self.why_not = self._difference(played[0], found[0], gradients)
+            self.why_not = self._difference(played[0], found[0], expected)
         except RuntimeError as error:  # what a step does that cannot be recorded, such as looking at a number
             if isinstance(error, torch.OutOfMemoryError):
                 raise
             self.why_not = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
-        finally:
-            torch.cuda.set_rng_state(after, self.device)
         if self.why_not is None:
+            torch.cuda.set_rng_state(after, self.device)
             self._recordings[stage.key] = recording
-        for parameter, gradient in zip(self.parameters, gradients, strict=True):
-            parameter.grad = gradient
-        return found
+            return found
+        self._forget()
+        torch.cuda.set_rng_state(begin, self.device)
+        return self._plain(stage)
 
-    def _difference(self, loss: Tensor, expected: Tensor, gradients: Sequence[Tensor | None]) -> str | None:
+    def _forget(self) -> None:
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    def _difference(self, loss: Tensor, expected: Tensor, marks: Tensor) -> str | None:
         """How what was played differs from the step as ever; None where it does not."""
         if not abs(float(loss) - float(expected)) <= self.tolerance * max(1.0, abs(float(expected))):
             return f"a recorded step's loss is {float(loss):.6g}, and {float(expected):.6g} as ever"
-        pairs = list(zip((p.grad for p in self.parameters), gradients, strict=True))
-        if any((a is None) != (b is None) for a, b in pairs):
-            return "a recorded step has gradients of other parameters"
-        both = [(a, b) for a, b in pairs if a is not None and b is not None]
-        if not both:
-            return None
-        largest = float(torch.stack([b.abs().max() for _, b in both]).max())
-        away = float(torch.stack([(a - b).abs().max() for a, b in both]).max())
+        away, largest = float((_marks(self.parameters) - marks).abs().max()), float(marks[:, 1].max())
         if not away <= self.tolerance * max(largest, 1e-6):
-            return f"a recorded step's gradients differ by {away:.1e}, the largest is {largest:.1e}"
+            return f"a recorded step's gradients differ by {away:.1e}, where the largest norm is {largest:.1e}"
         return None
+
+
+def _marks(parameters: Sequence[nn.Parameter]) -> Tensor:
+    """Three numbers of each gradient (P, 3) by which another is told apart: its largest, its norm, and its product with
+    numbers drawn for it; zero where there is none."""
+    device = parameters[0].device
+    draws, found = torch.Generator(device), []
+    for number, parameter in enumerate(parameters):
+        if (gradient := parameter.grad) is None:
+            found.append(torch.zeros(3, device=device))
+            continue
+        flat = gradient.float().flatten()
+        drawn = torch.randn(flat.shape, generator=draws.manual_seed(number), device=device)
+        found.append(torch.stack([flat.abs().max(), flat.norm(), flat.dot(drawn)]))
+    return torch.stack(found)
 
 
 class Recording:
@@ -130,7 +146,8 @@ class Recording:
             try:
                 loss, self._correct = step(self.stage)
                 # Not `backward`: its last nodes belong to the stream on which the parameters were first used.
-                self._gradients = torch.autograd.grad(loss, list(parameters), allow_unused=True)
+                found = torch.autograd.grad(loss, list(parameters), allow_unused=True)
+                self._gradients = _own(found, parameters)
             finally:
                 self._graph.capture_end()
         torch.cuda.current_stream(device).wait_stream(aside)
@@ -144,6 +161,20 @@ class Recording:
         for parameter, gradient in zip(parameters, self._gradients, strict=True):
             parameter.grad = gradient
         return self._loss.clone(), None if self._correct is None else self._correct.clone()
+
+
+def _own(gradients: Sequence[Tensor | None], parameters: Sequence[nn.Parameter]) -> list[Tensor | None]:
+    """The gradients laid out as their parameters are and none in another's memory, as `backward` leaves them: an update
+    may scale them in place."""
+    places: set[int] = set()
+    found: list[Tensor | None] = []
+    for gradient, parameter in zip(gradients, parameters, strict=True):
+        if gradient is not None and (gradient.stride() != parameter.stride() or gradient.data_ptr() in places):
+            gradient = torch.empty_like(parameter).copy_(gradient)
+        if gradient is not None:
+            places.add(gradient.data_ptr())
+        found.append(gradient)
+    return found
 
 
 def recorded_steps(

@@ -16,10 +16,10 @@ from torch import Tensor
 from whichtune.data.batch import Batch
 from whichtune.measure.flops import flops_of_length
 from whichtune.models.heads import Classifier
+from whichtune.training.stage import Stage
 
 if TYPE_CHECKING:
     from whichtune.data.encoding import Encoded
-    from whichtune.training.stage import Stage
 
 PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -41,8 +41,9 @@ class Forward(Protocol):
 class StagedForward(Protocol):
     """A forward pass in two parts: `logits(split, rows)` is `logits_of(staged(split, rows))`, on the device."""
 
-    def staged(self, split: str, rows: Sequence[int]) -> Stage:
-        """The batch of these rows, its tensors on the processor or, where they are kept there, on the device."""
+    def staged(self, split: str, rows: Sequence[int]) -> Stage | None:
+        """The batch of these rows, its tensors on the processor or, where they are kept there, on the device; None
+        where its rows are computed one after another."""
 
     def logits_of(self, stage: Stage) -> Tensor:
         """Logits (B, C) in float32 of a batch on the device."""
@@ -65,12 +66,25 @@ class PlainForward:
 
     def logits(self, split: str, rows: Sequence[int]) -> Tensor:
         if self.encoded.padding == "none":
-            return torch.cat([self._of_batch(self.encoded.batch(split, [row])) for row in rows])
-        return self._of_batch(self.encoded.batch(split, rows))
+            return torch.cat([self._of(split, [row]) for row in rows])
+        return self._of(split, rows)
 
-    def _of_batch(self, batch: Batch) -> Tensor:
+    def _of(self, split: str, rows: Sequence[int]) -> Tensor:
+        return self.logits_of(self._batch(split, rows).on(self.device))
+
+    def staged(self, split: str, rows: Sequence[int]) -> Stage | None:
+        return None if self.encoded.padding == "none" and len(rows) > 1 else self._batch(split, rows)
+
+    def _batch(self, split: str, rows: Sequence[int]) -> Stage:
+        batch = self.encoded.batch(split, rows)
+        mask = {} if batch.attention_mask is None else {"attention_mask": batch.attention_mask}
+        return Stage({"input_ids": batch.input_ids, "lengths": batch.lengths, **mask})
+
+    def logits_of(self, stage: Stage) -> Tensor:
+        given = stage.tensors
+        batch = Batch(given["input_ids"], given["lengths"], given.get("attention_mask"))
         with autocast(self.precision, self.device):
-            return self.classifier(batch.to(self.device)).float()
+            return self.classifier(batch).float()
 
     def training_flops(self, rows: Sequence[int]) -> int:
         tokens = self.encoded.splits["train"].tokens

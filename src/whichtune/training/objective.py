@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -73,10 +73,11 @@ class OwnRows(Protocol):
 
 
 class CurveWatcher(Protocol):
-    """Evaluates at moments of its own, in place of the loop's. Either call gives a point, or None where none is due."""
+    """Evaluates at moments of its own, in place of the loop's. Either call gives what makes a point, or None where none
+    is due."""
 
-    def after_batch(self) -> CurvePoint | None:
+    def after_batch(self) -> Callable[[], CurvePoint] | None:
         """Called after every batch of training rows."""
 
-    def after_epoch(self) -> CurvePoint | None:
+    def after_epoch(self) -> Callable[[], CurvePoint] | None:
         """Called at the end of every epoch."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -162,6 +163,7 @@ class Trainer:
         self.window = _Window()
         self.losses = LossWatch(spec)
         self.seconds_of_epoch = 0.0
+        self.in_step = False
         self.epoch = self.position = 0  # passes begun before this one, and steps made of this one
         self.batches: list[list[int]] | None = None  # of this pass; None: not drawn yet
         self.until: int | None = None
@@ -211,6 +213,7 @@ class Trainer:
             self.position += 1
             self.result.epochs = self.epoch + self.position / len(groups)
             self._after_step(end_of_epoch=self.position == len(groups))
+        self._settle()
         if self._is_over or self.position == len(groups):
             self.result.epoch_seconds.append(self.seconds_of_epoch)
             self.epoch, self.batches = self.epoch + 1, None
@@ -225,7 +228,8 @@ class Trainer:
 
     def step(self, group: list[list[int]]) -> None:
         """One optimiser step over a group of batches, weighted so that it equals one large batch."""
-        begin, evaluating = self.timers.now(), self.result.curve_seconds
+        begin, evaluating = time.perf_counter(), self.result.curve_seconds
+        self.in_step = True
         spec, factor = (
             self.spec,
             learning_rate_factor(self.result.steps, self.total, self.warmup, self.spec.schedule),
@@ -239,10 +243,21 @@ class Trainer:
         self.window.loss.append(torch.stack(losses).sum())
         self.losses.see(self.result.steps + 1, self.window.loss[-1])
         self.window.examples += len(rows_of_group)
-        seconds = self.timers.now() - begin - (self.result.curve_seconds - evaluating)
+        self.in_step = False
+        self._spend(time.perf_counter() - begin - (self.result.curve_seconds - evaluating))
+        self._count(group)
+
+    def _spend(self, seconds: float) -> None:
         self.seconds_of_epoch += seconds
         self.timers.seconds["train"] = self.timers.seconds.get("train", 0.0) + seconds
-        self._count(group)
+
+    def _settle(self) -> None:
+        """Wait for a GPU, which computes steps while the next are laid out: the wait is part of the steps. Within one,
+        it is counted with it."""
+        begin = time.perf_counter()
+        ready = self.timers.now()
+        if not self.in_step:
+            self._spend(ready - begin)
 
     def _gradients(self, group: list[list[int]]) -> list[Tensor]:
         """The gradients of a group of batches, and each batch's share of the loss."""
@@ -303,6 +318,7 @@ class Trainer:
         at_end = end_of_epoch and (interval == "epoch" or spec.evaluation_at_epoch_ends)
         due = at_end or (interval != "epoch" and steps % int(interval) == 0)
         if due or self.forward.device.type == "cpu" or steps % STEPS_AT_A_TIME == 0:
+            self._settle()
             self.losses.check()
         event: Event = {"event": "step", "step": steps, "steps": self.until or self.total, "epoch": self.result.epochs}
         if self.watcher is not None:
@@ -325,17 +341,18 @@ class Trainer:
 
     @contextmanager
     def _evaluation(self) -> Iterator[None]:
+        self._settle()
         before = self.timers.seconds.get("evaluate", 0.0)
         with self.timers.phase("evaluate"):
             yield
         self.result.curve_seconds += self.timers.seconds["evaluate"] - before
 
-    def _watched_point(self, evaluate: Callable[[], CurvePoint | None]) -> None:
-        """Add what `evaluate` finds to the curves, if it finds a point to be due."""
+    def _watched_point(self, due: Callable[[], Callable[[], CurvePoint] | None]) -> None:
+        """Add a point to the curves, if one is due."""
+        if (evaluate := due()) is None:
+            return
         with self._evaluation(), told_with_step(self.spec, self.result.steps):
             found = evaluate()
-        if found is None:
-            return
         point: CurvePoint = {"step": self.result.steps, **found}
         point["learning_rate"] = self.optimiser.param_groups[0]["lr"]
         point["seconds"] = self.timers.seconds.get("train", 0.0)

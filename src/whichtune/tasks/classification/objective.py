@@ -77,7 +77,8 @@ class ClassificationObjective:
         LAST_POINTS.pop(self.forward, None)
         if not isinstance(self.forward, StagedForward):
             return None
-        return self.forward.staged("train", rows).beside(labels=self.labels[rows])
+        stage = self.forward.staged("train", rows)
+        return None if stage is None else stage.beside(labels=self.labels[rows])
 
     def loss_of(self, stage: Stage) -> tuple[Tensor, Tensor]:
         assert isinstance(self.forward, StagedForward)

@@ -7,6 +7,8 @@ batches are drawn anew each time, which moves the global generator (see `whichtu
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from whichtune.records.record import CurvePoint, Metrics
@@ -28,17 +30,17 @@ class ReferenceCurves:
         examples, size = len(forward.encoded.splits["train"]), spec.batch_size
         self.batches_of_epoch = examples // size if spec.drop_last else -(-examples // size)
 
-    def after_batch(self) -> CurvePoint | None:
+    def after_batch(self) -> Callable[[], CurvePoint] | None:
         """A point where one is due: its losses are what the script prints."""
         self.batch += 1
         interval = self.spec.evaluation_interval
         if interval == "epoch" or self.batch % int(interval) != 0:
             return None
-        return self._point(end_of_epoch=False)
+        return partial(self._point, end_of_epoch=False)
 
-    def after_epoch(self) -> CurvePoint:
+    def after_epoch(self) -> Callable[[], CurvePoint]:
         """The point at an epoch's end: its accuracies are what the script prints."""
-        return self._point(end_of_epoch=True)
+        return partial(self._point, end_of_epoch=True)
 
     def _point(self, end_of_epoch: bool) -> CurvePoint:
         splits = self.forward.encoded.splits
