@@ -4,7 +4,7 @@
 
 GPT-2-small's shape with random weights and GPT-2's tokenizer; texts padded to 120 tokens, batches of 8. The ways are
 taken in turn, each with a cache of its own, so that each pays for its pass through frozen blocks. Figures are medians.
-`--minilm` has MiniLM's shape beside it, texts at their own lengths, as a study of one's own has them.
+`--minilm` has so many epochs of MiniLM's shape beside it, texts at their own lengths, as a study of one's own has them.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--times", type=int, default=2)
     parser.add_argument("--precisions", default="float32,bf16")
-    parser.add_argument("--minilm", action="store_true")
+    parser.add_argument("--minilm", type=int, default=0, metavar="EPOCHS")
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     logging.set_verbosity_error()
@@ -160,7 +160,7 @@ def main() -> None:
             lines += measured(published(asked.data, gpt2, rows, asked.epochs, precision), "gpt2", asked.times)
             if asked.minilm:
                 minilm = minilm_in(Path(place) / "minilm")
-                lines += measured(own(asked.data, minilm, asked.epochs, precision), "minilm", asked.times)
+                lines += measured(own(asked.data, minilm, asked.minilm, precision), "minilm", asked.times)
     if asked.out:
         asked.out.write_text(json.dumps(lines, indent=1))
 

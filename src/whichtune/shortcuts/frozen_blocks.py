@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -178,10 +180,20 @@ class LowerPass:
             yield [numbers[place] for place in places.tolist()]
 
     def _compute(self, texts: Texts, index: TextIndex, asked: Mapping[Want, _Asked]) -> None:
-        for numbers in self._batches(texts, index, sorted(set().union(*(each.open for each in asked.values())))):
-            batch = texts.batch([index.first[number] for number in numbers])
-            for want, states in self._pass(batch, asked).items():
-                self._put(asked[want], numbers, states, texts, index, want)
+        last: Future[None] | None = None
+        with ThreadPoolExecutor(1) as aside:
+            for numbers in self._batches(texts, index, sorted(set().union(*(each.open for each in asked.values())))):
+                batch = texts.batch([index.first[number] for number in numbers])
+                for want, states in self._pass(batch, asked).items():
+                    put = partial(self._put, asked[want], numbers, fetched(states), texts, index, want)
+                    if self.device.type != "cuda":
+                        put()
+                        continue
+                    if last is not None:  # a GPU computes the next batch while one is written, and no more wait
+                        last.result()
+                    last = aside.submit(put)
+            if last is not None:
+                last.result()
 
     def _pass(self, batch: Batch, wanted: Iterable[Want]) -> dict[Want, Tensor]:
         """What one pass over `batch` gives for each want: states (B, T, D), features (B, 1, D), or the last states
@@ -207,9 +219,15 @@ class LowerPass:
         return found
 
     def _put(
-        self, asked: _Asked, numbers: Sequence[int], states: Tensor, texts: Texts, index: TextIndex, want: Want
+        self,
+        asked: _Asked,
+        numbers: Sequence[int],
+        states: Callable[[], Tensor],
+        texts: Texts,
+        index: TextIndex,
+        want: Want,
     ) -> None:
-        for number, rows in zip(numbers, states.float().cpu(), strict=True):
+        for number, rows in zip(numbers, states(), strict=True):
             if number not in asked.open:
                 continue
             begin, end = 0, 1 if want.position else len(texts.tokens[index.first[number]])
@@ -260,6 +278,22 @@ class LowerPass:
                 joules=sum(known) if len(known) == len(joules) else None,
             )
         return described
+
+
+def fetched(states: Tensor) -> Callable[[], Tensor]:
+    """What gives `states` in float32 on the CPU; from a GPU they are on their way when this returns."""
+    if states.device.type != "cuda":
+        return states.float().cpu
+    there = torch.empty(states.shape, dtype=torch.float32, pin_memory=True)
+    there.copy_(states.float(), non_blocking=True)
+    arrived = torch.cuda.Event()
+    arrived.record()
+
+    def wait() -> Tensor:
+        arrived.synchronize()
+        return there
+
+    return wait
 
 
 @dataclass

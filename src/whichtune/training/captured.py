@@ -42,6 +42,7 @@ class RecordedSteps:
         self.played = 0
         self.why_not: str | None = None
         self._recordings: dict[Hashable, Recording] = {}
+        self._gradients: list[Tensor | None] | None = None  # of the first recording: all put theirs there
         self._seen: Counter[Hashable] = Counter()
         self._memory = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
 
@@ -81,7 +82,7 @@ class RecordedSteps:
         after = torch.cuda.get_rng_state(self.device)
         self._forget()
         try:
-            recording = Recording(self._step, stage, self.parameters, self.device, self._memory)
+            recording = Recording(self._step, stage, self.parameters, self.device, self._memory, self._gradients)
             torch.cuda.set_rng_state(begin, self.device)
             played = recording.play(stage, self.parameters)
             self.why_not = self._difference(played[0], found[0], expected)
@@ -91,7 +92,7 @@ class RecordedSteps:
             self.why_not = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
         if self.why_not is None:
             torch.cuda.set_rng_state(after, self.device)
-            self._recordings[stage.key] = recording
+            self._recordings[stage.key], self._gradients = recording, recording.gradients
             return found
         self._forget()
         torch.cuda.set_rng_state(begin, self.device)
@@ -136,6 +137,7 @@ class Recording:
         parameters: Sequence[nn.Parameter],
         device: torch.device,
         memory: Any,
+        gradients: list[Tensor | None] | None = None,
     ) -> None:
         self.stage = stage.held(device)
         self._graph = torch.cuda.CUDAGraph()
@@ -147,7 +149,7 @@ class Recording:
                 loss, self._correct = step(self.stage)
                 # Not `backward`: its last nodes belong to the stream on which the parameters were first used.
                 found = torch.autograd.grad(loss, list(parameters), allow_unused=True)
-                self._gradients = _own(found, parameters)
+                self.gradients = _own(found, parameters) if gradients is None else _put_into(gradients, found)
             finally:
                 self._graph.capture_end()
         torch.cuda.current_stream(device).wait_stream(aside)
@@ -158,7 +160,7 @@ class Recording:
         this or another recording is played."""
         self.stage.take(stage)
         self._graph.replay()
-        for parameter, gradient in zip(parameters, self._gradients, strict=True):
+        for parameter, gradient in zip(parameters, self.gradients, strict=True):
             parameter.grad = gradient
         return self._loss.clone(), None if self._correct is None else self._correct.clone()
 
@@ -175,6 +177,15 @@ def _own(gradients: Sequence[Tensor | None], parameters: Sequence[nn.Parameter])
             places.add(gradient.data_ptr())
         found.append(gradient)
     return found
+
+
+def _put_into(held: list[Tensor | None], found: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """`held` with the numbers of `found`. Raises RuntimeError where other parameters have gradients."""
+    if [gradient is None for gradient in held] != [gradient is None for gradient in found]:
+        raise RuntimeError("batches of this shape give gradients to other parameters")
+    there = [gradient for gradient in held if gradient is not None]
+    torch._foreach_copy_(there, [gradient for gradient in found if gradient is not None])
+    return held
 
 
 def recorded_steps(
