@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,6 +16,10 @@ from whichtune.shortcuts.packing import pack, packed_round
 from whichtune.shortcuts.prepared import CacheSettings, prepare_forward
 from whichtune.shortcuts.resident import Resident
 from whichtune.tasks.classification.objective import ClassificationObjective
+from whichtune.tasks.multilabel.objective import MultilabelObjective
+from whichtune.tasks.multilabel.settings import MultilabelSettings
+from whichtune.tasks.regression.objective import RegressionObjective
+from whichtune.tasks.regression.settings import RegressionSettings
 
 CELLS = [
     Cell(family, method, position, "dynamic", False)
@@ -94,3 +100,31 @@ def test_states_on_a_device_are_those_of_the_file(position: str, tmp_path: Path)
     shape = (packing.rows, packing.width)
     expected = states.packed(texts, packing.row, packing.start, shape)
     assert torch.equal(resident.packed(texts, packing.row, packing.start, shape), expected)
+
+
+@pytest.mark.parametrize("kind", ["numbers", "sets"])
+def test_other_losses_are_functions_of_their_tensors_too(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planned, "FEW_SHAPES", ("cpu",))
+    cell, place = Cell("bert", "full", "mean_nonpad", "dynamic", False), torch.device("cpu")
+    encoded, draws = made_up_texts(0), np.random.default_rng(5)
+    for name, part in encoded.splits.items():
+        labels = draws.normal(size=len(part)) if kind == "numbers" else draws.integers(0, 2, (len(part), 2))
+        encoded.splits[name] = replace(part, labels=labels)
+    classifier = make_classifier(cell)
+    prepared = prepare_forward(
+        make_spec(cell, "auto"), classifier, encoded, place, Timers(place), CacheSettings(tmp_path)
+    )
+    objective = (
+        RegressionObjective(classifier, prepared.forward, RegressionSettings())
+        if kind == "numbers"
+        else MultilabelObjective(classifier, prepared.forward, MultilabelSettings())
+    )
+    stages = [objective.staged(list(range(start, start + 6))) for start in (0, 6, 12)]
+    for start, stage in zip((0, 6, 12), stages, strict=True):
+        assert stage is not None
+        expected, _ = objective.loss(list(range(start, start + 6)))
+        found, right = objective.loss_of(stage.held(place))
+        assert right is None
+        torch.testing.assert_close(found, expected, rtol=0, atol=0)

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from whichtune.records.record import CurvePoint
 from whichtune.tasks.classification.evaluate import measure, predict_split, validation_point, watched_by_terms
 from whichtune.tasks.classification.settings import ClassificationSettings
-from whichtune.training.forward import StagedForward
-from whichtune.training.stage import Stage, moved
+from whichtune.tasks.row_loss import RowLoss
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,7 +43,7 @@ def summed_loss(logits: Tensor, labels: Tensor, own: ClassificationSettings, wei
 LAST_POINTS: WeakKeyDictionary[Forward, np.ndarray] = WeakKeyDictionary()
 
 
-class ClassificationObjective:
+class ClassificationObjective(RowLoss):
     """Cross-entropy of the label, an example each, as the run's settings of it say; points of the curves have it plain.
 
     `weights` (C,): what each class counts, or None. `spec` says what else is watched.
@@ -58,9 +57,9 @@ class ClassificationObjective:
         weights: np.ndarray | None = None,
         spec: RunSpec | None = None,
     ) -> None:
-        self.classifier, self.forward, self.spec = classifier, forward, spec
+        super().__init__(forward, torch.tensor(forward.encoded.splits["train"].labels))
+        self.classifier, self.spec = classifier, spec
         self.own = own or ClassificationSettings()
-        self.labels = torch.tensor(forward.encoded.splits["train"].labels)
         self.weights = None if weights is None else torch.tensor(weights, dtype=torch.float32, device=forward.device)
         self._counts = None if weights is None else weights[forward.encoded.splits["train"].labels]
         LAST_POINTS.pop(forward, None)
@@ -68,25 +67,12 @@ class ClassificationObjective:
     def weight(self, rows: Sequence[int]) -> float:
         return len(rows) if self._counts is None else float(self._counts[list(rows)].sum())
 
-    def loss(self, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
-        LAST_POINTS.pop(self.forward, None)  # weights move after it
-        labels = moved(self.labels[list(rows)], self.forward.device)
-        return self._judged(self.forward.logits("train", rows), labels)
-
-    def staged(self, rows: list[int]) -> Stage | None:
+    def begin(self) -> None:
         LAST_POINTS.pop(self.forward, None)
-        if not isinstance(self.forward, StagedForward):
-            return None
-        stage = self.forward.staged("train", rows)
-        return None if stage is None else stage.beside(labels=self.labels[rows])
 
-    def loss_of(self, stage: Stage) -> tuple[Tensor, Tensor]:
-        assert isinstance(self.forward, StagedForward)
-        return self._judged(self.forward.logits_of(stage), stage.tensors["labels"])
-
-    def _judged(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        summed = summed_loss(logits, labels, self.own, self.weights)
-        return summed, (logits.detach().argmax(1) == labels).sum()
+    def judged(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        summed = summed_loss(logits, targets, self.own, self.weights)
+        return summed, (logits.detach().argmax(1) == targets).sum()
 
     def point(self, rows: range) -> CurvePoint:
         logits = predict_split(self.classifier, self.forward, "validation", rows)

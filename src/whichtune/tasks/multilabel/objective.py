@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,6 +11,7 @@ from whichtune.records.record import CurvePoint
 from whichtune.tasks.classification.evaluate import predict_split
 from whichtune.tasks.multilabel.evaluate import measure, thresholds_by, validation_point
 from whichtune.tasks.multilabel.settings import MultilabelSettings
+from whichtune.tasks.row_loss import RowLoss
 
 if TYPE_CHECKING:
     from whichtune.models.heads import Classifier
@@ -24,20 +24,16 @@ def summed_loss(logits: Tensor, targets: Tensor) -> Tensor:
     return summed
 
 
-class MultilabelObjective:
+class MultilabelObjective(RowLoss):
     """Binary cross-entropy, a mean over labels, then over texts. Points of the curves choose thresholds of their own on
     the validation texts that they are made of."""
 
     def __init__(self, model: Classifier, forward: Forward, own: MultilabelSettings) -> None:
-        self.model, self.forward, self.own = model, forward, own
-        targets = forward.encoded.splits["train"].labels
-        self.targets = torch.tensor(targets, dtype=torch.float32, device=forward.device)
+        super().__init__(forward, torch.tensor(forward.encoded.splits["train"].labels, dtype=torch.float32))
+        self.model, self.own = model, own
 
-    def weight(self, rows: Sequence[int]) -> float:
-        return len(rows)
-
-    def loss(self, rows: Sequence[int]) -> tuple[Tensor, Tensor | None]:
-        return summed_loss(self.forward.logits("train", rows), self.targets[list(rows)]), None
+    def judged(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, None]:
+        return summed_loss(logits, targets), None
 
     def point(self, rows: range) -> CurvePoint:
         logits = predict_split(self.model, self.forward, "validation", rows)

@@ -12,6 +12,7 @@ from whichtune.records.record import CurvePoint
 from whichtune.tasks.classification.evaluate import predict_split
 from whichtune.tasks.regression.evaluate import Scale, bounded, measure, validation_point
 from whichtune.tasks.regression.settings import RegressionSettings
+from whichtune.tasks.row_loss import RowLoss
 
 if TYPE_CHECKING:
     from whichtune.models.heads import Classifier
@@ -27,23 +28,19 @@ def summed_loss(found: Tensor, targets: Tensor, own: RegressionSettings) -> Tens
     return nn.functional.mse_loss(found, targets, reduction="sum")
 
 
-class RegressionObjective:
+class RegressionObjective(RowLoss):
     """The loss that the run's settings say, an example each; points of the curves have the squared error."""
 
     def __init__(
         self, model: Classifier, forward: Forward, own: RegressionSettings, classes: Sequence[str] | None = None
     ) -> None:
-        self.model, self.forward, self.own, self.classes = model, forward, own, classes
+        self.model, self.own, self.classes = model, own, classes
         targets = forward.encoded.splits["train"].labels
         self.scale = Scale.of(targets)
-        self.targets = torch.tensor(self.scale.standardised(targets), dtype=torch.float32, device=forward.device)
+        super().__init__(forward, torch.tensor(self.scale.standardised(targets), dtype=torch.float32))
 
-    def weight(self, rows: Sequence[int]) -> float:
-        return len(rows)
-
-    def loss(self, rows: Sequence[int]) -> tuple[Tensor, Tensor | None]:
-        found = self.forward.logits("train", rows)[:, 0]
-        return summed_loss(found, self.targets[list(rows)], self.own), None
+    def judged(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, None]:
+        return summed_loss(logits[:, 0], targets, self.own), None
 
     def point(self, rows: range) -> CurvePoint:
         found = bounded(self.scale.restored(predict_split(self.model, self.forward, "validation", rows)), self.classes)
