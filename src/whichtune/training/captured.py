@@ -86,15 +86,17 @@ class RecordedSteps:
             torch.cuda.set_rng_state(begin, self.device)
             played = recording.play(stage, self.parameters)
             self.why_not = self._difference(played[0], found[0], expected)
+        except torch.OutOfMemoryError:  # the step as ever had enough
+            self.why_not = "there is no memory for recordings"
         except RuntimeError as error:  # what a step does that cannot be recorded, such as looking at a number
-            if isinstance(error, torch.OutOfMemoryError):
-                raise
             self.why_not = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
         if self.why_not is None:
             torch.cuda.set_rng_state(after, self.device)
             self._recordings[stage.key], self._gradients = recording, recording.gradients
             return found
         self._forget()
+        self._recordings, self._gradients = {}, None
+        torch.cuda.empty_cache()
         torch.cuda.set_rng_state(begin, self.device)
         return self._plain(stage)
 
