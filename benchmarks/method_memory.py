@@ -3,9 +3,10 @@
     python benchmarks/method_memory.py --data SMSSpamCollection.tsv --model FOLDER [--methods lora,ia3] [--out FILE.md]
 
 Each training is a process of its own on one thread: 20 steps of 16 texts, padded to the batch's longest, AdamW, no
-dropout, float32. What is measured is the process's anonymous memory at its highest above what it had with the libraries
-imported (of both). `plan off` is whichtune without its compute plan. PEFT's configuration is the one that whichtune
-uses, field by field; the peer's model is the family's own `ForSequenceClassification`.
+dropout, float32. What is measured is the process's anonymous memory at its highest in training, above what it had with
+the libraries and the data read; of whichtune it is what the run's record says. `plan off` is whichtune without its
+compute plan. PEFT's configuration is the one that whichtune uses, field by field; the peer's model is the family's own
+`ForSequenceClassification`.
 """
 
 from __future__ import annotations
@@ -39,27 +40,32 @@ def study(data: Path, model: Path, method: str, plan: str) -> dict[str, Any]:
     }
 
 
-def one_by_whichtune(asked: dict[str, Any]) -> None:
-    """A run; nothing of it is kept."""
+def one_by_whichtune(asked: dict[str, Any]) -> int:
+    """A run; gives the bytes of its training's peak, as its record has them."""
     from whichtune.compare import prepare
+    from whichtune.measure.cost import anonymous_bytes
     from whichtune.runs.run import run_one
     from whichtune.study.load import parse_study
 
     spec = prepare(parse_study(asked["study"], "method_memory"))[0].specs[0]
     with tempfile.TemporaryDirectory() as cache:
-        run_one(spec, cache={"folder": Path(cache)})
+        record = run_one(spec, memory_baseline=anonymous_bytes(), cache={"folder": Path(cache)}).record
+    return record.cost.peak_memory_bytes or 0
 
 
-def one_by_trainer(asked: dict[str, Any]) -> None:
-    """The same number of steps by transformers.Trainer."""
+def one_by_trainer(asked: dict[str, Any]) -> int:
+    """The same number of steps by transformers.Trainer; gives the bytes of their peak, sampled as whichtune does."""
+    import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer, Trainer, TrainingArguments
 
     from whichtune.compare import prepare
     from whichtune.data.splits import load_dataset
+    from whichtune.measure.cost import MemoryMonitor, anonymous_bytes
     from whichtune.study.load import parse_study
 
     spec = prepare(parse_study(asked["study"], "method_memory"))[0].specs[0]
     dataset = load_dataset(spec.data)
+    baseline = anonymous_bytes()
     tokenizer = AutoTokenizer.from_pretrained(spec.model)
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     model = AutoModelForSequenceClassification.from_pretrained(spec.model, num_labels=len(dataset.labels))
@@ -93,7 +99,9 @@ def one_by_trainer(asked: dict[str, Any]) -> None:
             use_cpu=True,
             disable_tqdm=True,
         )
-        Trainer(adapted(model, spec), settings, train_dataset=rows, processing_class=tokenizer).train()
+        with MemoryMonitor(torch.device("cpu"), baseline) as memory:
+            Trainer(adapted(model, spec), settings, train_dataset=rows, processing_class=tokenizer).train()
+    return memory.peak
 
 
 def adapted(model: Any, spec: Any) -> Any:
@@ -140,15 +148,12 @@ def worker(asked: dict[str, Any]) -> None:
     import torch
     from transformers.utils import logging
 
-    from whichtune.measure.cost import MemoryMonitor, anonymous_bytes
-
     for name in ("peft", "transformers.trainer", "whichtune.runs.run"):
         importlib.import_module(name)
     torch.set_num_threads(1)
     logging.set_verbosity_error()
-    with MemoryMonitor(torch.device("cpu"), anonymous_bytes()) as memory:
-        (one_by_trainer if asked["way"] == "trainer" else one_by_whichtune)(asked)
-    print(json.dumps({"peak": memory.peak}))
+    peak = (one_by_trainer if asked["way"] == "trainer" else one_by_whichtune)(asked)
+    print(json.dumps({"peak": peak}))
 
 
 def measured(data: Path, model: Path, method: str) -> dict[str, float | None]:
