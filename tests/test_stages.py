@@ -26,7 +26,6 @@ CELLS = [
     for family, position in (
         ("gpt2", "last_nonpad"),
         ("bert", "mean_nonpad"),
-        ("bert", "first"),
         ("modernbert", "first"),
     )
     for method in ("last_block", "full", "lora")
