@@ -24,6 +24,7 @@ from whichtune.errors import ModelError, SettingError
 from whichtune.models.autocast import autocast_type
 from whichtune.models.layers import weight_of
 from whichtune.models.loading import kind_of
+from whichtune.models.reading import differ
 from whichtune.models.segments import apart
 from whichtune.models.sizes import differs_by_layer, hidden_width, text_part, told
 from whichtune.models.temporary import evaluating
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
 Made = TypeVar("Made")
 TRIAL = (3, 4, 5)  # tokens of a text that a new prefix is tried on
-ROUNDING = 1e-4  # of the largest number of a state
 Initialisation = Literal["vocabulary", "random", "text"]
 
 
@@ -348,10 +348,7 @@ def _refuse_unlike_tokens(backbone: PreTrainedModel, ids: Tensor, made: Tensor) 
         )
         expected = backbone(input_ids=whole, attention_mask=torch.ones_like(whole), use_cache=False)
     told = expected.last_hidden_state[:, len(ids) :]
-    if not bool(told.isfinite().all()):
-        return  # a run says where it has no numbers
-    away = float((behind - told).abs().max())
-    if not away <= ROUNDING * max(1.0, float(told.abs().max())):
+    if differ(behind, told):
         raise ModelError(
             f"{type(backbone).__name__} reads a text otherwise behind the keys and values of tokens than behind these "
             "tokens, so that prefix_tuning would not be what it says: choose soft_prompt, or an adapter such as lora."

@@ -37,14 +37,18 @@ def refuse_unreadable(backbone: PreTrainedModel, name: str, pad_id: int | None) 
         padded = torch.tensor([[*TOKENS[:2], pad_id, pad_id], TOKENS], device=ids.device)
         mask = torch.tensor([[1, 1, 0, 0], [1, 1, 1, 1]], device=ids.device)
         beside = _states(backbone, name, padded, mask)[:1, :2]
-    if not bool(alone.isfinite().all() and beside.isfinite().all()):
-        return  # a run says where it has no numbers, and weights that are none
-    away = float((beside - alone).abs().max())
-    if not away <= ROUNDING * max(1.0, float(alone.abs().max())):
+    if differ(beside, alone):
         raise ModelError(
             f"'{name}' ({kind}) answers a text otherwise when padding stands behind it, though it is masked, or texts "
             "beside it: use padding=right, one width for all, or none, which computes each text alone."
         )
+
+
+def differ(found: Tensor, told: Tensor) -> bool:
+    """Whether states differ by more than rounding from what they should be; where that is no number, a run says so."""
+    if not bool(told.isfinite().all()):
+        return False
+    return not float((found - told).abs().max()) <= ROUNDING * max(1.0, float(told.abs().max()))
 
 
 def refuse_shape(states: Tensor, backbone: PreTrainedModel, tokens: int) -> None:

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-# Largest differences from the plain way that are rounding, relative to the largest logit and gradient.
+from whichtune.training.forward import GRADIENT_TOLERANCE
+
+# Largest differences from the plain way that are rounding, relative to the largest logit.
 LOGIT_TOLERANCE = {"float32": 2e-5, "bf16": 5e-2, "fp16": 1e-2}
-GRADIENT_TOLERANCE = {"float32": 1e-4, "bf16": 1e-1, "fp16": 2e-2}
 CHECKED_TEXTS = 4
 STRICT = "WHICHTUNE_STRICT_SHORTCUTS"
 

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from whichtune.models.weights import first_line
+from whichtune.training.forward import GRADIENT_TOLERANCE
 from whichtune.training.stage import Stage, Staged
 
 if TYPE_CHECKING:
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
 
 # A shape is recorded when it is seen for the second time; so many are kept.
 MOST_RECORDINGS = 48
-# What a recording may differ by from the step that it records, relative to the largest: rounding.
-TOLERANCE = {"float32": 1e-4, "bf16": 1e-1, "fp16": 2e-2}
 
 Step = Callable[[Stage], tuple[Tensor, "Tensor | None"]]
 
@@ -38,7 +38,7 @@ class RecordedSteps:
 
     def __init__(self, objective: Staged, parameters: Sequence[nn.Parameter], device: torch.device, spec: RunSpec):
         self.objective, self.parameters, self.device = objective, list(parameters), device
-        self.tolerance = TOLERANCE[spec.precision]
+        self.tolerance = GRADIENT_TOLERANCE[spec.precision]
         self.played = 0
         self.why_not: str | None = None
         self._recordings: dict[Hashable, Recording] = {}
@@ -89,7 +89,7 @@ class RecordedSteps:
         except torch.OutOfMemoryError:  # the step as ever had enough
             self.why_not = "there is no memory for recordings"
         except RuntimeError as error:  # what a step does that cannot be recorded, such as looking at a number
-            self.why_not = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+            self.why_not = f"{type(error).__name__}: {first_line(error)}"
         if self.why_not is None:
             torch.cuda.set_rng_state(after, self.device)
             self._recordings[stage.key], self._gradients = recording, recording.gradients

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from whichtune.data.encoding import Encoded
 
 PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
+# Largest differences of gradients that are rounding, relative to the largest.
+GRADIENT_TOLERANCE = {"float32": 1e-4, "bf16": 1e-1, "fp16": 2e-2}
 
 
 class Forward(Protocol):
