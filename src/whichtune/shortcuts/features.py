@@ -24,7 +24,6 @@ from whichtune.models.temporary import without_kv_cache
 from whichtune.shortcuts.adapter_kernels import AdapterKernels
 from whichtune.shortcuts.last_block import LastBlock, Mode
 from whichtune.shortcuts.packing import (
-    ROUND_TOKENS,
     WIDTHS,
     MaskKind,
     PackedInputs,
@@ -32,6 +31,7 @@ from whichtune.shortcuts.packing import (
     packed_cheapest,
     packed_inputs,
     packed_round,
+    rounded,
 )
 from whichtune.study.spec import TokenPosition
 from whichtune.training.stage import Stage
@@ -179,7 +179,7 @@ class FeatureComputer:
         if packing is None:
             return lengths
         width = batch.input_ids.shape[1]
-        return {**lengths, "places": packing.places(_rounded(width) if self.in_few_shapes else width)}
+        return {**lengths, "places": packing.places(rounded(width) if self.in_few_shapes else width)}
 
     def _place(self, batch: Batch) -> Tensor | None:
         """The token (B,) that is read of each text; None for a mean over several."""
@@ -190,10 +190,6 @@ class FeatureComputer:
         if self.position == "last":
             return torch.full_like(batch.lengths, batch.input_ids.shape[1] - 1)
         return None
-
-
-def _rounded(tokens: int) -> int:
-    return -(-tokens // ROUND_TOKENS) * ROUND_TOKENS
 
 
 MASK = "attention_mask"

@@ -191,14 +191,18 @@ def _cheapest(lengths: tuple[int, ...], hidden: int, limit: int) -> Packing | No
 ROUND_TOKENS = 64  # on a GPU, rows of packed texts are as wide as a multiple of this
 
 
+def rounded(tokens: int) -> int:
+    """The least round width that has room for so many tokens."""
+    return -(-tokens // ROUND_TOKENS) * ROUND_TOKENS
+
+
 def packed_round(lengths: Sequence[int] | Tensor, limit: int) -> Packing:
     """The texts in one row of a round width, or in as few as may be no wider than `limit` tokens: few shapes in all.
 
     For devices that compute rows as fast as they come, where what takes time is to tell them what to do.
     """
     counts = torch.as_tensor(lengths, dtype=torch.long).cpu()
-    round_up = -(-int(counts.sum()) // ROUND_TOKENS) * ROUND_TOKENS
-    width = max(min(round_up, limit), int(counts.max()))
+    width = max(min(rounded(int(counts.sum())), limit), int(counts.max()))
     laid = pack(counts, width)
     return Packing(laid.row, laid.start, laid.lengths, laid.rows, width)
 
