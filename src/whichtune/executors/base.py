@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, Self, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
@@ -16,7 +16,7 @@ from whichtune.records.record import RunRecord, RunStatus
 from whichtune.records.store import StudyFolder
 from whichtune.records.wordless import LEFT_OUT
 from whichtune.registry import Registry
-from whichtune.runs.run import CacheFields, Sibling
+from whichtune.runs.records import CacheFields, RunResult, Sibling
 from whichtune.study.numbers import jobs_of
 from whichtune.study.spec import RunSpec, Study
 
@@ -108,10 +108,12 @@ class Elsewhere(Protocol):
 
 
 class RunRequest(BaseModel):
-    """All that a process needs to make one run; as JSON it can travel."""
+    """All that a process needs to make one run, and those `beside` it whose heads are parts of one problem
+    (`order.problem_of`); as JSON it can travel."""
 
     model_config = ConfigDict(frozen=True)
     spec: RunSpec
+    beside: list[RunSpec] = []
     folder: str
     save: bool = False
     threads: int | None = None
@@ -124,11 +126,13 @@ class RunRequest(BaseModel):
 
 
 def make_run(request: RunRequest, tell: Listener) -> None:
-    """Make one run in this process and store its record, whatever becomes of it."""
+    """Make one run in this process, and those beside it, and store each record, whatever becomes of the run.
+
+    Of several each is told as `made`. Those that cannot be made beside the first are left: they are to be made alone.
+    """
     from whichtune.data.named import user_cache
     from whichtune.measure.cost import anonymous_bytes
     from whichtune.measure.neighbours import Neighbours
-    from whichtune.runs.run import base_record, run_one
 
     memory, begin = anonymous_bytes(), time.perf_counter()
     spec, folder = request.spec, StudyFolder(request.folder)
@@ -138,28 +142,62 @@ def make_run(request: RunRequest, tell: Listener) -> None:
         torch.set_num_threads(request.threads)
     try:
         load_for_runs(request.plugins)
-        aside = folder.aside(spec.goes_on_from) if spec.goes_on_from else None
-        cache: CacheFields = {"limit": request.cache_limit, "siblings": request.siblings, "shared": request.shared}
         with Neighbours(user_cache() / "running") as neighbours:
-            result = run_one(
-                spec, neighbours.listening(tell), memory, cache, lambda: max(request.jobs, neighbours.look()), aside
-            )
-            record = with_jobs(result.record, request.jobs, neighbours.look())
-        keeps = request.save or spec.part is not None
-        made = time.perf_counter()
-        folder.write_run(
-            record,
-            result.curves,
-            result.predictions,
-            result.save if keeps else None,
-            lambda written: with_times(written, begin, made, time.perf_counter()),
-        )
+
+            def at_once() -> int:
+                return max(request.jobs, neighbours.look())
+
+            for spec, outcome in _outcomes(request, folder, neighbours.listening(tell), memory, at_once):
+                if isinstance(outcome, RunResult):
+                    _store(request, folder, outcome, neighbours.look(), begin)
+                else:
+                    _store_failure(folder, spec, outcome, tell)
+                if request.beside:
+                    tell({"event": "made", "run_id": spec.run_id})
     except Exception as error:
-        status, reason = explain(error)
-        if not folder.keeps_texts and status is RunStatus.FAILED and not isinstance(error, WhichtuneError):
-            reason = f"{type(error).__name__}, {LEFT_OUT}."
-        tell({"event": "traceback", "text": traceback.format_exc()})
-        folder.write_run(base_record(spec, status, error=reason, error_kind=type(error).__name__))
+        _store_failure(folder, spec, error, tell)
+
+
+def _outcomes(
+    request: RunRequest, folder: StudyFolder, tell: Listener, memory: int, at_once: Callable[[], int]
+) -> Iterator[tuple[RunSpec, RunResult | Exception]]:
+    """What comes of the runs that are asked for, one after another. What goes wrong with the first is raised."""
+    from whichtune.runs.run import run_one
+    from whichtune.runs.together import run_together
+
+    spec = request.spec
+    cache: CacheFields = {"limit": request.cache_limit, "siblings": request.siblings, "shared": request.shared}
+    if request.beside:
+        yield from run_together([spec, *request.beside], tell, memory, cache, at_once)
+        return
+    aside = folder.aside(spec.goes_on_from) if spec.goes_on_from else None
+    yield spec, run_one(spec, tell, memory, cache, at_once, aside)
+
+
+def _store(request: RunRequest, folder: StudyFolder, result: RunResult, seen: int, begin: float) -> None:
+    """Write a run that began at `begin`, or took what its result says, with what it took until it is written."""
+    made = time.perf_counter()
+    since = begin if result.seconds is None else made - result.seconds
+    record = with_jobs(result.record, request.jobs, seen)
+    keeps = request.save or request.spec.part is not None
+    folder.write_run(
+        record,
+        result.curves,
+        result.predictions,
+        result.save if keeps else None,
+        lambda written: with_times(written, since, made, time.perf_counter()),
+    )
+
+
+def _store_failure(folder: StudyFolder, spec: RunSpec, error: Exception, tell: Listener) -> None:
+    """Write the record of a run that raised `error`."""
+    from whichtune.runs.run import base_record
+
+    status, reason = explain(error)
+    if not folder.keeps_texts and status is RunStatus.FAILED and not isinstance(error, WhichtuneError):
+        reason = f"{type(error).__name__}, {LEFT_OUT}."
+    tell({"event": "traceback", "text": "".join(traceback.format_exception(error))})
+    folder.write_run(base_record(spec, status, error=reason, error_kind=type(error).__name__))
 
 
 def with_jobs(record: RunRecord, jobs: int, seen: int = 1) -> RunRecord:

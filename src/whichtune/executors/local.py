@@ -8,11 +8,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 
 from whichtune.executors.base import EXECUTORS, ExecutorOptions, Listener, RunRequest, died
 from whichtune.executors.devices import VISIBLE, Gpu, Placement, visible_gpus
 from whichtune.executors.expected import Expectations, refuse_too_large
-from whichtune.executors.order import pass_of, siblings, well_ordered
+from whichtune.executors.order import MOST_TOGETHER, pass_of, problem_of, siblings, well_ordered
 from whichtune.executors.server import RunServer, StoppedError, start_together
 from whichtune.plugins import for_other_processes
 from whichtune.records.events import Event
@@ -40,6 +41,7 @@ class _Queue:
         self.placement, self.memory = placement, memory
         self.waiting = deque(spec for spec in specs if not folder.is_complete(spec.run_id))
         self.elsewhere: list[RunSpec] = []
+        self.alone: set[str] = set()  # ids of runs that could not be made beside others
         self.stopped = threading.Event()
 
     def take(self) -> tuple[RunSpec, Gpu | None] | None:
@@ -74,6 +76,24 @@ class _Queue:
     def give_back(self, spec: RunSpec) -> None:
         with self.lock:
             self.elsewhere.append(spec)
+
+    def take_beside(self, spec: RunSpec) -> list[RunSpec]:
+        """Those that wait and can be made with a run that was taken, as parts of one problem."""
+        problem = "" if spec.run_id in self.alone else problem_of(spec)
+        if not problem:
+            return []
+        with self.lock:
+            fitting = [each for each in self.waiting if each.run_id not in self.alone and problem_of(each) == problem]
+            taken = fitting[: MOST_TOGETHER - 1]
+            ids = {each.run_id for each in taken}
+            self.waiting = deque(each for each in self.waiting if each.run_id not in ids)
+        return taken
+
+    def leave_alone(self, specs: Sequence[RunSpec]) -> None:
+        """Runs that could not be made beside another are the next to be made, each by itself."""
+        with self.lock:
+            self.alone.update(spec.run_id for spec in specs)
+            self.waiting.extendleft(reversed(specs))
 
 
 @EXECUTORS.register("local")
@@ -207,46 +227,85 @@ class LocalExecutor:
         while (taken := queue.take()) is not None:
             spec, gpu = taken
             try:
-                with queue.folder.claim(spec.run_id) as mine:
-                    if not mine:
+                with ExitStack() as claims:
+                    if not claims.enter_context(queue.folder.claim(spec.run_id)):
                         queue.give_back(spec)
                     elif not queue.folder.is_complete(spec.run_id):
-                        started += 1
-                        self._one(server, spec, gpu, queue, save, on_event)
+                        beside = self._claimed(queue, spec, claims)
+                        started += 1 + self._made(server, [spec, *beside], gpu, queue, save, on_event)
             finally:
                 queue.leave(spec)
         return started
 
-    def _one(
+    @staticmethod
+    def _claimed(queue: _Queue, spec: RunSpec, claims: ExitStack) -> list[RunSpec]:
+        """Those to be made with a run, each claimed until `claims` ends."""
+        found = []
+        for each in queue.take_beside(spec):
+            if not claims.enter_context(queue.folder.claim(each.run_id)):
+                queue.give_back(each)
+            elif not queue.folder.is_complete(each.run_id):
+                found.append(each)
+        return found
+
+    def _made(
         self,
         server: RunServer,
-        spec: RunSpec,
+        specs: Sequence[RunSpec],
         gpu: Gpu | None,
         queue: _Queue,
         save: bool,
         on_event: Listener,
-    ) -> None:
-        folder = queue.folder
-        start: Event = {"event": "start", "run_id": spec.run_id, "label": spec.label, "seed": spec.seed}
-        on_event(start if gpu is None else {**start, "where": f"GPU {gpu.name}"})
-        request = RunRequest(
-            spec=spec,
+    ) -> int:
+        """Make the first run, and those beside it that can be; how many of these were made. The others wait again."""
+        first, *beside = specs
+        folder, ended = queue.folder, set[str]()
+        by_id = {spec.run_id: spec for spec in specs}
+
+        def start(spec: RunSpec) -> None:
+            told: Event = {"event": "start", "run_id": spec.run_id, "label": spec.label, "seed": spec.seed}
+            on_event(told if gpu is None else {**told, "where": f"GPU {gpu.name}"})
+
+        def end(spec: RunSpec, code: int) -> None:
+            record = folder.read_run(spec.run_id)
+            if record is None or (code != 0 and spec is first and not ended):
+                record = died(spec, code)
+                folder.write_run(record)
+            ended.add(spec.run_id)
+            on_event({"event": "end", "run_id": spec.run_id, "status": record.status, "error": record.error})
+
+        def hear(event: Event) -> None:
+            if event["event"] != "made":
+                on_event({**event, "run_id": event.get("run_id", first.run_id)})
+                return
+            spec = by_id[event["run_id"]]
+            if spec is not first:
+                start(spec)
+            end(spec, 0)
+
+        start(first)
+        for spec in specs:
+            folder.discard(spec.run_id)  # the record of an earlier attempt that failed
+        code = server.run(self._request(specs, gpu, folder, save), hear)
+        if queue.stopped.is_set():
+            raise StoppedError
+        if first.run_id not in ended:
+            end(first, code)
+        queue.leave_alone([spec for spec in beside if spec.run_id not in ended])
+        return len(ended) - 1
+
+    def _request(self, specs: Sequence[RunSpec], gpu: Gpu | None, folder: StudyFolder, save: bool) -> RunRequest:
+        first, *beside = specs
+        return RunRequest(
+            spec=first,
+            beside=beside,
             folder=str(folder.path),
             save=save,
             threads=self.threads,
             jobs=self.jobs,
             cache_limit=self.cache_limit,
-            siblings=self._siblings.get(spec.run_id, []),
-            shared=pass_of(spec),
+            siblings=self._siblings.get(first.run_id, []),
+            shared=pass_of(first),
             plugins=for_other_processes(),
             environment={} if gpu is None else {VISIBLE: gpu.uuid},
         )
-        folder.discard(spec.run_id)  # the record of an earlier attempt that failed
-        code = server.run(request, lambda event: on_event({**event, "run_id": spec.run_id}))
-        if queue.stopped.is_set():
-            raise StoppedError
-        record = folder.read_run(spec.run_id)
-        if code != 0 or record is None:
-            record = died(spec, code)
-            folder.write_run(record)
-        on_event({"event": "end", "run_id": spec.run_id, "status": record.status, "error": record.error})

@@ -9,7 +9,24 @@ from collections.abc import Sequence
 from whichtune.methods import METHODS
 from whichtune.runs.run import Sibling
 from whichtune.study.roles import Role
+from whichtune.study.run_settings import FREE_OF_COST
 from whichtune.study.spec import RunSpec
+from whichtune.tasks import task_of
+
+MOST_TOGETHER = 64  # runs whose heads are trained as one problem
+# What a run's settings must be for that: its steps then follow from its rows, its rate and its decay alone.
+OF_ONE_PROBLEM = {
+    "plan": "auto",
+    "weights": "pretrained",
+    "precision": "float32",
+    "base_precision": "float32",
+    "head": "linear",
+    "random_streams": "named",
+    "early_stopping": "none",
+    "batching": "shuffled",
+    "accumulation_steps": 1,
+    "part": None,
+}
 
 
 def well_ordered(specs: Sequence[RunSpec], at_a_time: int) -> list[RunSpec]:
@@ -56,3 +73,21 @@ def shared_states(spec: RunSpec) -> str:
     parts = [getattr(spec, name) for name in (*names, "padding", "token_position", "dropout", "device")]
     parts += [spec.base_precision] if spec.base_precision != "float32" else []
     return repr([spec.task, spec.task_settings, *parts, spec.data, spec.seed if spec.weights == "random" else None])
+
+
+def problem_of(spec: RunSpec) -> str:
+    """What runs call the problem that their heads are parts of: 16 hex digits of a sha256 of all that they have in
+    common; nothing where a run is made alone."""
+    if spec.role is Role.BASELINE or not _has_stackable_head(spec):
+        return ""
+    canonical = {name: value for name, value in spec.canonical().items() if name not in FREE_OF_COST}
+    told = json.dumps([canonical, spec.model, spec.revision, spec.role, spec.fingerprints], sort_keys=True, default=str)
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
+def _has_stackable_head(spec: RunSpec) -> bool:
+    """Whether a run trains a linear head alone, by steps that can be made for many at once."""
+    method = METHODS[spec.method]
+    by_steps = method.head_alone and not (method.fits_first or method.in_pairs or method.closed_form)
+    plain = all(getattr(spec, name) == value for name, value in OF_ONE_PROBLEM.items())
+    return by_steps and plain and task_of(spec).loss_of_rows

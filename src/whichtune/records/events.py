@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, Required, TypedDict
 
-Kind = Literal["study", "search", "start", "phase", "step", "point", "traceback", "end", "exit", "note", "forecast"]
+Kind = Literal[
+    "study", "search", "start", "phase", "step", "point", "traceback", "made", "end", "exit", "note", "forecast"
+]
 
 
 class Expected(TypedDict):
@@ -24,12 +26,14 @@ class Event(TypedDict, total=False):
 
     `study` and `search` come before their runs; of a run come `start`, then `phase`, `step` and `point`, or
     `traceback`, then `end`. A `forecast` comes, where one was asked for, when two runs of a longer study are done.
-    `exit` is told between a run's process and its server, `note` is a sentence for whoever watches. Every other key of
-    a `point` is a figure.
+    `made` (of one run of several that a process makes) and `exit` are told between a process and its server, `note` is
+    a sentence for whoever watches. Every other key of a `point` is a figure.
     """
 
     event: Required[
-        Literal["study", "search", "start", "phase", "step", "point", "traceback", "end", "exit", "note", "forecast"]
+        Literal[
+            "study", "search", "start", "phase", "step", "point", "traceback", "made", "end", "exit", "note", "forecast"
+        ]
     ]
     # of a study and a search: runs, or draws (None: until the budget is spent), and how many of them are complete
     name: str

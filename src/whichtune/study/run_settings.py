@@ -11,6 +11,9 @@ from whichtune.study.identity import later_defaults
 
 TokenPosition = Literal["first", "last", "last_nonpad", "mean", "mean_nonpad"]
 
+# Settings, and the seed, that change what is learned and not what is computed.
+FREE_OF_COST = ("learning_rate", "weight_decay", "beta1", "beta2", "schedule", "warmup_steps", "warmup_ratio", "seed")
+
 
 class Settings(Frozen):
     """Every factor of a run that a study can set, with its default."""

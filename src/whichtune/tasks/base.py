@@ -132,6 +132,7 @@ class Task(ABC, Generic[DatasetT, ModelT, EncodedT, ForwardT]):
     Settings: ClassVar[type[BaseModel]] = NoTaskSettings
     unused: ClassVar[tuple[str, ...]] = ()
     solves: ClassVar[bool] = False  # whether what trains can be fitted in closed form
+    loss_of_rows: ClassVar[bool] = False  # its objective is a `RowLoss`: heads on one model's features train as one
     own_head: ClassVar[bool] = False
     default_methods: ClassVar[tuple[str, ...]] = ()
     default_baselines: ClassVar[tuple[str, ...]] = ()

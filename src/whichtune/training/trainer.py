@@ -89,6 +89,11 @@ def steps_of_epoch(n: int, spec: RunSpec) -> int:
     return -(-batches // spec.accumulation_steps)
 
 
+def warmup_of(spec: RunSpec, total: int) -> int:
+    """Steps of linear warm-up in a run of `total` steps."""
+    return round(total * spec.warmup_ratio) if spec.warmup_steps is None else spec.warmup_steps
+
+
 def learning_rate_factor(step: int, total: int, warmup: int, schedule: str) -> float:
     """Share of the learning rate used at `step` (from 0): linear warm-up, then constant, linear or cosine to 0."""
     import math
@@ -99,6 +104,11 @@ def learning_rate_factor(step: int, total: int, warmup: int, schedule: str) -> f
         return 1.0
     done = (step - warmup) / max(1, total - warmup)
     return 1 - done if schedule == "linear" else 0.5 * (1 + math.cos(math.pi * done))
+
+
+def validation_rows(spec: RunSpec, n: int) -> range:
+    """Which of `n` validation texts points of the curves are of."""
+    return range(n if spec.evaluation_batches is None else min(n, spec.evaluation_batches * spec.batch_size))
 
 
 def make_optimiser(classifier: nn.Module, spec: RunSpec, course: Course) -> torch.optim.Optimizer:
@@ -144,8 +154,7 @@ class Trainer:
         self.lengths = [len(ids) for ids in self.split.tokens]
         self.objective = objective
         self.total = steps_in_total(len(self.split), spec)
-        warmup = spec.warmup_steps
-        self.warmup = round(self.total * spec.warmup_ratio) if warmup is None else warmup
+        self.warmup = warmup_of(spec, self.total)
         self.course = course or Course()
         self.course.begin(self.total)
         self.optimiser = make_optimiser(classifier, spec, self.course)
@@ -361,12 +370,9 @@ class Trainer:
 
     def _point(self) -> CurvePoint:
         """One point of the curves: training figures since the last point, validation figures now."""
-        spec = self.spec
         train = self.window.close()
-        part = self.forward.encoded.splits["validation"]
-        limit = None if spec.evaluation_batches is None else spec.evaluation_batches * spec.batch_size
-        rows = range(min(len(part), limit or len(part)))
-        with self._evaluation(), told_with_step(spec, self.result.steps):
+        rows = validation_rows(self.spec, len(self.forward.encoded.splits["validation"]))
+        with self._evaluation(), told_with_step(self.spec, self.result.steps):
             validation = self.objective.point(rows)
         return {
             "step": self.result.steps,

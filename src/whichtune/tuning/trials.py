@@ -17,6 +17,7 @@ from whichtune.stats.asked import Asked
 from whichtune.stats.tuning import Axis, TuningFigures
 from whichtune.study.resolved import SearchedDraw, SearchedRow
 from whichtune.study.roles import Role
+from whichtune.study.run_settings import FREE_OF_COST
 from whichtune.study.spaces import Budget, Space
 from whichtune.study.spec import RunSpec, Study
 from whichtune.tuning.halving import SHARES, Rung, can_be_halved, check_steps, draws_begun, rung_spec, rungs_of
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from whichtune.tasks.base import AnyDataset
 
 WAITING = (RunStatus.INTERRUPTED, "The run was not made: the search for its settings is not complete.")
-# Settings that change what is learned and not what is computed.
-FREE_OF_COST = ("learning_rate", "weight_decay", "beta1", "beta2", "schedule", "warmup_steps", "warmup_ratio", "seed")
 
 
 @dataclass(frozen=True)

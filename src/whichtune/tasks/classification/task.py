@@ -49,6 +49,7 @@ class Classification(Task["Dataset", "Classifier", "Encoded", "Forward"]):
     name = "classification"
     title = "one label for each text"
     solves = True
+    loss_of_rows = True
     Settings: ClassVar[type[BaseModel]] = ClassificationSettings
     columns = LABELLED
     answers: ClassVar[Answers] = "classes"
