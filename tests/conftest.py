@@ -9,6 +9,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ["WHICHTUNE_STRICT_SHORTCUTS"] = "1"  # a shortcut that fails its check is a note to users, a fault here
 
+import gc
 import importlib.util
 import json
 import shutil
@@ -36,6 +37,12 @@ def pytest_configure(config: pytest.Config) -> None:
         folder = tempfile.mkdtemp(prefix="whichtune-tests-")
         os.environ["WHICHTUNE_CACHE"] = folder
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: runs in a test's own process, which collect garbage, need not look through it."""
+    gc.collect()
+    gc.freeze()
 
 
 _launch = server._launch

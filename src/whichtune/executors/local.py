@@ -44,16 +44,16 @@ class _Queue:
         self.alone: set[str] = set()  # ids of runs that could not be made beside others
         self.stopped = threading.Event()
 
-    def take(self) -> tuple[RunSpec, Gpu | None] | None:
-        """The next run to make, with its GPU where GPUs are handed out; None when there is none left. Waits for those
-        that are made elsewhere, and for a GPU."""
+    def take(self) -> tuple[list[RunSpec], Gpu | None] | None:
+        """The next run to make, and those that can be made beside it; with its GPU where GPUs are handed out. None when
+        there is none left. Waits for those that are made elsewhere, and for a GPU."""
         while not self.stopped.is_set():
             with self.lock:
                 for at, spec in enumerate(self.waiting):
                     gpu = self._gpu_for(spec)
                     if gpu is not None or self.placement is None or not needs_gpu(spec):
                         del self.waiting[at]
-                        return spec, gpu
+                        return [spec, *self._beside(spec)], gpu
                 if not self.elsewhere and not self.waiting:
                     return None
             time.sleep(WAIT_SECONDS)
@@ -77,16 +77,15 @@ class _Queue:
         with self.lock:
             self.elsewhere.append(spec)
 
-    def take_beside(self, spec: RunSpec) -> list[RunSpec]:
-        """Those that wait and can be made with a run that was taken, as parts of one problem."""
+    def _beside(self, spec: RunSpec) -> list[RunSpec]:
+        """Those that wait and are parts of one problem with a run, which wait no more."""
         problem = "" if spec.run_id in self.alone else problem_of(spec)
         if not problem:
             return []
-        with self.lock:
-            fitting = [each for each in self.waiting if each.run_id not in self.alone and problem_of(each) == problem]
-            taken = fitting[: MOST_TOGETHER - 1]
-            ids = {each.run_id for each in taken}
-            self.waiting = deque(each for each in self.waiting if each.run_id not in ids)
+        fitting = [each for each in self.waiting if each.run_id not in self.alone and problem_of(each) == problem]
+        taken = fitting[: MOST_TOGETHER - 1]
+        ids = {each.run_id for each in taken}
+        self.waiting = deque(each for each in self.waiting if each.run_id not in ids)
         return taken
 
     def leave_alone(self, specs: Sequence[RunSpec]) -> None:
@@ -225,28 +224,23 @@ class LocalExecutor:
         """Make runs until none is left; how many were started."""
         started = 0
         while (taken := queue.take()) is not None:
-            spec, gpu = taken
+            specs, gpu = taken
             try:
                 with ExitStack() as claims:
-                    if not claims.enter_context(queue.folder.claim(spec.run_id)):
-                        queue.give_back(spec)
-                    elif not queue.folder.is_complete(spec.run_id):
-                        beside = self._claimed(queue, spec, claims)
-                        started += 1 + self._made(server, [spec, *beside], gpu, queue, save, on_event)
+                    mine = [spec for spec in specs if self._claimed(queue, spec, claims)]
+                    if mine:
+                        started += self._made(server, mine, gpu, queue, save, on_event)
             finally:
-                queue.leave(spec)
+                queue.leave(specs[0])
         return started
 
     @staticmethod
-    def _claimed(queue: _Queue, spec: RunSpec, claims: ExitStack) -> list[RunSpec]:
-        """Those to be made with a run, each claimed until `claims` ends."""
-        found = []
-        for each in queue.take_beside(spec):
-            if not claims.enter_context(queue.folder.claim(each.run_id)):
-                queue.give_back(each)
-            elif not queue.folder.is_complete(each.run_id):
-                found.append(each)
-        return found
+    def _claimed(queue: _Queue, spec: RunSpec, claims: ExitStack) -> bool:
+        """Whether a run is to be made here: claimed until `claims` ends, and not complete."""
+        if not claims.enter_context(queue.folder.claim(spec.run_id)):
+            queue.give_back(spec)
+            return False
+        return not queue.folder.is_complete(spec.run_id)
 
     def _made(
         self,
@@ -257,7 +251,7 @@ class LocalExecutor:
         save: bool,
         on_event: Listener,
     ) -> int:
-        """Make the first run, and those beside it that can be; how many of these were made. The others wait again."""
+        """Make the first run, and those beside it that can be; how many were made. The others wait again."""
         first, *beside = specs
         folder, ended = queue.folder, set[str]()
         by_id = {spec.run_id: spec for spec in specs}
@@ -292,7 +286,7 @@ class LocalExecutor:
         if first.run_id not in ended:
             end(first, code)
         queue.leave_alone([spec for spec in beside if spec.run_id not in ended])
-        return len(ended) - 1
+        return len(ended)
 
     def _request(self, specs: Sequence[RunSpec], gpu: Gpu | None, folder: StudyFolder, save: bool) -> RunRequest:
         first, *beside = specs

@@ -13,7 +13,7 @@ from whichtune.study.run_settings import FREE_OF_COST
 from whichtune.study.spec import RunSpec
 from whichtune.tasks import task_of
 
-MOST_TOGETHER = 64  # runs whose heads are trained as one problem
+MOST_TOGETHER = 128  # runs whose heads are trained as one problem
 # What a run's settings must be for that: its steps then follow from its rows, its rate and its decay alone.
 OF_ONE_PROBLEM = {
     "plan": "auto",

@@ -121,7 +121,7 @@ def _trained_stack(trained: AnyTrained, others: Sequence[RunSpec]) -> tuple[Stac
         return objective.point(rows)
 
     stack.train(watch)
-    off = float((stack.weight[0] - own).abs().max() / own.abs().max())
+    off = float((stack.weight[0].detach() - own).abs().max() / own.abs().max())
     if not off <= SAME:
         why = f"the first of them came to weights that differ by {off:.1e} of the largest"
         return None, note_or_error(why, RuntimeError(why))
