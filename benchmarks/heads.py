@@ -1,6 +1,6 @@
 """Draws of a search over `head_only`: one, many as one problem, and as many one after the other.
 
-    python benchmarks/heads.py --data sms.tsv --model embedded [--draws 100] [--repeats 3]
+    python benchmarks/heads.py --data sms_spam=SMSSpamCollection.tsv --model embedded [--draws 100] [--repeats 3]
 
 Each way begins with an empty cache, makes the pass through the frozen model and runs on one thread; the ways
 follow one another in every repeat. Told are the median seconds of the search's runs, from an executor that has started
@@ -28,7 +28,7 @@ from whichtune.tuning.search import draws_of
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True, help="labelled texts")
+    parser.add_argument("--data", required=True, help="labelled texts, or NAME=FILE")
     parser.add_argument("--model", default="embedded")
     parser.add_argument("--texts", type=int, default=1000, help="training texts")
     parser.add_argument("--draws", type=int, default=100)

@@ -81,7 +81,7 @@ def side_by_side(arguments: argparse.Namespace, place: Path) -> dict[str, Any]:
 
 def the_study(arguments: argparse.Namespace, model: Path, rows: list[str]) -> dict[str, Any]:
     """A study file's content."""
-    data: dict[str, Any] = {"source": str(arguments.data.resolve()), "split": "reference"}
+    data: dict[str, Any] = {"source": f"sms_spam={arguments.data.resolve()}", "split": "reference"}
     if arguments.texts:
         data["train_limit"] = arguments.texts
     return {

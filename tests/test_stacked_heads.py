@@ -85,17 +85,18 @@ def test_heads_together_are_heads_alone(
     assert len({problem_of(spec) for spec in specs} - {""}) == 1
     together = made_together(specs, tmp_path / "cache")
     assert len(together) == len(specs)
-    column = "prediction" if task == "regression" else "logits"
+    # Numbers are not bounded as classes' losses are: rounding grows a little more.
+    column, near = ("prediction", 5e-6) if task == "regression" else ("logits", 1e-6)
     for number, (spec, found) in enumerate(zip(specs, together, strict=True)):
         alone = run_one(spec, cache={"folder": tmp_path / "cache"})
         assert len(found.curves) == len(alone.curves) > 1
         for ours, theirs in zip(found.curves, alone.curves, strict=True):
             assert ours.keys() == theirs.keys()
             for name in FIGURES & theirs.keys():
-                assert ours.get(name) == pytest.approx(theirs.get(name), abs=1e-6, rel=1e-6), name
+                assert ours.get(name) == pytest.approx(theirs.get(name), abs=near, rel=near), name
         ours, theirs = (weights_of(each, tmp_path / f"{number}{at}") for at, each in enumerate((found, alone)))
         for name, weight in theirs.items():
-            torch.testing.assert_close(ours[name], weight, atol=1e-6, rtol=1e-5)
+            torch.testing.assert_close(ours[name], weight, atol=near, rtol=1e-5)
         outputs = [np.stack(each.predictions[column].tolist()) for each in (found, alone)]
         assert np.abs(outputs[0] - outputs[1]).max() < 1e-5 * max(1.0, np.abs(outputs[1]).max())
         for name in ("optimiser_steps", "examples_seen", "training_flops", "adapter_bytes", "epochs"):
