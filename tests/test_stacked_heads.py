@@ -339,10 +339,10 @@ def test_runs_that_are_left_are_made_by_the_executor(mail: Path, tiny_gpt2: Path
         assert "heads_together" not in json.dumps(record.shortcuts)
 
 
-def test_features_of_many_texts_are_not_held(
+def test_what_does_not_fit_in_memory_is_made_apart(
     mail: Path, tiny_gpt2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("whichtune.runs.together.MOST_FEATURE_BYTES", 100)
+    monkeypatch.setattr("whichtune.runs.together.MOST_BYTES", 100)
     assert len(made_together(specs_of(mail, tiny_gpt2), tmp_path / "cache")) == 1
 
 

@@ -71,7 +71,7 @@ def shared_states(spec: RunSpec) -> str:
     """What runs must have in common to share the states of frozen blocks."""
     names = ("model", "revision", "weights", "context_length", "precision", "causal_mask", "attend_to_padding")
     parts = [getattr(spec, name) for name in (*names, "padding", "token_position", "dropout", "device")]
-    parts += [spec.base_precision] if spec.base_precision != "float32" else []
+    parts += [name for name in (spec.base_precision, f"states {spec.state_precision}") if "float32" not in name]
     return repr([spec.task, spec.task_settings, *parts, spec.data, spec.seed if spec.weights == "random" else None])
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from whichtune.measure.cost import Timers
     from whichtune.models.course import Course
     from whichtune.shortcuts.prepared import Prepared
+    from whichtune.shortcuts.vocabulary import UsedRows
     from whichtune.tasks.base import DatasetT, Task
     from whichtune.training.aside import State
     from whichtune.training.objective import EncodedData
@@ -87,6 +89,7 @@ def train_run(
     from whichtune.methods import METHODS
     from whichtune.shortcuts.frozen_blocks import Conditions
     from whichtune.shortcuts.prepared import CacheSettings
+    from whichtune.shortcuts.vocabulary import used_rows
     from whichtune.training.aside import read_state
     from whichtune.training.finite import told_with_step
     from whichtune.training.streams import streams_of
@@ -124,10 +127,15 @@ def train_run(
             objective = task.objective(spec, model, forward)
             watcher = task.watcher(spec, model, forward, streams)
             course = _course(spec, model)
-            trainer = Trainer(model, forward, spec, timers, objective, on_event, streams, watcher, course)
-            trainer.result.flops, trainer.result.notes = fitted.flops, fitted.notes
-            training, waiting = trainer.train(spec.part, before), trainer.aside
-            _say_recorded(training, prepared.shortcuts)
+            with ExitStack() as stack:
+                with timers.phase("check"):
+                    rows = stack.enter_context(used_rows(spec, model, forward, course, prepared.notes))
+                trainer = Trainer(model, forward, spec, timers, objective, on_event, streams, watcher, course)
+                if rows is not None:
+                    trainer.optimiser.register_step_post_hook(rows.after_step)
+                trainer.result.flops, trainer.result.notes = fitted.flops, fitted.notes
+                training, waiting = trainer.train(spec.part, before), trainer.aside
+            _say_used(prepared.shortcuts, training, rows)
             if METHODS[spec.method].in_pairs:
                 fitted = task.solve(spec, model, forward, timers)
                 training.flops, training.notes = training.flops + fitted.flops, training.notes + fitted.notes
@@ -216,10 +224,15 @@ def judged_run(trained: Trained[ModelT, EncodedT, ForwardT], on_event: Listener)
     return RunResult(record, training.curves, judged.predictions, save)
 
 
-def _say_recorded(training: Training, shortcuts: dict[str, JsonValue]) -> None:
-    """How many steps a GPU has played from recordings, and why no more were recorded, where it has any."""
+def _say_used(shortcuts: dict[str, JsonValue], training: Training, rows: UsedRows | None) -> None:
+    """The rows of the vocabulary that were trained, where not all were; how many steps a GPU has played from
+    recordings, and why no more were recorded, where it has any."""
     used = shortcuts.get("used")
-    if not isinstance(used, dict) or not (training.recorded_steps or training.why_not_recorded):
+    if not isinstance(used, dict):
+        return
+    if rows is not None:
+        used["vocabulary_rows"] = f"{len(rows.used)} of {len(rows.whole)}"
+    if not (training.recorded_steps or training.why_not_recorded):
         return
     used["recorded_steps"] = training.recorded_steps
     if training.why_not_recorded:

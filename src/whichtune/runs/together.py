@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from whichtune.tasks.base import AnyDataset
     from whichtune.training.stacked import StackedHeads
 
-MOST_FEATURE_BYTES = 2**29  # of the training texts, which are held in memory
+MOST_BYTES = 2**30  # of the training texts' features, a step's batches of them, and the stack with what trains it
+STACK_COPIES = 5  # weights, gradients, two moments, and what a step makes of them
 SAME = 1e-4  # largest difference of trained weights that is rounding, relative to the largest
 
 Outcome = tuple[RunSpec, RunResult | Exception]
@@ -106,9 +107,9 @@ def _trained_stack(trained: AnyTrained, others: Sequence[RunSpec]) -> tuple[Stac
     n = len(forward.encoded.splits["train"])
     if not isinstance(objective, RowLoss):
         return None, "their loss is not one of rows"
-    if 4 * n * head.in_features > MOST_FEATURE_BYTES:
-        return None, "what they read is too much to be held in memory"
     specs = [first, *others]
+    if stack_bytes(n, len(specs), first.batch_size, head) > MOST_BYTES:
+        return None, "together they are too much to be held in memory"
     heads = [streams_of(spec).head(head.in_features, head.out_features) for spec in specs]
     own = head.weight.detach().clone()
     stack = StackedHeads(
@@ -126,6 +127,12 @@ def _trained_stack(trained: AnyTrained, others: Sequence[RunSpec]) -> tuple[Stac
         why = f"the first of them came to weights that differ by {off:.1e} of the largest"
         return None, note_or_error(why, RuntimeError(why))
     return stack, None
+
+
+def stack_bytes(n: int, heads: int, batch: int, head: nn.Linear) -> int:
+    """What so many heads like this one take with features of `n` training texts, in batches of `batch`."""
+    stack = STACK_COPIES * head.out_features * head.in_features
+    return 4 * (n * head.in_features + heads * (batch * head.in_features + stack))
 
 
 def _judged_beside(trained: AnyTrained, stack: StackedHeads, number: int) -> RunResult:

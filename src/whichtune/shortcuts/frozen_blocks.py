@@ -61,14 +61,14 @@ class Filled:
         return self.states.description
 
     def fetch(self, rows: Sequence[int], packing: Packing | None, tokens: int) -> Tensor:
-        """States (B, T, D) of split rows, or (R, W, D) in packed rows."""
+        """States (B, T, D) of split rows in float32, or (R, W, D) in packed rows."""
         numbers = [self.number[row] for row in rows]
         if packing is None:
-            return self._held.padded(numbers, tokens)
-        return self._held.packed(numbers, packing.row, packing.start, (packing.rows, packing.width))
+            return self._held.padded(numbers, tokens).float()
+        return self._held.packed(numbers, packing.row, packing.start, (packing.rows, packing.width)).float()
 
     def features(self, rows: Sequence[int]) -> Tensor:
-        return self._held.single([self.number[row] for row in rows])
+        return self._held.single([self.number[row] for row in rows]).float()
 
     @property
     def _held(self) -> States | Resident:

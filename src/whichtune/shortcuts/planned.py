@@ -48,7 +48,8 @@ FEW_SHAPES = ("cuda",)
 class PlannedForward:
     """Follows `route` for the texts of each split; `states` holds what the cache has below the boundary.
 
-    `features_cached`: the states are what the head reads, and nothing of the backbone is computed.
+    `features_cached`: the states are what the head reads, and nothing of the backbone is computed. `state_precision` is
+    what they were kept in.
     """
 
     def __init__(
@@ -63,7 +64,9 @@ class PlannedForward:
         route: Route,
         states: Mapping[str, Filled],
         features_cached: bool,
+        state_precision: str = "float32",
     ) -> None:
+        self.state_precision = state_precision
         self.classifier, self.encoded = classifier, encoded
         self.device, self.precision = device, precision
         self.partition, self.texts, self.position = partition, texts, position
@@ -74,6 +77,17 @@ class PlannedForward:
         self._decided: list[Decision] = []
         self._take(route)
         self._flops: FlopModel | None = None
+
+    @property
+    def reads_rounded_states(self) -> bool:
+        """Whether logits follow from states that the cache keeps in fewer bits."""
+        reads = bool(self.states) and (self.features_cached or bool(self.route.boundary))
+        return reads and self.state_precision != "float32"
+
+    @property
+    def _rounded_to(self) -> str:
+        """The precision by which differences are judged that are rounding."""
+        return self.state_precision if self.reads_rounded_states else self.precision
 
     def _take(self, route: Route) -> None:
         self.route = route
@@ -148,7 +162,8 @@ class PlannedForward:
         config = self.partition.body.config
         labels = torch.zeros(len(lengths), dtype=torch.long, device=self.device)
         sample = self.texts["train"]
-        texts = replace(sample, tokens=[[3] * n for n in lengths], lengths=lengths)
+        token = sample.tokens[0][0]  # one that training texts have
+        texts = replace(sample, tokens=[[token] * n for n in lengths], lengths=lengths)
         batch = texts.batch(range(len(lengths)))
 
         def made_up(packing: Packing | None) -> Tensor:
@@ -170,7 +185,7 @@ class PlannedForward:
         training = self.classifier.training
         self.classifier.train()
         try:
-            expected = self._logits_and_gradients(self.plain, rows)
+            expected = self.logits_and_gradients(rows, self.plain)
             while True:
                 reason = self._difference(rows, expected)
                 if reason is None:
@@ -196,7 +211,7 @@ class PlannedForward:
     def _difference(self, rows: Sequence[int], expected: tuple[Tensor, list[Tensor]]) -> _Reason | None:
         """Why this route is not the plain way; None where it is."""
         try:
-            found = self._logits_and_gradients(self, rows)
+            found = self.logits_and_gradients(rows)
         except CannotPrune as error:
             return _Reason(str(error), expected=True)
         except torch.OutOfMemoryError:
@@ -205,13 +220,15 @@ class PlannedForward:
             return _Reason(f"{type(error).__name__}: {' '.join(str(error).split())[:160]}")
         scale = max(1.0, float(expected[0].abs().max()))
         off = float((found[0] - expected[0]).abs().max()) / scale
-        if not off <= LOGIT_TOLERANCE[self.precision]:
+        if not off <= LOGIT_TOLERANCE[self._rounded_to]:
             return _Reason(f"logits differ by {off:.1e} of the largest")
-        differing = gradient_difference(found[1], expected[1], self.precision)
+        differing = gradient_difference(found[1], expected[1], self._rounded_to)
         return None if differing is None else _Reason(differing)
 
-    def _logits_and_gradients(self, forward: Forward, rows: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
-        logits = forward.logits("train", rows)
+    def logits_and_gradients(self, rows: Sequence[int], way: Forward | None = None) -> tuple[Tensor, list[Tensor]]:
+        """Logits of training texts, computed this way or another, and the gradient of each weight that trains, for some
+        loss."""
+        logits = (way or self).logits("train", rows)
         labels = torch.as_tensor(self.encoded.splits["train"].labels[list(rows)], device=self.device)
         if (
             labels.is_floating_point() or labels.ndim > 1

@@ -130,6 +130,7 @@ def _planned(
         plan.route if states else replace(plan.route, boundary=0),
         states,
         features_cached=bool(states) and plan.cached == "features",
+        state_precision=spec.state_precision,
     )
 
 
@@ -141,6 +142,7 @@ def _used(plan: Plan, forward: PlannedForward) -> dict[str, JsonValue]:
         "cached": plan.cached if forward.states else "nothing",
         "cache_made": train is not None and train.made,
         "boundary": forward.route.boundary,
+        **({"states": forward.state_precision} if forward.reads_rounded_states else {}),
         "last_block": "not computed" if forward.features_cached else forward.route.pruning or "full",
         "packing": forward.route.masks or "none",
         "activation_kernel": forward.route.twins,
@@ -254,10 +256,16 @@ def new_lower_pass(
         partition=plan.partition,
         computer_above=computer_above,
         cache=cache.open(),
-        how={"precision": spec.precision, "device": device.type, "causal": causal, "twins": twins},
+        how={"precision": spec.precision, "device": device.type, "causal": causal, "twins": twins, **_kept_in(spec)},
+        dtype=torch.bfloat16 if spec.state_precision == "bf16" else torch.float32,
         precision=lambda: autocast(spec.precision, device),
         device=device,
         twins=twins,
         conditions=cache.conditions,
         model_name=spec.model if spec.weights == "pretrained" else f"{spec.model} ({spec.weights})",
     )
+
+
+def _kept_in(spec: RunSpec) -> dict[str, str]:
+    """What sets entries of rounded states apart by name."""
+    return {} if spec.state_precision == "float32" else {"kept_in": spec.state_precision}

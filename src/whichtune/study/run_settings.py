@@ -109,6 +109,11 @@ class Settings(Frozen):
         description="autocast of all passes, cached lower blocks included; the record says how many predictions it "
         "changes against float32; fp16 on CUDA only; not set: bf16 for classes on a GPU that computes in it",
     )
+    state_precision: Literal["float32", "bf16"] = Field(
+        "float32",
+        description="in which hidden states of frozen blocks are kept in the cache: `bf16` takes half the disk; the "
+        "record says how many predictions that changes",
+    )
     base_precision: Literal["float32", "nf4", "int8"] = Field(
         "float32",
         description="in which the matrices of the model's blocks are kept, where a method leaves them as they are: "

@@ -44,7 +44,7 @@ class TargetTask(Classification):
 
     like = None
     solves = False
-    unused = ("ignore_index",)
+    unused = ("ignore_index", "state_precision")
     default_methods = ("head_only", "last_block", "full", "lora")
 
     @abstractmethod

@@ -181,7 +181,7 @@ class Classification(Task["Dataset", "Classifier", "Encoded", "Forward"]):
         from whichtune.tasks.classification.evaluate import figures_of, predict_split
         from whichtune.tasks.classification.ignored import ignored_notes
         from whichtune.tasks.classification.objective import LAST_POINTS
-        from whichtune.tasks.classification.precision import changed_predictions
+        from whichtune.tasks.classification.precision import changed_predictions, rounding_of
         from whichtune.tasks.classification.weighting import loss_settings
 
         encoded = forward.encoded
@@ -197,7 +197,8 @@ class Classification(Task["Dataset", "Classifier", "Encoded", "Forward"]):
         found = figures_of(logits, splits, loss_settings(spec), encoded.classes)
         found.notes.extend(ignored_notes(spec))
         threshold = found.metrics.validation.threshold if isinstance(found.metrics.validation, Metrics) else None
-        found.notes.extend(changed_predictions(model, encoded, forward.device, logits, spec.precision, threshold))
+        rounding = rounding_of(spec, forward)
+        found.notes.extend(changed_predictions(model, encoded, forward.device, logits, rounding, threshold))
         return found
 
     def latencies(self, spec: RunSpec, model: Classifier, forward: Forward) -> dict[str, float]:

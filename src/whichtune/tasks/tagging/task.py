@@ -43,7 +43,7 @@ class Tagging(Task["TaggedDataset", "Tagger", "EncodedSentences", "TagForward"])
     columns = TAGGED
     answers = "tags"
     Settings = TaggingSettings
-    unused = ("token_position", "head", "attend_to_padding", "ignore_index", "random_streams")
+    unused = ("token_position", "head", "attend_to_padding", "ignore_index", "random_streams", "state_precision")
     default_methods = ("head_only", "last_block", "full", "lora")
     default_baselines = ("all_outside", "word_tag")
 

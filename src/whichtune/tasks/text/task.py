@@ -65,6 +65,7 @@ class TextToText(Task["PairDataset", "LanguageModel", "EncodedPairs", "TextForwa
         "random_streams",
         "initialisation",
         "accumulation_tail",
+        "state_precision",
     )
     default_methods = ("head_only", "lora", "soft_prompt", "full")
     default_baselines: ClassVar[tuple[str, ...]] = ("untuned",)

@@ -1,0 +1,165 @@
+"""Training the rows of a word embedding that training texts have, and no others.
+
+A row of which no training text has the token never gets a gradient: AdamW's moments of it stay 0, and all that happens
+to it is weight decay, one factor a step. So gradients, moments and clipping are of the rows that occur alone, and the
+others are multiplied once by the product of their factors, when they are read: where the model is evaluated, and at the
+end. Rounding apart that is what training all rows comes to.
+
+Shapes: V rows of the vocabulary, U of them in use, D hidden size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from whichtune.models.course import Course
+from whichtune.shortcuts.planned import PlannedForward
+from whichtune.shortcuts.self_check import LOGIT_TOLERANCE, gradient_difference, note_or_error, ragged_rows
+
+if TYPE_CHECKING:
+    from whichtune.study.spec import RunSpec
+
+# Where more of the rows are in use, little is saved.
+MOST_USED = 0.75
+
+
+class UsedRows(nn.Module):
+    """In the place of a word embedding: its rows in use, which train, over all of them, which are evaluated."""
+
+    def __init__(self, own: nn.Embedding, used: Tensor) -> None:
+        super().__init__()
+        self.whole, self.used = own.weight, used  # (V, D), which is no parameter of this module's; (U,)
+        self.weight = nn.Parameter(own.weight.detach()[used].clone())
+        self.row_of = torch.full((len(own.weight),), len(used), device=used.device)  # beyond the end: must not come
+        self.row_of[used] = torch.arange(len(used), device=used.device)
+        self.padding_idx = None
+        if own.padding_idx is not None and bool((used == own.padding_idx).any()):
+            self.padding_idx = int(self.row_of[own.padding_idx])
+        self.decayed, self.moved = 1.0, False  # what the other rows are still to be multiplied by
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "whole":
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        if self.training:
+            return nn.functional.embedding(self.row_of[ids], self.weight, self.padding_idx)
+        self.write()
+        return nn.functional.embedding(ids, self.whole)
+
+    @torch.no_grad()
+    def write(self) -> None:
+        """Bring all rows to where the steps so far have taken them."""
+        if not self.moved:
+            return
+        if self.decayed != 1.0:
+            self.whole.mul_(self.decayed)
+        self.whole[self.used] = self.weight
+        self.decayed, self.moved = 1.0, False
+
+    def after_step(self, optimiser: torch.optim.Optimizer, *_: object) -> None:
+        """A hook of the optimiser: called after each of its steps."""
+        for group in optimiser.param_groups:
+            if any(parameter is self.weight for parameter in group["params"]):
+                self.decayed *= 1.0 - float(group["lr"]) * group["weight_decay"]
+        self.moved = True
+
+
+@contextmanager
+def used_rows(
+    spec: RunSpec, model: nn.Module, forward: object, course: Course | None, notes: list[str]
+) -> Iterator[UsedRows | None]:
+    """Inside, the rows of the word embedding that training texts use are trained alone; None where all are.
+
+    Where that comes to something else `notes` says so. Raises ShortcutError where such is asked to be an error.
+    """
+    place = _trained_embedding(spec, model, forward, course)
+    if place is None or not isinstance(forward, PlannedForward):
+        yield None
+        return
+    parent, name, own = place
+    used = _used(forward, own)
+    if len(used) > MOST_USED * len(own.weight):
+        yield None
+        return
+    model.train()  # as the steps will have it; whoever evaluates puts the model into that mode
+    rows = ragged_rows(forward.texts["train"].lengths)
+    expected = forward.logits_and_gradients(rows)
+    narrow = UsedRows(own, used)
+    with _in_place_of(own, parent, name, narrow):
+        why = _difference(narrow, expected, forward, rows)
+        if why is None:
+            yield narrow
+            narrow.write()
+    if why is not None:
+        notes.append(note_or_error(f"Self-check: all rows of the vocabulary are trained ({why})."))
+        yield None
+
+
+@contextmanager
+def _in_place_of(own: nn.Embedding, parent: nn.Module, name: str, narrow: UsedRows) -> Iterator[None]:
+    """Inside, `narrow` stands where the embedding did, whose weight does not train."""
+    parent.add_module(name, narrow)
+    own.weight.requires_grad_(False)
+    try:
+        yield
+    finally:
+        parent.add_module(name, own)
+        own.weight.requires_grad_(True)
+
+
+def _trained_embedding(
+    spec: RunSpec, model: nn.Module, forward: object, course: Course | None
+) -> tuple[nn.Module, str, nn.Embedding] | None:
+    """The word embedding that a run trains, in its module under its name; None where it trains none, or in steps or
+    with pauses that must see all of it."""
+    if not isinstance(forward, PlannedForward) or forward.route.boundary or forward.features_cached:
+        return None
+    if type(course) is not Course or spec.early_stopping != "none" or spec.part is not None or spec.goes_on_from:
+        return None
+    own = forward.classifier.backbone.get_input_embeddings()
+    if type(own) is not nn.Embedding or not own.weight.requires_grad or own.max_norm is not None or own.sparse:
+        return None
+    if own.scale_grad_by_freq or own._forward_hooks or own._forward_pre_hooks or "forward" in vars(own):
+        return None
+    holders = [
+        (parent, name)
+        for parent in model.modules()
+        for name, child in parent.named_children()
+        if any(weight is own.weight for weight in child.parameters(recurse=False))
+    ]
+    return (*holders[0], own) if len(holders) == 1 else None  # more than one: the weight is tied
+
+
+def _used(forward: PlannedForward, own: nn.Embedding) -> Tensor:
+    """The rows (U,) that training texts have, and what fills up their batches and packed rows, in order."""
+    texts = forward.texts["train"]
+    ids = {0, texts.pad_id, forward.encoded.pad_id}.union(*texts.tokens)
+    return torch.tensor(sorted(ids), device=own.weight.device)
+
+
+def _difference(
+    narrow: UsedRows, expected: tuple[Tensor, list[Tensor]], forward: PlannedForward, rows: Sequence[int]
+) -> str | None:
+    """Why training these rows is not training all; None where it is."""
+    try:
+        found = forward.logits_and_gradients(rows)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # of a model that does otherwise with its embedding
+        return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+    off = float((found[0] - expected[0]).abs().max()) / max(1.0, float(expected[0].abs().max()))
+    if not off <= LOGIT_TOLERANCE[forward.precision]:
+        return f"logits differ by {off:.1e} of the largest"
+    narrowed = [
+        whole[narrow.used] if whole.shape != part.shape else whole
+        for part, whole in zip(found[1], expected[1], strict=True)
+    ]
+    return gradient_difference(found[1], narrowed, forward.precision)
