@@ -7,7 +7,7 @@ down to the plain way itself, and `notes` says so.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -38,6 +38,8 @@ from whichtune.training.forward import Forward, PlainForward, autocast
 from whichtune.training.stage import Stage
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
     from whichtune.data.encoding import Encoded
 
 
@@ -225,9 +227,11 @@ class PlannedForward:
         differing = gradient_difference(found[1], expected[1], self._rounded_to)
         return None if differing is None else _Reason(differing)
 
-    def logits_and_gradients(self, rows: Sequence[int], way: Forward | None = None) -> tuple[Tensor, list[Tensor]]:
-        """Logits of training texts, computed this way or another, and the gradient of each weight that trains, for some
-        loss."""
+    def logits_and_gradients(
+        self, rows: Sequence[int], way: Forward | None = None, of: Iterable[Tensor] | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Logits of training texts, computed this way or another, and for some loss the gradients `of` weights, or of
+        all that train. Of the word embedding they are of the rows that these texts have, which are few of many."""
         logits = (way or self).logits("train", rows)
         labels = torch.as_tensor(self.encoded.splits["train"].labels[list(rows)], device=self.device)
         if (
@@ -236,7 +240,27 @@ class PlannedForward:
             loss = logits.logsumexp(dim=1).mean()
         else:
             loss = nn.functional.cross_entropy(logits, labels)
-        return logits.detach(), gradients_of(loss, self.classifier.parameters())
+        weights = [p for p in (self.classifier.parameters() if of is None else of) if p.requires_grad]
+        embedding = word_embedding(self.classifier.backbone)
+        own = getattr(embedding, "weight", None)
+        ids = self._ids_of(rows).to(self.device)
+        row_of: Tensor | None = getattr(embedding, "row_of", None)  # where only rows in use are trained
+        touched = ids if row_of is None else row_of[ids]
+        found = gradients_of(loss, weights)
+        return logits.detach(), [g[touched] if w is own else g for w, g in zip(weights, found, strict=True)]
+
+    def _ids_of(self, rows: Sequence[int]) -> Tensor:
+        """The tokens of training texts, and of what fills up their batch, in order."""
+        texts = self.texts["train"]
+        return torch.tensor(sorted({0, texts.pad_id, self.encoded.pad_id}.union(*(texts.tokens[row] for row in rows))))
+
+
+def word_embedding(backbone: PreTrainedModel) -> nn.Module | None:
+    """What turns tokens into states; None where a model does not say."""
+    try:
+        return backbone.get_input_embeddings()
+    except NotImplementedError:
+        return None
 
 
 @dataclass(frozen=True)

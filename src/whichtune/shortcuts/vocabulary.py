@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from whichtune.models.course import Course
-from whichtune.shortcuts.planned import PlannedForward
+from whichtune.shortcuts.planned import PlannedForward, word_embedding
 from whichtune.shortcuts.self_check import LOGIT_TOLERANCE, gradient_difference, note_or_error, ragged_rows
 
 if TYPE_CHECKING:
@@ -91,7 +91,8 @@ def used_rows(
         return
     model.train()  # as the steps will have it; whoever evaluates puts the model into that mode
     rows = ragged_rows(forward.texts["train"].lengths)
-    expected = forward.logits_and_gradients(rows)
+    logits, gradients = forward.logits_and_gradients(rows, of=[own.weight])
+    expected = logits, gradients[0]
     narrow = UsedRows(own, used)
     with _in_place_of(own, parent, name, narrow):
         why = _difference(narrow, expected, forward, rows)
@@ -124,7 +125,7 @@ def _trained_embedding(
         return None
     if type(course) is not Course or spec.early_stopping != "none" or spec.part is not None or spec.goes_on_from:
         return None
-    own = forward.classifier.backbone.get_input_embeddings()
+    own = word_embedding(forward.classifier.backbone)
     if type(own) is not nn.Embedding or not own.weight.requires_grad or own.max_norm is not None or own.sparse:
         return None
     if own.scale_grad_by_freq or own._forward_hooks or own._forward_pre_hooks or "forward" in vars(own):
@@ -146,20 +147,16 @@ def _used(forward: PlannedForward, own: nn.Embedding) -> Tensor:
 
 
 def _difference(
-    narrow: UsedRows, expected: tuple[Tensor, list[Tensor]], forward: PlannedForward, rows: Sequence[int]
+    narrow: UsedRows, expected: tuple[Tensor, Tensor], forward: PlannedForward, rows: Sequence[int]
 ) -> str | None:
     """Why training these rows is not training all; None where it is."""
     try:
-        found = forward.logits_and_gradients(rows)
+        logits, gradients = forward.logits_and_gradients(rows, of=[narrow.weight])
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # of a model that does otherwise with its embedding
         return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
-    off = float((found[0] - expected[0]).abs().max()) / max(1.0, float(expected[0].abs().max()))
+    off = float((logits - expected[0]).abs().max()) / max(1.0, float(expected[0].abs().max()))
     if not off <= LOGIT_TOLERANCE[forward.precision]:
         return f"logits differ by {off:.1e} of the largest"
-    narrowed = [
-        whole[narrow.used] if whole.shape != part.shape else whole
-        for part, whole in zip(found[1], expected[1], strict=True)
-    ]
-    return gradient_difference(found[1], narrowed, forward.precision)
+    return gradient_difference(gradients, [expected[1]], forward.precision)
