@@ -116,7 +116,8 @@ def test_each_row_costs_what_it_costs_alone(mail: Path, tiny_gpt2: Path, tmp_pat
         assert (cost.cache_seconds, cost.cache_flops) == (0, 0)
         assert cost.cache_flops_alone == own.cache_flops_alone > 0
         assert own.cache_flops == own.cache_flops_alone
-        assert cost.inference_ms is not None
+        assert cost.inference_ms == own.inference_ms is not None
+        assert cost.latency_seconds == own.latency_seconds is not None
         assert cost.padding_tokens_per_second == 0
         assert cost.real_tokens_per_second == pytest.approx(own.real_tokens_per_second)
 

@@ -56,7 +56,8 @@ class Measured:
 
 @dataclass(frozen=True)
 class Trained(Generic[ModelT, EncodedT, ForwardT]):
-    """A run whose model is trained and not judged yet. `waiting` is the state of a trial that is put aside."""
+    """A run whose model is trained and not judged yet. `waiting` is the state of a trial that is put aside, `latencies`
+    are costs of answering where they are known: a model of the same shapes was timed."""
 
     task: Task[Any, ModelT, EncodedT, ForwardT]
     spec: RunSpec
@@ -69,6 +70,7 @@ class Trained(Generic[ModelT, EncodedT, ForwardT]):
     measured: Measured
     runs_at_once: Callable[[], int]
     waiting: State | None = None
+    latencies: Mapping[str, float] | None = None
 
 
 def train_run(
@@ -177,8 +179,8 @@ def judged_run(trained: Trained[ModelT, EncodedT, ForwardT], on_event: Listener)
     with told_with_step(spec, training.steps):
         judged = task.evaluate(spec, model, forward, training, trained.tokenizer, timers)
     state = trained_state(model)
-    latencies: Mapping[str, float] = {}
-    if spec.role is not Role.DRAW:  # timed on test texts
+    latencies = trained.latencies or {}
+    if spec.role is not Role.DRAW and trained.latencies is None:  # timed on test texts
         with timers.phase("latency"):
             latencies = task.latencies(spec, model, forward)
     cost = training_cost(training, timers.seconds, prepared).model_copy(

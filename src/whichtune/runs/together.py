@@ -52,6 +52,8 @@ def run_together(
     dataset = loaded_data(task, first)
     trained = train_run(task, first, dataset, on_event, memory_baseline, cache, runs_at_once, None)
     result = judged_run(trained, on_event)
+    timed = {name: ms for name, ms in result.record.cost.model_dump().items() if name.startswith("inference_ms")}
+    trained = replace(trained, latencies={name: ms for name, ms in timed.items() if ms is not None})
     yield first, finished(first, dataset, result, started)
     stack = _stack(trained, others, on_event)
     for number, spec in enumerate(others if stack is not None else [], 1):
@@ -144,7 +146,7 @@ def _judged_beside(trained: AnyTrained, stack: StackedHeads, number: int) -> Run
         raise course.fault
     stack.put(number, cast("nn.Linear", trained.model.get_submodule("head")))
     timers, first = Timers(trained.timers.device), trained.timers.seconds
-    timers.seconds = {name: first[name] for name in ("load", "check", "train") if name in first}
+    timers.seconds = {name: first[name] for name in ("load", "check", "train", "latency") if name in first}
     timers.seconds |= {"cache": 0.0, "evaluate": course.curve_seconds}
     used = trained.prepared.shortcuts["used"]
     assert isinstance(used, dict)
