@@ -243,27 +243,62 @@ def test_energy_that_was_measured_is_shown_and_any_other_is_called_estimated(tmp
 # -- latency ---------------------------------------------------------------------------------------
 
 
+class Clock:
+    """Calls that take so many seconds each, the last for ever after."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *seconds: float) -> None:
+        self.now, self.seconds, self.calls = 0.0, seconds, list[int]()
+        monkeypatch.setattr(Timers, "now", lambda timers: self.now)
+
+    def __call__(self, number: int) -> None:
+        self.now += self.seconds[min(len(self.calls), len(self.seconds) - 1)]
+        self.calls.append(number)
+
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+
+
 def test_latency_has_a_median_and_a_tail(monkeypatch: pytest.MonkeyPatch) -> None:
     """Twenty calls of which two are slow: the median does not see them, the 95th percentile does."""
-    clock = iter([10.0 * i + end for i in range(20) for end in (0, 0.2 if i in (3, 7) else 0.002)])
-    monkeypatch.setattr(Timers, "now", lambda self: next(clock))
-    calls: list[int] = []
-    found = latency_ms(calls.append, torch.device("cpu"), 20)
-    assert calls == [0, *range(20)]
+    forward = Clock(monkeypatch, *(0.2 if i in (4, 8) else 0.002 for i in range(21)))
+    found = latency_ms(forward, CPU, 20)
+    assert forward.calls == [0, *range(20)]
     assert found.p50 == pytest.approx(2)
     assert found.p95 == pytest.approx(200)
     assert found.of_each(32).costs("x") == {"x": pytest.approx(2 / 32), "x_p95": pytest.approx(200 / 32)}
 
 
-def test_slow_calls_are_timed_three_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    """0.4 s a call: the third passes a second of timed calls; calls of 2 s are still three."""
-    for seconds in (0.4, 2.0):
-        clock = iter([10.0 * i + end for i in range(20) for end in (0, seconds)])
-        monkeypatch.setattr(Timers, "now", lambda self, clock=clock: next(clock))
-        calls: list[int] = []
-        found = latency_ms(calls.append, torch.device("cpu"), 20, warm=True)
-        assert calls == [0, 1, 2]
-        assert (found.p50, found.p95) == pytest.approx((1000 * seconds, 1000 * seconds))
+@pytest.mark.parametrize(
+    ("seconds", "calls"),
+    [
+        ([0.4], [0, 0, 1, 2]),  # the third of those that count passes a second
+        ([0.7], [0, 0, 1]),
+        ([2.0], [0]),  # by itself more than a second
+        ([1.5, 0.01], [0]),
+        ([0.9, 1.1], [0, 0]),
+    ],
+)
+def test_slow_calls_are_few(seconds: list[float], calls: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    forward = Clock(monkeypatch, *seconds)
+    found = latency_ms(forward, CPU, 20)
+    assert forward.calls == calls
+    last = 1000 * seconds[min(len(calls), len(seconds)) - 1]
+    assert (found.p50, found.p95) == pytest.approx((last, last))
+
+
+def test_a_first_call_on_a_gpu_warms_it_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels are loaded and chosen in it: however long it takes, it is not counted."""
+    forward = Clock(monkeypatch, 3.0, 0.01)
+    found = latency_ms(forward, CUDA, 20)
+    assert forward.calls == [0, *range(20)]
+    assert found.p50 == pytest.approx(10)
+
+
+def test_what_is_warm_counts_from_the_first_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    forward = Clock(monkeypatch, 0.6, 0.8)
+    found = latency_ms(forward, CUDA, 20, warm=True)
+    assert forward.calls == [0, 1]
+    assert (found.p50, found.p95) == pytest.approx((700, 800))
 
 
 # -- together --------------------------------------------------------------------------------------

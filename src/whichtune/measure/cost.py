@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING
 
 import torch
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 STATM = Path("/proc/self/statm")
 SAMPLE_SECONDS = 0.004
 ENOUGH_SECONDS = 1.0  # of timed calls: slow ones are few, since what they vary by is small beside what they take
-FEWEST_CALLS = 3
+FEWEST_CALLS = 2
 
 
 class Timers:
@@ -264,23 +265,28 @@ class Latency:
 def latency_ms(forward: Callable[[int], object], device: torch.device, calls: int, warm: bool = False) -> Latency:
     """Latency of `forward(i)` for i = 0, 1, ..., after one call that is not counted, unless it is `warm` already.
 
-    Of at most `calls` calls; of fewer, but three, once they have taken a second.
+    Of at most `calls` calls; of fewer, but two, once they have taken a second. On a processor a first call that takes a
+    second by itself is counted, and is the only one: what it warms up is little of that.
     """
     timers = Timers(device)
-    if not warm:
-        forward(0)
-    milliseconds: list[float] = []
-    while len(milliseconds) < calls and not _is_enough(milliseconds):
+
+    def timed(number: int) -> float:
         begin = timers.now()
-        forward(len(milliseconds))
-        milliseconds.append(1000 * (timers.now() - begin))
-    milliseconds.sort()
-    made = len(milliseconds)
-    return Latency(milliseconds[made // 2], milliseconds[max(0, math.ceil(0.95 * made) - 1)])
+        forward(number)
+        return 1000 * (timers.now() - begin)
+
+    first = timed(0)
+    counted = warm or (device.type == "cpu" and first >= 1000 * ENOUGH_SECONDS)
+    milliseconds = [first] if counted else []
+    while len(milliseconds) < calls and not _is_enough(milliseconds):
+        milliseconds.append(timed(len(milliseconds)))
+    last = max(0, math.ceil(0.95 * len(milliseconds)) - 1)
+    return Latency(median(milliseconds), sorted(milliseconds)[last])
 
 
 def _is_enough(milliseconds: list[float]) -> bool:
-    return len(milliseconds) >= FEWEST_CALLS and sum(milliseconds) >= 1000 * ENOUGH_SECONDS
+    fewest = 1 if max(milliseconds, default=0.0) >= 1000 * ENOUGH_SECONDS else FEWEST_CALLS
+    return len(milliseconds) >= fewest and sum(milliseconds) >= 1000 * ENOUGH_SECONDS
 
 
 @cache
