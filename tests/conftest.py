@@ -13,6 +13,7 @@ import gc
 import importlib.util
 import json
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +25,9 @@ import pytest
 from realdata import shared
 from saved_models import save_with_embedded_tokenizer
 from warm_servers import WarmServers
+from whichtune import plugins
 from whichtune.executors import server
+from whichtune.registry import REGISTRIES
 
 # How long an example takes depends on what else the machine does.
 hypothesis.settings.register_profile("no clock", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -56,6 +59,20 @@ def _warm_servers() -> Iterator[None]:
     yield
     server._launch = _launch
     servers.close()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_stays_registered() -> Iterator[None]:
+    """What a test registers, names as a plugin or puts on the path goes with it."""
+    filled = [registry for registry in REGISTRIES if registry._filled]
+    before = [(registry, dict(registry._items), dict(registry._origins)) for registry in filled]
+    named, path = dict(plugins._named), list(sys.path)
+    yield
+    for registry, items, origins in before:
+        registry._items, registry._origins = items, origins
+    plugins._named.clear()
+    plugins._named.update(named)
+    sys.path[:] = path
 
 
 @pytest.fixture

@@ -115,5 +115,5 @@ def test_what_the_first_release_hashed_is_there_still() -> None:
         assert names <= set(known[owner].model_fields), owner
     assert set(identity.later_defaults("run", Settings)) == {
         "evaluation_at_epoch_ends", "early_stopping", "patience", "min_delta", "long_texts_keep", "batching",
-        "head", "fields_template", "base_precision", "retention_text",
+        "head", "fields_template", "base_precision", "retention_text", "state_precision",
     }  # fmt: skip

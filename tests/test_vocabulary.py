@@ -51,7 +51,7 @@ def trained(
     encoded, timers = half_known(classifier), Timers(CPU)
     spec = make_spec(cell_of(family), "auto", **{"weight_decay": 0.1, "learning_rate": 1e-2, **settings})
     forward = prepare_forward(spec, classifier, encoded, CPU, timers, CacheSettings(cache)).forward
-    with used_rows(spec, classifier, forward, Course() if narrow else None, []) as rows:
+    with used_rows(spec, classifier, forward, Course() if narrow else None, timers, []) as rows:
         trainer = Trainer(classifier, forward, spec, timers, ClassificationObjective(classifier, forward))
         if rows is not None:
             trainer.optimiser.register_step_post_hook(rows.after_step)
@@ -119,7 +119,7 @@ def test_where_all_rows_are_needed_all_are_trained(
     forward = prepare_forward(
         spec, classifier, half_known(classifier), CPU, Timers(CPU), CacheSettings(tmp_path)
     ).forward
-    with used_rows(spec, classifier, forward, course, []) as rows:
+    with used_rows(spec, classifier, forward, course, Timers(CPU), []) as rows:
         assert rows is None
         assert type(classifier.backbone.get_input_embeddings()) is nn.Embedding
 
@@ -131,7 +131,7 @@ def test_a_vocabulary_that_is_mostly_used_is_trained_as_it_is(tmp_path: Path, mo
     forward = prepare_forward(spec, classifier, encoded, CPU, Timers(CPU), CacheSettings(tmp_path)).forward
     for most, narrowed in ((used / VOCABULARY, True), ((used - 1) / VOCABULARY, False)):
         monkeypatch.setattr("whichtune.shortcuts.vocabulary.MOST_USED", most)
-        with used_rows(spec, classifier, forward, Course(), []) as rows:
+        with used_rows(spec, classifier, forward, Course(), Timers(CPU), []) as rows:
             assert (rows is not None) == narrowed
 
 
@@ -142,7 +142,7 @@ def test_a_tied_weight_is_trained_as_it_is(tmp_path: Path) -> None:
     other = nn.Linear(*reversed(classifier.backbone.wte.weight.shape), bias=False)
     other.weight = classifier.backbone.wte.weight
     classifier.backbone.other = other
-    with used_rows(spec, classifier, forward, Course(), []) as rows:
+    with used_rows(spec, classifier, forward, Course(), Timers(CPU), []) as rows:
         assert rows is None
 
 
@@ -156,11 +156,11 @@ def test_a_model_that_minds_is_told_and_trained_as_it_is(tmp_path: Path, monkeyp
         return own(model, *given, **named) if model.wte.num_embeddings else None
 
     monkeypatch.setattr(type(classifier.backbone), "forward", looking)
-    with pytest.raises(ShortcutError), used_rows(spec, classifier, forward, Course(), []):
+    with pytest.raises(ShortcutError), used_rows(spec, classifier, forward, Course(), Timers(CPU), []):
         pass
     monkeypatch.delenv(STRICT)
     notes: list[str] = []
-    with used_rows(spec, classifier, forward, Course(), notes) as rows:
+    with used_rows(spec, classifier, forward, Course(), Timers(CPU), notes) as rows:
         assert rows is None
     assert len(notes) == 1
     assert notes[0].startswith("Self-check: all rows of the vocabulary are trained (AttributeError")

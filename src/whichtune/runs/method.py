@@ -130,8 +130,7 @@ def train_run(
             watcher = task.watcher(spec, model, forward, streams)
             course = _course(spec, model)
             with ExitStack() as stack:
-                with timers.phase("check"):
-                    rows = stack.enter_context(used_rows(spec, model, forward, course, prepared.notes))
+                rows = stack.enter_context(used_rows(spec, model, forward, course, timers, prepared.notes))
                 trainer = Trainer(model, forward, spec, timers, objective, on_event, streams, watcher, course)
                 if rows is not None:
                     trainer.optimiser.register_step_post_hook(rows.after_step)

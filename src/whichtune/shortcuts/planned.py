@@ -243,9 +243,13 @@ class PlannedForward:
         weights = [p for p in (self.classifier.parameters() if of is None else of) if p.requires_grad]
         embedding = word_embedding(self.classifier.backbone)
         own = getattr(embedding, "weight", None)
-        ids = self._ids_of(rows).to(self.device)
-        row_of: Tensor | None = getattr(embedding, "row_of", None)  # where only rows in use are trained
-        touched = ids if row_of is None else row_of[ids]
+        touched = self._ids_of(rows).to(self.device)
+        if isinstance(embedding, nn.Embedding):
+            touched = touched[touched < len(embedding.weight)]  # others tell segments, too
+        elif (row_of := getattr(embedding, "row_of", None)) is not None:  # where only rows in use are trained
+            touched = row_of[touched]
+        else:
+            own = None
         found = gradients_of(loss, weights)
         return logits.detach(), [g[touched] if w is own else g for w, g in zip(weights, found, strict=True)]
 

@@ -22,6 +22,7 @@ from whichtune.shortcuts.planned import PlannedForward, word_embedding
 from whichtune.shortcuts.self_check import LOGIT_TOLERANCE, gradient_difference, note_or_error, ragged_rows
 
 if TYPE_CHECKING:
+    from whichtune.measure.cost import Timers
     from whichtune.study.spec import RunSpec
 
 # Where more of the rows are in use, little is saved.
@@ -74,11 +75,12 @@ class UsedRows(nn.Module):
 
 @contextmanager
 def used_rows(
-    spec: RunSpec, model: nn.Module, forward: object, course: Course | None, notes: list[str]
+    spec: RunSpec, model: nn.Module, forward: object, course: Course | None, timers: Timers, notes: list[str]
 ) -> Iterator[UsedRows | None]:
     """Inside, the rows of the word embedding that training texts use are trained alone; None where all are.
 
-    Where that comes to something else `notes` says so. Raises ShortcutError where such is asked to be an error.
+    What checking takes is timed as phase `check`. Where that comes to something else `notes` says so. Raises
+    ShortcutError where such is asked to be an error.
     """
     place = _trained_embedding(spec, model, forward, course)
     if place is None or not isinstance(forward, PlannedForward):
@@ -86,16 +88,17 @@ def used_rows(
         return
     parent, name, own = place
     used = _used(forward, own)
-    if len(used) > MOST_USED * len(own.weight):
+    if len(used) > MOST_USED * len(own.weight) or int(used[-1]) >= len(own.weight):  # tokens that tell segments, too
         yield None
         return
     model.train()  # as the steps will have it; whoever evaluates puts the model into that mode
     rows = ragged_rows(forward.texts["train"].lengths)
-    logits, gradients = forward.logits_and_gradients(rows, of=[own.weight])
-    expected = logits, gradients[0]
+    with timers.phase("check"):
+        logits, gradients = forward.logits_and_gradients(rows, of=[own.weight])
     narrow = UsedRows(own, used)
     with _in_place_of(own, parent, name, narrow):
-        why = _difference(narrow, expected, forward, rows)
+        with timers.phase("check"):
+            why = _difference(narrow, (logits, gradients[0]), forward, rows)
         if why is None:
             yield narrow
             narrow.write()
