@@ -164,7 +164,7 @@ class PlannedForward:
         config = self.partition.body.config
         labels = torch.zeros(len(lengths), dtype=torch.long, device=self.device)
         sample = self.texts["train"]
-        token = sample.tokens[0][0]  # one that training texts have
+        token = next((ids[0] for ids in sample.tokens if ids), sample.pad_id)  # one that training texts have
         texts = replace(sample, tokens=[[token] * n for n in lengths], lengths=lengths)
         batch = texts.batch(range(len(lengths)))
 
