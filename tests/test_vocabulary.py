@@ -18,6 +18,7 @@ from whichtune.data.encoding import Encoded
 from whichtune.measure.cost import Timers
 from whichtune.models.course import Course
 from whichtune.models.heads import Classifier
+from whichtune.runs.preview import preview_run
 from whichtune.runs.run import run_one
 from whichtune.shortcuts.prepared import CacheSettings, prepare_forward
 from whichtune.shortcuts.self_check import STRICT, ShortcutError
@@ -166,6 +167,19 @@ def test_a_model_that_minds_is_told_and_trained_as_it_is(tmp_path: Path, monkeyp
     assert notes[0].startswith("Self-check: all rows of the vocabulary are trained (AttributeError")
     assert type(classifier.backbone.wte) is nn.Embedding
     assert classifier.backbone.wte.weight.requires_grad
+
+
+def test_the_plan_tells_of_it(mail: Path, tiny_gpt2: Path) -> None:
+    study = {"data": str(mail), "model": str(tiny_gpt2), "methods": ["full", "last_block"], "seeds": [0]}
+    expansion, dataset = prepare(parse_study({**study, "baselines": []}, "test"))
+    told = {}
+    for spec in expansion.specs:
+        decisions = preview_run(spec, dataset).decisions
+        told[spec.method] = [each.decided for each in decisions if each.about == "vocabulary"]
+    assert told["last_block"] == []
+    (rows,) = told["full"]
+    used, _, total = rows.removesuffix(" rows").partition(" of ")
+    assert 0 < int(used.replace(",", "")) < int(total.replace(",", ""))
 
 
 def test_a_study_says_how_many_rows_it_trained(mail: Path, tiny_gpt2: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from whichtune.models.course import Course
+from whichtune.shortcuts.boundary import Decision
 from whichtune.shortcuts.planned import PlannedForward, word_embedding
 from whichtune.shortcuts.self_check import LOGIT_TOLERANCE, gradient_difference, note_or_error, ragged_rows
 
@@ -82,15 +83,11 @@ def used_rows(
     What checking takes is timed as phase `check`. Where that comes to something else `notes` says so. Raises
     ShortcutError where such is asked to be an error.
     """
-    place = _trained_embedding(spec, model, forward, course)
+    place, used = _place_and_rows(spec, model, forward, course)
     if place is None or not isinstance(forward, PlannedForward):
         yield None
         return
     parent, name, own = place
-    used = _used(forward, own)
-    if len(used) > MOST_USED * len(own.weight) or int(used[-1]) >= len(own.weight):  # tokens that tell segments, too
-        yield None
-        return
     model.train()  # as the steps will have it; whoever evaluates puts the model into that mode
     rows = ragged_rows(forward.texts["train"].lengths)
     with timers.phase("check"):
@@ -117,6 +114,27 @@ def _in_place_of(own: nn.Embedding, parent: nn.Module, name: str, narrow: UsedRo
     finally:
         parent.add_module(name, own)
         own.weight.requires_grad_(True)
+
+
+def vocabulary_decision(spec: RunSpec, model: nn.Module, forward: object, course: Course | None) -> list[Decision]:
+    """What a plan says of the vocabulary, where not all of it is to be trained."""
+    place, used = _place_and_rows(spec, model, forward, course)
+    if place is None:
+        return []
+    rows = f"{len(used):,} of {len(place[2].weight):,} rows"
+    return [Decision("vocabulary", rows, "no training text has the others, which only decay")]
+
+
+def _place_and_rows(
+    spec: RunSpec, model: nn.Module, forward: object, course: Course | None
+) -> tuple[tuple[nn.Module, str, nn.Embedding] | None, Tensor]:
+    """The word embedding of which some rows are trained alone, and which (U,); None where all or none are."""
+    place = _trained_embedding(spec, model, forward, course)
+    if place is None or not isinstance(forward, PlannedForward):
+        return None, torch.empty(0)
+    used, rows = _used(forward, place[2]), len(place[2].weight)
+    tells_segments = int(used[-1]) >= rows  # some tokens do, too, where texts have two
+    return (None if tells_segments or len(used) > MOST_USED * rows else place), used
 
 
 def _trained_embedding(

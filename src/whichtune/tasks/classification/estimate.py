@@ -26,6 +26,7 @@ from whichtune.shortcuts.boundary import Decision, frozen_below, make_plan, text
 from whichtune.shortcuts.planned import PlanFailedError, PlannedForward
 from whichtune.shortcuts.prepared import CacheSettings, lower_pass
 from whichtune.shortcuts.texts import Want
+from whichtune.shortcuts.vocabulary import vocabulary_decision
 from whichtune.study.spec import RunSpec
 from whichtune.tasks.classification.contrastive import PairForward, pairs_of
 from whichtune.tasks.classification.model import build_classifier, encode_for
@@ -189,7 +190,8 @@ def describe_plan(spec: RunSpec, plan: Plan, classifier: Classifier, encoded: En
     except PlanFailedError:
         return Preview(spec.label, plan.decisions, 0, flops_plain, flops_plain, flops_plain)
     route = replace(whole.route, boundary=plan.route.boundary)
-    over = stepping(spec, classifier, planned(route, plan.cached == "features"))
+    steps = planned(route, plan.cached == "features")
+    over = stepping(spec, classifier, steps)
     shared = training_operations(spec, over, batches)
     lower_flops = cache_bytes = 0
     if plan.cached != "nothing":
@@ -198,5 +200,8 @@ def describe_plan(spec: RunSpec, plan: Plan, classifier: Classifier, encoded: En
         lower_flops = lower.operations([want], texts["train"])
         for part in texts.values():
             cache_bytes += lower.stored_bytes(want, part)
-    decisions = [*plan.decisions, *whole.as_decisions()]
+    method = METHODS[spec.method]
+    course = method.course(classifier, method.Settings(**spec.method_settings))
+    vocabulary = vocabulary_decision(spec, classifier, steps, course)
+    decisions = [*plan.decisions, *whole.as_decisions(), *vocabulary]
     return Preview(spec.label, decisions, cache_bytes, flops_plain, shared + lower_flops, shared)
