@@ -147,6 +147,23 @@ def test_a_tied_weight_is_trained_as_it_is(tmp_path: Path) -> None:
         assert rows is None
 
 
+def test_a_model_that_does_not_say_where_its_embedding_is_is_trained_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """transformers' base class raises for an architecture whose embedding it cannot find."""
+    classifier = make_classifier(cell_of("gpt2"))
+
+    def unknown() -> nn.Module:
+        raise NotImplementedError
+
+    monkeypatch.setattr(classifier.backbone, "get_input_embeddings", unknown)
+    spec, encoded = make_spec(cell_of("gpt2"), "auto"), half_known(classifier)
+    forward = prepare_forward(spec, classifier, encoded, CPU, Timers(CPU), CacheSettings(tmp_path)).forward
+    with used_rows(spec, classifier, forward, Course(), Timers(CPU), []) as rows:
+        assert rows is None
+        assert classifier.backbone.wte.weight.requires_grad
+
+
 def test_a_model_that_minds_is_told_and_trained_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     classifier = make_classifier(cell_of("gpt2"))
     spec, encoded = make_spec(cell_of("gpt2"), "auto"), half_known(classifier)

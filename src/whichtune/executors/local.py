@@ -41,7 +41,7 @@ class _Queue:
         self.placement, self.memory = placement, memory
         self.waiting = deque(spec for spec in specs if not folder.is_complete(spec.run_id))
         self.elsewhere: list[RunSpec] = []
-        self.alone: set[str] = set()  # ids of runs that could not be made beside others
+        self.problems = {spec.run_id: problem_of(spec) for spec in self.waiting}  # of which runs are made together
         self.stopped = threading.Event()
 
     def take(self) -> tuple[list[RunSpec], Gpu | None] | None:
@@ -79,10 +79,10 @@ class _Queue:
 
     def _beside(self, spec: RunSpec) -> list[RunSpec]:
         """Those that wait and are parts of one problem with a run, which wait no more."""
-        problem = "" if spec.run_id in self.alone else problem_of(spec)
+        problem = self.problems[spec.run_id]
         if not problem:
             return []
-        fitting = [each for each in self.waiting if each.run_id not in self.alone and problem_of(each) == problem]
+        fitting = [each for each in self.waiting if self.problems[each.run_id] == problem]
         taken = fitting[: MOST_TOGETHER - 1]
         ids = {each.run_id for each in taken}
         self.waiting = deque(each for each in self.waiting if each.run_id not in ids)
@@ -91,7 +91,7 @@ class _Queue:
     def leave_alone(self, specs: Sequence[RunSpec]) -> None:
         """Runs that could not be made beside another are the next to be made, each by itself."""
         with self.lock:
-            self.alone.update(spec.run_id for spec in specs)
+            self.problems.update({spec.run_id: "" for spec in specs})
             self.waiting.extendleft(reversed(specs))
 
 
@@ -270,7 +270,7 @@ class LocalExecutor:
 
         def hear(event: Event) -> None:
             if event["event"] != "made":
-                on_event({**event, "run_id": event.get("run_id", first.run_id)})
+                on_event({**event, "run_id": first.run_id})
                 return
             spec = by_id[event["run_id"]]
             if spec is not first:

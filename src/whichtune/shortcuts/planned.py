@@ -189,7 +189,7 @@ class PlannedForward:
         try:
             expected = self.logits_and_gradients(rows, self.plain)
             while True:
-                reason = self._difference(rows, expected)
+                reason = self.difference(rows, expected)
                 if reason is None:
                     return
                 simpler = None if self.features_cached else self.route.simpler()
@@ -203,29 +203,31 @@ class PlannedForward:
         finally:
             self.classifier.train(training)
 
-    def _say(self, left_out: str, reason: _Reason) -> None:
+    def _say(self, left_out: str, reason: Reason) -> None:
         self._decided.append(Decision("check", left_out, reason.text))
         if reason.expected:
             self.refused.append(f"{left_out}: {reason.text}")
         else:
             self.notes.append(note_of_failure(left_out, reason.text))
 
-    def _difference(self, rows: Sequence[int], expected: tuple[Tensor, list[Tensor]]) -> _Reason | None:
-        """Why this route is not the plain way; None where it is."""
+    def difference(
+        self, rows: Sequence[int], expected: tuple[Tensor, list[Tensor]], of: Iterable[Tensor] | None = None
+    ) -> Reason | None:
+        """Why `logits_and_gradients` are not what another way gave; None where they are, rounding apart."""
         try:
-            found = self.logits_and_gradients(rows)
+            found = self.logits_and_gradients(rows, of=of)
         except CannotPrune as error:
-            return _Reason(str(error), expected=True)
+            return Reason(str(error), expected=True)
         except torch.OutOfMemoryError:
             raise
         except Exception as error:
-            return _Reason(f"{type(error).__name__}: {' '.join(str(error).split())[:160]}")
+            return Reason(f"{type(error).__name__}: {' '.join(str(error).split())[:160]}")
         scale = max(1.0, float(expected[0].abs().max()))
         off = float((found[0] - expected[0]).abs().max()) / scale
         if not off <= LOGIT_TOLERANCE[self._rounded_to]:
-            return _Reason(f"logits differ by {off:.1e} of the largest")
+            return Reason(f"logits differ by {off:.1e} of the largest")
         differing = gradient_difference(found[1], expected[1], self._rounded_to)
-        return None if differing is None else _Reason(differing)
+        return None if differing is None else Reason(differing)
 
     def logits_and_gradients(
         self, rows: Sequence[int], way: Forward | None = None, of: Iterable[Tensor] | None = None
@@ -260,7 +262,7 @@ class PlannedForward:
 
 
 def word_embedding(backbone: PreTrainedModel) -> nn.Module | None:
-    """What turns tokens into states; None where a model does not say."""
+    """What turns tokens into states; None where a model's class does not say, which transformers has it raise."""
     try:
         return backbone.get_input_embeddings()
     except NotImplementedError:
@@ -268,7 +270,7 @@ def word_embedding(backbone: PreTrainedModel) -> nn.Module | None:
 
 
 @dataclass(frozen=True)
-class _Reason:
+class Reason:
     """Why a route was not taken; `expected` where it is known not to apply to such a model."""
 
     text: str

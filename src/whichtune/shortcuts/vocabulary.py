@@ -10,9 +10,10 @@ Shapes: V rows of the vocabulary, U of them in use, D hidden size.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from whichtune.models.course import Course
 from whichtune.shortcuts.boundary import Decision
 from whichtune.shortcuts.planned import PlannedForward, word_embedding
-from whichtune.shortcuts.self_check import LOGIT_TOLERANCE, gradient_difference, note_or_error, ragged_rows
+from whichtune.shortcuts.self_check import note_or_error, ragged_rows
 
 if TYPE_CHECKING:
     from whichtune.measure.cost import Timers
@@ -35,7 +36,7 @@ class UsedRows(nn.Module):
 
     def __init__(self, own: nn.Embedding, used: Tensor) -> None:
         super().__init__()
-        self.whole, self.used = own.weight, used  # (V, D), which is no parameter of this module's; (U,)
+        self.whole, self.used = own.weight.detach(), used  # (V, D), in the same memory and no parameter; (U,)
         self.weight = nn.Parameter(own.weight.detach()[used].clone())
         self.row_of = torch.full((len(own.weight),), len(used), device=used.device)  # beyond the end: must not come
         self.row_of[used] = torch.arange(len(used), device=used.device)
@@ -43,12 +44,6 @@ class UsedRows(nn.Module):
         if own.padding_idx is not None and bool((used == own.padding_idx).any()):
             self.padding_idx = int(self.row_of[own.padding_idx])
         self.decayed, self.moved = 1.0, False  # what the other rows are still to be multiplied by
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name == "whole":
-            object.__setattr__(self, name, value)
-        else:
-            super().__setattr__(name, value)
 
     def forward(self, ids: Tensor) -> Tensor:
         if self.training:
@@ -83,66 +78,63 @@ def used_rows(
     What checking takes is timed as phase `check`. Where that comes to something else `notes` says so. Raises
     ShortcutError where such is asked to be an error.
     """
-    place, used = _place_and_rows(spec, model, forward, course)
+    place = _place(spec, model, forward, course) if isinstance(forward, PlannedForward) else None
     if place is None or not isinstance(forward, PlannedForward):
         yield None
         return
-    parent, name, own = place
     model.train()  # as the steps will have it; whoever evaluates puts the model into that mode
     rows = ragged_rows(forward.texts["train"].lengths)
     with timers.phase("check"):
-        logits, gradients = forward.logits_and_gradients(rows, of=[own.weight])
-    narrow = UsedRows(own, used)
-    with _in_place_of(own, parent, name, narrow):
+        expected = forward.logits_and_gradients(rows, of=[place.own.weight])
+    narrow = UsedRows(place.own, place.used)
+    with _in_place_of(place, narrow):
         with timers.phase("check"):
-            why = _difference(narrow, (logits, gradients[0]), forward, rows)
-        if why is None:
+            differing = forward.difference(rows, expected, of=[narrow.weight])
+        if differing is None:
             yield narrow
             narrow.write()
-    if why is not None:
-        notes.append(note_or_error(f"Self-check: all rows of the vocabulary are trained ({why})."))
+    if differing is not None:
+        notes.append(note_or_error(f"Self-check: all rows of the vocabulary are trained ({differing.text})."))
         yield None
 
 
+@dataclass(frozen=True)
+class _Place:
+    """A word embedding, in its module under its name, and the rows of it (U,) that are in use, in order."""
+
+    parent: nn.Module
+    name: str
+    own: nn.Embedding
+    used: Tensor
+
+
 @contextmanager
-def _in_place_of(own: nn.Embedding, parent: nn.Module, name: str, narrow: UsedRows) -> Iterator[None]:
+def _in_place_of(place: _Place, narrow: UsedRows) -> Iterator[None]:
     """Inside, `narrow` stands where the embedding did, whose weight does not train."""
-    parent.add_module(name, narrow)
-    own.weight.requires_grad_(False)
+    place.parent.add_module(place.name, narrow)
+    place.own.weight.requires_grad_(False)
     try:
         yield
     finally:
-        parent.add_module(name, own)
-        own.weight.requires_grad_(True)
+        place.parent.add_module(place.name, place.own)
+        place.own.weight.requires_grad_(True)
 
 
-def vocabulary_decision(spec: RunSpec, model: nn.Module, forward: object, course: Course | None) -> list[Decision]:
+def vocabulary_decision(
+    spec: RunSpec, model: nn.Module, forward: PlannedForward, course: Course | None
+) -> list[Decision]:
     """What a plan says of the vocabulary, where not all of it is to be trained."""
-    place, used = _place_and_rows(spec, model, forward, course)
+    place = _place(spec, model, forward, course)
     if place is None:
         return []
-    rows = f"{len(used):,} of {len(place[2].weight):,} rows"
+    rows = f"{len(place.used):,} of {len(place.own.weight):,} rows"
     return [Decision("vocabulary", rows, "no training text has the others, which only decay")]
 
 
-def _place_and_rows(
-    spec: RunSpec, model: nn.Module, forward: object, course: Course | None
-) -> tuple[tuple[nn.Module, str, nn.Embedding] | None, Tensor]:
-    """The word embedding of which some rows are trained alone, and which (U,); None where all or none are."""
-    place = _trained_embedding(spec, model, forward, course)
-    if place is None or not isinstance(forward, PlannedForward):
-        return None, torch.empty(0)
-    used, rows = _used(forward, place[2]), len(place[2].weight)
-    tells_segments = int(used[-1]) >= rows  # some tokens do, too, where texts have two
-    return (None if tells_segments or len(used) > MOST_USED * rows else place), used
-
-
-def _trained_embedding(
-    spec: RunSpec, model: nn.Module, forward: object, course: Course | None
-) -> tuple[nn.Module, str, nn.Embedding] | None:
-    """The word embedding that a run trains, in its module under its name; None where it trains none, or in steps or
-    with pauses that must see all of it."""
-    if not isinstance(forward, PlannedForward) or forward.route.boundary or forward.features_cached:
+def _place(spec: RunSpec, model: nn.Module, forward: PlannedForward, course: Course | None) -> _Place | None:
+    """The word embedding of which some rows are trained alone; None where all or none are, or in steps or with pauses
+    that must see all of it."""
+    if forward.route.boundary or forward.features_cached:
         return None
     if type(course) is not Course or spec.early_stopping != "none" or spec.part is not None or spec.goes_on_from:
         return None
@@ -151,13 +143,17 @@ def _trained_embedding(
         return None
     if own.scale_grad_by_freq or own._forward_hooks or own._forward_pre_hooks or "forward" in vars(own):
         return None
+    used, rows = _used(forward, own), len(own.weight)
+    tells_segments = int(used[-1]) >= rows  # some tokens do, too, where texts have two
+    if tells_segments or len(used) > MOST_USED * rows:
+        return None
     holders = [
         (parent, name)
         for parent in model.modules()
         for name, child in parent.named_children()
         if any(weight is own.weight for weight in child.parameters(recurse=False))
     ]
-    return (*holders[0], own) if len(holders) == 1 else None  # more than one: the weight is tied
+    return _Place(*holders[0], own, used) if len(holders) == 1 else None  # more than one: the weight is tied
 
 
 def _used(forward: PlannedForward, own: nn.Embedding) -> Tensor:
@@ -165,19 +161,3 @@ def _used(forward: PlannedForward, own: nn.Embedding) -> Tensor:
     texts = forward.texts["train"]
     ids = {0, texts.pad_id, forward.encoded.pad_id}.union(*texts.tokens)
     return torch.tensor(sorted(ids), device=own.weight.device)
-
-
-def _difference(
-    narrow: UsedRows, expected: tuple[Tensor, Tensor], forward: PlannedForward, rows: Sequence[int]
-) -> str | None:
-    """Why training these rows is not training all; None where it is."""
-    try:
-        logits, gradients = forward.logits_and_gradients(rows, of=[narrow.weight])
-    except torch.OutOfMemoryError:
-        raise
-    except Exception as error:  # of a model that does otherwise with its embedding
-        return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
-    off = float((logits - expected[0]).abs().max()) / max(1.0, float(expected[0].abs().max()))
-    if not off <= LOGIT_TOLERANCE[forward.precision]:
-        return f"logits differ by {off:.1e} of the largest"
-    return gradient_difference(gradients, [expected[1]], forward.precision)
